@@ -1,0 +1,109 @@
+//! The configuration: read from INI or TOML, checked, and handed on as typed settings.
+
+use crate::types::settings::{Durability, HashFunction, MasterKey};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings, with their defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where INFO and above are appended to.
+    pub logfile: PathBuf,
+    /// Bytes of a block, not 0.
+    pub block_size: u32,
+    /// How blocks are recognised.
+    pub hash_function: HashFunction,
+    /// Where the lock files are.
+    pub lock_dir: PathBuf,
+    /// Where temporary copies are kept.
+    pub cachedir: PathBuf,
+    /// What `ps` shows, and what other instances look for.
+    pub process_name: String,
+    /// `rm` refuses versions younger than this many whole days.
+    pub disallow_rm_when_younger_than_days: u64,
+    /// Whether known blocks are reused.
+    pub deduplication: bool,
+    /// Wraps the key of every blob; absent where nothing is encrypted.
+    pub encryption_key: Option<MasterKey>,
+    /// How new blobs are stored: 0 or 1.
+    pub encryption_version: u32,
+    /// Where the metadata is.
+    pub meta: MetaConfig,
+    /// Where the blobs are.
+    pub data: DataConfig,
+    /// Sources and targets.
+    pub io: IoConfig,
+    /// Every section that is none of the known ones, in the order of the file.
+    pub schedulers: Vec<Scheduler>,
+    /// What should be mended but does not stop the work: unknown keys, a readable key.
+    pub warnings: Vec<String>,
+}
+
+/// `[MetaBackend]`.
+#[derive(Clone, Debug)]
+pub struct MetaConfig {
+    /// The engine's URL, passwords percent-encoded.
+    pub engine: String,
+}
+
+/// `[DataBackend]`.
+#[derive(Clone, Debug)]
+pub struct DataConfig {
+    /// Which store, with its own settings.
+    pub store: StoreConfig,
+    /// Blobs written at the same time, at least 1.
+    pub simultaneous_writes: usize,
+    /// Blobs read at the same time, at least 1.
+    pub simultaneous_reads: usize,
+    /// Bytes a second, 0 = no limit.
+    pub bandwidth_read: u64,
+    /// Bytes a second, 0 = no limit.
+    pub bandwidth_write: u64,
+}
+
+/// The kinds of store.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    /// A folder.
+    File {
+        /// The folder.
+        path: PathBuf,
+        /// When a blob counts as safe.
+        sync: Durability,
+    },
+    /// Keeps nothing.
+    Null,
+    /// A kind that this build cannot open: its name (`s3`, `minio`). Commands that need no blobs work.
+    Unsupported(String),
+}
+
+/// `[io_*]`.
+#[derive(Clone, Debug)]
+pub struct IoConfig {
+    /// `[io_file]`.
+    pub file: Parallel,
+    /// `[io_null]`.
+    pub null: Parallel,
+}
+
+/// How many requests are under way at the same time, each at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parallel {
+    /// Reads of a source.
+    pub reads: usize,
+    /// Writes to a target.
+    pub writes: usize,
+}
+
+/// A schedule that `due` and `sla` know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// The section's name, and the tag's.
+    pub name: String,
+    /// Time between two backups.
+    pub interval: Duration,
+    /// How many to keep.
+    pub keep: u64,
+    /// By how much the interval may be missed.
+    pub sla: Duration,
+}

@@ -1,0 +1,50 @@
+//! Places where a test can kill the program, as `kill -9` or a power cut would.
+//!
+//! They exist in builds with debug assertions only; a release build holds none of it.
+
+#[cfg(debug_assertions)]
+use std::sync::Mutex;
+#[cfg(debug_assertions)]
+static ARMED: Mutex<Option<(String, u64)>> = Mutex::new(None);
+
+/// Arms one failpoint: `NAME` or `NAME:N`, to be hit at its N-th passing (1 = the first).
+///
+/// The command line calls this with the value of `BACKY2_FAILPOINT`.
+#[cfg(debug_assertions)]
+pub fn arm(spec: &str) {
+    let (name, nth) = match spec.split_once(':') {
+        Some((name, nth)) => (name, nth.parse().unwrap_or(1)),
+        None => (spec, 1),
+    };
+    if let Ok(mut armed) = ARMED.lock() {
+        *armed = Some((name.to_owned(), nth));
+    }
+}
+
+/// Does nothing in a release build.
+#[cfg(not(debug_assertions))]
+pub fn arm(_spec: &str) {}
+
+/// Ends the process at once if the failpoint `name` is armed and this is its passing.
+#[cfg(debug_assertions)]
+pub fn pass(name: &str) {
+    let Ok(mut armed) = ARMED.lock() else { return };
+    if let Some((wanted, left)) = armed.as_mut()
+        && wanted == name
+    {
+        *left -= 1;
+        if *left == 0 {
+            let me = rustix::process::getpid();
+            let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+            // The signal is on its way; nothing more may happen until it comes.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
+
+/// Does nothing in a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn pass(_name: &str) {}

@@ -1,0 +1,31 @@
+//! Block-level backup of images, block devices and Ceph RBD volumes.
+//!
+//! The modules form layers, and imports go downward only (`tests/architecture.rs` holds the table):
+//!
+//! | layer | modules |
+//! | --- | --- |
+//! | terminal | [`cli`] |
+//! | engine | [`engine`] |
+//! | flow | [`flow`] |
+//! | ports | [`io`], [`store`], [`meta`], [`locks`] |
+//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`], [`failpoint`], [`sys`] |
+//! | types | [`types`] |
+//!
+//! `docs/architecture.md` tells how a block travels through them.
+
+pub mod cli;
+pub mod config;
+pub mod crypt;
+pub mod engine;
+pub mod failpoint;
+pub mod flow;
+pub mod hash;
+pub mod io;
+pub mod locks;
+pub mod meta;
+pub mod monitor;
+pub mod pool;
+pub mod store;
+pub mod sys;
+pub mod throttle;
+pub mod types;

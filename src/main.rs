@@ -1,0 +1,7 @@
+//! The `backy2` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    backy2::cli::main()
+}

@@ -1,0 +1,118 @@
+//! What the engine tells the people who watch: progress, messages, and whether they want it to stop.
+
+use crate::types::error::{Error, Signal};
+
+/// How loud a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// The ordinary course.
+    Info,
+    /// Something is not as it should be, and the work goes on.
+    Warning,
+    /// Something is lost or failed.
+    Error,
+}
+
+/// What long work is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity<'a> {
+    /// Carrying unchanged blocks into the new version.
+    BackupPrep {
+        /// URL of the source.
+        source: &'a str,
+    },
+    /// Reading and storing blocks.
+    BackupData {
+        /// URL of the source.
+        source: &'a str,
+    },
+    /// Zeroing sparse ranges of the target.
+    RestoreSparse {
+        /// URL of the target.
+        target: &'a str,
+    },
+    /// Writing data to the target.
+    RestoreData {
+        /// URL of the target.
+        target: &'a str,
+        /// The highest block such that all up to it are written.
+        last_id: Option<u64>,
+    },
+    /// Verifying blobs.
+    Scrub {
+        /// Name of the version.
+        name: &'a str,
+        /// Its uid.
+        uid: &'a str,
+    },
+}
+
+/// How far long work has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// What is being done.
+    pub activity: Activity<'a>,
+    /// Blocks done.
+    pub done: u64,
+    /// Blocks in all.
+    pub total: u64,
+    /// Bytes moved so far in this activity, for the rate.
+    pub bytes: u64,
+    /// How full the queue of read blocks is, 0 to 1.
+    pub read_queue: f64,
+    /// How full the queue of blocks to be written is, 0 to 1.
+    pub write_queue: f64,
+}
+
+/// The engine's view of the terminal. All methods may be called from any thread.
+pub trait Monitor: Sync {
+    /// Tells how far the work has come. Cheap: call it for every block; the monitor decides what to show.
+    fn progress(&self, progress: &Progress<'_>);
+
+    /// Says something.
+    fn say(&self, level: Level, text: &str);
+
+    /// A version exists from now on, though it is not valid yet.
+    fn version_created(&self, _uid: &str) {}
+
+    /// The signal that asked the program to end, if one came.
+    fn interrupted(&self) -> Option<Signal>;
+
+    /// [`Level::Debug`].
+    fn debug(&self, text: &str) {
+        self.say(Level::Debug, text);
+    }
+    /// [`Level::Info`].
+    fn info(&self, text: &str) {
+        self.say(Level::Info, text);
+    }
+    /// [`Level::Warning`].
+    fn warning(&self, text: &str) {
+        self.say(Level::Warning, text);
+    }
+    /// [`Level::Error`].
+    fn error(&self, text: &str) {
+        self.say(Level::Error, text);
+    }
+
+    /// An error if a signal came.
+    fn check(&self) -> Result<(), Error> {
+        match self.interrupted() {
+            Some(signal) => Err(Error::Interrupted(signal)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A monitor that shows nothing and never stops the work.
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn progress(&self, _: &Progress<'_>) {}
+    fn say(&self, _: Level, _: &str) {}
+    fn interrupted(&self) -> Option<Signal> {
+        None
+    }
+}

@@ -1,0 +1,170 @@
+//! Blocks, and the blobs that hold their data.
+
+use std::fmt;
+use std::ops::Range;
+
+/// How an image of `size_bytes` is cut into blocks of `block_size` bytes.
+///
+/// Block `id` counts from 0 and starts at `id * block_size`; the last block may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    size_bytes: u64,
+    block_size: u32,
+}
+
+impl Geometry {
+    /// `block_size` is in bytes and must not be 0 (the configuration refuses that).
+    pub fn new(size_bytes: u64, block_size: u32) -> Self {
+        assert!(block_size > 0, "a block has at least one byte");
+        Geometry { size_bytes, block_size }
+    }
+
+    /// Size of the image in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Size of every block but the last, in bytes.
+    pub fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> u64 {
+        self.size_bytes.div_ceil(u64::from(self.block_size))
+    }
+
+    /// Where block `id` starts, in bytes.
+    pub fn offset(&self, id: u64) -> u64 {
+        id.saturating_mul(u64::from(self.block_size))
+    }
+
+    /// Length of block `id` in bytes; 0 beyond the end.
+    pub fn length(&self, id: u64) -> usize {
+        let left = self.size_bytes.saturating_sub(self.offset(id));
+        left.min(u64::from(self.block_size)) as usize
+    }
+
+    /// Number of bytes in the blocks of `ids`.
+    pub fn bytes(&self, ids: &Range<u64>) -> u64 {
+        let end = self.offset(ids.end).min(self.size_bytes);
+        end.saturating_sub(self.offset(ids.start))
+    }
+}
+
+/// The digest of a block's plain data, by the configured hash function (16 to 64 bytes).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Checksum {
+    bytes: [u8; 64],
+    len: u8,
+}
+
+impl Checksum {
+    /// Takes the first 64 bytes of `digest`; all hash functions in use give at most that many.
+    pub fn new(digest: &[u8]) -> Self {
+        let len = digest.len().min(64);
+        let mut bytes = [0; 64];
+        bytes[..len].copy_from_slice(&digest[..len]);
+        Checksum { bytes, len: len as u8 }
+    }
+
+    /// Lower-case hex, as it stands in the database.
+    pub fn hex(&self) -> String {
+        to_hex(&self.bytes[..usize::from(self.len)])
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+/// `bytes` as lower-case hex digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// The bytes that `text` gives as hex digits, or `None` if it is anything else.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16).map(|v| v as u8);
+    digits.chunks(2).map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?)).collect()
+}
+
+/// How a blob is encrypted, as the metadata tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encryption {
+    /// 0: not at all; 1: zstd, AES-256-GCM, wrapped key (see [`crate::crypt`]).
+    pub version: u32,
+    /// The data key, wrapped with the master key, in hex (80 characters); `None` for version 0.
+    pub envkey: Option<String>,
+    /// The nonce in hex (32 characters), a copy of what the blob holds; `None` for version 0.
+    pub nonce: Option<String>,
+}
+
+/// What the metadata knows of a stored blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// The database's key of the blob's row; never used twice.
+    pub id: i64,
+    /// The blob's name in the store.
+    pub uid: String,
+    /// Hex digest of the plain data; `None` where an old row has none.
+    pub checksum: Option<String>,
+    /// Plain size in bytes.
+    pub size: u64,
+    /// False once the data was found bad.
+    pub valid: bool,
+    /// How to decrypt it.
+    pub encryption: Encryption,
+}
+
+/// One block of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockRow {
+    /// Number of the block in its version, from 0.
+    pub id: u64,
+    /// Where the data is, or `None` for a sparse block.
+    pub blob: Option<Blob>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_block_may_be_shorter() {
+        let g = Geometry::new(10, 4);
+        assert_eq!(g.blocks(), 3);
+        assert_eq!((g.length(0), g.length(2), g.length(3)), (4, 2, 0));
+        assert_eq!(g.bytes(&(1..3)), 6);
+        assert_eq!(g.bytes(&(3..9)), 0);
+        assert_eq!(Geometry::new(0, 4).blocks(), 0);
+        assert_eq!(Geometry::new(8, 4).blocks(), 2);
+    }
+
+    #[test]
+    fn hex_goes_both_ways_and_refuses_what_is_not_hex() {
+        assert_eq!(to_hex(&[0, 0xaf, 9]), "00af09");
+        assert_eq!(from_hex("00AF09"), Some(vec![0, 0xaf, 9]));
+        assert_eq!(from_hex("0"), None);
+        assert_eq!(from_hex("0g"), None);
+        assert_eq!(from_hex("é"), None);
+    }
+}

@@ -1,0 +1,248 @@
+//! Hints: what `rbd diff --format json` says has changed.
+
+use super::block::Geometry;
+use super::error::{Error, Result};
+use serde::Deserialize;
+use std::io::Read;
+use std::ops::Range;
+
+/// One hint as it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Hint {
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes; 0 hints at nothing.
+    pub length: u64,
+    /// Whether there is data, or none any more.
+    #[serde(deserialize_with = "boolean_or_text")]
+    pub exists: bool,
+}
+
+/// `rbd` prints booleans as strings in some releases.
+fn boolean_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Boolean(bool),
+        Text(String),
+    }
+    match Either::deserialize(from)? {
+        Either::Boolean(value) => Ok(value),
+        Either::Text(text) if text == "true" => Ok(true),
+        Either::Text(text) if text == "false" => Ok(false),
+        Either::Text(text) => Err(serde::de::Error::custom(format!("exists is {text:?}, not true or false"))),
+    }
+}
+
+/// The blocks that hints speak of, as disjoint ascending ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Blocks that must be read: touched by a hint that exists, or covered only in part by such that
+    /// don't.
+    pub read: Vec<Range<u64>>,
+    /// Blocks that are sparse: wholly covered by hints that don't exist.
+    pub sparse: Vec<Range<u64>>,
+}
+
+impl Hints {
+    /// Reads a JSON list of hints and maps it onto the blocks of `geometry`.
+    ///
+    /// `what` names the file for the error texts.
+    ///
+    /// # Errors
+    /// Not a list of hints; a hint beyond the end of the source.
+    pub fn from_json(input: impl Read, what: &str, geometry: Geometry) -> Result<Self> {
+        let hints: Vec<Hint> = serde_json::from_reader(std::io::BufReader::new(input)).map_err(|e| {
+            Error::Hints(format!("{what} is not a list of hints as `rbd diff --format json` prints: {e}"))
+        })?;
+        Self::new(&hints, what, geometry)
+    }
+
+    /// Maps `hints` onto the blocks of `geometry`.
+    ///
+    /// # Errors
+    /// A hint beyond the end of the source.
+    pub fn new(hints: &[Hint], what: &str, geometry: Geometry) -> Result<Self> {
+        let block = u64::from(geometry.block_size());
+        let mut touched = Vec::new();
+        let mut gone = Vec::new();
+        for hint in hints {
+            let end = hint.offset.checked_add(hint.length);
+            let Some(end) = end.filter(|end| *end <= geometry.size_bytes()) else {
+                return Err(Error::Hints(format!(
+                    "{what}: the hint at offset {} of {} bytes ends beyond the source, which has {} bytes. \
+                     Was it made from another image, or before a resize?",
+                    hint.offset,
+                    hint.length,
+                    geometry.size_bytes()
+                )));
+            };
+            if hint.length == 0 {
+                continue;
+            }
+            match hint.exists {
+                true => touched.push(hint.offset / block..end.div_ceil(block)),
+                false => gone.push(hint.offset..end),
+            }
+        }
+        let mut sparse = Vec::new();
+        for bytes in merge(gone) {
+            let last = bytes.end == geometry.size_bytes();
+            let whole = bytes.start.div_ceil(block)..if last { geometry.blocks() } else { bytes.end / block };
+            // What is covered only in part still holds data of its neighbour: read it.
+            touched.push(
+                bytes.start / block..bytes.end.div_ceil(block).min(whole.start.max(bytes.start / block)),
+            );
+            touched.push(whole.end.max(bytes.start / block)..bytes.end.div_ceil(block));
+            sparse.push(whole);
+        }
+        let read = merge(touched);
+        Ok(Hints { sparse: subtract(&merge(sparse), &read), read })
+    }
+
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.sparse.is_empty()
+    }
+}
+
+/// Sorts ranges and joins those that touch; empty ones vanish.
+pub fn merge(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.retain(|r| r.start < r.end);
+    ranges.sort_by_key(|r| r.start);
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// What of `from` is not in `away`; both ascending and disjoint, and so is the result.
+pub fn subtract(from: &[Range<u64>], away: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut left = Vec::with_capacity(from.len());
+    let mut skip = 0;
+    for range in from {
+        let mut start = range.start;
+        while skip < away.len() && away[skip].end <= start {
+            skip += 1;
+        }
+        let mut i = skip;
+        while i < away.len() && away[i].start < range.end {
+            if start < away[i].start {
+                left.push(start..away[i].start);
+            }
+            start = start.max(away[i].end);
+            i += 1;
+        }
+        if start < range.end {
+            left.push(start..range.end);
+        }
+    }
+    left
+}
+
+/// What is in both; both ascending and disjoint, and so is the result.
+pub fn intersect(a: &[Range<u64>], b: &[Range<u64>]) -> Vec<Range<u64>> {
+    subtract(a, &subtract(a, b))
+}
+
+/// Number of blocks in `ranges`.
+pub fn count(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|r| r.end - r.start).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(offset: u64, length: u64, exists: bool) -> Hint {
+        Hint { offset, length, exists }
+    }
+
+    #[test]
+    fn both_spellings_of_exists_are_read() {
+        let json = "[\n{\"offset\":4,\"length\":4,\"exists\":\"true\"},\n {\"offset\":8,\"length\":4,\"exists\":false}]";
+        let hints = Hints::from_json(json.as_bytes(), "h", Geometry::new(20, 4)).expect("hints");
+        assert_eq!(hints, Hints { read: vec![1..2], sparse: vec![2..3] });
+        assert!(Hints::from_json(&b"[]"[..], "h", Geometry::new(20, 4)).expect("empty").is_empty());
+        for bad in [
+            "",
+            "{}",
+            "[1]",
+            "[{\"offset\":-1,\"length\":4,\"exists\":true}]",
+            "[{\"offset\":1,\"length\":4,\"exists\":\"maybe\"}]",
+            "[{\"offset\":1}]",
+        ] {
+            assert!(Hints::from_json(bad.as_bytes(), "h", Geometry::new(20, 4)).is_err(), "{bad}");
+        }
+    }
+
+    /// The rule, byte by byte: a block is read if a byte of it exists, or if only some are gone.
+    #[test]
+    fn a_block_covered_in_part_is_read() {
+        let geometry = Geometry::new(14, 4);
+        for seed in 0..3000u64 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let hints: Vec<Hint> = (0..random.usize(0..5))
+                .map(|_| {
+                    let offset = random.u64(0..=14);
+                    hint(offset, random.u64(0..=14 - offset), random.bool())
+                })
+                .collect();
+            let made = Hints::new(&hints, "h", geometry).expect("in range");
+            for id in 0..4u64 {
+                let bytes: Vec<u64> = (id * 4..(id * 4 + 4).min(14)).collect();
+                let covered = |exists: bool| {
+                    bytes
+                        .iter()
+                        .filter(|b| {
+                            hints
+                                .iter()
+                                .any(|h| h.exists == exists && h.offset <= **b && **b < h.offset + h.length)
+                        })
+                        .count()
+                };
+                let (there, gone) = (covered(true), covered(false));
+                let read = there > 0 || (gone > 0 && gone < bytes.len());
+                let sparse = !read && gone == bytes.len();
+                assert_eq!(made.read.iter().any(|r| r.contains(&id)), read, "{hints:?} block {id}");
+                assert_eq!(made.sparse.iter().any(|r| r.contains(&id)), sparse, "{hints:?} block {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hint_beyond_the_end_is_refused() {
+        for beyond in [hint(12, 4, true), hint(u64::MAX, 2, true), hint(15, 0, true)] {
+            let error = Hints::new(&[beyond], "h.json", Geometry::new(14, 4)).expect_err("beyond");
+            assert!(error.to_string().contains("h.json"), "{error}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_sets() {
+        for seed in 0..2000u64 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut set = || {
+                merge(
+                    (0..random.usize(0..5))
+                        .map(|_| {
+                            let a = random.u64(0..20);
+                            a..a + random.u64(0..6)
+                        })
+                        .collect(),
+                )
+            };
+            let (a, b) = (set(), set());
+            let has = |ranges: &[Range<u64>], n: u64| ranges.iter().any(|r| r.contains(&n));
+            for n in 0..30 {
+                assert_eq!(has(&subtract(&a, &b), n), has(&a, n) && !has(&b, n));
+                assert_eq!(has(&intersect(&a, &b), n), has(&a, n) && has(&b, n));
+            }
+            assert_eq!(merge(subtract(&a, &b)), subtract(&a, &b));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Names of versions and of blobs.
+
+use super::block::to_hex;
+use md5::{Digest, Md5};
+use uuid::Uuid;
+
+/// Names of versions: UUIDs of version 1, so that they sort by their making on one host.
+pub struct VersionUid;
+
+impl VersionUid {
+    /// A new one, in lower case.
+    pub fn generate() -> String {
+        // The node id is random and has the multicast bit set, as RFC 9562 asks where no hardware
+        // address is used.
+        let mut node = [0u8; 6];
+        for byte in &mut node {
+            *byte = fastrand::u8(..);
+        }
+        node[0] |= 1;
+        Uuid::now_v1(&node).to_string()
+    }
+}
+
+/// Names of blobs: `md5(s)[..10] + s`, where `s` is a random UUID4 in base 57 with 22 digits.
+///
+/// The md5 part only spreads the names evenly over folders.
+pub struct BlobUid;
+
+/// Digits and letters without those that look alike.
+const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+/// Hex digits of the md5 in front.
+const PREFIX: usize = 10;
+
+impl BlobUid {
+    /// A new one: 32 characters.
+    pub fn generate() -> String {
+        let mut value = Uuid::new_v4().as_u128();
+        let mut digits = [ALPHABET[0]; 22];
+        for digit in digits.iter_mut().rev() {
+            *digit = ALPHABET[(value % 57) as usize];
+            value /= 57;
+        }
+        let name: String = digits.iter().copied().map(char::from).collect();
+        prefix_of(&name) + &name
+    }
+
+    /// Whether `name` is the name of a blob that some release has made: its prefix must be the md5 of
+    /// the rest. Releases that did not pad the digits have made shorter ones.
+    ///
+    /// A full cleanup deletes nothing else, so that foreign files and keys stay.
+    pub fn is_one(name: &str) -> bool {
+        name.len() > PREFIX
+            && name.len() <= 32
+            && name.bytes().all(|c| c.is_ascii_alphanumeric())
+            && prefix_of(&name[PREFIX..]) == name[..PREFIX]
+    }
+}
+
+fn prefix_of(name: &str) -> String {
+    let mut hex = to_hex(&Md5::digest(name.as_bytes()));
+    hex.truncate(PREFIX);
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blob_uids_have_the_form_of_2_13() {
+        let uid = BlobUid::generate();
+        assert_eq!(uid.len(), 32);
+        assert!(BlobUid::is_one(&uid));
+        assert!(BlobUid::is_one("1c078580d26VPZgMJVaCy83fWSbTAuiT"));
+        for foreign in ["", "1c078580d2", "1c078580d26VPZgMJVaCy83fWSbTAuiU", "lost+found", "å1c078580d2"] {
+            assert!(!BlobUid::is_one(foreign), "{foreign}");
+        }
+        assert_ne!(BlobUid::generate(), uid);
+    }
+
+    #[test]
+    fn version_uids_are_uuid1() {
+        let uid = VersionUid::generate();
+        let parsed = Uuid::parse_str(&uid).expect("a uuid");
+        assert_eq!(parsed.get_version_num(), 1);
+        assert_eq!(uid, uid.to_lowercase());
+        assert_ne!(VersionUid::generate(), uid);
+    }
+}

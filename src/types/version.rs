@@ -1,0 +1,95 @@
+//! Versions: what a backup makes.
+
+use super::time::Timestamp;
+
+/// A version as the catalogue lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The database's key; meaningless outside it.
+    pub key: i64,
+    /// UUID1 in lower case.
+    pub uid: String,
+    /// When the backup began.
+    pub date: Timestamp,
+    /// When the user wants it gone.
+    pub expire: Option<Timestamp>,
+    /// Name of what was backed up.
+    pub name: String,
+    /// Name of the snapshot it was taken from, or empty.
+    pub snapshot_name: String,
+    /// Number of blocks.
+    pub size: u64,
+    /// Size of the image in bytes.
+    pub size_bytes: u64,
+    /// Whether all of its blocks are safely stored, as far as is known.
+    pub valid: bool,
+    /// Whether `rm` refuses it.
+    pub protected: bool,
+    /// Sorted.
+    pub tags: Vec<String>,
+}
+
+/// A version that is about to be made.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// UUID1 in lower case.
+    pub uid: String,
+    /// When the backup began.
+    pub date: Timestamp,
+    /// When the user wants it gone.
+    pub expire: Option<Timestamp>,
+    /// Name of what is backed up.
+    pub name: String,
+    /// Name of the snapshot it is taken from, or empty.
+    pub snapshot_name: String,
+    /// Number of blocks.
+    pub size: u64,
+    /// Size of the image in bytes.
+    pub size_bytes: u64,
+    /// Without duplicates.
+    pub tags: Vec<String>,
+}
+
+/// A count of blocks and of the bytes in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Their plain bytes.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// Counts one block of `bytes` bytes.
+    pub fn add(&mut self, bytes: u64) {
+        self.blocks += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Count) {
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::ops::SubAssign for Count {
+    fn sub_assign(&mut self, other: Count) {
+        self.blocks -= other.blocks;
+        self.bytes -= other.bytes;
+    }
+}
+
+/// What a backup did, for the `stats` table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// All that was read from the source, blocks of zeros and check blocks too.
+    pub read: Count,
+    /// Newly stored, in plain bytes.
+    pub written: Count,
+    /// Carried from the base, or read and known already.
+    pub dedup: Count,
+    /// Neither read nor stored.
+    pub sparse: Count,
+}
