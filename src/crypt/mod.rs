@@ -1,1 +1,187 @@
-//! crypt
+//! Blobs to data and back: compression, encryption, and the wrapping of keys.
+//!
+//! Encryption version 0 is the plain data. Version 1, as backy2 has written it since 2.12:
+//!
+//! 1. one zstandard frame of level 1 with the content size in its header,
+//! 2. AES-256-GCM over it with a fresh 32-byte key and a fresh 16-byte nonce, no associated data,
+//! 3. the blob is `tag (16) || nonce (16) || ciphertext`,
+//! 4. the key is wrapped with the master key (RFC 3394) and stands in the metadata, not in the blob.
+//!
+//! A 16-byte nonce means that GCM derives its first counter by GHASH (NIST SP 800-38D, 7.1 step 2), not by
+//! the shortcut for 12 bytes.
+
+mod keys;
+
+pub use keys::Keyring;
+
+use crate::types::block::{Encryption, from_hex, to_hex};
+use aes_gcm::aead::consts::U16;
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::aes::Aes256;
+use aes_gcm::{AesGcm, Nonce, Tag};
+
+/// AES-256-GCM with the nonce size of version 1.
+type Gcm = AesGcm<Aes256, U16>;
+
+const TAG: usize = 16;
+const NONCE: usize = 16;
+/// What stands before the ciphertext.
+const HEADER: usize = TAG + NONCE;
+/// 2.13 uses the lowest level, and so do we: zstd is the slowest stage for new data.
+const LEVEL: i32 = 1;
+
+/// Why a blob cannot be turned into data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The blob is encrypted and the configuration has no key.
+    #[error("it is encrypted and no encryption_key is configured")]
+    NoKey,
+    /// The wrapped key does not open with the master key.
+    #[error("its key does not open with the configured encryption_key")]
+    KeyUnwrap,
+    /// The metadata's `enc_envkey` is not 80 hex digits.
+    #[error("its enc_envkey in the database is not a wrapped key")]
+    KeyField,
+    /// Shorter than tag and nonce.
+    #[error("it has only {0} bytes")]
+    TooShort(usize),
+    /// The tag does not verify.
+    #[error("its authentication tag does not verify")]
+    Tag,
+    /// The frame does not decompress to the expected size.
+    #[error("its compressed data is damaged: {0}")]
+    Frame(String),
+    /// No release has written this.
+    #[error("encryption version {0} is not known to this release")]
+    Version(u32),
+}
+
+/// Turns plain blocks into blobs. One a thread: it owns the compressor's memory and the output buffer.
+pub struct Encoder<'k> {
+    version: u32,
+    keys: &'k Keyring,
+    compressor: zstd::bulk::Compressor<'static>,
+    frame: Vec<u8>,
+}
+
+impl<'k> Encoder<'k> {
+    /// An encoder for encryption version `version` (0 or 1).
+    ///
+    /// # Errors
+    /// No memory for the compressor.
+    pub fn new(version: u32, keys: &'k Keyring) -> std::io::Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        Ok(Encoder { version, keys, compressor, frame: Vec::new() })
+    }
+
+    /// The blob for `plain`, and what the metadata must keep of it. The bytes live until the next call.
+    ///
+    /// # Errors
+    /// No master key; no random numbers; no memory.
+    pub fn encode<'a>(&'a mut self, plain: &'a [u8]) -> std::io::Result<(&'a [u8], Encryption)> {
+        if self.version == 0 {
+            return Ok((plain, Encryption::default()));
+        }
+        let mut random = [0u8; 32 + NONCE];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let (key, nonce) = random.split_at(32);
+        let wrapped = self.keys.wrap(key).map_err(std::io::Error::other)?;
+        self.compress_behind_header(plain)?;
+        let (header, frame) = self.frame.split_at_mut(HEADER);
+        let cipher = Gcm::new_from_slice(key).map_err(std::io::Error::other)?;
+        let gcm_nonce = Nonce::<U16>::try_from(nonce).map_err(std::io::Error::other)?;
+        let tag = cipher
+            .encrypt_inout_detached(&gcm_nonce, &[], frame.into())
+            .map_err(|_| std::io::Error::other("the block is too large for AES-GCM"))?;
+        header[..TAG].copy_from_slice(&tag);
+        header[TAG..].copy_from_slice(nonce);
+        let encryption =
+            Encryption { version: 1, envkey: Some(to_hex(&wrapped)), nonce: Some(to_hex(nonce)) };
+        Ok((&self.frame, encryption))
+    }
+
+    /// Leaves the header's room and the frame behind it in `self.frame`, without a second copy.
+    fn compress_behind_header(&mut self, plain: &[u8]) -> std::io::Result<()> {
+        let room = HEADER + zstd::zstd_safe::compress_bound(plain.len());
+        if self.frame.len() < room {
+            self.frame.resize(room, 0);
+        } else {
+            self.frame.truncate(room);
+        }
+        let written = self.compressor.compress_to_buffer(plain, &mut self.frame[HEADER..])?;
+        self.frame.truncate(HEADER + written);
+        Ok(())
+    }
+}
+
+/// Turns blobs into plain data. One a thread: it owns the decompressor's memory.
+pub struct Decoder<'k> {
+    keys: &'k Keyring,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+impl<'k> Decoder<'k> {
+    /// A decoder for all encryption versions.
+    ///
+    /// # Errors
+    /// No memory for the decompressor.
+    pub fn new(keys: &'k Keyring) -> std::io::Result<Self> {
+        Ok(Decoder { keys, decompressor: zstd::bulk::Decompressor::new()? })
+    }
+
+    /// Decodes `blob` into `plain` (cleared first). `size` is the plain size by the metadata, in bytes: a
+    /// frame that would give more is refused before memory is taken for it. The result may be shorter or
+    /// (for version 0) longer than `size`: comparing is the caller's part. `blob` is used as working memory.
+    ///
+    /// # Errors
+    /// Anything that [`DecodeError`] lists; `plain` is then empty.
+    pub fn decode(
+        &mut self,
+        blob: &mut Vec<u8>,
+        encryption: &Encryption,
+        size: u64,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        plain.clear();
+        match encryption.version {
+            0 => {
+                std::mem::swap(blob, plain);
+                Ok(())
+            }
+            1 => {
+                let frame = self.open(blob, encryption)?;
+                let size = usize::try_from(size).map_err(|_| DecodeError::Frame("too large".into()))?;
+                plain.reserve(size);
+                self.decompressor.decompress_to_buffer(frame, plain).map(drop).map_err(|e| {
+                    plain.clear();
+                    DecodeError::Frame(e.to_string())
+                })
+            }
+            other => Err(DecodeError::Version(other)),
+        }
+    }
+
+    /// Decrypts in place and returns the frame.
+    fn open<'a>(&self, blob: &'a mut [u8], encryption: &Encryption) -> Result<&'a [u8], DecodeError> {
+        let key = self.keys.unwrap(encryption.envkey.as_deref().unwrap_or_default())?;
+        if blob.len() <= HEADER {
+            return Err(DecodeError::TooShort(blob.len()));
+        }
+        let (header, frame) = blob.split_at_mut(HEADER);
+        let tag = Tag::try_from(&header[..TAG]).map_err(|_| DecodeError::Tag)?;
+        let nonce = Nonce::<U16>::try_from(&header[TAG..]).map_err(|_| DecodeError::Tag)?;
+        let cipher = Gcm::new_from_slice(&key).map_err(|_| DecodeError::KeyField)?;
+        cipher
+            .decrypt_inout_detached(&nonce, &[], (&mut *frame).into(), &tag)
+            .map_err(|_| DecodeError::Tag)?;
+        Ok(frame)
+    }
+}
+
+/// Reads the wrapped key from the metadata's hex digits.
+fn wrapped_key(envkey: &str) -> Result<[u8; 40], DecodeError> {
+    from_hex(envkey).and_then(|bytes| bytes.try_into().ok()).ok_or(DecodeError::KeyField)
+}
+
+#[cfg(test)]
+mod tests;

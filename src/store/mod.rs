@@ -1,1 +1,107 @@
-//! store
+//! Where blobs are kept.
+
+pub mod file;
+pub mod null;
+
+use crate::types::error::{Error, Result};
+use crate::types::settings::Durability;
+use std::path::PathBuf;
+
+/// What a caller wants to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Name of the blob.
+    pub uid: &'a str,
+    /// The block it is read for: all that the null store has to go by.
+    pub block: u64,
+    /// Plain size of the block in bytes.
+    pub size: u64,
+}
+
+/// A store of blobs. Shared by all threads of a run; calls block.
+///
+/// The contract, which the conformance tests hold every store to:
+///
+/// * A blob is there under its name completely or not at all, at any moment, also after a crash.
+/// * `put` to a name that exists replaces the blob as a whole.
+/// * What `put` returned for survives a power cut once `sync` has returned (with the durability `none`: as
+///   soon as the operating system gets to it).
+/// * A missing blob is `Ok(false)` of `get`, and success of `delete`.
+/// * Names that are not uids do not show in `list`, and never leave the store.
+pub trait BlobStore: Send + Sync {
+    /// Where it is, for messages.
+    fn location(&self) -> String;
+
+    /// Stores `data` under `uid`.
+    ///
+    /// # Errors
+    /// [`Error::Store`], naming the blob.
+    fn put(&self, uid: &str, data: &[u8]) -> Result<()>;
+
+    /// Reads a blob into `data` (cleared first). `false`: there is none of that name.
+    ///
+    /// # Errors
+    /// [`GetError`].
+    fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError>;
+
+    /// Deletes blobs; returns those that could not be deleted, with the reason. One that is missing counts
+    /// as deleted.
+    fn delete(&self, uids: &[String]) -> Vec<(String, Error)>;
+
+    /// Calls `each` with the name of every blob that begins with `prefix`, in any order.
+    ///
+    /// # Errors
+    /// [`Error::Store`], or what `each` returned.
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
+
+    /// Returns once all blobs whose `put` has returned are durable.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    fn sync(&self) -> Result<()>;
+
+    /// An error if the store cannot be reached at all.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    fn check(&self) -> Result<()>;
+
+    /// Whether what `get` gives is made up, and plain whatever the metadata says of its encryption.
+    fn is_generated(&self) -> bool {
+        false
+    }
+}
+
+/// Why a blob could not be read.
+#[derive(Debug)]
+pub enum GetError {
+    /// The blob is there but its bytes cannot be had (a bad sector): damage of this blob.
+    Unreadable(String),
+    /// The store as a whole fails.
+    Store(Error),
+}
+
+/// Which store to open, with its settings.
+#[derive(Clone, Debug)]
+pub enum Settings {
+    /// A folder.
+    File {
+        /// The folder.
+        path: PathBuf,
+        /// When a blob counts as safe.
+        sync: Durability,
+    },
+    /// Keeps nothing.
+    Null,
+}
+
+/// Opens a store. Nothing is created or checked yet.
+pub fn open(settings: &Settings) -> Box<dyn BlobStore> {
+    match settings {
+        Settings::File { path, sync } => Box::new(file::FileStore::new(path, *sync)),
+        Settings::Null => Box::new(null::NullStore),
+    }
+}
+
+#[cfg(test)]
+mod conformance;

@@ -1,1 +1,3 @@
-//! sys
+//! What only the kernel can do.
+pub mod cache;
+pub mod durable;

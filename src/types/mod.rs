@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod error;
+pub mod generated;
 pub mod hints;
 pub mod settings;
 pub mod time;

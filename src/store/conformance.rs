@@ -1,0 +1,125 @@
+//! One suite for every store that keeps what it is given.
+
+use super::file::FileStore;
+use super::*;
+use crate::types::uid::BlobUid;
+use std::collections::BTreeSet;
+
+fn get(store: &dyn BlobStore, uid: &str) -> Option<Vec<u8>> {
+    let mut data = vec![42; 7];
+    let found = store.get(Wanted { uid, block: 0, size: 4 }, &mut data).expect("get");
+    found.then_some(data)
+}
+
+fn names(store: &dyn BlobStore, prefix: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    store
+        .list(prefix, &mut |uid| {
+            assert!(all.insert(uid.to_owned()), "{uid} came twice");
+            Ok(())
+        })
+        .expect("list");
+    all
+}
+
+fn suite(store: &dyn BlobStore) {
+    store.check().expect("reachable");
+    let uids: Vec<String> = (0..20).map(|_| BlobUid::generate()).collect();
+    for (n, uid) in uids.iter().enumerate() {
+        assert_eq!(get(store, uid), None);
+        store.put(uid, &vec![n as u8; n * 1000]).expect("put");
+    }
+    store.sync().expect("sync");
+    for (n, uid) in uids.iter().enumerate() {
+        assert_eq!(get(store, uid), Some(vec![n as u8; n * 1000]), "also the empty one");
+    }
+    store.put(&uids[0], b"again").expect("put replaces");
+    assert_eq!(get(store, &uids[0]).as_deref(), Some(&b"again"[..]));
+
+    assert_eq!(names(store, ""), uids.iter().cloned().collect());
+    for length in [1, 2, 3, 4, 7, 32] {
+        let prefix = &uids[3][..length];
+        let want: BTreeSet<_> = uids.iter().filter(|u| u.starts_with(prefix)).cloned().collect();
+        assert_eq!(names(store, prefix), want, "{prefix}");
+    }
+    assert!(names(store, "zz").is_empty());
+    let stopped = store.list("", &mut |_| Err(Error::Refused("enough".into())));
+    assert!(matches!(stopped, Err(Error::Refused(_))));
+
+    let mut gone = uids[..5].to_vec();
+    gone.push(BlobUid::generate());
+    assert!(store.delete(&gone).is_empty(), "a missing one counts as deleted");
+    assert_eq!(names(store, ""), uids[5..].iter().cloned().collect());
+    assert_eq!(get(store, &uids[1]), None);
+
+    std::thread::scope(|scope| {
+        for part in uids[5..].chunks(3) {
+            scope.spawn(move || part.iter().for_each(|uid| store.put(uid, uid.as_bytes()).expect("put")));
+        }
+    });
+    assert!(uids[5..].iter().all(|uid| get(store, uid).as_deref() == Some(uid.as_bytes())));
+}
+
+#[test]
+fn the_file_store_keeps_the_contract() {
+    for sync in [Durability::File, Durability::Filesystem, Durability::None] {
+        let folder = tempfile::tempdir().expect("tempdir");
+        suite(&FileStore::new(folder.path(), sync));
+    }
+}
+
+#[test]
+fn foreign_and_unfinished_files_are_no_blobs() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let store = FileStore::new(folder.path(), Durability::None);
+    let uid = BlobUid::generate();
+    store.put(&uid, b"x").expect("put");
+    let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
+    std::fs::write(place.join("notes.blob"), "").expect("write");
+    std::fs::write(place.join(format!("{uid}.blob.1.tmp")), "").expect("write");
+    std::fs::write(place.join(format!("{}.blob", BlobUid::generate())), "elsewhere").expect("write");
+    std::fs::write(folder.path().join("README"), "").expect("write");
+    assert_eq!(names(&store, ""), BTreeSet::from([uid]));
+    assert!(place.join("notes.blob").exists());
+}
+
+#[test]
+fn a_store_that_is_gone_is_not_a_store_without_blobs() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let path = folder.path().join("unmounted");
+    let store = FileStore::new(&path, Durability::Filesystem);
+    let uid = BlobUid::generate();
+    let error = store.put(&uid, b"x").expect_err("no folder").to_string();
+    assert!(error.contains("unmounted"), "{error}");
+    let wanted = Wanted { uid: &uid, block: 0, size: 1 };
+    assert!(matches!(store.get(wanted, &mut Vec::new()), Err(GetError::Store(_))));
+    assert!(store.list("", &mut |_| Ok(())).is_err());
+    assert!(store.check().is_err());
+    assert!(!path.exists(), "it is not made by the way");
+}
+
+#[test]
+fn a_failed_write_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let store = FileStore::new(folder.path(), Durability::None);
+    let uid = BlobUid::generate();
+    let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
+    // A folder of the blob's name: the rename fails.
+    std::fs::create_dir_all(place.join(format!("{uid}.blob")).join("in the way")).expect("mkdir");
+    assert!(store.put(&uid, b"x").is_err());
+    assert_eq!(std::fs::read_dir(&place).expect("list").count(), 1);
+    assert_eq!(store.delete(std::slice::from_ref(&uid)).len(), 1, "what cannot be deleted is told");
+}
+
+#[test]
+fn a_uid_cannot_lead_out_of_the_store() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let store = FileStore::new(&folder.path().join("data"), Durability::None);
+    std::fs::create_dir(folder.path().join("data")).expect("mkdir");
+    for uid in ["../../x", "", "abc", "ab/cd/ef", "äöüäöü"] {
+        assert!(store.put(uid, b"x").is_err(), "{uid}");
+        assert_eq!(store.delete(&[uid.to_owned()]).len(), 1, "{uid}");
+        let wanted = Wanted { uid, block: 0, size: 1 };
+        assert!(matches!(store.get(wanted, &mut Vec::new()), Err(GetError::Unreadable(_))), "{uid}");
+    }
+}
