@@ -1,6 +1,224 @@
-//! cli
+//! The terminal: arguments in, text and exit codes out.
+//!
+//! Nothing below this layer prints, exits, or reads the command line or the environment.
+
+pub mod args;
+pub mod commands;
+pub mod csv_list;
+pub mod dates;
+pub mod exit;
+pub mod human;
+mod live;
+pub mod log;
+mod panic;
+mod progress;
+pub mod table;
+#[cfg(test)]
+mod tape;
+pub mod terminal;
+
+use crate::config::{self, Config, Origin};
+use crate::monitor::Monitor;
+use crate::sys::title;
+use crate::types::error::{Error, Result};
+use args::{Cli, Command, Global, Kind};
+use clap::error::ErrorKind;
+use exit::Outcome;
+use log::{Log, Loudness};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
-/// main
+use table::Style;
+use terminal::Terminal;
+
+/// Exit code of wrong usage.
+const WRONG_USAGE: u8 = 2;
+
+/// What every command gets.
+pub struct Context {
+    /// The settings.
+    pub config: Config,
+    /// Where everything is shown, and the engine's monitor.
+    pub terminal: Terminal,
+    /// How tables are shown.
+    pub style: Style,
+}
+
+/// The program.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // Before anything keeps a pointer to the arguments' memory, where the title will be written.
+    title::init();
+    panic::install();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(panic::guarded(|| run(words)).unwrap_or(exit::FAILED))
+}
+
+fn run(words: Vec<OsString>) -> u8 {
+    if let Ok(spec) = std::env::var("BACKY2_FAILPOINT") {
+        crate::failpoint::arm(&spec);
+    }
+    let first_line = first_line(&words);
+    match args::parse(words) {
+        Err(answer) => told_by_clap(&answer),
+        Ok(Cli { command: None, .. }) => {
+            to_stdout(&args::usage());
+            exit::CANNOT_BEGIN
+        }
+        Ok(Cli { global, command: Some(command) }) => {
+            let kind = command.kind();
+            session(&global, &command, &first_line).unwrap_or_else(|error| {
+                // There is no log yet.
+                let _ = writeln!(std::io::stderr(), "{}", exit::describe(&error, global.debug));
+                exit::code(&error, kind)
+            })
+        }
+    }
+}
+
+/// Runs a command from its first line in the log to its last.
+///
+/// # Errors
+/// Those from before there is a log: the configuration, the logfile.
+fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
+    let loudness = Loudness { quiet: global.machine_output, debug: global.verbose || global.debug };
+    let origin = origin(global);
+    if let (Command::Init, Origin::Folder(dir)) = (command, &origin) {
+        // The installation and its logfile are only about to be made.
+        let log = Log::open(loudness, None)?;
+        let terminal = terminal(log, global, env!("CARGO_PKG_NAME"));
+        begin(&terminal, first_line, &[], command)?;
+        let result = panic::guarded(|| commands::init(&terminal, dir));
+        return Ok(end(&terminal, result, command.kind(), global.debug));
+    }
+    let config = config::load(&origin, std::env::home_dir().as_deref())?;
+    // Other instances look for this name before they take exclusive locks.
+    title::set(&config.process_name);
+    let log = Log::open(loudness, Some(&config.logfile))?;
+    let terminal = terminal(log, global, &config.process_name);
+    begin(&terminal, first_line, &config.warnings, command)?;
+    let style = Style {
+        machine: global.machine_output,
+        skip_header: global.skip_header,
+        human: global.human_readable,
+    };
+    let context = Context { config, terminal, style };
+    let result = panic::guarded(|| commands::run(&context, command));
+    Ok(end(&context.terminal, result, command.kind(), global.debug))
+}
+
+/// Which configuration to read.
+fn origin(global: &Global) -> Origin {
+    match (&global.backupdir, &global.configfile) {
+        (Some(dir), _) => Origin::Folder(PathBuf::from(dir)),
+        (None, Some(file)) => Origin::File(PathBuf::from(file)),
+        (None, None) => Origin::Search,
+    }
+}
+
+fn terminal(log: Log, global: &Global, process_name: &str) -> Terminal {
+    let machine = global.machine_output;
+    let live = !machine && live::possible();
+    Terminal::new(log, machine, live, process_name, Box::new(title::set))
+}
+
+/// The first line of the log and what has to be said of the configuration; signals are minded from here on.
+fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &Command) -> Result<()> {
+    terminal.info(first_line);
+    for warning in warnings {
+        terminal.notice(warning);
+    }
+    let watched = terminal.watch_signals(command.minds_signals());
+    watched.map_err(|error| Error::Internal(format!("cannot take signals: {error}")))
+}
+
+/// The error, if there is one, and the last line of the log. Without a result the command has panicked, and
+/// the hook has told of it.
+fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, debug: bool) -> u8 {
+    terminal.finish();
+    let code = match result {
+        Some(Ok(outcome)) => outcome.code(),
+        Some(Err(error)) => {
+            terminal.error(&exit::describe(&error, debug));
+            exit::code(&error, kind)
+        }
+        None => exit::FAILED,
+    };
+    match code {
+        exit::DONE => terminal.info("Backy complete.\n"),
+        exit::FAILED => terminal.error("Backy failed.\n"),
+        _ => {}
+    }
+    code
+}
+
+/// `$ ` and the command line.
+fn first_line(words: &[OsString]) -> String {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    format!("$ {}", words.join(" "))
+}
+
+/// Prints what clap has to say instead of running a command: help, the version, or what is wrong.
+fn told_by_clap(answer: &clap::Error) -> u8 {
+    match answer.kind() {
+        ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        // Nothing can be done about a stream that is closed.
+        _ => drop(answer.print()),
+    }
+    if answer.use_stderr() { WRONG_USAGE } else { exit::DONE }
+}
+
+/// To stdout, whoever reads it or not.
+fn to_stdout(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tape::Tape;
+    use super::*;
+
+    fn ended(result: Option<Result<Outcome>>) -> (u8, String, String) {
+        let (out, err) = (Tape::default(), Tape::default());
+        let log = Log::with_streams(Loudness::default(), None, out.sink(), err.sink()).expect("a log");
+        let terminal = Terminal::new(log, false, false, "backy2", Box::new(|_| ()));
+        let code = end(&terminal, result, Kind::Other, false);
+        (code, out.text(), err.text())
+    }
+
+    #[test]
+    fn the_last_line_depends_on_the_exit_code() {
+        let complete = "    INFO: Backy complete.\n\n";
+        let failed = "   ERROR: x\n   ERROR: Backy failed.\n\n";
+        let owned = |code, out: &str, err: &str| (code, out.to_owned(), err.to_owned());
+        assert_eq!(ended(Some(Ok(Outcome::Done))), owned(0, complete, ""));
+        assert_eq!(ended(Some(Ok(Outcome::Errors))), owned(20, "", ""));
+        assert_eq!(ended(Some(Err(Error::Refused("x".to_owned())))), owned(100, "", failed));
+        assert_eq!(ended(Some(Err(Error::Config("x".to_owned())))), owned(1, "", "   ERROR: x\n"));
+        assert_eq!(ended(None), owned(100, "", "   ERROR: Backy failed.\n\n"));
+    }
+
+    #[test]
+    fn the_first_line_is_the_command_line() {
+        let words = ["backy2", "backup", "-t", "", "file:///a", "x"].map(OsString::from);
+        assert_eq!(first_line(&words), "$ backy2 backup -t  file:///a x");
+    }
+
+    #[test]
+    fn the_folder_stands_for_its_configuration() {
+        let global = |file: Option<&str>, dir: Option<&str>| Global {
+            configfile: file.map(OsString::from),
+            backupdir: dir.map(OsString::from),
+            ..Global::default()
+        };
+        let is = |origin: Origin, path: &str| match origin {
+            Origin::Search => path.is_empty(),
+            Origin::File(file) => path == format!("file {}", file.display()),
+            Origin::Folder(dir) => path == format!("folder {}", dir.display()),
+        };
+        assert!(is(origin(&global(None, None)), ""));
+        assert!(is(origin(&global(Some("a.cfg"), None)), "file a.cfg"));
+        assert!(is(origin(&global(None, Some("d"))), "folder d"));
+    }
 }

@@ -1,8 +1,44 @@
 //! The configuration: read from INI or TOML, checked, and handed on as typed settings.
+//!
+//! [`load`] finds and reads the files. Text becomes raw sections (`ini`, `toml`), those of several files are
+//! merged key by key (`raw`), and only then are `%` references expanded, values checked and defaults filled
+//! in (`values`, `settings`), so that each error can name file, line, section, key and value. What has no
+//! effect is a warning (`known`). Keys and passwords never get into a message (`mask`).
+
+mod ini;
+mod interpolate;
+mod known;
+mod load;
+mod mask;
+mod raw;
+mod settings;
+mod template;
+mod toml;
+mod values;
+
+#[cfg(test)]
+mod example_tests;
+
+pub use load::load;
+pub use mask::mask_url;
+pub use template::folder_template;
 
 use crate::types::settings::{Durability, HashFunction, MasterKey};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where the configuration is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `/etc/backy.cfg`, `/etc/backy/backy.cfg`, `/etc/backy/conf.d/*`, `~/.backy.cfg`, `./backy.cfg`: all
+    /// that are there, later ones overriding.
+    Search,
+    /// This file only (`-c`).
+    File(PathBuf),
+    /// The file `backy.cfg` in this folder only (`-b`).
+    Folder(PathBuf),
+}
 
 /// All settings, with their defaults filled in.
 #[derive(Clone, Debug)]
@@ -40,10 +76,16 @@ pub struct Config {
 }
 
 /// `[MetaBackend]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MetaConfig {
-    /// The engine's URL, passwords percent-encoded.
+    /// The engine's URL, passwords percent-encoded. [`mask_url`] makes it fit for messages.
     pub engine: String,
+}
+
+impl fmt::Debug for MetaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetaConfig").field("engine", &mask_url(&self.engine)).finish()
+    }
 }
 
 /// `[DataBackend]`.

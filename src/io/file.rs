@@ -1,1 +1,39 @@
-//! file
+//! `file://`: regular files and block devices.
+
+mod device;
+mod holes;
+mod source;
+mod target;
+mod touched;
+
+pub use source::FileSource;
+pub use target::FileTarget;
+
+use std::fs::Metadata;
+use std::os::unix::fs::FileTypeExt;
+
+/// What can be a source or target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Medium {
+    Regular,
+    Device,
+}
+
+/// What `metadata` is of, or a text that says what else it is.
+fn medium(metadata: &Metadata) -> Result<Medium, String> {
+    let kind = metadata.file_type();
+    let other = if kind.is_file() {
+        return Ok(Medium::Regular);
+    } else if kind.is_block_device() {
+        return Ok(Medium::Device);
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a character device"
+    };
+    Err(format!("it is {other}; a regular file or a block device is needed"))
+}

@@ -1,7 +1,10 @@
 //! Sources that are backed up, and targets that are restored to.
 
-use crate::types::error::Result;
+use crate::types::error::{Error, Result};
+use file::{FileSource, FileTarget};
+use null::{NullSource, NullTarget};
 use std::ops::Range;
+use url::Location;
 
 pub mod file;
 pub mod null;
@@ -15,7 +18,7 @@ pub trait Source: Send + Sync {
     /// Size in bytes, as it was when the source was opened.
     fn size(&self) -> u64;
 
-    /// Fills `buf` from `offset`.
+    /// Fills `buf` from `offset` (bytes). `offset` plus the length of `buf` is at most [`size`](Self::size).
     ///
     /// # Errors
     /// [`crate::types::Error::Source`], also where the source ends before `buf` is full. The error names the
@@ -23,9 +26,10 @@ pub trait Source: Send + Sync {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
     /// The next range at or after `offset` that may hold data: everything between `offset` and its start
-    /// is known to read as zeros. `None`: nothing but zeros up to the end.
+    /// is known to read as zeros. It is not empty and lies within the source's size. `None`: nothing but zeros
+    /// up to the end.
     ///
-    /// A source that knows no holes returns all that is left.
+    /// A source that knows no holes returns all that is left. Cheap when asked for ascending offsets.
     ///
     /// # Errors
     /// None that a caller could see: a source that cannot tell says that all may be data.
@@ -43,19 +47,23 @@ pub enum Zeroing {
     IfCheap,
 }
 
-/// Something that can be restored to. Shared by all writer threads.
+/// Something that can be restored to. Shared by all writer threads, which never touch the same bytes at the
+/// same time.
 pub trait Target: Send + Sync {
     /// The URL as the user gave it.
     fn url(&self) -> &str;
 
-    /// Writes all of `data` at `offset`.
+    /// Writes all of `data` at `offset` (bytes).
     ///
     /// # Errors
     /// [`crate::types::Error::Target`], naming the offset.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
 
-    /// Makes `range` (bytes) read as zeros, by the cheapest way. Returns whether it does now: `false` is
-    /// possible with [`Zeroing::IfCheap`] only, and means that old data may show.
+    /// Makes `range` (bytes, within the size that the target was opened for) read as zeros, by the cheapest
+    /// way. Returns whether it does now: `false` is possible with [`Zeroing::IfCheap`] only, and means that
+    /// old data may show.
+    ///
+    /// A long range may take long, and nothing stops it midway: callers that want to be stopped pass pieces.
     ///
     /// # Errors
     /// [`crate::types::Error::Target`], naming the offset.
@@ -75,4 +83,101 @@ pub enum Existing {
     Refuse,
     /// An existing target that is large enough is written to; an absent one is created.
     Accept,
+}
+
+/// Which settings apply to a source or target: those of `[io_file]` or of `[io_null]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file or block device.
+    File,
+    /// Generated data, or data that is dropped.
+    Null,
+}
+
+/// Why `rbd://` cannot be used yet, and what can.
+const NO_RBD: &str = "this build has no support for rbd:// yet. Map the image with `rbd map` and give the path of \
+                      the device instead, such as /dev/rbd/POOL/IMAGE.";
+
+/// Which kind of source or target `url` names.
+///
+/// # Errors
+/// [`Error::Source`] where it names none that this build knows.
+pub fn kind(url: &str) -> Result<Kind> {
+    match Location::parse(url) {
+        Ok(Location::File(_)) => Ok(Kind::File),
+        Ok(Location::Null(_)) => Ok(Kind::Null),
+        Ok(Location::Rbd(_)) => Err(source_error(url, NO_RBD)),
+        Err(message) => Err(source_error(url, message)),
+    }
+}
+
+/// Opens what is to be backed up. `block_size` (bytes) is the size of the blocks in which generated data is
+/// made up; nothing else depends on it.
+///
+/// # Errors
+/// [`Error::Source`] where the URL is none, or what it names cannot be opened or has no size.
+pub fn open_source(url: &str, block_size: u32) -> Result<Box<dyn Source>> {
+    match Location::parse(url) {
+        Ok(Location::File(path)) => Ok(Box::new(FileSource::open(url, &path)?)),
+        Ok(Location::Null(Some(size))) => Ok(Box::new(NullSource::new(url, size, block_size))),
+        Ok(Location::Null(None)) => Err(source_error(url, "a source needs a size, such as null://10G")),
+        Ok(Location::Rbd(_)) => Err(source_error(url, NO_RBD)),
+        Err(message) => Err(source_error(url, message)),
+    }
+}
+
+/// Opens what is to be restored to, and creates it if it is absent: `size` bytes that read as zeros. Nothing
+/// is written to an existing target.
+///
+/// # Errors
+/// [`Error::TargetRefused`] where the target exists though `existing` is [`Existing::Refuse`], or has fewer
+/// than `size` bytes. [`Error::Target`] where the URL is none, or what it names cannot be opened, created or
+/// sized, or is a device in use.
+pub fn open_target(url: &str, size: u64, existing: Existing) -> Result<Box<dyn Target>> {
+    match Location::parse(url) {
+        Ok(Location::File(path)) => Ok(Box::new(FileTarget::open(url, &path, size, existing)?)),
+        Ok(Location::Null(_)) => Ok(Box::new(NullTarget::new(url))),
+        Ok(Location::Rbd(_)) => Err(target_error(url, NO_RBD)),
+        Err(message) => Err(target_error(url, message)),
+    }
+}
+
+fn source_error(url: &str, message: impl ToString) -> Error {
+    Error::Source { url: url.to_owned(), message: message.to_string() }
+}
+
+fn target_error(url: &str, message: impl ToString) -> Error {
+    Error::Target { url: url.to_owned(), message: message.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_opens_what_it_names() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a b").to_str().expect("text").to_owned();
+        let target = open_target(&path, 10, Existing::Refuse).expect("created");
+        assert_eq!(target.url(), path);
+        let source = open_source(&format!("file://{path}"), 4).expect("opened");
+        assert_eq!((source.url(), source.size()), (&*format!("file://{path}"), 10));
+        assert_eq!(open_source("null://1k", 4).expect("opened").size(), 1024);
+        assert_eq!(open_target("null://", 4, Existing::Refuse).expect("opened").url(), "null://");
+        assert_eq!((kind(&path).ok(), kind("null://").ok()), (Some(Kind::File), Some(Kind::Null)));
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_an_error_of_its_side() {
+        for url in ["null://", "rbd://a/b", "x", "/nonexistent/x"] {
+            let error = open_source(url, 4).err().expect(url);
+            assert!(matches!(&error, Error::Source { url: told, .. } if told == url), "{error:?}");
+        }
+        for url in ["rbd://a/b", "x", "/nonexistent/x"] {
+            let error = open_target(url, 4, Existing::Accept).err().expect(url);
+            assert!(matches!(&error, Error::Target { url: told, .. } if told == url), "{error:?}");
+        }
+        assert!(kind("rbd://a/b").is_err());
+        assert!(kind("what").is_err());
+    }
 }

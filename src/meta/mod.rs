@@ -1,1 +1,263 @@
-//! meta
+//! The metadata: versions, the blobs they name, and what was deleted.
+//!
+//! The verbs of [`MetaStore`] are coarse and transactional: none is meant to be called once a block by a
+//! loop, and what concerns ranges of unchanged blocks is one statement that no row leaves the database for.
+
+#[cfg(test)]
+mod conformance;
+pub mod sqlite;
+pub mod url;
+
+use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
+use crate::types::error::Result;
+use crate::types::time::Timestamp;
+use crate::types::version::{Count, NewVersion, Statistics, Version};
+use std::ops::Range;
+
+/// Which versions to list; empty fields do not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct VersionFilter {
+    /// Exact name.
+    pub name: Option<String>,
+    /// Exact snapshot name.
+    pub snapshot_name: Option<String>,
+    /// Only versions with this tag.
+    pub tag: Option<String>,
+    /// Only versions whose expiry is before this moment.
+    pub expired_at: Option<Timestamp>,
+}
+
+/// A blob that a new block could reuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The blob's row.
+    pub id: i64,
+    /// Its name, checked again when the row is committed.
+    pub uid: String,
+}
+
+/// What identifies a block's data.
+#[derive(Clone, Debug)]
+pub struct Fingerprint {
+    /// Hex digest.
+    pub checksum: String,
+    /// Plain bytes.
+    pub size: u64,
+    /// Encryption version that a reused blob must have.
+    pub enc_version: u32,
+}
+
+/// A blob that has just been stored durably.
+#[derive(Clone, Debug)]
+pub struct NewBlob {
+    /// Its name in the store.
+    pub uid: String,
+    /// Hex digest and size of the plain data.
+    pub fingerprint: Fingerprint,
+    /// How it is encrypted.
+    pub encryption: Encryption,
+}
+
+/// One row, or several that name the same new blob, to be committed.
+#[derive(Clone, Debug)]
+pub enum NewRow {
+    /// The block is all zeros.
+    Sparse {
+        /// Block.
+        id: u64,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// The block's data is in a blob that other blocks use.
+    Reuse {
+        /// Block.
+        id: u64,
+        /// The blob.
+        known: Known,
+    },
+    /// The block's data was stored; further blocks of the same run have the same data.
+    Store {
+        /// Blocks, at least one.
+        ids: Vec<u64>,
+        /// The blob.
+        blob: NewBlob,
+    },
+}
+
+/// What [`MetaStore::carry`] took over from the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Number of rows, with and without data.
+    pub blocks: u64,
+    /// Those without data.
+    pub sparse: Count,
+}
+
+/// What [`MetaStore::finish_version`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// All blocks are there: the version is valid now.
+    Valid,
+    /// These blocks must be stored (again): they have no row, or named a blob that has gone bad.
+    Missing(Vec<Range<u64>>),
+}
+
+/// A row for the `stats` table.
+#[derive(Clone, Debug)]
+pub struct StatisticsRow {
+    /// When the run ended.
+    pub date: Timestamp,
+    /// The version.
+    pub version_uid: String,
+    /// Name as given on the command line.
+    pub name: String,
+    /// Shape of the image.
+    pub geometry: Geometry,
+    /// What was done.
+    pub statistics: Statistics,
+    /// Whole seconds.
+    pub duration: u64,
+}
+
+/// Which rows of a version to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// All.
+    All,
+    /// Only those with data.
+    Stored,
+}
+
+/// A batch of entries of `deleted_blocks` that cleanup has looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// No row names these any more, and from now on none can: their data is to be deleted.
+    pub doomed: Vec<String>,
+    /// Entries that were dropped because a row names the blob.
+    pub in_use: u64,
+    /// Where the next batch goes on; `None` after the last one.
+    pub next: Option<i64>,
+}
+
+/// The metadata store. One connection, owned by one thread.
+///
+/// Every verb is one transaction: it happens as a whole or not at all. Errors are
+/// [`crate::types::Error::Metadata`] unless said otherwise.
+pub trait MetaStore: Send {
+    /// Where it is, for messages; without passwords.
+    fn location(&self) -> &str;
+
+    /// Whether anything can be written to it.
+    fn is_writable(&self) -> bool;
+
+    /// The versions that pass `filter`, by name, then date.
+    fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>>;
+
+    /// One version.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::VersionNotFound`].
+    fn version(&mut self, uid: &str) -> Result<Version>;
+
+    /// Protects a version from `rm`, or ends that.
+    fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()>;
+
+    /// The newest date of a version of `name` that has `tag`, valid or not.
+    fn last_tagged(&mut self, name: &str, tag: &str) -> Result<Option<Timestamp>>;
+
+    /// Adds tags; those that are there already stay.
+    fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()>;
+
+    /// Makes a version without blocks; it is invalid until [`MetaStore::finish_version`].
+    fn begin_version(&mut self, version: &NewVersion) -> Result<Version>;
+
+    /// Takes the valid rows of `base` in `ranges` over into `version`.
+    fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried>;
+
+    /// Makes the blocks in `ranges` sparse.
+    fn set_sparse(&mut self, version: &Version, geometry: Geometry, ranges: &[Range<u64>]) -> Result<()>;
+
+    /// Blocks of `version` that have no row.
+    fn missing(&mut self, version: &Version) -> Result<Vec<Range<u64>>>;
+
+    /// Blocks of `version` that no other version should be based on: without a row, or with an invalid blob.
+    fn unusable(&mut self, version: &Version) -> Result<Vec<Range<u64>>>;
+
+    /// For each fingerprint a valid blob with that data which some block names.
+    fn find_known(&mut self, wanted: &[Fingerprint]) -> Result<Vec<Option<Known>>>;
+
+    /// Commits rows. The data of every new blob in it must be durable. Returns the blocks whose reused blob
+    /// has gone away or gone bad since it was found: they must be stored anew.
+    fn commit_blocks(&mut self, version: &Version, rows: &[NewRow]) -> Result<Vec<u64>>;
+
+    /// Makes the version valid and adds the statistics, if all blocks are there and none is of an invalid
+    /// blob; else drops the rows with invalid blobs and says what is missing.
+    fn finish_version(&mut self, version: &Version, statistics: &StatisticsRow) -> Result<Finish>;
+
+    /// Adds the statistics of a run that did not finish.
+    fn add_statistics(&mut self, statistics: &StatisticsRow) -> Result<()>;
+
+    /// At most `limit` rows of `version` from block `from` on, by block.
+    fn rows(&mut self, version: &Version, from: u64, limit: usize, which: Rows) -> Result<Vec<BlockRow>>;
+
+    /// The sparse blocks of `version` from block `from` on.
+    fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<Vec<Range<u64>>>;
+
+    /// Some blocks with valid blobs, the newest first: of `version`, or of any; of one encryption version, or
+    /// of any.
+    fn sample(
+        &mut self,
+        version: Option<&Version>,
+        enc_version: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<BlockRow>>;
+
+    /// Size of the first block of `version`, or of the newest version, if that has several blocks; and the
+    /// uid of that version.
+    fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(String, u64)>>;
+
+    /// Marks blobs as bad, by uid and checksum, and every version that names one. Returns the versions.
+    fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<String>>;
+
+    /// Marks a version as bad.
+    fn mark_version_invalid(&mut self, version: &Version) -> Result<()>;
+
+    /// Marks a version and all of its blobs as good.
+    fn mark_version_valid(&mut self, version: &Version) -> Result<()>;
+
+    /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now`
+    /// (unix seconds). Returns the number of its rows.
+    fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64>;
+
+    /// Blobs that an earlier cleanup doomed and did not get to delete.
+    fn doomed(&mut self) -> Result<Vec<String>>;
+
+    /// Looks at up to `limit` entries of `deleted_blocks` behind entry `after`, of those uids whose newest
+    /// entry is from before `before` (unix seconds): drops the blob rows that nothing names, and dooms the
+    /// uids that then have none.
+    fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates>;
+
+    /// Forgets doomed uids whose data is gone.
+    fn forget_deleted(&mut self, uids: &[String]) -> Result<()>;
+
+    /// Drops all blob rows that nothing names. Needs exclusive use.
+    fn drop_unnamed_blobs(&mut self) -> Result<u64>;
+
+    /// Which of `uids` have no blob row.
+    fn without_row(&mut self, uids: &[String]) -> Result<Vec<String>>;
+}
+
+/// What a database needs before it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    Current,
+    /// [`sqlite::upgrade::upgrade`]: it has the schema of an older release, named by its revision.
+    Old {
+        /// Revision as `alembic_version` names it; empty for the oldest.
+        revision: String,
+        /// Whether the catalogue (versions, tags, statistics) has the form of 2.13, so that commands which
+        /// read nothing else work without an upgrade.
+        catalogue_is_current: bool,
+    },
+}

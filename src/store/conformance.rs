@@ -2,6 +2,7 @@
 
 use super::file::FileStore;
 use super::*;
+use crate::types::settings::Durability;
 use crate::types::uid::BlobUid;
 use std::collections::BTreeSet;
 

@@ -3,9 +3,8 @@
 pub mod file;
 pub mod null;
 
+use crate::config::StoreConfig;
 use crate::types::error::{Error, Result};
-use crate::types::settings::Durability;
-use std::path::PathBuf;
 
 /// What a caller wants to read.
 #[derive(Clone, Copy, Debug)]
@@ -81,25 +80,17 @@ pub enum GetError {
     Store(Error),
 }
 
-/// Which store to open, with its settings.
-#[derive(Clone, Debug)]
-pub enum Settings {
-    /// A folder.
-    File {
-        /// The folder.
-        path: PathBuf,
-        /// When a blob counts as safe.
-        sync: Durability,
-    },
-    /// Keeps nothing.
-    Null,
-}
-
 /// Opens a store. Nothing is created or checked yet.
-pub fn open(settings: &Settings) -> Box<dyn BlobStore> {
-    match settings {
-        Settings::File { path, sync } => Box::new(file::FileStore::new(path, *sync)),
-        Settings::Null => Box::new(null::NullStore),
+///
+/// # Errors
+/// [`Error::Config`] for a kind of store that this build cannot open.
+pub fn open(config: &StoreConfig) -> Result<Box<dyn BlobStore>> {
+    match config {
+        StoreConfig::File { path, sync } => Ok(Box::new(file::FileStore::new(path, *sync))),
+        StoreConfig::Null => Ok(Box::new(null::NullStore)),
+        StoreConfig::Unsupported(kind) => Err(Error::Config(format!(
+            "[DataBackend] type: this release has no support for {kind}; it can use file and null"
+        ))),
     }
 }
 

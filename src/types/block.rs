@@ -100,7 +100,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
 /// The bytes that `text` gives as hex digits, or `None` if it is anything else.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let value = |digit: u8| char::from(digit).to_digit(16).map(|v| v as u8);

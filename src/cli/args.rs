@@ -1,0 +1,291 @@
+//! The arguments: what may be given, what it is called, and what the help says about it.
+//!
+//! Scripts written for backy2 2.13 call these, so they are read as Python's argparse read them: long
+//! options may be shortened while unambiguous, a repeated option counts once (the last), options may follow
+//! positionals, `-5` is a value. Numbers and dates stay text here: a bad one is told by the command
+//! and not as wrong usage.
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "backy2",
+    version,
+    about = "Block-level backup of images, block devices and Ceph RBD volumes",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    infer_long_args = true,
+    args_override_self = true
+)]
+pub struct Cli {
+    /// Options that stand before the command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; none shows the usage.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options that stand before the command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Show debug messages on the console
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// As --verbose, and show the causes of errors
+    #[arg(short, long)]
+    pub debug: bool,
+    /// For scripts: columns separated by "|", errors only
+    #[arg(short, long)]
+    pub machine_output: bool,
+    /// Print tables without their header
+    #[arg(short, long)]
+    pub skip_header: bool,
+    /// Print sizes as "524 MiB"
+    #[arg(short = 'r', long)]
+    pub human_readable: bool,
+    /// Print the version and exit
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    pub version: Option<bool>,
+    /// Read only this configuration file
+    /// [default: /etc/backy.cfg, /etc/backy/backy.cfg, /etc/backy/conf.d/*, ~/.backy.cfg, ./backy.cfg]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "backupdir", verbatim_doc_comment)]
+    pub configfile: Option<OsString>,
+    /// Use the self-contained installation in this folder (see init)
+    #[arg(short, long, value_name = "DIR")]
+    pub backupdir: Option<OsString>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Create the tables of the metadata database
+    Initdb,
+    /// Make a self-contained installation in the folder given with -b
+    ///
+    /// The folder must be empty or absent. It gets a configuration with a fresh random key, a database and a
+    /// data folder. Keep a copy of the key elsewhere: without it the backups cannot be read.
+    Init,
+    /// Back up an image or a block device
+    Backup(BackupArgs),
+    /// Write a version to a file or a block device
+    Restore(RestoreArgs),
+    /// Protect a version from being removed
+    Protect(VersionArgs),
+    /// Allow a protected version to be removed
+    Unprotect(VersionArgs),
+    /// Remove a version (its data goes with the next cleanup)
+    Rm(RmArgs),
+    /// Verify the stored data of a version
+    Scrub(ScrubArgs),
+    /// Delete data that no version needs any more
+    Cleanup(CleanupArgs),
+    /// List versions
+    Ls(LsArgs),
+}
+
+/// Commands whose errors have exit codes of their own, and those whose errors have not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `backup`.
+    Backup,
+    /// `restore`.
+    Restore,
+    /// Any other.
+    Other,
+}
+
+impl Command {
+    /// How its errors map to exit codes.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Command::Backup(_) => Kind::Backup,
+            Command::Restore(_) => Kind::Restore,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Whether it looks for signals itself and ends in good order. The others have nothing to put in order,
+    /// and end at once.
+    pub fn minds_signals(&self) -> bool {
+        matches!(
+            self,
+            Command::Backup(_)
+                | Command::Restore(_)
+                | Command::Rm(_)
+                | Command::Scrub(_)
+                | Command::Cleanup(_)
+        )
+    }
+}
+
+/// Arguments of `backup`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example, with the changes since the snapshot of an earlier version:\n  \
+    backy2 backup -s snap2 -r changes.json -f UID file:///dev/rbd0 vm1")]
+pub struct BackupArgs {
+    /// Name of the snapshot the backup is taken from
+    #[arg(short, long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub snapshot_name: String,
+    /// Hints: what "rbd diff --format json" prints, "-" for stdin [default: read all]
+    #[arg(short, long, value_name = "HINTSFILE")]
+    pub rbd: Option<OsString>,
+    /// Take what did not change from this version
+    #[arg(short, long, value_name = "VERSION_UID")]
+    pub from_version: Option<String>,
+    /// Go on with this version, which is incomplete
+    #[arg(short, long, value_name = "VERSION_UID")]
+    pub continue_version: Option<String>,
+    /// Tags, comma-separated [default: b_daily, b_weekly, b_monthly when they are due]
+    #[arg(short, long, value_name = "TAGS")]
+    pub tag: Option<String>,
+    /// Expiry in UTC: YYYY-MM-DD, or that with " HH:MM:SS" or "THH:MM:SS" [default: never]
+    #[arg(short, long, value_name = "DATE")]
+    pub expire: Option<String>,
+    /// What to back up: file://PATH, null://SIZE, or a path that starts with /, ./ or ../
+    pub source: String,
+    /// Name of the backup; versions of the same thing share it
+    pub name: String,
+}
+
+/// Arguments of `restore`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example:\n  backy2 restore --sparse UID file:///var/lib/images/vm1.img")]
+pub struct RestoreArgs {
+    /// Do not write blocks that are sparse in the backup
+    #[arg(short, long)]
+    pub sparse: bool,
+    /// Write to a target that exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Start at this block: the "Last ID" of an interrupted restore [default: 0]
+    #[arg(short, long, value_name = "BLOCK_ID")]
+    pub continue_from: Option<String>,
+    /// The version
+    pub version_uid: String,
+    /// Where to write it: file://PATH, null://, or a path that starts with /, ./ or ../
+    pub target: String,
+}
+
+/// Arguments of commands that name a version and nothing else.
+#[derive(Args, Clone, Debug, Default)]
+pub struct VersionArgs {
+    /// The version
+    pub version_uid: String,
+}
+
+/// Arguments of `rm`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RmArgs {
+    /// Remove it however young it is (but not if it is protected)
+    #[arg(short, long)]
+    pub force: bool,
+    /// The version
+    pub version_uid: String,
+}
+
+/// Arguments of `scrub`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ScrubArgs {
+    /// Also compare with this source, byte for byte
+    #[arg(short, long, value_name = "URL")]
+    pub source: Option<String>,
+    /// Verify only about this percentage of the blocks, 0 to 100
+    #[arg(short, long, value_name = "N", default_value = "100")]
+    pub percentile: String,
+    /// The version
+    pub version_uid: String,
+}
+
+/// Arguments of `cleanup`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CleanupArgs {
+    /// Compare the whole store with the database (nothing else may run meanwhile)
+    #[arg(short, long)]
+    pub full: bool,
+    /// With --full: only data whose name starts so
+    #[arg(short, long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    /// Do not wait for an hour before data is deleted. Dangerous while backups run!
+    #[arg(long)]
+    pub dangerous_force: bool,
+}
+
+/// Arguments of `ls`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LsArgs {
+    /// Only versions of this snapshot
+    #[arg(short, long, value_name = "NAME")]
+    pub snapshot_name: Option<String>,
+    /// Only versions with this tag
+    #[arg(short, long)]
+    pub tag: Option<String>,
+    /// Only versions that are past their expiry
+    #[arg(short, long)]
+    pub expired: bool,
+    /// Columns, comma-separated
+    /// [default: date,name,snapshot_name,size,size_bytes,uid,valid,protected,tags,expire]
+    #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
+    pub fields: Option<String>,
+    /// Only versions of this name
+    pub name: Option<String>,
+}
+
+/// Reads a command line, its first word being the program's name.
+///
+/// # Errors
+/// Wrong usage, and also a request for help or for the version: clap tells them apart.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut grammar = grammar();
+    let matches = grammar.try_get_matches_from_mut(words)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
+    let no_folder = cli.global.backupdir.as_ref().is_none_or(|dir| dir.is_empty());
+    if no_folder && matches!(cli.command, Some(Command::Init)) {
+        return Err(grammar.error(
+            ErrorKind::MissingRequiredArgument,
+            "init needs the folder to make, before the command: backy2 -b DIR init",
+        ));
+    }
+    Ok(cli)
+}
+
+/// What `backy2` alone prints. The shipped bash completion reads the commands between the braces.
+pub fn usage() -> String {
+    format!("usage: {}\n", usage_after(&Cli::command(), "              "))
+}
+
+/// The usage with its second and third line indented by `indent`.
+fn usage_after(grammar: &clap::Command, indent: &str) -> String {
+    let names: Vec<_> = grammar.get_subcommands().map(clap::Command::get_name).collect();
+    format!(
+        "backy2 [-h] [-v] [-d] [-m] [-s] [-r] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n\
+         {indent}{{{}}}\n{indent}...",
+        names.join(",")
+    )
+}
+
+/// The derived grammar, with what cannot be said in attributes.
+fn grammar() -> clap::Command {
+    let mut grammar = negative_numbers(Cli::command());
+    let names: Vec<String> = grammar.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    for name in names {
+        grammar = grammar.mut_subcommand(name, negative_numbers);
+    }
+    let usage = usage_after(&grammar, "       ");
+    grammar.override_usage(usage)
+}
+
+/// Takes `-5` as a value wherever a value may stand.
+fn negative_numbers(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| {
+        let takes_value = arg.is_positional() || arg.get_action().takes_values();
+        if takes_value { arg.allow_negative_numbers(true) } else { arg }
+    })
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

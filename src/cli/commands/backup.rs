@@ -1,0 +1,57 @@
+//! `backup`.
+
+use crate::cli::args::BackupArgs;
+use crate::cli::exit::Outcome;
+use crate::cli::{Context, csv_list, dates};
+use crate::engine::backup::{self, Options};
+use crate::engine::{Access, Site};
+use crate::monitor::Monitor;
+use crate::types::error::{Error, Result};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+
+pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
+    // What can be wrong with the arguments is told before anything is opened.
+    let expire = args.expire.as_deref().map(dates::expire).transpose()?.flatten();
+    let tags = match args.tag.as_deref() {
+        None | Some("") => Vec::new(),
+        Some(list) => csv_list::items(list)?.into_iter().filter(|tag| !tag.is_empty()).collect(),
+    };
+    let terminal = &context.terminal;
+    let mut site = Site::open(&context.config, terminal, Access::Write)?;
+    let label = args.rbd.as_ref().map(|file| match file.to_string_lossy() {
+        name if name == "-" => "stdin".to_owned(),
+        name => name.into_owned(),
+    });
+    let hints = match (&args.rbd, &label) {
+        (Some(file), Some(label)) => Some((open_hints(file)?, label.as_str())),
+        _ => None,
+    };
+    let made = backup::run(
+        &mut site,
+        Options {
+            source: &args.source,
+            name: &args.name,
+            snapshot_name: &args.snapshot_name,
+            hints,
+            base: args.from_version.as_deref().filter(|uid| !uid.is_empty()),
+            resume: args.continue_version.as_deref().filter(|uid| !uid.is_empty()),
+            tags,
+            expire,
+        },
+    )?;
+    terminal.info(&format!("New version: {} (Tags: [{}])", made.uid, made.tags.join(",")));
+    if context.style.machine {
+        terminal.print(&format!("{}\n", made.uid))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn open_hints(file: &OsStr) -> Result<Box<dyn Read>> {
+    if file == "-" {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    let opened = File::open(file).map_err(|e| Error::Hints(format!("{}: {e}", file.to_string_lossy())))?;
+    Ok(Box::new(opened))
+}

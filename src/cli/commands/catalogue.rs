@@ -1,0 +1,21 @@
+//! `protect`, `unprotect` and `rm`.
+
+use crate::cli::Context;
+use crate::cli::args::{RmArgs, VersionArgs};
+use crate::cli::exit::Outcome;
+use crate::engine::{self, Access, Site};
+use crate::monitor::Monitor;
+use crate::types::error::Result;
+
+pub(super) fn protect(context: &Context, args: &VersionArgs, protected: bool) -> Result<Outcome> {
+    let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
+    engine::catalogue::set_protected(&mut site, &args.version_uid, protected)?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn rm(context: &Context, args: &RmArgs) -> Result<Outcome> {
+    let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
+    let blocks = engine::remove::run(&mut site, &args.version_uid, args.force)?;
+    context.terminal.info(&format!("Removed backup version {} with {blocks} blocks.", args.version_uid));
+    Ok(Outcome::Done)
+}

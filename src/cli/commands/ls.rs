@@ -1,0 +1,236 @@
+//! `ls`: the versions as a table.
+
+use crate::cli::args::LsArgs;
+use crate::cli::csv_list::{self, Choice};
+use crate::cli::exit::Outcome;
+use crate::cli::table::{Align, Column, Table};
+use crate::cli::{Context, human};
+use crate::engine::{self, Access, Site};
+use crate::meta::VersionFilter;
+use crate::types::error::Result;
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+
+pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
+    let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
+    let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
+    let filter = VersionFilter {
+        name: args.name.clone(),
+        snapshot_name: args.snapshot_name.clone(),
+        tag: args.tag.clone(),
+        expired_at: args.expired.then(Timestamp::now),
+    };
+    let versions = engine::catalogue::list(&mut site, &filter)?;
+    context.terminal.print(&table(&versions, &fields, context.style.human).render(context.style))?;
+    Ok(Outcome::Done)
+}
+
+/// The columns that `ls` can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// When the backup began.
+    Date,
+    /// What was backed up.
+    Name,
+    /// The snapshot it was taken from.
+    SnapshotName,
+    /// Blocks.
+    Size,
+    /// Bytes of the image.
+    SizeBytes,
+    /// The uid.
+    Uid,
+    /// 0 or 1.
+    Valid,
+    /// 0 or 1.
+    Protected,
+    /// Sorted, with commas between.
+    Tags,
+    /// Empty without one.
+    Expire,
+}
+
+impl Choice for Field {
+    const ALL: &'static [Self] = &[
+        Field::Date,
+        Field::Name,
+        Field::SnapshotName,
+        Field::Size,
+        Field::SizeBytes,
+        Field::Uid,
+        Field::Valid,
+        Field::Protected,
+        Field::Tags,
+        Field::Expire,
+    ];
+
+    fn title(self) -> &'static str {
+        match self {
+            Field::Date => "date",
+            Field::Name => "name",
+            Field::SnapshotName => "snapshot_name",
+            Field::Size => "size",
+            Field::SizeBytes => "size_bytes",
+            Field::Uid => "uid",
+            Field::Valid => "valid",
+            Field::Protected => "protected",
+            Field::Tags => "tags",
+            Field::Expire => "expire",
+        }
+    }
+}
+
+impl Field {
+    fn align(self) -> Align {
+        match self {
+            Field::Name | Field::SnapshotName | Field::Tags => Align::Left,
+            Field::Size | Field::SizeBytes => Align::Right,
+            Field::Date | Field::Uid | Field::Valid | Field::Protected | Field::Expire => Align::Centre,
+        }
+    }
+
+    fn cell(self, version: &Version, human: bool) -> String {
+        match self {
+            Field::Date => version.date.to_string(),
+            Field::Name => version.name.clone(),
+            Field::SnapshotName => version.snapshot_name.clone(),
+            Field::Size => version.size.to_string(),
+            Field::SizeBytes if human => human::size(version.size_bytes),
+            Field::SizeBytes => version.size_bytes.to_string(),
+            Field::Uid => version.uid.clone(),
+            Field::Valid => u8::from(version.valid).to_string(),
+            Field::Protected => u8::from(version.protected).to_string(),
+            Field::Tags => version.tags.join(","),
+            Field::Expire => version.expire.map(|expire| expire.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The versions, in the order given, with these columns; `human` is `-r`.
+pub fn table(versions: &[Version], fields: &[Field], human: bool) -> Table {
+    let column = |field: &Field| Column { title: field.title(), align: field.align() };
+    let row = |version: &Version| fields.iter().map(|field| field.cell(version, human)).collect();
+    Table { columns: fields.iter().map(column).collect(), rows: versions.iter().map(row).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::csv_list;
+    use crate::cli::table::Style;
+    use crate::types::time::Timestamp;
+
+    const PEOPLE: Style = Style { machine: false, skip_header: false, human: false };
+    const SCRIPTS: Style = Style { machine: true, ..PEOPLE };
+
+    /// A version from a line of `-m ls`: what is shown must come out of what was shown.
+    fn version(line: &str) -> Version {
+        let cells: Vec<&str> = line.split('|').collect();
+        let number = |index: usize| cells[index].parse().expect("a number");
+        Version {
+            key: 0,
+            uid: cells[5].to_owned(),
+            date: Timestamp::parse(cells[0]).expect("a date"),
+            expire: Timestamp::parse(cells[9]),
+            name: cells[1].to_owned(),
+            snapshot_name: cells[2].to_owned(),
+            size: number(3),
+            size_bytes: number(4),
+            valid: cells[6] == "1",
+            protected: cells[7] == "1",
+            tags: cells[8].split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+
+    fn versions(machine: &str) -> Vec<Version> {
+        machine.lines().skip(1).map(version).collect()
+    }
+
+    const MIXED_M: &str = "\
+date|name|snapshot_name|size|size_bytes|uid|valid|protected|tags|expire
+2026-11-20 17:14:37|db-nämé||4|12582989|dd3de788-e505-11f1-90ca-02fc00000001|0|0|b_daily,b_monthly,b_weekly|
+2026-11-20 17:14:32|vm1||8|31469625|da3b9c6a-e505-11f1-90ca-02fc00000001|1|1|b_daily,b_monthly,b_weekly,manual|
+2026-11-20 17:14:34|vm1|snap-2|8|31469625|db66a3b4-e505-11f1-90ca-02fc00000001|1|0||2035-06-07 08:09:10
+2026-11-20 17:14:35|vm1||6|22020097|dc513e7e-e505-11f1-90ca-02fc00000001|1|0|daily,keep me,weekly|2020-01-01 00:00:00
+";
+    const MIXED: &str = "\
++---------------------+---------+---------------+------+------------+--------------------------------------+-------+-----------+-----------------------------------+---------------------+
+|         date        | name    | snapshot_name | size | size_bytes |                 uid                  | valid | protected | tags                              |        expire       |
++---------------------+---------+---------------+------+------------+--------------------------------------+-------+-----------+-----------------------------------+---------------------+
+| 2026-11-20 17:14:37 | db-nämé |               |    4 |   12582989 | dd3de788-e505-11f1-90ca-02fc00000001 |   0   |     0     | b_daily,b_monthly,b_weekly        |                     |
+| 2026-11-20 17:14:32 | vm1     |               |    8 |   31469625 | da3b9c6a-e505-11f1-90ca-02fc00000001 |   1   |     1     | b_daily,b_monthly,b_weekly,manual |                     |
+| 2026-11-20 17:14:34 | vm1     | snap-2        |    8 |   31469625 | db66a3b4-e505-11f1-90ca-02fc00000001 |   1   |     0     |                                   | 2035-06-07 08:09:10 |
+| 2026-11-20 17:14:35 | vm1     |               |    6 |   22020097 | dc513e7e-e505-11f1-90ca-02fc00000001 |   1   |     0     | daily,keep me,weekly              | 2020-01-01 00:00:00 |
++---------------------+---------+---------------+------+------------+--------------------------------------+-------+-----------+-----------------------------------+---------------------+
+";
+    const SMALL_M: &str = "\
+date|name|snapshot_name|size|size_bytes|uid|valid|protected|tags|expire
+2026-11-20 17:14:49|disk||76|307300|e4b70cec-e505-11f1-90ca-02fc00000001|1|0|b_daily,b_monthly,b_weekly|
+2026-11-20 17:14:52|empty||0|0|e5edb782-e505-11f1-90ca-02fc00000001|1|0|b_daily,b_monthly,b_weekly|
+2026-11-20 17:14:52|nulldisk||5|20480|e627cf6c-e505-11f1-90ca-02fc00000001|1|0|b_daily,b_monthly,b_weekly|
+";
+    const SMALL: &str = "\
++---------------------+----------+---------------+------+------------+--------------------------------------+-------+-----------+----------------------------+--------+
+|         date        | name     | snapshot_name | size | size_bytes |                 uid                  | valid | protected | tags                       | expire |
++---------------------+----------+---------------+------+------------+--------------------------------------+-------+-----------+----------------------------+--------+
+| 2026-11-20 17:14:49 | disk     |               |   76 |     307300 | e4b70cec-e505-11f1-90ca-02fc00000001 |   1   |     0     | b_daily,b_monthly,b_weekly |        |
+| 2026-11-20 17:14:52 | empty    |               |    0 |          0 | e5edb782-e505-11f1-90ca-02fc00000001 |   1   |     0     | b_daily,b_monthly,b_weekly |        |
+| 2026-11-20 17:14:52 | nulldisk |               |    5 |      20480 | e627cf6c-e505-11f1-90ca-02fc00000001 |   1   |     0     | b_daily,b_monthly,b_weekly |        |
++---------------------+----------+---------------+------+------------+--------------------------------------+-------+-----------+----------------------------+--------+
+";
+
+    #[test]
+    fn tables_are_those_of_2_13() {
+        for (machine, people) in [(MIXED_M, MIXED), (SMALL_M, SMALL)] {
+            let table = table(&versions(machine), Field::ALL, false);
+            assert_eq!(table.render(SCRIPTS), machine);
+            assert_eq!(table.render(PEOPLE), people);
+        }
+    }
+
+    #[test]
+    fn without_versions_there_is_a_header() {
+        assert_eq!(
+            table(&[], Field::ALL, false).render(PEOPLE),
+            "\
++------+------+---------------+------+------------+-----+-------+-----------+------+--------+
+| date | name | snapshot_name | size | size_bytes | uid | valid | protected | tags | expire |
++------+------+---------------+------+------------+-----+-------+-----------+------+--------+
++------+------+---------------+------+------------+-----+-------+-----------+------+--------+
+"
+        );
+    }
+
+    #[test]
+    fn without_a_header_columns_are_as_wide_as_their_cells() {
+        let style = Style { skip_header: true, ..PEOPLE };
+        let one = versions(SMALL_M).split_off(2);
+        assert_eq!(
+            table(&one, Field::ALL, false).render(style),
+            "\
++---------------------+----------+--+---+-------+--------------------------------------+---+---+----------------------------+--+
+| 2026-11-20 17:14:52 | nulldisk |  | 5 | 20480 | e627cf6c-e505-11f1-90ca-02fc00000001 | 1 | 0 | b_daily,b_monthly,b_weekly |  |
++---------------------+----------+--+---+-------+--------------------------------------+---+---+----------------------------+--+
+"
+        );
+    }
+
+    #[test]
+    fn fields_choose_and_order_the_columns() {
+        let fields = csv_list::fields(Some("name, uid ,size_bytes")).expect("known fields");
+        let table = table(&versions(SMALL_M), &fields, true);
+        assert_eq!(
+            table.render(PEOPLE),
+            "\
++----------+--------------------------------------+------------+
+| name     |                 uid                  | size_bytes |
++----------+--------------------------------------+------------+
+| disk     | e4b70cec-e505-11f1-90ca-02fc00000001 |    300 KiB |
+| empty    | e5edb782-e505-11f1-90ca-02fc00000001 |          0 |
+| nulldisk | e627cf6c-e505-11f1-90ca-02fc00000001 |     20 KiB |
++----------+--------------------------------------+------------+
+"
+        );
+        assert!(table.render(SCRIPTS).starts_with("name|uid|size_bytes\ndisk|e4b70cec"));
+    }
+}

@@ -1,0 +1,51 @@
+//! `restore`.
+
+use crate::cli::args::RestoreArgs;
+use crate::cli::exit::Outcome;
+use crate::cli::{Context, dates};
+use crate::engine::restore::{self, Options};
+use crate::engine::{Access, Site};
+use crate::monitor::Monitor;
+use crate::types::error::Result;
+
+/// How many bad ranges are listed one by one.
+const LISTED: usize = 100;
+
+pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
+    let continue_from = match &args.continue_from {
+        Some(text) => Some(dates::number("-c/--continue-from", text, u64::MAX)?),
+        None => None,
+    };
+    let terminal = &context.terminal;
+    let mut site = Site::open(&context.config, terminal, Access::Read)?;
+    let restored = restore::run(
+        &mut site,
+        &Options {
+            version: &args.version_uid,
+            target: &args.target,
+            sparse: args.sparse,
+            force: args.force,
+            continue_from,
+        },
+    )?;
+    if restored.bad.is_empty() && restored.was_valid {
+        return Ok(Outcome::Done);
+    }
+    if restored.bad.is_empty() {
+        terminal.error(
+            "The version was marked invalid before. All of its data was found good now; a scrub makes it valid again.",
+        );
+        return Ok(Outcome::Errors);
+    }
+    terminal.error(&format!("The restore went through, but in {} the data is bad or missing:", args.target));
+    for range in restored.bad.iter().take(LISTED) {
+        let length = range.end - range.start;
+        terminal.error(&format!("  offset {} length {length} (to {})", range.start, range.end - 1));
+    }
+    if restored.bad.len() > LISTED {
+        terminal.error(&format!("  and {} ranges more", restored.bad.len() - LISTED));
+    }
+    let bytes: u64 = restored.bad.iter().map(|range| range.end - range.start).sum();
+    terminal.error(&format!("{bytes} bytes in all. Everything else is as it was backed up."));
+    Ok(Outcome::Errors)
+}

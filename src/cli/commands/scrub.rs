@@ -1,0 +1,25 @@
+//! `scrub`.
+
+use crate::cli::args::ScrubArgs;
+use crate::cli::exit::Outcome;
+use crate::cli::{Context, dates};
+use crate::engine::scrub::{self, Options, Verdict};
+use crate::engine::{Access, Site};
+use crate::types::error::Result;
+
+pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Outcome> {
+    let percentile = dates::number("-p/--percentile", &args.percentile, 100)?;
+    let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
+    let verdict = scrub::run(
+        &mut site,
+        &Options {
+            version: &args.version_uid,
+            source: args.source.as_deref().filter(|url| !url.is_empty()),
+            percentile: u8::try_from(percentile).unwrap_or(100),
+        },
+    )?;
+    match verdict {
+        Verdict::Good { .. } => Ok(Outcome::Done),
+        Verdict::Bad { .. } | Verdict::Incomplete => Ok(Outcome::Errors),
+    }
+}

@@ -1,0 +1,108 @@
+//! Dates and numbers that are given as arguments.
+
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+
+/// The moment that `-e DATE` names, in UTC. An empty text names none.
+///
+/// # Errors
+/// [`Error::Config`], as a bad date ends with exit code 1; it tells the forms that are read.
+pub fn expire(text: &str) -> Result<Option<Timestamp>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let moment = if has_form(text) { Timestamp::parse(text) } else { None };
+    moment.map(Some).ok_or_else(|| {
+        Error::Config(format!(
+            "'{text}' is not a date. Please give it as YYYY-MM-DD, 'YYYY-MM-DD HH:MM:SS' or \
+             YYYY-MM-DDTHH:MM:SS (UTC)."
+        ))
+    })
+}
+
+/// Whether the digits are where they have to be; the parser below takes more than that. It also takes what
+/// Python's datetime cannot hold: the year 0 and leap seconds.
+fn has_form(text: &str) -> bool {
+    let text = text.as_bytes();
+    let form: &[u8] = match (text.len(), text.get(10)) {
+        (10, _) => b"dddd-dd-dd",
+        (19, Some(b'T')) => b"dddd-dd-ddTdd:dd:dd",
+        (19, _) => b"dddd-dd-dd dd:dd:dd",
+        _ => return false,
+    };
+    let fits = |(c, f): (&u8, &u8)| if *f == b'd' { c.is_ascii_digit() } else { c == f };
+    text.iter().zip(form).all(fits) && &text[..4] != b"0000" && text.get(17) != Some(&b'6')
+}
+
+/// A whole number that an option holds.
+///
+/// # Errors
+/// [`Error::Refused`] naming the option, if it is none or is above `max`.
+pub fn number(option: &str, text: &str, max: u64) -> Result<u64> {
+    let number = text.trim().parse().ok().filter(|number| *number <= max);
+    number.ok_or_else(|| {
+        let range = if max == u64::MAX { "0 or more".to_owned() } else { format!("0 to {max}") };
+        Error::Refused(format!("{option}: '{text}' is not a whole number ({range})."))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_forms_of_a_date_are_read() {
+        for (text, shown) in [
+            ("2030-01-02", "2030-01-02 00:00:00"),
+            ("2030-01-02 03:04:05", "2030-01-02 03:04:05"),
+            ("2030-01-02T03:04:05", "2030-01-02 03:04:05"),
+            ("2001-01-01", "2001-01-01 00:00:00"),
+            ("2028-02-29", "2028-02-29 00:00:00"),
+        ] {
+            let moment = expire(text).expect(text).expect("a date");
+            assert_eq!(moment.to_string(), shown);
+        }
+        assert_eq!(expire("").expect("none"), None);
+    }
+
+    #[test]
+    fn other_dates_are_refused() {
+        for text in [
+            "02.01.2030",
+            "2030-13-45",
+            "2030-02-29",
+            "2030-1-2",
+            "2030-01-02 03:04",
+            "2030-01-02 03:04:05.5",
+            "2030-01-02 03:04:60",
+            "2030-01-02_03:04:05",
+            "2030-01-02 25:00:00",
+            "+2030-01-2",
+            "0000-01-01",
+            "tomorrow",
+            " ",
+            "２０３０-01-02",
+        ] {
+            match expire(text) {
+                Err(Error::Config(said)) => {
+                    assert!(said.contains(text) && said.contains("YYYY-MM-DDTHH:MM:SS"), "{said}");
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_read() {
+        assert_eq!(number("-p", "100", 100).expect("a number"), 100);
+        assert_eq!(number("-c", " 7 ", u64::MAX).expect("a number"), 7);
+        for text in ["x", "", "-1", "101", "1.5", "99999999999999999999999"] {
+            match number("-p/--percentile", text, 100) {
+                Err(Error::Refused(said)) => assert!(said.contains("-p/--percentile: '"), "{said}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        let huge = number("-c", "99999999999999999999999", u64::MAX).expect_err("too large").to_string();
+        assert!(huge.contains("0 or more"), "{huge}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Exit codes: the one place that knows which error has which.
+
+use super::args::Kind;
+use crate::types::error::{Error, Signal};
+
+/// Done.
+pub const DONE: u8 = 0;
+/// No command, a bad configuration, a database that cannot be used, a target that is refused.
+pub const CANNOT_BEGIN: u8 = 1;
+/// Scrub found errors, or some of what was restored is bad.
+pub const BAD_DATA: u8 = 20;
+/// Every error without a code of its own.
+pub const FAILED: u8 = 100;
+
+/// How a command that came to its end has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Done,
+    /// With bad data, which it has told of.
+    Errors,
+}
+
+impl Outcome {
+    /// Its exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Outcome::Done => DONE,
+            Outcome::Errors => BAD_DATA,
+        }
+    }
+}
+
+/// The exit code of `error` in a command of this kind.
+pub fn code(error: &Error, command: Kind) -> u8 {
+    match error {
+        Error::Config(_) | Error::Database(_) | Error::TargetRefused(_) => CANNOT_BEGIN,
+        Error::BaseMismatch { .. } => 5,
+        Error::Store { .. } if command != Kind::Other => 6,
+        Error::WrongKey(_) if command == Kind::Restore => 6,
+        Error::Interrupted(Signal::Interrupt) => 130,
+        Error::Interrupted(Signal::Terminate) => 143,
+        Error::VersionExists(_) => 22,
+        Error::DumpFormat(_) => 23,
+        Error::Store { .. }
+        | Error::WrongKey(_)
+        | Error::Metadata { .. }
+        | Error::VersionNotFound(_)
+        | Error::Locked(_)
+        | Error::Refused(_)
+        | Error::Hints(_)
+        | Error::Source { .. }
+        | Error::Target { .. }
+        | Error::LockDir { .. }
+        | Error::Internal(_) => FAILED,
+    }
+}
+
+/// What the log says of `error`; with `causes` also what led to it, one cause a line.
+pub fn describe(error: &Error, causes: bool) -> String {
+    let mut text = match error {
+        Error::Interrupted(Signal::Interrupt) => "Interrupted by SIGINT.".to_owned(),
+        Error::Interrupted(Signal::Terminate) => "Interrupted by SIGTERM.".to_owned(),
+        other => other.to_string(),
+    };
+    if causes {
+        text += &chain(error);
+    }
+    text
+}
+
+/// The causes below `error`, each on a line of its own.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(|cause| format!("\n  caused by: {cause}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        "x".to_owned()
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_code() {
+        let store = || Error::Store { store: text(), message: text() };
+        for (error, codes) in [
+            (Error::Config(text()), [1, 1, 1]),
+            (Error::Database(text()), [1, 1, 1]),
+            (Error::Metadata { database: text(), message: text() }, [100, 100, 100]),
+            (Error::VersionNotFound(text()), [100, 100, 100]),
+            (Error::Locked(text()), [100, 100, 100]),
+            (Error::Refused(text()), [100, 100, 100]),
+            (Error::Hints(text()), [100, 100, 100]),
+            (Error::BaseMismatch { base: text(), block: 1, offset: 1 }, [5, 5, 5]),
+            (Error::Source { url: text(), message: text() }, [100, 100, 100]),
+            (Error::TargetRefused(text()), [1, 1, 1]),
+            (Error::Target { url: text(), message: text() }, [100, 100, 100]),
+            (store(), [6, 6, 100]),
+            (Error::WrongKey(text()), [100, 6, 100]),
+            (Error::LockDir { path: "x".into(), message: text() }, [100, 100, 100]),
+            (Error::Interrupted(Signal::Interrupt), [130, 130, 130]),
+            (Error::Interrupted(Signal::Terminate), [143, 143, 143]),
+            (Error::VersionExists(text()), [22, 22, 22]),
+            (Error::DumpFormat(text()), [23, 23, 23]),
+            (Error::Internal(text()), [100, 100, 100]),
+        ] {
+            for (kind, expected) in [Kind::Backup, Kind::Restore, Kind::Other].into_iter().zip(codes) {
+                assert_eq!(code(&error, kind), expected, "{error:?} in {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn outcomes_have_codes() {
+        assert_eq!((Outcome::Done.code(), Outcome::Errors.code()), (0, 20));
+    }
+
+    #[test]
+    fn errors_are_described() {
+        let error = Error::Store { store: "/data".to_owned(), message: "gone".to_owned() };
+        assert_eq!(describe(&error, false), "data store /data: gone");
+        assert_eq!(describe(&error, true), "data store /data: gone");
+        assert_eq!(describe(&Error::Interrupted(Signal::Interrupt), false), "Interrupted by SIGINT.");
+    }
+
+    #[test]
+    fn causes_stand_below_each_other() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::num::ParseIntError);
+        let inner = "x".parse::<u8>().expect_err("no number");
+        assert_eq!(chain(&Outer(inner.clone())), format!("\n  caused by: {inner}"));
+        assert_eq!(chain(&inner), "");
+    }
+}

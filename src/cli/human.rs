@@ -1,0 +1,48 @@
+//! Sizes for people (`-r`).
+
+/// The units, each 1024 times the one before.
+const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// `bytes` with a unit and without decimals: `524 MiB`, `10 B`, `0`.
+pub fn size(bytes: u64) -> String {
+    if bytes == 0 {
+        return "0".to_owned();
+    }
+    let mut number = bytes as f64;
+    let mut unit = 0;
+    // What would be shown as 1024 of a unit is shown as 1 of the next.
+    while number.round_ties_even() >= 1024.0 && unit + 1 < UNITS.len() {
+        number /= 1024.0;
+        unit += 1;
+    }
+    format!("{number:.0} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_to_whole_units() {
+        for (bytes, shown) in [
+            (0, "0"),
+            (1, "1 B"),
+            (10, "10 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1_986_355, "2 MiB"),
+            (5_120_000, "5 MiB"),
+            (10_000_001, "10 MiB"),
+            (20_971_520, "20 MiB"),
+            (41_943_040, "40 MiB"),
+            (67_108_864, "64 MiB"),
+            (524 << 20, "524 MiB"),
+            ((1 << 20) - 1, "1 MiB"),
+            (2560, "2 KiB"),
+            (3 << 30, "3 GiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(size(bytes), shown, "{bytes}");
+        }
+    }
+}

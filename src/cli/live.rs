@@ -1,0 +1,97 @@
+//! The one line that a person at a terminal sees move.
+
+use super::progress::{self, Pace};
+use crate::monitor::Progress;
+use rustix::termios::tcgetwinsize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Back to the first column, and erase to the end of the line.
+pub const CLEAR: &str = "\r\x1b[K";
+/// Columns of the bar, where there is room for one.
+const BAR: usize = 24;
+
+/// Whether stdout is a terminal that can erase a line.
+pub fn possible() -> bool {
+    use std::io::IsTerminal;
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    std::io::stdout().is_terminal() && !dumb
+}
+
+/// Columns of the terminal that stdout is.
+pub fn width() -> usize {
+    match tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => 80,
+    }
+}
+
+/// Bar, percent, rate, time left and what it is about, in fewer than `width` columns: the last column stays
+/// free, as some terminals wrap when it is written to.
+pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
+    let room = width.saturating_sub(1);
+    let percent = progress::percent(report);
+    let numbers = format!("{percent:5.1}%  {:.1} MiB/s  ETA {}", pace.rate, progress::eta(pace.eta));
+    let bar = format!("[{}] ", progress::bar(percent / 100.0, BAR, '#'));
+    let mut line = String::new();
+    // The bar goes first where there is not room for all.
+    if bar.width() + numbers.width() + 20 <= room {
+        line += &bar;
+    }
+    line += &numbers;
+    line += "  ";
+    line += &progress::what(&report.activity);
+    cut(&line, room)
+}
+
+/// As much of `text` as fits into `room` columns, an ellipsis showing that some is missing. Control characters
+/// are left out: a name must not move the cursor.
+fn cut(text: &str, room: usize) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    if text.width() <= room {
+        return text;
+    }
+    let mut used = 0;
+    let mut short = String::new();
+    for c in text.chars() {
+        let width = c.width().unwrap_or(0);
+        if used + width >= room {
+            break;
+        }
+        used += width;
+        short.push(c);
+    }
+    if room > 0 {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Activity;
+
+    fn report(source: &str) -> Progress<'_> {
+        let activity = Activity::BackupData { source };
+        Progress { activity, done: 1, total: 4, bytes: 0, read_queue: 0.0, write_queue: 0.0 }
+    }
+
+    #[test]
+    fn the_line_fits_the_terminal() {
+        let pace = Pace { rate: 93.04, eta: 63 };
+        let full = line(&report("file:///srv/vm1.img"), pace, 200);
+        assert_eq!(
+            full,
+            "[######                  ]  25.0%  93.0 MiB/s  ETA 63s  Backing up (2/2: Data) file:///srv/vm1.img"
+        );
+        for width in 0..120 {
+            for source in ["file:///srv/vm1.img", "file:///日本日本日本日本", "file:///a\u{1b}[2J\n"]
+            {
+                let line = line(&report(source), pace, width);
+                assert!(line.width() <= width.saturating_sub(1), "{width}: {line}");
+                assert!(!line.contains(char::is_control), "{width}: {line:?}");
+            }
+        }
+        assert_eq!(line(&report("x"), pace, 40), " 25.0%  93.0 MiB/s  ETA 63s  Backing u…");
+    }
+}

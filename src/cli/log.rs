@@ -1,0 +1,261 @@
+//! The log: lines on the console, and the logfile.
+
+use crate::monitor::Level;
+use crate::types::error::{Error, Result};
+use chrono::Local;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Where the log and the data go.
+pub struct Log {
+    out: Stream,
+    err: Stream,
+    file: Option<Logfile>,
+    quiet: bool,
+    debug: bool,
+}
+
+/// What the console shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loudness {
+    /// Errors only (`-m`).
+    pub quiet: bool,
+    /// Debug messages too (`-v`, `-d`), unless quiet.
+    pub debug: bool,
+}
+
+struct Logfile {
+    path: PathBuf,
+    file: File,
+    failed: bool,
+}
+
+/// A stream whose reader may go away at any time: `| head -1` must not end a backup.
+struct Stream {
+    sink: Box<dyn Write + Send>,
+    gone: bool,
+}
+
+impl Stream {
+    fn new(sink: Box<dyn Write + Send>) -> Self {
+        Stream { sink, gone: false }
+    }
+
+    /// Writes all of `text` at once; nothing once the reader is gone, which is no error.
+    fn put(&mut self, text: &str) -> std::io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
+        match self.sink.write_all(text.as_bytes()).and_then(|()| self.sink.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+impl Log {
+    /// A log on the process's own stdout and stderr, and in `logfile` if one is given.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the logfile, if it cannot be opened for appending.
+    pub fn open(loudness: Loudness, logfile: Option<&Path>) -> Result<Self> {
+        let out = Box::new(std::io::stdout());
+        let err = Box::new(std::io::stderr());
+        Log::with_streams(loudness, logfile, out, err)
+    }
+
+    /// As [`Log::open`], but on other streams.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_streams(
+        loudness: Loudness,
+        logfile: Option<&Path>,
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+    ) -> Result<Self> {
+        let file = logfile.map(Logfile::open).transpose()?;
+        let Loudness { quiet, debug } = loudness;
+        Ok(Log { out: Stream::new(out), err: Stream::new(err), file, quiet, debug })
+    }
+
+    /// Whether a message of this level shows on the console.
+    pub fn shows(&self, level: Level) -> bool {
+        match level {
+            Level::Debug => self.debug && !self.quiet,
+            Level::Info | Level::Warning => !self.quiet,
+            Level::Error => true,
+        }
+    }
+
+    /// A message: to the console (errors on stderr) and, from INFO up, to the logfile.
+    pub fn say(&mut self, level: Level, text: &str) {
+        if self.shows(level) {
+            let stream = if level == Level::Error { &mut self.err } else { &mut self.out };
+            // There is nowhere left to complain to.
+            let _ = stream.put(&console_line(level, text));
+        }
+        self.record(level, text);
+    }
+
+    /// A warning that 2.13 does not have: on stderr, so that what cron mails from stdout stays as it was.
+    pub fn notice(&mut self, text: &str) {
+        if self.shows(Level::Warning) {
+            let _ = self.err.put(&console_line(Level::Warning, text));
+        }
+        self.record(Level::Warning, text);
+    }
+
+    /// To the logfile only.
+    pub fn record(&mut self, level: Level, text: &str) {
+        if level == Level::Debug {
+            return;
+        }
+        let Some(file) = &mut self.file else { return };
+        if let Some(complaint) = file.append(text) {
+            let _ = self.err.put(&console_line(Level::Warning, &complaint));
+        }
+    }
+
+    /// Data for stdout, as it is. A reader that went away is no error: it has seen what it wanted.
+    ///
+    /// # Errors
+    /// Those of writing, as of a full disk.
+    pub fn print(&mut self, text: &str) -> std::io::Result<()> {
+        self.out.put(text)
+    }
+}
+
+impl Logfile {
+    fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file = file.map_err(|error| {
+            Error::Config(format!("Cannot write to the logfile {}: {error}", path.display()))
+        })?;
+        Ok(Logfile { path: path.to_owned(), file, failed: false })
+    }
+
+    /// Appends one record by one write, as other processes append too. Returns what to say when that fails
+    /// for the first time: a full disk for logs does not stop a backup.
+    fn append(&mut self, text: &str) -> Option<String> {
+        let time = Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
+        let record = format!("{time} [{}] {text}\n", std::process::id());
+        let error = self.file.write_all(record.as_bytes()).err()?;
+        let first = !std::mem::replace(&mut self.failed, true);
+        first.then(|| format!("Cannot write to the logfile {}: {error}", self.path.display()))
+    }
+}
+
+/// `    INFO: text` with a newline.
+pub fn console_line(level: Level, text: &str) -> String {
+    let name = match level {
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warning => "WARNING",
+        Level::Error => "ERROR",
+    };
+    format!("{name:>8}: {text}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::tape::{Broken, Tape};
+
+    const ALL: [(Level, &str); 4] =
+        [(Level::Debug, "d"), (Level::Info, "i"), (Level::Warning, "w"), (Level::Error, "e")];
+
+    /// What stdout, stderr and the logfile hold after one message of each level and a notice.
+    fn sample(loudness: Loudness) -> (String, String, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let (out, err) = (Tape::default(), Tape::default());
+        let mut log = Log::with_streams(loudness, Some(&path), out.sink(), err.sink()).expect("a log");
+        for (level, text) in ALL {
+            log.say(level, text);
+        }
+        log.notice("n");
+        log.say(Level::Info, "Backy complete.\n");
+        (out.text(), err.text(), std::fs::read_to_string(path).expect("the logfile"))
+    }
+
+    #[test]
+    fn levels_go_where_2_13_put_them() {
+        let (out, err, _) = sample(Loudness::default());
+        assert_eq!(out, "    INFO: i\n WARNING: w\n    INFO: Backy complete.\n\n");
+        assert_eq!(err, "   ERROR: e\n WARNING: n\n");
+        let (out, _, file) = sample(Loudness { quiet: false, debug: true });
+        assert!(out.starts_with("   DEBUG: d\n    INFO: i\n"), "{out}");
+        assert!(!file.contains("] d\n"), "{file}");
+        let (out, err, file) = sample(Loudness { quiet: true, debug: true });
+        assert_eq!((out.as_str(), err.as_str()), ("", "   ERROR: e\n"));
+        assert_eq!(file.lines().count(), 6, "{file}");
+    }
+
+    #[test]
+    fn records_of_the_logfile_have_time_and_process() {
+        let (_, _, file) = sample(Loudness::default());
+        let record = file.lines().next().expect("a record");
+        let (time, rest) = record.split_at(23);
+        assert!(chrono::NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S,%3f").is_ok(), "{time}");
+        assert_eq!(rest, format!(" [{}] i", std::process::id()));
+        assert!(file.ends_with("] Backy complete.\n\n"), "{file}");
+    }
+
+    #[test]
+    fn the_logfile_is_appended_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        std::fs::write(&path, "old\n").expect("a file");
+        let tape = Tape::default();
+        let mut log =
+            Log::with_streams(Loudness::default(), Some(&path), tape.sink(), tape.sink()).expect("a log");
+        log.say(Level::Info, "two\nlines");
+        let text = std::fs::read_to_string(&path).expect("the logfile");
+        assert!(text.starts_with("old\n") && text.ends_with("] two\nlines\n"), "{text}");
+        assert_eq!(tape.writes(), ["    INFO: two\nlines\n"]);
+    }
+
+    #[test]
+    fn an_unwritable_logfile_is_named() {
+        let Err(error) = Log::open(Loudness::default(), Some(Path::new("/nonexistent/x.log"))) else {
+            panic!("opened")
+        };
+        assert!(matches!(&error, Error::Config(text) if text.contains("/nonexistent/x.log")), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_under_the_logfile_is_told_once() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            return;
+        }
+        let (out, err) = (Tape::default(), Tape::default());
+        let mut log =
+            Log::with_streams(Loudness::default(), Some(full), out.sink(), err.sink()).expect("a log");
+        log.say(Level::Info, "a");
+        log.say(Level::Info, "b");
+        assert_eq!(out.text(), "    INFO: a\n    INFO: b\n");
+        assert_eq!(err.text().matches("/dev/full").count(), 1);
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_error() {
+        let err = Tape::default();
+        let broken = |kind| Box::new(Broken(kind));
+        let mut log = Log::with_streams(Loudness::default(), None, broken(ErrorKind::BrokenPipe), err.sink())
+            .expect("a log");
+        log.say(Level::Info, "lost");
+        assert!(log.print("lost").is_ok());
+        log.say(Level::Error, "seen");
+        assert_eq!(err.text(), "   ERROR: seen\n");
+        let mut log =
+            Log::with_streams(Loudness::default(), None, broken(ErrorKind::StorageFull), err.sink())
+                .expect("a log");
+        assert!(log.print("lost").is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! A panic is a bug, and is told in one line like any other error.
+
+use super::log::console_line;
+use crate::monitor::Level;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+
+/// Installs the hook, unless `RUST_BACKTRACE` asks for the standard one.
+pub fn install() {
+    let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    if !wanted {
+        std::panic::set_hook(Box::new(|info| {
+            let line = console_line(Level::Error, &text(info));
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }));
+    }
+}
+
+/// The result of `work`, or `None` if it panicked. The hook has told of it by then.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // What a panic leaves half-done is not looked at any more: the program ends.
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+fn text(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown");
+    let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    format!("internal error{place}: {}. This is a bug, please report it.", message.replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_nothing() {
+        assert_eq!(guarded(|| 7), Some(7));
+        // resume_unwind does not run the hook, so that the tests' output stays clean.
+        assert_eq!(guarded(|| -> u8 { std::panic::resume_unwind(Box::new("x")) }), None);
+    }
+}

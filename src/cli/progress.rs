@@ -1,0 +1,287 @@
+//! Progress: when to show it, and its text.
+
+use crate::monitor::{Activity, Progress};
+use std::time::{Duration, Instant};
+
+/// Time between two lines of the log, and between two titles of the process.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+/// A line also needs an advance of the 200th part, so that a job of days does not fill the logfile.
+const LINES: u64 = 200;
+/// Time between two drawings of the live line.
+const LIVE_EVERY: Duration = Duration::from_millis(200);
+/// Below this a rate says nothing.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// What is to be renewed now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The log wants a line.
+    pub line: bool,
+    /// The process wants a title.
+    pub title: bool,
+    /// The terminal wants a new live line.
+    pub live: bool,
+}
+
+impl Due {
+    /// Whether anything is.
+    pub fn any(self) -> bool {
+        self.line || self.title || self.live
+    }
+}
+
+/// How fast it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// MiB a second, on average.
+    pub rate: f64,
+    /// Seconds that are left.
+    pub eta: u64,
+}
+
+/// Watches the activities, one after the other.
+#[derive(Default)]
+pub struct Meter {
+    run: Option<Run>,
+}
+
+/// One activity.
+struct Run {
+    phase: u8,
+    started: Instant,
+    /// Blocks and bytes that were done before the first report: they say nothing of the pace.
+    head_start: (u64, u64),
+    done: u64,
+    line: (Instant, u64),
+    title: Instant,
+    live: Instant,
+}
+
+impl Meter {
+    /// Takes a report, and tells what is to be shown of it.
+    pub fn take(&mut self, progress: &Progress<'_>, now: Instant) -> Due {
+        let phase = phase(&progress.activity);
+        let run = match &mut self.run {
+            Some(run) if run.phase == phase && run.done <= progress.done => run,
+            run => {
+                *run = Some(Run {
+                    phase,
+                    started: now,
+                    head_start: (progress.done, progress.bytes),
+                    done: progress.done,
+                    line: (now, progress.done),
+                    title: now,
+                    live: now,
+                });
+                return Due { line: true, title: true, live: true };
+            }
+        };
+        run.done = progress.done;
+        let past = |then: Instant| now.saturating_duration_since(then);
+        let advance = progress.done - run.line.1;
+        let due = Due {
+            line: past(run.line.0) >= LINE_EVERY && advance.saturating_mul(LINES) >= progress.total,
+            title: past(run.title) >= LINE_EVERY,
+            live: past(run.live) >= LIVE_EVERY,
+        };
+        if due.line {
+            run.line = (now, progress.done);
+        }
+        if due.title {
+            run.title = now;
+        }
+        if due.live {
+            run.live = now;
+        }
+        due
+    }
+
+    /// The pace of the present activity.
+    pub fn pace(&self, progress: &Progress<'_>, now: Instant) -> Pace {
+        let Some(run) = &self.run else { return Pace::default() };
+        let elapsed = now.saturating_duration_since(run.started);
+        if elapsed < SHORTEST {
+            return Pace::default();
+        }
+        let seconds = elapsed.as_secs_f64();
+        let bytes = progress.bytes.saturating_sub(run.head_start.1);
+        let blocks = progress.done.saturating_sub(run.head_start.0);
+        let left = progress.total.saturating_sub(progress.done);
+        let eta = if blocks == 0 { 0.0 } else { seconds * left as f64 / blocks as f64 };
+        Pace { rate: bytes as f64 / f64::from(1 << 20) / seconds, eta: eta.round() as u64 }
+    }
+}
+
+/// Tells activities apart, whatever they are about.
+fn phase(activity: &Activity<'_>) -> u8 {
+    match activity {
+        Activity::BackupPrep { .. } => 0,
+        Activity::BackupData { .. } => 1,
+        Activity::RestoreSparse { .. } => 2,
+        Activity::RestoreData { .. } => 3,
+        Activity::Scrub { .. } => 4,
+    }
+}
+
+/// `Backing up (2/2: Data) SOURCE`.
+pub fn what(activity: &Activity<'_>) -> String {
+    match activity {
+        Activity::BackupPrep { source } => format!("Backing up (1/2: Prep) {source}"),
+        Activity::BackupData { source } => format!("Backing up (2/2: Data) {source}"),
+        Activity::RestoreSparse { target } => format!("Restore phase 1/2 (sparse) to {target}"),
+        Activity::RestoreData { target, .. } => format!("Restore phase 2/2 (data) to {target}"),
+        Activity::Scrub { name, uid } => format!("Scrubbing {name} ({uid})"),
+    }
+}
+
+/// The line of the log, as 2.13 wrote it, with a blank at its end.
+pub fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
+    let mut line = format!(
+        "{} Read Queue [{}] Write Queue [{}] ({:.1}% {:.1}MB/sØ ETA {}) ",
+        what(&progress.activity),
+        bar(progress.read_queue, 10, '='),
+        bar(progress.write_queue, 10, '='),
+        percent(progress),
+        pace.rate,
+        eta(pace.eta)
+    );
+    if let Activity::RestoreData { last_id, .. } = progress.activity {
+        line += "Last ID: ";
+        line += &last_id.map_or_else(|| "None".to_owned(), |id| id.to_string());
+    }
+    line
+}
+
+/// How much is done, 0 to 100.
+pub fn percent(progress: &Progress<'_>) -> f64 {
+    if progress.total == 0 { 100.0 } else { progress.done as f64 * 100.0 / progress.total as f64 }
+}
+
+/// `119s`, `59m3s`, `59h1m`.
+pub fn eta(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A bar of `width` columns, of which the part `full` (0 to 1) is filled.
+pub fn bar(full: f64, width: usize, fill: char) -> String {
+    let filled = (full.clamp(0.0, 1.0) * width as f64).round() as usize;
+    let rest = width - filled.min(width);
+    let filled = std::iter::repeat_n(fill, width - rest);
+    filled.chain(std::iter::repeat_n(' ', rest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: Activity<'_> = Activity::BackupData { source: "null://64MB" };
+
+    fn at(activity: Activity<'_>, done: u64, total: u64) -> Progress<'_> {
+        Progress { activity, done, total, bytes: done << 22, read_queue: 0.6, write_queue: 0.1 }
+    }
+
+    #[test]
+    fn lines_read_as_those_of_2_13() {
+        let pace = Pace { rate: 35.34, eta: 2 };
+        assert_eq!(
+            log_line(&at(SOURCE, 1, 16), pace),
+            "Backing up (2/2: Data) null://64MB Read Queue [======    ] Write Queue [=         ] \
+             (6.2% 35.3MB/sØ ETA 2s) "
+        );
+        let prep = Progress { read_queue: 0.0, write_queue: 1.0, ..at(SOURCE, 1, 3) };
+        let prep = Progress { activity: Activity::BackupPrep { source: "file:///a" }, ..prep };
+        assert_eq!(
+            log_line(&prep, Pace { rate: 0.0, eta: 212_460 }),
+            "Backing up (1/2: Prep) file:///a Read Queue [          ] Write Queue [==========] \
+             (33.3% 0.0MB/sØ ETA 59h1m) "
+        );
+        let sparse = log_line(&at(Activity::RestoreSparse { target: "null://" }, 0, 0), pace);
+        assert!(sparse.starts_with("Restore phase 1/2 (sparse) to null:// Read Queue ["), "{sparse}");
+        assert!(sparse.ends_with("(100.0% 35.3MB/sØ ETA 2s) "), "{sparse}");
+        for (last_id, shown) in [(None, "None"), (Some(42), "42")] {
+            let data = log_line(&at(Activity::RestoreData { target: "null://", last_id }, 1, 8), pace);
+            assert!(data.starts_with("Restore phase 2/2 (data) to null:// Read Queue ["), "{data}");
+            assert!(data.ends_with(&format!("(12.5% 35.3MB/sØ ETA 2s) Last ID: {shown}")), "{data}");
+        }
+        let scrub = log_line(&at(Activity::Scrub { name: "rnd", uid: "432d" }, 1, 10), pace);
+        assert!(scrub.starts_with("Scrubbing rnd (432d) Read Queue ["), "{scrub}");
+        assert!(scrub.ends_with("(10.0% 35.3MB/sØ ETA 2s) "), "{scrub}");
+    }
+
+    #[test]
+    fn etas_have_two_units_at_most() {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m0s"),
+            (3543, "59m3s"),
+            (3600, "1h0m"),
+            (212_460, "59h1m"),
+            (u64::MAX, "5124095576030431h0m"),
+        ] {
+            assert_eq!(eta(seconds), shown);
+        }
+    }
+
+    #[test]
+    fn bars_never_overflow() {
+        for (full, shown) in [
+            (0.0, "          "),
+            (0.38, "====      "),
+            (1.0, "=========="),
+            (7.0, "=========="),
+            (-1.0, "          "),
+            (f64::NAN, "          "),
+        ] {
+            assert_eq!(bar(full, 10, '='), shown);
+        }
+    }
+
+    #[test]
+    fn the_first_report_shows_at_once_and_then_one_a_second() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        let after = |ms| start + Duration::from_millis(ms);
+        let all = Due { line: true, title: true, live: true };
+        assert_eq!(meter.take(&at(SOURCE, 1, 100), after(0)), all);
+        assert!(!meter.take(&at(SOURCE, 2, 100), after(100)).any());
+        assert_eq!(meter.take(&at(SOURCE, 3, 100), after(250)), Due { live: true, ..Due::default() });
+        assert!(!meter.take(&at(SOURCE, 4, 100), after(999)).line);
+        assert!(meter.take(&at(SOURCE, 5, 100), after(1000)).line);
+        assert!(!meter.take(&at(SOURCE, 6, 100), after(1001)).line);
+        let next = Activity::BackupPrep { source: "x" };
+        assert_eq!(meter.take(&at(next, 0, 100), after(1002)), all, "another activity");
+        meter.take(&at(next, 9, 100), after(1003));
+        assert_eq!(meter.take(&at(next, 1, 100), after(1004)), all, "the same activity anew");
+    }
+
+    #[test]
+    fn a_job_of_days_writes_some_two_hundred_lines() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        let (mut lines, mut titles) = (0, 0);
+        for second in 0..=200_000 {
+            let report = Progress { total: 1_000_000, ..at(SOURCE, second * 5, 0) };
+            let due = meter.take(&report, start + Duration::from_secs(second));
+            lines += u64::from(due.line);
+            titles += u64::from(due.title);
+        }
+        assert_eq!((lines, titles), (201, 200_001));
+    }
+
+    #[test]
+    fn the_pace_leaves_out_what_was_done_before() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        assert_eq!(meter.pace(&at(SOURCE, 10, 100), start), Pace::default());
+        meter.take(&at(SOURCE, 10, 100), start);
+        assert_eq!(meter.pace(&at(SOURCE, 10, 100), start), Pace::default());
+        let later = start + Duration::from_secs(4);
+        assert_eq!(meter.pace(&at(SOURCE, 30, 100), later), Pace { rate: 20.0, eta: 14 });
+        assert_eq!(meter.pace(&at(SOURCE, 10, 100), later), Pace::default());
+    }
+}

@@ -1,0 +1,268 @@
+//! The engine's monitor: what it says and how far it is goes to the console, the logfile and the process title.
+
+use super::live;
+use super::log::Log;
+use super::progress::{self, Meter};
+use crate::monitor::{Level, Monitor, Progress};
+use crate::types::error::{Error, Result, Signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Sets the title that `ps` shows.
+pub type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Everything that the program shows passes through here.
+pub struct Terminal {
+    state: Mutex<State>,
+    machine: bool,
+    process_name: String,
+    set_title: SetTitle,
+    interrupt: Arc<AtomicBool>,
+    terminate: Arc<AtomicBool>,
+}
+
+struct State {
+    log: Log,
+    meter: Meter,
+    live: Live,
+}
+
+/// Whether progress is shown as one line that moves.
+enum Live {
+    /// No: as lines of the log.
+    Off,
+    /// Yes, and whether it stands on the screen now.
+    On { drawn: bool },
+}
+
+impl State {
+    /// Takes the live line off the screen, so that other text has the line to itself.
+    fn clear(&mut self) {
+        if let Live::On { drawn } = &mut self.live
+            && std::mem::take(drawn)
+        {
+            let _ = self.log.print(live::CLEAR);
+        }
+    }
+
+    fn draw(&mut self, line: &str) {
+        if let Live::On { drawn } = &mut self.live {
+            *drawn = true;
+            let _ = self.log.print(&format!("{}{line}", live::CLEAR));
+        }
+    }
+}
+
+impl Terminal {
+    /// A terminal over `log`. `machine` is `-m`; `live` shows progress as one line that moves, and is for
+    /// people at a terminal only; titles are set as `PROCESS_NAME [text]`.
+    pub fn new(log: Log, machine: bool, live: bool, process_name: &str, set_title: SetTitle) -> Self {
+        let live = if live { Live::On { drawn: false } } else { Live::Off };
+        Terminal {
+            state: Mutex::new(State { log, meter: Meter::default(), live }),
+            machine,
+            process_name: process_name.to_owned(),
+            set_title,
+            interrupt: Arc::default(),
+            terminate: Arc::default(),
+        }
+    }
+
+    /// A thread that panicked while it held the lock leaves nothing half-done that matters here.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes data to stdout, as it is. Once nobody reads stdout any more it goes nowhere, without an error.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if stdout cannot be written, as on a full disk.
+    pub fn print(&self, text: &str) -> Result<()> {
+        let mut state = self.state();
+        state.clear();
+        state.log.print(text).map_err(|error| Error::Refused(format!("Cannot write to stdout: {error}")))
+    }
+
+    /// A warning that 2.13 does not have: it goes to stderr.
+    pub fn notice(&self, text: &str) {
+        let mut state = self.state();
+        state.clear();
+        state.log.notice(text);
+    }
+
+    /// Takes SIGINT and SIGTERM from now on. With `mind` the first one is only noted for
+    /// [`Monitor::interrupted`], and a second one of the same kind ends the process at once; otherwise
+    /// the first one does.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn watch_signals(&self, mind: bool) -> std::io::Result<()> {
+        for (signal, noted, code) in [(SIGINT, &self.interrupt, 130), (SIGTERM, &self.terminate, 143)] {
+            let armed = if mind { Arc::clone(noted) } else { Arc::new(AtomicBool::new(true)) };
+            // The order matters: what is registered first runs first, and finds the flag not yet set.
+            flag::register_conditional_shutdown(signal, code, armed)?;
+            flag::register(signal, Arc::clone(noted))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the live line off the screen: nothing more comes.
+    pub fn finish(&self) {
+        self.state().clear();
+    }
+}
+
+impl Monitor for Terminal {
+    fn progress(&self, report: &Progress<'_>) {
+        let mut state = self.state();
+        let now = Instant::now();
+        let due = state.meter.take(report, now);
+        if !due.any() {
+            return;
+        }
+        let pace = state.meter.pace(report, now);
+        let line = progress::log_line(report, pace);
+        let live = matches!(state.live, Live::On { .. });
+        match (due.line, live) {
+            (true, true) => state.log.record(Level::Info, &line),
+            (true, false) => state.log.say(Level::Info, &line),
+            (false, _) => {}
+        }
+        if due.live && live {
+            let line = live::line(report, pace, live::width());
+            state.draw(&line);
+        }
+        drop(state);
+        if due.title {
+            (self.set_title)(&format!("{} [{}]", self.process_name, line.trim_end()));
+        }
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        let mut state = self.state();
+        if state.log.shows(level) {
+            state.clear();
+        }
+        state.log.say(level, text);
+    }
+
+    fn version_created(&self, uid: &str) {
+        if self.machine {
+            // The command prints the uid once more at its end, and that tells whether stdout can be written.
+            let _ = self.print(&format!("{uid}\n"));
+        }
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        if self.interrupt.load(Ordering::Relaxed) {
+            Some(Signal::Interrupt)
+        } else if self.terminate.load(Ordering::Relaxed) {
+            Some(Signal::Terminate)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::log::Loudness;
+    use crate::cli::tape::Tape;
+    use crate::monitor::Activity;
+
+    struct Bench {
+        out: Tape,
+        err: Tape,
+        titles: Arc<Mutex<Vec<String>>>,
+        logfile: std::path::PathBuf,
+        terminal: Terminal,
+        _folder: tempfile::TempDir,
+    }
+
+    fn bench(machine: bool, live: bool) -> Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        let logfile = folder.path().join("log");
+        let (out, err) = (Tape::default(), Tape::default());
+        let loudness = Loudness { quiet: machine, debug: false };
+        let log = Log::with_streams(loudness, Some(&logfile), out.sink(), err.sink()).expect("a log");
+        let titles: Arc<Mutex<Vec<String>>> = Arc::default();
+        let keep = Arc::clone(&titles);
+        let set = Box::new(move |title: &str| keep.lock().expect("fine").push(title.to_owned()));
+        let terminal = Terminal::new(log, machine, live, "backy2fx", set);
+        Bench { out, err, titles, logfile, terminal, _folder: folder }
+    }
+
+    fn report(done: u64) -> Progress<'static> {
+        let activity = Activity::Scrub { name: "rnd", uid: "432d" };
+        Progress { activity, done, total: 100, bytes: 0, read_queue: 0.0, write_queue: 0.0 }
+    }
+
+    const LINE: &str = "Scrubbing rnd (432d) Read Queue [          ] Write Queue [          ] \
+                        (1.0% 0.0MB/sØ ETA 0s)";
+
+    #[test]
+    fn progress_is_logged_and_becomes_the_title() {
+        let bench = bench(false, false);
+        bench.terminal.progress(&report(1));
+        bench.terminal.progress(&report(2));
+        assert_eq!(bench.out.text(), format!("    INFO: {LINE} \n"));
+        assert_eq!(*bench.titles.lock().expect("fine"), [format!("backy2fx [{LINE}]")]);
+    }
+
+    #[test]
+    fn scripts_see_data_only_and_the_logfile_all() {
+        let bench = bench(true, false);
+        bench.terminal.version_created("uid");
+        bench.terminal.progress(&report(1));
+        bench.terminal.warning("w");
+        bench.terminal.notice("n");
+        bench.terminal.error("e");
+        bench.terminal.print("uid\n").expect("written");
+        assert_eq!(bench.out.text(), "uid\nuid\n");
+        assert_eq!(bench.err.text(), "   ERROR: e\n");
+        let file = std::fs::read_to_string(&bench.logfile).expect("the logfile");
+        assert_eq!(file.lines().count(), 4, "{file}");
+    }
+
+    #[test]
+    fn people_see_no_uid_of_a_version_that_begins() {
+        let bench = bench(false, false);
+        bench.terminal.version_created("uid");
+        assert_eq!(bench.out.text(), "");
+    }
+
+    #[test]
+    fn the_live_line_makes_way_for_messages() {
+        let bench = bench(false, true);
+        bench.terminal.info("a");
+        bench.terminal.progress(&report(1));
+        bench.terminal.debug("not shown");
+        bench.terminal.info("b");
+        bench.terminal.finish();
+        let writes = bench.out.writes();
+        assert_eq!(writes.len(), 4, "{writes:?}");
+        assert_eq!(writes[0], "    INFO: a\n");
+        assert!(writes[1].starts_with("\r\x1b[K") && writes[1].contains("1.0%"), "{writes:?}");
+        assert_eq!(writes[2..], ["\r\x1b[K", "    INFO: b\n"]);
+        let file = std::fs::read_to_string(&bench.logfile).expect("the logfile");
+        assert!(file.contains(LINE), "{file}");
+        bench.terminal.notice("n");
+        assert_eq!(bench.err.text(), " WARNING: n\n");
+    }
+
+    #[test]
+    fn signals_are_noted() {
+        let bench = bench(false, false);
+        assert!(bench.terminal.check().is_ok());
+        bench.terminal.watch_signals(true).expect("registered");
+        signal_hook::low_level::raise(SIGTERM).expect("raised");
+        assert_eq!(bench.terminal.interrupted(), Some(Signal::Terminate));
+        signal_hook::low_level::raise(SIGINT).expect("raised");
+        assert_eq!(bench.terminal.interrupted(), Some(Signal::Interrupt));
+        assert!(matches!(bench.terminal.check(), Err(Error::Interrupted(Signal::Interrupt))));
+    }
+}

@@ -1,0 +1,99 @@
+//! `backy.cfg.example` is true: it loads, it tells of every key, and what it suggests is accepted.
+
+use super::known::SECTIONS;
+use super::{Config, Origin, StoreConfig, load};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/backy.cfg.example"));
+
+/// A key in the example.
+struct Mention {
+    section: String,
+    key: String,
+    value: String,
+    /// Whether the line is in effect, or one like `#key: value`.
+    active: bool,
+}
+
+fn mentions() -> Vec<Mention> {
+    let mut section = String::new();
+    let mut mentions = Vec::new();
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+        }
+        let content = line.strip_prefix('#').unwrap_or(line);
+        if let Some((key, value)) = content.split_once(": ")
+            && !key.contains(' ')
+        {
+            let (section, key, value) = (section.clone(), key.to_owned(), value.to_owned());
+            mentions.push(Mention { section, key, value, active: content == line });
+        }
+    }
+    mentions
+}
+
+fn load_text(text: &str) -> Config {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("backy.cfg");
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
+    load(&Origin::File(path), None).expect("good")
+}
+
+#[test]
+fn the_example_loads_without_a_warning() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("backy.cfg.example");
+    let config = load(&Origin::File(path), None).expect("good");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.encryption_key.is_none());
+    assert!(matches!(config.data.store, StoreConfig::File { .. }));
+    let names: Vec<_> = config.schedulers.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["daily", "weekly", "monthly"]);
+}
+
+#[test]
+fn the_example_tells_of_every_key_and_of_no_other() {
+    let mentions = mentions();
+    for (section, keys) in SECTIONS {
+        for key in keys {
+            assert!(
+                mentions.iter().any(|m| m.section == section && m.key == *key),
+                "[{section}] {key} is missing"
+            );
+        }
+        for mention in mentions.iter().filter(|m| m.section == section) {
+            assert!(keys.contains(&mention.key.as_str()), "[{section}] {} is not known", mention.key);
+        }
+    }
+}
+
+#[test]
+fn every_line_that_may_be_uncommented_is_accepted() {
+    for mention in mentions().iter().filter(|mention| !mention.active) {
+        let Mention { section, key, value, .. } = mention;
+        let line = format!("#{key}: {value}\n");
+        let mut text = EXAMPLE.replace(&line, &line[1..]);
+        // An alternative takes the place of what is set.
+        for set in self::mentions().iter().filter(|m| m.active && m.section == *section && m.key == *key) {
+            text = text.replace(&format!("\n{key}: {}\n", set.value), "\n");
+        }
+        let config = load_text(&text);
+        assert!(config.warnings.is_empty(), "{key}: {:?}", config.warnings);
+    }
+}
+
+#[test]
+fn the_defaults_that_the_example_shows_are_the_defaults() {
+    let keys = ["block_size", "hash_function", "process_name", "deduplication", "encryption_version", "sync"];
+    let keys = [&keys[..], &["bandwidth_read", "bandwidth_write"]].concat();
+    let mut text = EXAMPLE.to_owned();
+    for mention in mentions().iter().filter(|m| keys.contains(&m.key.as_str())) {
+        let line = format!("\n#{}: {}\n", mention.key, mention.value);
+        assert!(text.contains(&line), "{}", mention.key);
+        text = text.replace(&line, &line.replace('#', ""));
+    }
+    assert_eq!(format!("{:?}", load_text(&text)), format!("{:?}", load_text(EXAMPLE)));
+}

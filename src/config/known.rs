@@ -1,0 +1,140 @@
+//! The sections and keys that have a meaning, and warnings about all others.
+
+use super::interpolate::references;
+use super::raw::{INHERITED, Raw, Section};
+use super::values::{Keys, has_comment};
+
+/// Every section but those of schedulers, with its keys.
+///
+/// Those of all kinds of store are known in `[DataBackend]`, so that its `type` can be changed and back.
+pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
+    (
+        "DEFAULTS",
+        &[
+            "logfile",
+            "block_size",
+            "hash_function",
+            "lock_dir",
+            "cachedir",
+            "process_name",
+            "disallow_rm_when_younger_than_days",
+            "deduplication",
+            "encryption_key",
+            "encryption_version",
+        ],
+    ),
+    ("MetaBackend", &["type", "engine"]),
+    (
+        "DataBackend",
+        &[
+            "type",
+            "simultaneous_writes",
+            "simultaneous_reads",
+            "bandwidth_read",
+            "bandwidth_write",
+            "path",
+            "sync",
+            "aws_access_key_id",
+            "aws_access_key_id_file",
+            "aws_secret_access_key",
+            "aws_secret_access_key_file",
+            "region_name",
+            "endpoint_url",
+            "use_ssl",
+            "bucket_name",
+            "addressing_style",
+            "signature_version",
+            "disable_encoding_type",
+            "host",
+            "secure",
+        ],
+    ),
+    ("io_file", &["simultaneous_reads", "simultaneous_writes"]),
+    (
+        "io_rbd",
+        &[
+            "ceph_conffile",
+            "rados_name",
+            "cluster_name",
+            "simultaneous_reads",
+            "simultaneous_writes",
+            "new_image_features",
+        ],
+    ),
+    ("io_null", &["simultaneous_reads", "simultaneous_writes"]),
+    ("NBD", &["cachedir"]),
+];
+
+/// The keys of a scheduler's section.
+pub(super) const SCHEDULER: &[&str] = &["interval", "keep", "sla"];
+
+/// The keys that are known in the section called `name`.
+fn keys_of(name: &str) -> &'static [&'static str] {
+    SECTIONS.iter().find(|(section, _)| *section == name).map_or(SCHEDULER, |(_, keys)| *keys)
+}
+
+/// Whether the section is none of the program's own.
+fn is_foreign(section: &Section) -> bool {
+    section.name != INHERITED && SECTIONS.iter().all(|(name, _)| *name != section.name)
+}
+
+/// The sections of schedulers: foreign ones with a key of a scheduler.
+pub(super) fn schedulers(raw: &Raw) -> impl Iterator<Item = &Section> {
+    raw.sections.iter().filter(move |section| is_foreign(section) && has_schedule(raw, section))
+}
+
+fn has_schedule(raw: &Raw, section: &Section) -> bool {
+    let keys = Keys::new(raw, &section.name);
+    SCHEDULER.iter().any(|key| keys.find(key).is_some())
+}
+
+/// The program's own section whose name `name` was probably meant to be.
+fn meant(name: &str) -> Option<&'static str> {
+    if name == INHERITED {
+        return Some(SECTIONS[0].0);
+    }
+    SECTIONS.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(name) && *known != name)
+}
+
+/// For messages: that the section is probably called otherwise, or nothing.
+pub(super) fn hint(name: &str) -> String {
+    meant(name).map_or_else(String::new, |meant| format!(" Should it be [{meant}]? Case matters."))
+}
+
+/// A section that was probably meant to be the missing one called `name`.
+pub(super) fn lookalike<'a>(raw: &'a Raw, name: &str) -> Option<&'a Section> {
+    raw.sections.iter().find(|section| meant(&section.name) == Some(name))
+}
+
+/// One text for each thing that has no effect, or not the one that it seems to have.
+pub(super) fn warnings(raw: &Raw) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for section in &raw.sections {
+        let name = &section.name;
+        if is_foreign(section) && !has_schedule(raw, section) {
+            warnings.push(format!(
+                "{}: [{name}] is not a section that backy2 knows, nor a scheduler ({}): it is ignored.{}",
+                section.place,
+                SCHEDULER.join(", "),
+                hint(name)
+            ));
+            continue;
+        }
+        let referred: Vec<String> = section.keys.iter().flat_map(|(_, value)| references(value)).collect();
+        for (key, value) in &section.keys {
+            // The keys that all sections inherit, and helpers for other values, may have any name.
+            let known = name == INHERITED || keys_of(name).contains(&key.as_str()) || referred.contains(key);
+            if !known {
+                let place = &value.place;
+                warnings.push(format!("{place}: [{name}] {key} is not a known key: it is ignored."));
+            } else if has_comment(value) {
+                warnings.push(format!(
+                    "{}: [{name}] {key}: what follows the # belongs to the value. Give the comment \
+                     a line of its own.",
+                    value.place
+                ));
+            }
+        }
+    }
+    warnings
+}

@@ -1,0 +1,169 @@
+//! Which files are read, and how.
+
+use super::raw::{INHERITED, Raw};
+use super::settings::settings;
+use super::{Config, Origin, ini, toml};
+use crate::types::{Error, Result};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name of the file, everywhere but at home.
+const NAME: &str = "backy.cfg";
+/// Bytes that a configuration may have: no device is read without end.
+const MAX_SIZE: u64 = 1 << 20;
+/// The sections and keys whose readers should be few.
+const CONFIDENTIAL: [(&str, &str); 2] =
+    [("DEFAULTS", "encryption_key"), ("DataBackend", "aws_secret_access_key")];
+
+/// Reads the configuration and checks it.
+///
+/// `home` is the user's home directory, for `~/.backy.cfg`; without it that file is not looked for.
+/// Errors are [`Error::Config`] and name file, section, key and value, but never a key or a password.
+pub fn load(origin: &Origin, home: Option<&Path>) -> Result<Config> {
+    match origin {
+        Origin::Search => search(Path::new("/etc"), home, Path::new(".")),
+        Origin::File(path) => explicit(
+            path,
+            "Name an existing file with -c, or leave -c out to read /etc/backy.cfg and the other places.",
+        ),
+        Origin::Folder(folder) => explicit(
+            &folder.join(NAME),
+            &format!("`backy2 -b {} init` makes a new installation in an empty folder.", folder.display()),
+        ),
+    }
+}
+
+/// A file that was read.
+struct Found {
+    raw: Raw,
+    /// The file's permission bits, if it is a regular file.
+    mode: Option<u32>,
+    name: Arc<str>,
+}
+
+fn explicit(path: &Path, advice: &str) -> Result<Config> {
+    let (text, mode) = read(path).map_err(|error| {
+        let path = path.display();
+        Error::Config(match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => format!("File not found: {path}. {advice}"),
+            ErrorKind::IsADirectory => format!("{path} is a folder, not a configuration file. {advice}"),
+            _ => format!("{path} cannot be read: {error}"),
+        })
+    })?;
+    combine(vec![parse(path, text, mode)?], Vec::new())
+}
+
+/// Reads all files that are there, later ones overriding. One that cannot be opened is skipped with a
+/// warning, as the files of the system may be root's alone.
+fn search(etc: &Path, home: Option<&Path>, current: &Path) -> Result<Config> {
+    let folder = etc.join("backy/conf.d");
+    let mut warnings = Vec::new();
+    let mut paths = vec![etc.join(NAME), etc.join("backy").join(NAME)];
+    match folder_files(&folder) {
+        Ok(files) => paths.extend(files),
+        Err(error) if is_absent(&error) => {}
+        Err(error) => warnings.push(skipped(&folder, &error)),
+    }
+    paths.extend(home.map(|home| home.join(".backy.cfg")));
+    paths.push(current.join(NAME));
+    let mut found = Vec::new();
+    for path in &paths {
+        match read(path) {
+            Ok((text, mode)) => found.push(parse(path, text, mode)?),
+            Err(error) if is_absent(&error) => {}
+            Err(error) => warnings.push(skipped(path, &error)),
+        }
+    }
+    if found.is_empty() {
+        let home = home.map_or_else(|| "~/.backy.cfg".into(), |home| home.join(".backy.cfg"));
+        let places =
+            [&etc.join(NAME), &etc.join("backy").join(NAME), &folder.join("*"), &home, &current.join(NAME)];
+        let places = places.map(|path| path.display().to_string()).join(", ");
+        let skipped: String = warnings.iter().map(|warning| format!(" {warning}")).collect();
+        return Err(Error::Config(format!(
+            "No configuration found; looked for {places}. Write one of them (see backy.cfg.example), or name \
+             a file with -c.{skipped}"
+        )));
+    }
+    combine(found, warnings)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn skipped(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be read and is skipped: {error}", path.display())
+}
+
+/// What a shell's `folder/*` gives, sorted, without folders.
+fn folder_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && !entry.path().is_dir() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> io::Result<(Vec<u8>, Option<u32>)> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut text = Vec::new();
+    (&mut file).take(MAX_SIZE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_SIZE {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {MAX_SIZE} bytes")));
+    }
+    Ok((text, metadata.is_file().then(|| metadata.mode())))
+}
+
+fn parse(path: &Path, bytes: Vec<u8>, mode: Option<u32>) -> Result<Found> {
+    let name: Arc<str> = path.display().to_string().into();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::Config(format!("{name}:{line}: this line is not UTF-8. Save the file in that encoding."))
+    })?;
+    let is_toml = path.as_os_str().as_encoded_bytes().ends_with(b".toml");
+    let raw = if is_toml { toml::parse(&text, &name)? } else { ini::parse(&text, &name)? };
+    Ok(Found { raw, mode, name })
+}
+
+fn combine(found: Vec<Found>, mut warnings: Vec<String>) -> Result<Config> {
+    let mut all = Raw::default();
+    let mut names = Vec::new();
+    for Found { raw, mode, name } in found {
+        warnings.extend(exposed(&raw, mode.unwrap_or(0), &name));
+        names.push(name);
+        all.merge(raw);
+    }
+    let mut config = settings(&all, &names.join(", "))?;
+    warnings.append(&mut config.warnings);
+    config.warnings = warnings;
+    Ok(config)
+}
+
+/// A warning if others than the owner can read the keys in this file.
+fn exposed(raw: &Raw, mode: u32, name: &str) -> Option<String> {
+    let holds = |(section, key): &(&str, &str)| {
+        [section, INHERITED]
+            .iter()
+            .filter_map(|section| raw.section(section)?.get(key))
+            .any(|value| !value.text.is_empty())
+    };
+    let (_, key) = CONFIDENTIAL.iter().find(|confidential| holds(confidential))?;
+    (mode & 0o044 != 0).then(|| {
+        format!("{name} holds {key} and others than its owner can read it. `chmod 600 {name}` mends that.")
+    })
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

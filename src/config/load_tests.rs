@@ -1,0 +1,208 @@
+//! Files that are there, that are not, and that others can read.
+
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use tempfile::{TempDir, tempdir};
+
+const REQUIRED_ONLY: &str = "[DEFAULTS]\n[MetaBackend]\n[DataBackend]\n";
+
+fn folder() -> TempDir {
+    tempdir().expect("a folder")
+}
+
+fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+}
+
+fn load_error(origin: &Origin) -> String {
+    match load(origin, None) {
+        Err(Error::Config(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let dir = folder();
+    let error = load_error(&Origin::File("/nonexistent/backy.cfg".into()));
+    assert!(
+        error.starts_with("File not found: /nonexistent/backy.cfg. Name an existing file with -c"),
+        "{error}"
+    );
+    let error = load_error(&Origin::File(dir.path().join("x/y")));
+    assert!(error.starts_with("File not found: "), "{error}");
+    let error = load_error(&Origin::File(dir.path().into()));
+    assert!(
+        error.starts_with(&format!("{} is a folder, not a configuration file.", dir.path().display())),
+        "{error}"
+    );
+    let error = load_error(&Origin::Folder(dir.path().into()));
+    let path = dir.path().display();
+    assert_eq!(
+        error,
+        format!(
+            "File not found: {path}/backy.cfg. `backy2 -b {path} init` makes a new installation in an \
+             empty folder."
+        )
+    );
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_refused() {
+    let dir = folder();
+    let path = dir.path().join("backy.cfg");
+    for (text, message) in [
+        (b"[DEFAULTS]\nlogfile: /\xff\n".as_slice(), ":2: this line is not UTF-8."),
+        (b"\xff\xfe[\0s\0]\0".as_slice(), ":1: this line is not UTF-8."),
+        (b"\x7fELF\0\0".as_slice(), ":1: this line stands before the first [section]."),
+        (b"".as_slice(), ": there is no section [DEFAULTS]."),
+    ] {
+        write(&path, text, 0o600);
+        let error = load_error(&Origin::File(path.clone()));
+        assert!(error.starts_with(&format!("{}{message}", path.display())), "{error}");
+    }
+    let error = load_error(&Origin::File("/dev/zero".into()));
+    assert_eq!(error, "/dev/zero cannot be read: it has more than 1048576 bytes");
+}
+
+#[test]
+fn the_name_says_which_language_it_is() {
+    let dir = folder();
+    let path = dir.path().join("backy.toml");
+    write(&path, "[DEFAULTS]\nlogfile = '/l'\n[MetaBackend]\n[DataBackend]\n", 0o644);
+    let config = load(&Origin::File(path), None).expect("good");
+    assert_eq!(config.logfile, Path::new("/l"));
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn later_files_of_the_search_override_earlier_ones() {
+    let dir = folder();
+    let (etc, home, current) = (dir.path().join("etc"), dir.path().join("home"), dir.path().join("current"));
+    let set = |names: &str, value: &str| {
+        let lines: String = names.chars().map(|name| format!("{name}: {value}\n")).collect();
+        format!("[DEFAULTS]\nprocess_name: %(a)s%(b)s%(c)s%(d)s%(e)s%(f)s\n{lines}")
+    };
+    write(&etc.join("backy.cfg"), set("abcdef", "1") + "[MetaBackend]\n[DataBackend]\n", 0o644);
+    write(&etc.join("backy/backy.cfg"), set("bcdef", "2"), 0o644);
+    write(&etc.join("backy/conf.d/20"), set("def", "4"), 0o644);
+    write(&etc.join("backy/conf.d/10.toml"), "[DEFAULTS]\nc = '3'\nd = '3'\n", 0o644);
+    write(&etc.join("backy/conf.d/.30"), "not a configuration", 0o644);
+    write(&etc.join("backy/conf.d/folder/x"), "not a configuration", 0o644);
+    write(&home.join(".backy.cfg"), set("ef", "5"), 0o644);
+    write(&current.join("backy.cfg"), "[DEFAULTS]\nf: 6\n[daily]\ninterval: 1d\nkeep: 8\nsla: 6h\n", 0o644);
+    let config = search(&etc, Some(&home), &current).expect("good");
+    assert_eq!(config.process_name, "123456");
+    assert_eq!(config.schedulers.len(), 1);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let config = search(&etc, None, &home).expect("good");
+    assert_eq!(config.process_name, "123444");
+}
+
+#[test]
+fn a_search_that_finds_nothing_names_the_places() {
+    let dir = folder();
+    let root = dir.path();
+    let error =
+        search(&root.join("etc"), Some(&root.join("home")), Path::new("./none")).expect_err("nothing");
+    let text = error.to_string();
+    for place in
+        ["etc/backy.cfg", "etc/backy/backy.cfg", "etc/backy/conf.d/*", "home/.backy.cfg", "./none/backy.cfg"]
+    {
+        assert!(text.contains(place), "{text}");
+    }
+    let error = search(&root.join("etc"), None, root).expect_err("nothing").to_string();
+    assert!(error.contains(", ~/.backy.cfg, "), "{error}");
+}
+
+#[test]
+fn a_file_of_the_search_that_cannot_be_read_is_skipped_with_a_warning() {
+    let dir = folder();
+    let etc = dir.path().join("etc");
+    fs::create_dir_all(etc.join("backy.cfg")).expect("a folder in the place of a file");
+    let error = search(&etc, None, dir.path()).expect_err("nothing").to_string();
+    assert!(error.contains("etc/backy.cfg cannot be read and is skipped: "), "{error}");
+    write(&dir.path().join("backy.cfg"), REQUIRED_ONLY, 0o644);
+    let config = search(&etc, None, dir.path()).expect("good");
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(
+        config.warnings[0].contains("etc/backy.cfg cannot be read and is skipped: "),
+        "{:?}",
+        config.warnings
+    );
+}
+
+#[test]
+fn a_missing_section_is_told_with_all_files() {
+    let dir = folder();
+    write(&dir.path().join("etc/backy.cfg"), "[DEFAULTS]\n[MetaBackend]\n", 0o644);
+    write(&dir.path().join("backy.cfg"), "[DEFAULTS]\n", 0o644);
+    let error = search(&dir.path().join("etc"), None, dir.path()).expect_err("incomplete").to_string();
+    let path = dir.path().display();
+    assert_eq!(error, format!("{path}/etc/backy.cfg, {path}/backy.cfg: there is no section [DataBackend]."));
+}
+
+#[test]
+fn an_error_names_the_file_of_the_key() {
+    let dir = folder();
+    write(&dir.path().join("etc/backy.cfg"), REQUIRED_ONLY, 0o644);
+    write(&dir.path().join("backy.cfg"), "\n[DEFAULTS]\nblock_size: 0\n", 0o644);
+    let error = search(&dir.path().join("etc"), None, dir.path()).expect_err("bad").to_string();
+    let path = dir.path().display();
+    assert!(error.starts_with(&format!("{path}/backy.cfg:3: [DEFAULTS] block_size: \"0\" ")), "{error}");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_a_warning() {
+    let dir = folder();
+    let path = dir.path().join("backy.cfg");
+    let key = "decafbad".repeat(8);
+    let with_key = format!("[DEFAULTS]\nencryption_key: {key}\n[MetaBackend]\n[DataBackend]\n");
+    let inherited = format!("[DEFAULT]\nencryption_key: {key}\n{REQUIRED_ONLY}");
+    let s3 = format!("{REQUIRED_ONLY}aws_secret_access_key: {key}\n");
+    for (text, mode, exposed) in [
+        (with_key.as_str(), 0o600, None),
+        (with_key.as_str(), 0o400, None),
+        (with_key.as_str(), 0o640, Some("encryption_key")),
+        (with_key.as_str(), 0o604, Some("encryption_key")),
+        (with_key.as_str(), 0o644, Some("encryption_key")),
+        (inherited.as_str(), 0o644, Some("encryption_key")),
+        (s3.as_str(), 0o644, Some("aws_secret_access_key")),
+        (REQUIRED_ONLY, 0o644, None),
+    ] {
+        write(&path, text, mode);
+        let config = load(&Origin::File(path.clone()), None).expect("good");
+        let expected = exposed.map(|key| {
+            let path = path.display();
+            format!(
+                "{path} holds {key} and others than its owner can read it. `chmod 600 {path}` mends that."
+            )
+        });
+        assert_eq!(config.warnings, expected.into_iter().collect::<Vec<_>>(), "{mode:o}");
+    }
+}
+
+#[test]
+fn configurations_of_real_installations_load_without_a_warning() {
+    for (fixture, block_size, process_name, schedulers) in [
+        ("A", 4_194_304, "backy2fx", 3),
+        ("B", 4096, "backy2fx", 3),
+        ("D", 65_536, "backy2fx", 3),
+        ("E", 65_536, "backy2old", 0),
+    ] {
+        let dir = folder();
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture).join(NAME);
+        let text = fs::read_to_string(original).expect("the fixture");
+        write(&dir.path().join(NAME), text.replace("@DIR@", &dir.path().display().to_string()), 0o600);
+        let config = load(&Origin::Folder(dir.path().into()), None).expect(fixture);
+        assert!(config.warnings.is_empty(), "{fixture}: {:?}", config.warnings);
+        assert_eq!((config.block_size, config.process_name.as_str()), (block_size, process_name));
+        assert_eq!(config.schedulers.len(), schedulers);
+        assert_eq!(config.encryption_key.is_some(), fixture != "E");
+        assert_eq!((config.io.file.reads, config.data.simultaneous_writes), (5, 5));
+        assert_eq!(config.lock_dir, dir.path().join("lock"));
+    }
+}

@@ -1,0 +1,121 @@
+//! Sections and keys as the files give them, before anything is made of the values.
+
+use std::sync::Arc;
+
+/// The section whose keys every other section inherits.
+pub(super) const INHERITED: &str = "DEFAULT";
+
+/// Where something stands, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The file, as it was named.
+    pub file: Arc<str>,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What the file says of a value's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// INI: any type, and `%` is special.
+    Ini,
+    /// A string of TOML, to be taken literally.
+    Text,
+    /// An integer of TOML, in decimal.
+    Integer,
+    /// A boolean of TOML, `true` or `false`.
+    Boolean,
+    /// An array of strings of TOML, joined by blanks.
+    List,
+}
+
+/// The value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    /// In INI files with its `%` still to be expanded.
+    pub text: String,
+    /// How the text is to be read.
+    pub kind: Kind,
+    /// Where the key stands.
+    pub place: Place,
+}
+
+/// A section with its own keys, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    /// Case-sensitive.
+    pub name: String,
+    /// Where its header stands first.
+    pub place: Place,
+    /// Names in lower case, each once.
+    pub keys: Vec<(String, Value)>,
+}
+
+impl Section {
+    /// A section without keys.
+    pub fn new(name: &str, place: Place) -> Self {
+        Section { name: name.to_owned(), place, keys: Vec::new() }
+    }
+
+    /// The section's own value of `key`.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.keys.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+}
+
+/// All sections of one file, or of several merged ones, in the order in which they first appear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Raw {
+    /// Each name once.
+    pub sections: Vec<Section>,
+}
+
+impl Raw {
+    /// The section of that name.
+    pub fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    /// Takes over what `later` says, key by key.
+    pub fn merge(&mut self, later: Raw) {
+        for section in later.sections {
+            match self.sections.iter_mut().find(|known| known.name == section.name) {
+                Some(known) => merge_keys(&mut known.keys, section.keys),
+                None => self.sections.push(section),
+            }
+        }
+    }
+}
+
+fn merge_keys(keys: &mut Vec<(String, Value)>, later: Vec<(String, Value)>) {
+    for (name, value) in later {
+        match keys.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => keys.push((name, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ini;
+
+    #[test]
+    fn later_files_override_key_by_key_and_keep_the_order() {
+        let mut raw = ini::parse("[a]\nx: 1\ny: 2\n[b]\nz: 3\n", &"one".into()).expect("good");
+        raw.merge(ini::parse("[c]\n[a]\ny: 4\nw: 5\n", &"two".into()).expect("good"));
+        let names: Vec<_> = raw.sections.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let a = raw.section("a").expect("there");
+        let keys: Vec<_> = a.keys.iter().map(|(k, v)| (k.as_str(), v.text.as_str())).collect();
+        assert_eq!(keys, [("x", "1"), ("y", "4"), ("w", "5")]);
+        assert_eq!(a.get("y").expect("there").place.to_string(), "two:3");
+        assert_eq!(a.get("x").expect("there").place.to_string(), "one:2");
+    }
+}

@@ -1,0 +1,164 @@
+//! From raw sections to settings: defaults, ranges, and what must be there.
+
+use super::known;
+use super::raw::{Raw, Section};
+use super::values::Keys;
+use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
+use crate::types::settings::{Durability, HashFunction, MasterKey};
+use crate::types::{Error, Result};
+use std::time::Duration;
+
+/// The sections without which nothing works.
+const REQUIRED: [&str; 3] = ["DEFAULTS", "MetaBackend", "DataBackend"];
+/// Largest block in bytes: some dozens of blocks are in memory at the same time.
+const MAX_BLOCK_SIZE: u64 = 1 << 30;
+/// Most requests at the same time: each has a thread.
+const MAX_SIMULTANEOUS: u64 = 1024;
+/// Most versions that a scheduler keeps, so that `keep` times `interval` stays a sensible time.
+const MAX_KEEP: u64 = 100_000;
+
+/// Checks everything that this program uses. `files` names what was read, for messages.
+pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
+    for name in REQUIRED {
+        if raw.section(name).is_none() {
+            let found = known::lookalike(raw, name);
+            let found = found.map_or_else(String::new, |section| {
+                format!(" There is [{}] in {}: sections are case-sensitive.", section.name, section.place)
+            });
+            return Err(Error::Config(format!("{files}: there is no section [{name}].{found}")));
+        }
+    }
+    let keys = Keys::new(raw, "DEFAULTS");
+    Ok(Config {
+        logfile: keys.path("logfile", "/tmp/backy.log")?,
+        block_size: keys.number("block_size", 1..=MAX_BLOCK_SIZE, 4_194_304)? as u32,
+        hash_function: hash_function(keys)?,
+        lock_dir: keys.path("lock_dir", "/tmp")?,
+        cachedir: keys.path("cachedir", "/tmp")?,
+        process_name: process_name(keys)?,
+        disallow_rm_when_younger_than_days: keys.number(
+            "disallow_rm_when_younger_than_days",
+            0..=u64::MAX,
+            0,
+        )?,
+        deduplication: keys.boolean("deduplication", true)?,
+        encryption_key: encryption_key(keys)?,
+        encryption_version: keys.number("encryption_version", 0..=1, 1)? as u32,
+        meta: meta(Keys::new(raw, "MetaBackend"))?,
+        data: data(Keys::new(raw, "DataBackend"))?,
+        io: IoConfig {
+            file: parallel(Keys::new(raw, "io_file"))?,
+            null: parallel(Keys::new(raw, "io_null"))?,
+        },
+        schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
+        warnings: known::warnings(raw),
+    })
+}
+
+fn hash_function(keys: Keys) -> Result<HashFunction> {
+    let names = HashFunction::ALL.map(|function| (function.name(), function));
+    keys.choice("hash_function", &names, HashFunction::Sha512)
+}
+
+/// Other instances recognise this one by the first word of its title, and by the last part of its path.
+fn process_name(keys: Keys) -> Result<String> {
+    let Some((name, value)) = keys.text("process_name")? else { return Ok("backy2".to_owned()) };
+    if name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
+        return Err(keys.bad("process_name", value, "is not one word without white space and /"));
+    }
+    Ok(name)
+}
+
+fn encryption_key(keys: Keys) -> Result<Option<MasterKey>> {
+    const KEY: &str = "encryption_key";
+    let Some((text, value)) = keys.text(KEY)? else { return Ok(None) };
+    match MasterKey::from_hex(&text) {
+        Some(key) => Ok(Some(key)),
+        None => {
+            let problem = format!("is not 64 hex digits (it has {} characters)", text.chars().count());
+            Err(keys.bad(KEY, value, problem))
+        }
+    }
+}
+
+fn meta(keys: Keys) -> Result<MetaConfig> {
+    const DRIVERS: [&str; 3] = ["sqlite", "postgresql", "postgres"];
+    keys.choice("type", &[("backy2.meta_backends.sql", ()), ("sql", ())], ())?;
+    let Some((engine, value)) = keys.text("engine")? else {
+        return Ok(MetaConfig { engine: "sqlite:////tmp/backy.sqlite".to_owned() });
+    };
+    // SQLAlchemy lets a driver follow, as in postgresql+psycopg2.
+    let dialect = engine.split_once("://").and_then(|(scheme, _)| scheme.split('+').next());
+    if dialect.is_none_or(|dialect| !DRIVERS.contains(&dialect)) {
+        let problem = "is not a URL that begins with sqlite:/// or postgresql://";
+        return Err(keys.bad("engine", value, problem));
+    }
+    Ok(MetaConfig { engine })
+}
+
+#[derive(Clone, Copy)]
+enum StoreKind {
+    File,
+    Null,
+    Unsupported(&'static str),
+}
+
+fn data(keys: Keys) -> Result<DataConfig> {
+    const KINDS: [(&str, StoreKind); 8] = [
+        ("backy2.data_backends.file", StoreKind::File),
+        ("backy2.data_backends.s3", StoreKind::Unsupported("s3")),
+        ("backy2.data_backends.minio", StoreKind::Unsupported("minio")),
+        ("backy2.data_backends.null", StoreKind::Null),
+        ("file", StoreKind::File),
+        ("s3", StoreKind::Unsupported("s3")),
+        ("minio", StoreKind::Unsupported("minio")),
+        ("null", StoreKind::Null),
+    ];
+    const SYNC: [(&str, Durability); 3] =
+        [("filesystem", Durability::Filesystem), ("file", Durability::File), ("none", Durability::None)];
+    let sync = keys.choice("sync", &SYNC, Durability::default())?;
+    let store = match keys.choice("type", &KINDS, StoreKind::File)? {
+        StoreKind::File => StoreConfig::File { path: keys.path("path", "/tmp")?, sync },
+        StoreKind::Null => StoreConfig::Null,
+        StoreKind::Unsupported(name) => StoreConfig::Unsupported(name.to_owned()),
+    };
+    let Parallel { reads, writes } = parallel(keys)?;
+    Ok(DataConfig {
+        store,
+        simultaneous_writes: writes,
+        simultaneous_reads: reads,
+        bandwidth_read: keys.number("bandwidth_read", 0..=u64::MAX, 0)?,
+        bandwidth_write: keys.number("bandwidth_write", 0..=u64::MAX, 0)?,
+    })
+}
+
+fn parallel(keys: Keys) -> Result<Parallel> {
+    let number = |key| keys.number(key, 1..=MAX_SIMULTANEOUS, 1).map(|number| number as usize);
+    Ok(Parallel { reads: number("simultaneous_reads")?, writes: number("simultaneous_writes")? })
+}
+
+fn scheduler(raw: &Raw, section: &Section) -> Result<Scheduler> {
+    let name = &section.name;
+    let keys = Keys::new(raw, name);
+    for key in known::SCHEDULER {
+        if keys.find(key).is_none() {
+            return Err(Error::Config(format!(
+                "{}: [{name}] there is no key {key}. A scheduler, as every section that is not one of the \
+                 program's own, needs {}.{}",
+                section.place,
+                known::SCHEDULER.join(", "),
+                known::hint(name)
+            )));
+        }
+    }
+    Ok(Scheduler {
+        name: name.clone(),
+        interval: keys.time("interval", Duration::from_secs(1))?.unwrap_or_default(),
+        keep: keys.number("keep", 0..=MAX_KEEP, 0)?,
+        sla: keys.time("sla", Duration::ZERO)?.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! Defaults, every good form of a value, and warnings; `settings_bad_tests.rs` has the errors.
+
+use super::super::raw::INHERITED;
+use super::super::{ini, toml};
+use super::*;
+use crate::types::block::to_hex;
+use std::path::Path;
+
+#[path = "settings_bad_tests.rs"]
+mod bad;
+
+const REQUIRED_ONLY: &str = "[DEFAULTS]\n[MetaBackend]\n[DataBackend]\n";
+
+fn ini(text: &str) -> Result<Config> {
+    settings(&ini::parse(text, &"f.cfg".into())?, "f.cfg")
+}
+
+fn toml(text: &str) -> Result<Config> {
+    settings(&toml::parse(text, &"f.toml".into())?, "f.toml")
+}
+
+/// The required sections with one line in the section `name`, which may be another one. The line is the
+/// second of the file.
+fn with(name: &str, line: &str) -> String {
+    let mut text = format!("[{name}]\n{line}\n");
+    for required in REQUIRED {
+        if required != name {
+            text += &format!("[{required}]\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn what_is_not_said_has_the_defaults_of_2_13() {
+    let config = ini(REQUIRED_ONLY).expect("good");
+    assert_eq!(config.logfile, Path::new("/tmp/backy.log"));
+    assert_eq!(config.block_size, 4_194_304);
+    assert_eq!(config.hash_function, HashFunction::Sha512);
+    assert_eq!(config.lock_dir, Path::new("/tmp"));
+    assert_eq!(config.cachedir, Path::new("/tmp"));
+    assert_eq!(config.process_name, "backy2");
+    assert_eq!(config.disallow_rm_when_younger_than_days, 0);
+    assert!(config.deduplication);
+    assert!(config.encryption_key.is_none());
+    assert_eq!(config.encryption_version, 1);
+    assert_eq!(config.meta.engine, "sqlite:////tmp/backy.sqlite");
+    let StoreConfig::File { path, sync } = &config.data.store else { panic!("{:?}", config.data) };
+    assert_eq!((path.as_path(), *sync), (Path::new("/tmp"), Durability::Filesystem));
+    assert_eq!((config.data.simultaneous_reads, config.data.simultaneous_writes), (1, 1));
+    assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (0, 0));
+    assert_eq!(config.io.file, Parallel { reads: 1, writes: 1 });
+    assert_eq!(config.io.null, Parallel { reads: 1, writes: 1 });
+    assert!(config.schedulers.is_empty());
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn everything_can_be_set() {
+    let text = "[DEFAULTS]\nlogfile: /l\nblock_size = 65_536\nHash_Function: blake2b\nlock_dir: ~/k\n\
+                cachedir: c\nprocess_name: b\ndisallow_rm_when_younger_than_days: 6\ndeduplication: No\n\
+                encryption_key: 000102030405060708090A0B0C0D0E0F101112131415161718191a1b1c1d1e1f\n\
+                encryption_version: 0\n\
+                [MetaBackend]\ntype: sql\nengine: postgresql+psycopg2://u:p%%40@h:5432/d\n\
+                [DataBackend]\ntype: file\npath: /d%%\nsync: none\nsimultaneous_writes: 2\n\
+                simultaneous_reads: 3\nbandwidth_read: 4\nbandwidth_write: 5\n\
+                [io_file]\nsimultaneous_reads: 6\nsimultaneous_writes: 1024\n[io_null]\n\
+                simultaneous_reads: 7\n[hourly]\ninterval: 60m\nkeep: 0\nsla: 90s\n\
+                [daily]\ninterval: 1d\nkeep: 8\nsla: 0s\n";
+    let config = ini(text).expect("good");
+    assert_eq!(config.logfile, Path::new("/l"));
+    assert_eq!(config.block_size, 65_536);
+    assert_eq!(config.hash_function, HashFunction::Blake2b);
+    assert_eq!((config.lock_dir.as_path(), config.cachedir.as_path()), (Path::new("~/k"), Path::new("c")));
+    assert_eq!(config.process_name, "b");
+    assert_eq!(config.disallow_rm_when_younger_than_days, 6);
+    assert!(!config.deduplication);
+    let key = config.encryption_key.expect("a key");
+    assert_eq!(to_hex(key.bytes()), "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+    assert_eq!(config.encryption_version, 0);
+    assert_eq!(config.meta.engine, "postgresql+psycopg2://u:p%40@h:5432/d");
+    let StoreConfig::File { path, sync } = &config.data.store else { panic!("{:?}", config.data) };
+    assert_eq!((path.as_path(), *sync), (Path::new("/d%"), Durability::None));
+    assert_eq!((config.data.simultaneous_writes, config.data.simultaneous_reads), (2, 3));
+    assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (4, 5));
+    assert_eq!(config.io.file, Parallel { reads: 6, writes: 1024 });
+    assert_eq!(config.io.null, Parallel { reads: 7, writes: 1 });
+    let scheduler = |name: &str, interval, keep, sla| Scheduler {
+        name: name.into(),
+        interval: Duration::from_secs(interval),
+        keep,
+        sla: Duration::from_secs(sla),
+    };
+    assert_eq!(config.schedulers, [scheduler("hourly", 3600, 0, 90), scheduler("daily", 86_400, 8, 0)]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn toml_says_the_same() {
+    let text = "[DEFAULTS]\nlogfile = '/l'\nblock_size = 65536\ndeduplication = false\n\
+                encryption_version = 0\ndisallow_rm_when_younger_than_days = '6'\n\
+                [MetaBackend]\ntype = 'sql'\nengine = 'postgresql://u:p%40@h/d'\n\
+                [DataBackend]\ntype = 'null'\nsync = 'file'\nuse_ssl = true\n[io_file]\n\
+                simultaneous_reads = 6\n[weekly]\ninterval = '7d'\nkeep = 5\nsla = '12h'\n[daily]\n\
+                interval = '1d'\nkeep = 8\nsla = '6h'\n";
+    let config = toml(text).expect("good");
+    assert_eq!(config.logfile, Path::new("/l"));
+    assert_eq!(config.block_size, 65_536);
+    assert!(!config.deduplication);
+    assert_eq!(config.encryption_version, 0);
+    assert_eq!(config.disallow_rm_when_younger_than_days, 6);
+    assert_eq!(config.meta.engine, "postgresql://u:p%40@h/d");
+    assert!(matches!(config.data.store, StoreConfig::Null));
+    assert_eq!(config.io.file, Parallel { reads: 6, writes: 1 });
+    let names: Vec<_> = config.schedulers.iter().map(|s| (s.name.as_str(), s.keep)).collect();
+    assert_eq!(names, [("weekly", 5), ("daily", 8)]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn stores_are_known_by_long_and_short_names() {
+    for name in ["file", "s3", "minio", "null"] {
+        for long in ["", "backy2.data_backends."] {
+            let config = ini(&with("DataBackend", &format!("type: {long}{name}"))).expect(name);
+            match config.data.store {
+                StoreConfig::File { .. } => assert_eq!(name, "file"),
+                StoreConfig::Null => assert_eq!(name, "null"),
+                StoreConfig::Unsupported(kind) => {
+                    assert_eq!(kind, name);
+                    assert!(["s3", "minio"].contains(&name));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn booleans_are_those_of_python() {
+    for (text, value) in [("1", true), ("yes", true), ("TRUE", true), ("On", true)].into_iter().chain([
+        ("0", false),
+        ("no", false),
+        ("False", false),
+        ("oFF", false),
+    ]) {
+        let config = ini(&with("DEFAULTS", &format!("deduplication: {text}"))).expect(text);
+        assert_eq!(config.deduplication, value, "{text}");
+    }
+}
+
+#[test]
+fn all_sections_inherit_from_default() {
+    let text = format!(
+        "{REQUIRED_ONLY}[DEFAULT]\nbase: /b\nkeep: 4\nlogfile: %(base)s/l\n[s]\ninterval: 1d\nsla: 6h\n"
+    );
+    let config = ini(&text).expect("good");
+    assert_eq!(config.logfile, Path::new("/b/l"));
+    assert_eq!(config.schedulers.first().map(|s| s.keep), Some(4));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(INHERITED, "DEFAULT");
+}
+
+#[test]
+fn unknown_keys_and_sections_are_warnings() {
+    for (section, lines, warning) in [
+        ("DEFAULTS", "blok_size: 1", "f.cfg:2: [DEFAULTS] blok_size is not a known key: it is ignored."),
+        ("DEFAULTS", "path: /d", "f.cfg:2: [DEFAULTS] path is not a known key: it is ignored."),
+        ("MetaBackend", "x: decafbad%", "f.cfg:2: [MetaBackend] x is not a known key: it is ignored."),
+        ("DataBackend", "engine: 1", "f.cfg:2: [DataBackend] engine is not a known key: it is ignored."),
+        ("NBD", "port: 1", "f.cfg:2: [NBD] port is not a known key: it is ignored."),
+        (
+            "daily",
+            "interval: 1d\nkeep: 1\nsla: 1h\nx: 1",
+            "f.cfg:5: [daily] x is not a known key: it is ignored.",
+        ),
+        (
+            "io_flie",
+            "simultaneous_reads: 1",
+            "f.cfg:1: [io_flie] is not a section that backy2 knows, nor a \
+            scheduler (interval, keep, sla): it is ignored.",
+        ),
+        (
+            "nbd",
+            "cachedir: /c",
+            "f.cfg:1: [nbd] is not a section that backy2 knows, nor a scheduler (interval, \
+            keep, sla): it is ignored. Should it be [NBD]? Case matters.",
+        ),
+        (
+            "DEFAULTS",
+            "logfile: /l # decafbad",
+            "f.cfg:2: [DEFAULTS] logfile: what follows the # belongs to the \
+            value. Give the comment a line of its own.",
+        ),
+        (
+            "io_rbd",
+            "rados_name: # x",
+            "f.cfg:2: [io_rbd] rados_name: what follows the # belongs to the value. \
+            Give the comment a line of its own.",
+        ),
+    ] {
+        let config = ini(&with(section, lines)).expect(lines);
+        assert_eq!(config.warnings, [warning], "{lines}");
+    }
+}
+
+#[test]
+fn what_has_an_effect_is_no_warning() {
+    for (section, line) in [
+        ("DEFAULTS", "logfile: /a#b"),
+        ("DEFAULTS", "logfile: %(Dir)s/x\ndir: /%(host)s\nhost: h"),
+        ("DataBackend", "bucket_name: b\nhost: h:1\nsecure: 1\nsignature_version: v4"),
+        ("io_rbd", "new_image_features: RBD_FEATURE_LAYERING\n  RBD_FEATURE_EXCLUSIVE_LOCK"),
+        ("NBD", "cachedir: /c"),
+    ] {
+        let config = ini(&with(section, line)).expect(line);
+        assert!(config.warnings.is_empty(), "{line}: {:?}", config.warnings);
+    }
+}
+
+#[test]
+fn the_debug_form_hides_secrets() {
+    let text = format!(
+        "[DEFAULTS]\nencryption_key: {}\n[MetaBackend]\nengine: postgresql://u:decafbad@h/d\n[DataBackend]\n",
+        "decafbad".repeat(8)
+    );
+    let debug = format!("{:?}", ini(&text).expect("good"));
+    assert!(!debug.contains("decafbad"), "{debug}");
+}

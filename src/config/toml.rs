@@ -1,0 +1,146 @@
+//! TOML files: the same sections and keys as in INI files, with the same meaning.
+//!
+//! Strings, integers and booleans are accepted, and an array of strings for `new_image_features` of
+//! `[io_rbd]`. Values are literal: `%` is an ordinary character. Names of keys are lower-cased.
+//!
+//! Errors name file and line, and never quote a value.
+
+use super::raw::{Kind, Place, Raw, Section, Value};
+use crate::types::{Error, Result};
+use ::toml::de::{DeArray, DeInteger, DeTable, DeValue};
+use std::sync::Arc;
+
+/// The only key that takes an array, and its section.
+const LIST: (&str, &str) = ("io_rbd", "new_image_features");
+
+/// Reads the text of the file named `file`.
+pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let document = DeTable::parse(text).map_err(|error| {
+        let place = place(text, file, error.span().map_or(0, |span| span.start));
+        Error::Config(format!("{place}: not TOML: {}.", error.message().replace('\n', ", ")))
+    })?;
+    let mut sections = Vec::new();
+    for (name, value) in document.get_ref() {
+        let start = name.span().start;
+        let place = place(text, file, start);
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(Error::Config(format!("{place}: {} stands outside of a [section].", name.get_ref())));
+        };
+        sections.push((start, section(text, name.get_ref(), place, table)?));
+    }
+    // The parser sorts by name; the order of the file is that of the schedulers.
+    sections.sort_by_key(|(start, _)| *start);
+    Ok(Raw { sections: sections.into_iter().map(|(_, section)| section).collect() })
+}
+
+fn section(text: &str, name: &str, at: Place, table: &DeTable) -> Result<Section> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let mut section = Section::new(name, at);
+    for (key, value) in entries {
+        let place = place(text, &section.place.file, key.span().start);
+        let key = key.get_ref().to_lowercase();
+        let error = |problem: &str| Error::Config(format!("{place}: [{name}] {key} {problem}."));
+        if let Some(first) = section.get(&key) {
+            let line = first.place.line;
+            return Err(error(&format!("is there already, in line {line}: remove one")));
+        }
+        let (kind, text) = match value.get_ref() {
+            DeValue::String(text) => (Kind::Text, text.to_string()),
+            DeValue::Boolean(value) => (Kind::Boolean, value.to_string()),
+            DeValue::Integer(value) => {
+                (Kind::Integer, decimal(value).ok_or_else(|| error("is too large a number"))?)
+            }
+            DeValue::Array(array) if (name, key.as_str()) == LIST => {
+                (Kind::List, strings(array).ok_or_else(|| error("must be an array of strings"))?)
+            }
+            other => {
+                let found = other.type_str();
+                return Err(error(&format!(
+                    "is of the type {found}, it must be a string, a whole number or a boolean"
+                )));
+            }
+        };
+        section.keys.push((key, Value { text, kind, place }));
+    }
+    Ok(section)
+}
+
+fn decimal(value: &DeInteger) -> Option<String> {
+    i64::from_str_radix(value.as_str(), value.radix()).ok().map(|number| number.to_string())
+}
+
+fn strings(array: &DeArray) -> Option<String> {
+    let items: Option<Vec<&str>> = array.iter().map(|item| item.get_ref().as_str()).collect();
+    items.map(|items| items.join(" "))
+}
+
+/// The line of the byte at `offset`.
+fn place(text: &str, file: &Arc<str>, offset: usize) -> Place {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    Place { file: file.clone(), line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Raw> {
+        parse(text, &"f.toml".into())
+    }
+
+    #[test]
+    fn sections_and_keys_come_in_the_order_of_the_file() {
+        let text = "\u{feff}# c\r\n[DEFAULTS]\r\nLogfile = '/l%s # no comment'\r\nblock_size = 0x1_000\r\n\
+                    [b]\r\nz = true\r\na = \"\"\"x\r\ny\"\"\"\r\n[a]\r\n\
+                    [io_rbd]\r\nnew_image_features = ['A', 'B']\r\n";
+        let raw = read(text).expect("good");
+        let all: Vec<_> = raw
+            .sections
+            .iter()
+            .flat_map(|s| s.keys.iter().map(|(k, v)| (s.name.as_str(), k.as_str(), v)))
+            .map(|(s, k, v)| (s, k, v.text.as_str(), v.kind, v.place.line))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                ("DEFAULTS", "logfile", "/l%s # no comment", Kind::Text, 3),
+                ("DEFAULTS", "block_size", "4096", Kind::Integer, 4),
+                ("b", "z", "true", Kind::Boolean, 6),
+                ("b", "a", "x\r\ny", Kind::Text, 7),
+                ("io_rbd", "new_image_features", "A B", Kind::List, 11),
+            ]
+        );
+        assert_eq!(raw.section("a").map(|s| s.place.line), Some(9));
+        assert_eq!(read("").expect("empty"), Raw::default());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_file_section_and_key() {
+        for (text, message) in [
+            ("a = 1", "f.toml:1: a stands outside of a [section]."),
+            ("[[s]]\na = 1", "f.toml:1: s stands outside of a [section]."),
+            ("[s]\na = 1.5", "f.toml:2: [s] a is of the type float, it must be a string"),
+            ("[s]\n\na = 1979-05-27", "f.toml:3: [s] a is of the type datetime"),
+            ("[s]\na = ['x']", "f.toml:2: [s] a is of the type array"),
+            ("[s.a]\nb = 1", "f.toml:1: [s] a is of the type table"),
+            (
+                "[io_rbd]\nnew_image_features = [1]",
+                "[io_rbd] new_image_features must be an array of strings.",
+            ),
+            ("[s]\na = 99999999999999999999", "f.toml:2: [s] a is too large a number."),
+            ("[s]\na = 1\nA = 2", "f.toml:3: [s] a is there already, in line 2: remove one."),
+            ("[s]\na = 1\na = 2", "f.toml:3: not TOML: duplicate key"),
+            ("[s]\na: 1", "f.toml:2: not TOML: "),
+            ("[s]\nencryption_key = decafbad", "f.toml:2: not TOML: "),
+            ("[s]\nencryption_key = 'decafbad", "f.toml:2: not TOML: "),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(message), "{text:?} gave {error}");
+            assert!(!error.contains("decafbad"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Listing versions and protecting them.
+
+use super::Site;
+use crate::meta::VersionFilter;
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+
+/// The versions that pass `filter`, by name, then date.
+///
+/// # Errors
+/// The database fails.
+pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>> {
+    site.meta.versions(filter)
+}
+
+/// Protects a version from `rm`, or ends that.
+///
+/// # Errors
+/// There is no such version, or it is so already.
+pub fn set_protected(site: &mut Site<'_>, uid: &str, protected: bool) -> Result<()> {
+    let version = site.meta.version(uid)?;
+    if version.protected == protected {
+        let state = if protected { "already" } else { "not" };
+        return Err(Error::Refused(format!("Version {uid} is {state} protected.")));
+    }
+    site.meta.set_protected(&version, protected)
+}

@@ -1,0 +1,79 @@
+//! Bad blocks: told to the user, marked in the database, and listed at the end.
+
+use crate::flow::fetch::Damage;
+use crate::meta::MetaStore;
+use crate::monitor::Monitor;
+use crate::types::block::{Blob, Geometry};
+use crate::types::error::{Error, Result};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// The bad blocks of a run.
+pub struct Casualties<'a> {
+    monitor: &'a dyn Monitor,
+    blocks: Vec<Range<u64>>,
+    marked: BTreeSet<String>,
+    can_mark: bool,
+}
+
+impl<'a> Casualties<'a> {
+    /// None so far. `can_mark` is false for a database that cannot be written.
+    pub fn new(monitor: &'a dyn Monitor, can_mark: bool) -> Self {
+        Casualties { monitor, blocks: Vec::new(), marked: BTreeSet::new(), can_mark }
+    }
+
+    /// Counts block `id` as bad without a blob to blame.
+    pub fn add(&mut self, ids: Range<u64>) {
+        match self.blocks.last_mut() {
+            Some(last) if last.end == ids.start => last.end = ids.end,
+            _ => self.blocks.push(ids),
+        }
+    }
+
+    /// Block `id` is bad because of its blob: says so, and marks the blob and all versions that name it.
+    ///
+    /// # Errors
+    /// The database fails in another way than being read-only.
+    pub fn blob(&mut self, meta: &mut dyn MetaStore, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
+        self.monitor.error(&format!("Block {id} (UID {}) is bad: {damage}", blob.uid));
+        self.add(id..id + 1);
+        // A blob that occurs several times is marked once.
+        if !self.can_mark || !self.marked.insert(blob.uid.clone()) {
+            return Ok(());
+        }
+        match meta.mark_blobs_invalid(std::slice::from_ref(blob)) {
+            Ok(versions) => {
+                self.monitor.info(&format!(
+                    "Marked block invalid (UID {}, Checksum {}. Affected versions: {})",
+                    blob.uid,
+                    blob.checksum.as_deref().unwrap_or_default(),
+                    versions.join(", ")
+                ));
+                for uid in versions {
+                    self.monitor.info(&format!("Marked version invalid (UID {uid})"));
+                }
+                Ok(())
+            }
+            Err(error @ Error::Metadata { .. }) => {
+                self.can_mark = false;
+                self.monitor.warning(&format!("Bad blocks cannot be marked invalid: {error}"));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// The bad ranges as bytes, joined where they touch.
+    pub fn ranges(self, geometry: Geometry) -> Vec<Range<u64>> {
+        let bytes = |range: Range<u64>| {
+            let end = geometry.offset(range.end).min(geometry.size_bytes());
+            geometry.offset(range.start)..end
+        };
+        crate::types::hints::merge(self.blocks).into_iter().map(bytes).collect()
+    }
+}

@@ -1,0 +1,224 @@
+//! Writing a version to a target.
+
+use super::Site;
+use super::damage::Casualties;
+use crate::flow::fetch::{Damage, Fetch};
+use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
+use crate::io::{self, Existing, Target, Zeroing};
+use crate::meta::{MetaStore, Rows};
+use crate::monitor::{Activity, Monitor, Progress};
+use crate::pool::Permits;
+use crate::throttle::Throttle;
+use crate::types::block::Geometry;
+use crate::types::error::Result;
+use crate::types::hints::{count, subtract};
+use crate::types::version::Version;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Options<'o> {
+    /// Uid of the version.
+    pub version: &'o str,
+    /// URL of the target.
+    pub target: &'o str,
+    /// Leave sparse blocks out.
+    pub sparse: bool,
+    /// Write to an existing target.
+    pub force: bool,
+    /// Go on from this block.
+    pub continue_from: Option<u64>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// Ranges of the image, in bytes, whose data is bad or was never stored.
+    pub bad: Vec<Range<u64>>,
+    /// Whether the version was valid when the restore began.
+    pub was_valid: bool,
+}
+
+/// Restores a version.
+///
+/// # Errors
+/// Before any write: unknown or locked version, wrong settings, a target that is refused. Later: the store as
+/// a whole, the target or the database fails. Bad blobs are no error: see [`Restored::bad`].
+pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
+    let (version, _pin) = site.pin(options.version)?;
+    let store = site.open_store()?;
+    store.check()?;
+    site.probe(&*store, Some(&version), true)?;
+    let geometry = Geometry::new(version.size_bytes, site.config.block_size);
+    let from = options.continue_from.unwrap_or(0);
+    let existing = match options.force || options.continue_from.is_some() {
+        true => Existing::Accept,
+        false => Existing::Refuse,
+    };
+    let target = io::open_target(options.target, version.size_bytes, existing)?;
+    if !version.valid {
+        site.monitor.warning(&format!("Version {} is invalid: some of its data may be bad.", version.uid));
+    }
+    let mut casualties = Casualties::new(site.monitor, site.meta.is_writable());
+    zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)?;
+
+    let config = site.config;
+    let throttle = Throttle::new(config.data.bandwidth_read);
+    let permits = Permits::new(config.data.simultaneous_reads);
+    let fetch = Fetch {
+        store: &*store,
+        keys: &site.keys,
+        hasher: site.hasher,
+        permits: &permits,
+        throttle: &throttle,
+    };
+    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, reads: config.data.simultaneous_reads };
+    let route = Route { from, rows: Rows::Stored, percentile: 100 };
+    let writes = Permits::new(site.parallel(options.target)?.writes);
+    let sink = Writer { target: &*target, geometry, writes };
+    let mut observer = Watch {
+        monitor: site.monitor,
+        geometry,
+        target: options.target,
+        total: version.size.saturating_sub(from),
+        done: 0,
+        bytes: 0,
+        under_way: BTreeSet::new(),
+        last_started: None,
+        casualties,
+    };
+    observer.progress();
+    walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
+    target.flush()?;
+    Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
+}
+
+/// Zeros are asked for in pieces of so many bytes, so that progress shows and a signal is seen.
+const PIECE: u64 = 1 << 30;
+
+/// Phase 1: what is sparse, or was never stored, must not show old data.
+fn zero_sparse(
+    site: &mut Site<'_>,
+    version: &Version,
+    geometry: Geometry,
+    target: &dyn Target,
+    options: &Options<'_>,
+    from: u64,
+    casualties: &mut Casualties<'_>,
+) -> Result<()> {
+    let sparse = site.meta.sparse_ranges(version, from)?;
+    let missing = subtract(&site.meta.missing(version)?, &[0..from]);
+    for range in &missing {
+        site.monitor.error(&format!(
+            "Blocks {} to {} were never stored: the version is incomplete.",
+            range.start,
+            range.end - 1
+        ));
+        casualties.add(range.clone());
+    }
+    let zeroing = if options.sparse { Zeroing::IfCheap } else { Zeroing::Always };
+    let total = count(&sparse) + count(&missing);
+    let (mut done, mut bytes, mut shows_old) = (0, 0, false);
+    let progress = |done: u64, bytes: u64| {
+        site.monitor.progress(&Progress {
+            activity: Activity::RestoreSparse { target: options.target },
+            done,
+            total,
+            bytes,
+            read_queue: 0.0,
+            write_queue: 0.0,
+        });
+    };
+    progress(0, 0);
+    for range in sparse.iter().chain(&missing) {
+        let mut piece = geometry.offset(range.start)..geometry.offset(range.start);
+        let end = geometry.offset(range.start) + geometry.bytes(range);
+        while piece.start < end {
+            site.monitor.check()?;
+            piece.end = end.min(piece.start + PIECE);
+            shows_old |= !target.zero(piece.clone(), zeroing)?;
+            bytes += piece.end - piece.start;
+            piece.start = piece.end;
+        }
+        done += range.end - range.start;
+        progress(done, bytes);
+    }
+    if shows_old {
+        site.monitor.warning(&format!(
+            "{}: sparse ranges were left out and could not be zeroed cheaply. Where the image has no data, old data \
+             of the target shows! Restore without -s to have zeros there.",
+            options.target
+        ));
+    }
+    Ok(())
+}
+
+/// Phase 2's end of the way: the target.
+struct Writer<'a> {
+    target: &'a dyn Target,
+    geometry: Geometry,
+    writes: Permits,
+}
+
+impl Sink for Writer<'_> {
+    fn accept(&self, id: u64, data: Option<&[u8]>, _: Option<&Damage>, _: &mut Vec<u8>) -> Result<Agreement> {
+        if let Some(data) = data {
+            self.writes.with(|| self.target.write_at(self.geometry.offset(id), data))?;
+        }
+        Ok(Agreement::Same)
+    }
+}
+
+/// Watches phase 2: progress, the last block that all before it are written up to, and damage.
+struct Watch<'a> {
+    monitor: &'a dyn Monitor,
+    geometry: Geometry,
+    target: &'a str,
+    total: u64,
+    done: u64,
+    bytes: u64,
+    under_way: BTreeSet<u64>,
+    last_started: Option<u64>,
+    casualties: Casualties<'a>,
+}
+
+impl Watch<'_> {
+    /// The block up to which everything is written, the sparse blocks by phase 1.
+    fn last_id(&self) -> Option<u64> {
+        match self.under_way.first() {
+            Some(first) => first.checked_sub(1),
+            None => self.last_started,
+        }
+        .filter(|_| self.done > 0)
+    }
+
+    fn progress(&self) {
+        self.monitor.progress(&Progress {
+            activity: Activity::RestoreData { target: self.target, last_id: self.last_id() },
+            done: self.done,
+            total: self.total,
+            bytes: self.bytes,
+            read_queue: 0.0,
+            write_queue: 0.0,
+        });
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn started(&mut self, id: u64) {
+        self.under_way.insert(id);
+        self.last_started = Some(id);
+    }
+
+    fn done(&mut self, meta: &mut dyn MetaStore, report: Report) -> Result<()> {
+        self.under_way.remove(&report.id);
+        self.done += 1;
+        self.bytes += self.geometry.length(report.id) as u64;
+        if let (Some(blob), Some(damage)) = (&report.blob, &report.damage) {
+            self.casualties.blob(meta, report.id, blob, damage)?;
+        }
+        self.progress();
+        Ok(())
+    }
+}

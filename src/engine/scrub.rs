@@ -1,0 +1,231 @@
+//! Verifying a version's blobs, and comparing them with a source.
+
+use super::Site;
+use super::damage::Casualties;
+use crate::flow::fetch::{Damage, Fetch};
+use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
+use crate::hash::is_zero;
+use crate::io::{self, Source};
+use crate::meta::{MetaStore, Rows};
+use crate::monitor::{Activity, Monitor, Progress};
+use crate::pool::Permits;
+use crate::throttle::Throttle;
+use crate::types::block::{BlockRow, Geometry};
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Options<'o> {
+    /// Uid of the version.
+    pub version: &'o str,
+    /// URL of a source to compare with.
+    pub source: Option<&'o str>,
+    /// Chance of each block to be visited, in percent.
+    pub percentile: u8,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All that was looked at is good. The version is marked valid if that was everything.
+    Good {
+        /// Whether the version is valid now.
+        marked_valid: bool,
+    },
+    /// Blobs are bad or missing, or the source differs.
+    Bad {
+        /// Whether that is the version's fault, not the source's.
+        version_is_bad: bool,
+    },
+    /// Some blocks were never stored.
+    Incomplete,
+}
+
+/// Scrubs a version.
+///
+/// # Errors
+/// Unknown or locked version, wrong settings, a source that cannot be read or is shorter; the store as a
+/// whole or the database fails. Bad blobs are no error: see [`Verdict`].
+pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
+    let (version, _pin) = site.pin(options.version)?;
+    let store = site.open_store()?;
+    if !site.meta.missing(&version)?.is_empty() {
+        site.monitor.error("Version is incomplete.");
+        site.meta.mark_version_invalid(&version)?;
+        site.monitor.info(&format!("Marked version invalid (UID {})", version.uid));
+        return Ok(Verdict::Incomplete);
+    }
+    store.check()?;
+    site.probe(&*store, Some(&version), true)?;
+    let config = site.config;
+    let geometry = Geometry::new(version.size_bytes, config.block_size);
+    let source = match options.source {
+        Some(url) => Some(open_source(url, geometry, config.block_size)?),
+        None => None,
+    };
+    let throttle = Throttle::new(config.data.bandwidth_read);
+    let permits = Permits::new(config.data.simultaneous_reads);
+    let fetch = Fetch {
+        store: &*store,
+        keys: &site.keys,
+        hasher: site.hasher,
+        permits: &permits,
+        throttle: &throttle,
+    };
+    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, reads: config.data.simultaneous_reads };
+    let reads = match options.source {
+        Some(url) => site.parallel(url)?.reads,
+        None => 1,
+    };
+    let sink = Compare { source: source.as_deref(), geometry, reads: Permits::new(reads) };
+    // Sparse blocks have no blob: they matter only where there is a source to compare with.
+    let rows = if source.is_some() { Rows::All } else { Rows::Stored };
+    let route = Route { from: 0, rows, percentile: options.percentile };
+    let mut observer = Watch {
+        monitor: site.monitor,
+        geometry,
+        version: &version,
+        percentile: options.percentile,
+        done: 0,
+        bytes: 0,
+        differs: false,
+        casualties: Casualties::new(site.monitor, site.meta.is_writable()),
+    };
+    observer.progress();
+    walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
+    let (bad, differs) = (!observer.casualties.is_empty(), observer.differs);
+    conclude(site, &version, options.percentile, bad, differs)
+}
+
+fn open_source(url: &str, geometry: Geometry, block_size: u32) -> Result<Box<dyn Source>> {
+    let source = io::open_source(url, block_size)?;
+    match source.size() < geometry.size_bytes() {
+        false => Ok(source),
+        true => Err(Error::Source {
+            url: url.to_owned(),
+            message: format!(
+                "it has {} bytes, the version {}: this is not its source, or it was shrunk",
+                source.size(),
+                geometry.size_bytes()
+            ),
+        }),
+    }
+}
+
+/// Only a full scrub without errors makes a version valid: what was left out is not known to be good.
+fn conclude(
+    site: &mut Site<'_>,
+    version: &Version,
+    percentile: u8,
+    bad: bool,
+    differs: bool,
+) -> Result<Verdict> {
+    let uid = &version.uid;
+    if bad {
+        site.monitor.error(&format!("Marked version invalid because it has errors: {uid}"));
+        return Ok(Verdict::Bad { version_is_bad: true });
+    }
+    if differs {
+        site.monitor.error(&format!(
+            "The source differs from version {uid}. Its blobs are good: the version was not marked invalid."
+        ));
+        return Ok(Verdict::Bad { version_is_bad: false });
+    }
+    if percentile < 100 {
+        if !version.valid {
+            site.monitor.warning(&format!(
+                "Version {uid} stays invalid: only a full scrub, without -p, can make it valid again."
+            ));
+        }
+        return Ok(Verdict::Good { marked_valid: version.valid });
+    }
+    site.meta.mark_version_valid(version)?;
+    site.monitor.info(&format!("Marked version valid: {uid}"));
+    Ok(Verdict::Good { marked_valid: true })
+}
+
+/// Compares with the source, where there is one.
+struct Compare<'a> {
+    source: Option<&'a dyn Source>,
+    geometry: Geometry,
+    reads: Permits,
+}
+
+impl Sink for Compare<'_> {
+    fn accept(
+        &self,
+        id: u64,
+        data: Option<&[u8]>,
+        damage: Option<&Damage>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Agreement> {
+        let Some(source) = self.source.filter(|_| damage.is_none()) else { return Ok(Agreement::Same) };
+        let (offset, length) = (self.geometry.offset(id), self.geometry.length(id));
+        let hole = || source.next_data(offset).is_none_or(|data| data.start >= offset + length as u64);
+        if data.is_none() && hole() {
+            return Ok(Agreement::Same);
+        }
+        scratch.resize(length, 0);
+        self.reads.with(|| source.read_at(offset, scratch))?;
+        let same = match data {
+            Some(data) => data == &scratch[..],
+            None => is_zero(scratch),
+        };
+        Ok(if same { Agreement::Same } else { Agreement::Differs })
+    }
+}
+
+struct Watch<'a> {
+    monitor: &'a dyn Monitor,
+    geometry: Geometry,
+    version: &'a Version,
+    percentile: u8,
+    done: u64,
+    bytes: u64,
+    differs: bool,
+    casualties: Casualties<'a>,
+}
+
+impl Watch<'_> {
+    fn progress(&self) {
+        self.monitor.progress(&Progress {
+            activity: Activity::Scrub { name: &self.version.name, uid: &self.version.uid },
+            done: self.done,
+            total: self.version.size,
+            bytes: self.bytes,
+            read_queue: 0.0,
+            write_queue: 0.0,
+        });
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn skipped(&mut self, row: &BlockRow) {
+        self.done += 1;
+        let uid = row.blob.as_ref().map_or("sparse", |blob| &blob.uid);
+        self.monitor.debug(&format!(
+            "Scrub of block {} (UID {uid}) skipped (percentile is {}).",
+            row.id, self.percentile
+        ));
+    }
+
+    fn done(&mut self, meta: &mut dyn MetaStore, report: Report) -> Result<()> {
+        self.done += 1;
+        self.bytes += self.geometry.length(report.id) as u64;
+        let uid = report.blob.as_ref().map_or("sparse", |blob| &blob.uid);
+        match (&report.blob, &report.damage) {
+            (Some(blob), Some(damage)) => self.casualties.blob(meta, report.id, blob, damage)?,
+            _ if report.agreement == Agreement::Differs => {
+                self.differs = true;
+                self.monitor.error(&format!(
+                    "Source data has changed for block {} (UID {uid}). NOT setting this block invalid.",
+                    report.id
+                ));
+            }
+            _ => self.monitor.debug(&format!("Scrub of block {} (UID {uid}) ok.", report.id)),
+        }
+        self.progress();
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! An installation, opened: its database, its store, its locks and its keys.
+
+use crate::config::{Config, Parallel};
+use crate::crypt::Keyring;
+use crate::flow::fetch::Fetch;
+use crate::flow::probe;
+use crate::hash::Hasher;
+use crate::io::{self, Kind};
+use crate::locks::{Guard, LockDir};
+use crate::meta::sqlite::{Sqlite, upgrade};
+use crate::meta::url::{self, Engine};
+use crate::meta::{MetaStore, State};
+use crate::monitor::Monitor;
+use crate::pool::Permits;
+use crate::store::{self, BlobStore};
+use crate::throttle::Throttle;
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+
+/// What a command does with the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Lists versions, tags or statistics: nothing that a database of 2.13 does not have in the same form.
+    Catalogue,
+    /// Reads blocks; may mark some as bad.
+    Read,
+    /// Changes versions.
+    Write,
+}
+
+/// An opened installation.
+pub struct Site<'a> {
+    /// Its settings.
+    pub config: &'a Config,
+    /// Who is told.
+    pub monitor: &'a dyn Monitor,
+    /// Its metadata.
+    pub meta: Box<dyn MetaStore>,
+    /// Its lock files.
+    pub locks: LockDir,
+    /// Its master key.
+    pub keys: Keyring,
+    /// Its hash function.
+    pub hasher: Hasher,
+}
+
+impl<'a> Site<'a> {
+    /// Opens the installation, and upgrades a database of an older release.
+    ///
+    /// # Errors
+    /// Another process has exclusive use; the database is missing, not initialised or unusable.
+    pub fn open(config: &'a Config, monitor: &'a dyn Monitor, access: Access) -> Result<Self> {
+        let locks = LockDir::new(&config.lock_dir);
+        locks.startup_check()?;
+        let Engine::Sqlite(path) = url::parse(&config.meta.engine)?;
+        let mut database = Sqlite::open(&path)?;
+        if let State::Old { catalogue_is_current, .. } = database.state()? {
+            if !database.is_writable() && access != Access::Write {
+                monitor.warning(
+                    "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
+                );
+                database = upgrade::upgraded_copy(&database, &config.cachedir)?;
+            } else if access != Access::Catalogue || !catalogue_is_current {
+                let _exclusive = locks.upgrade(&config.process_name)?;
+                upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+            }
+        }
+        let site = Site {
+            config,
+            monitor,
+            meta: Box::new(database),
+            locks,
+            keys: Keyring::new(config.encryption_key.as_ref()),
+            hasher: Hasher::new(config.hash_function),
+        };
+        match access == Access::Write && !site.meta.is_writable() {
+            false => Ok(site),
+            true => Err(Error::Database(format!(
+                "The database {} cannot be written. Check the rights of the file and of its folder.",
+                site.meta.location()
+            ))),
+        }
+    }
+
+    /// Opens the data store.
+    ///
+    /// # Errors
+    /// A kind of store that this build cannot open.
+    pub fn open_store(&self) -> Result<Box<dyn BlobStore>> {
+        store::open(&self.config.data.store)
+    }
+
+    /// Finds a version and pins it: `rm` of it fails as long as the guard lives.
+    ///
+    /// # Errors
+    /// There is none of that uid, or it is locked because it is being written or removed.
+    pub fn pin(&mut self, uid: &str) -> Result<(Version, Guard)> {
+        self.meta.version(uid)?;
+        let guard = self.locks.pin(uid)?;
+        // It may have been removed while we waited for nothing.
+        Ok((self.meta.version(uid)?, guard))
+    }
+
+    /// Finds a version and locks it for ourselves.
+    ///
+    /// # Errors
+    /// There is none of that uid, or it is locked because it is in use.
+    pub fn own(&mut self, uid: &str) -> Result<(Version, Guard)> {
+        self.meta.version(uid)?;
+        let guard = self.locks.own(uid)?;
+        Ok((self.meta.version(uid)?, guard))
+    }
+
+    /// Refuses to go on with a wrong block size, key (if `with_key`) or hash function, for `version` or for the
+    /// whole store: everything would look damaged.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`], [`Error::Config`].
+    pub fn probe(&mut self, store: &dyn BlobStore, version: Option<&Version>, with_key: bool) -> Result<()> {
+        probe::block_size(&mut *self.meta, self.config.block_size, version)?;
+        if with_key {
+            probe::key(&mut *self.meta, &self.keys, version)?;
+        }
+        let (permits, throttle) = (Permits::new(1), Throttle::new(0));
+        let fetch =
+            Fetch { store, keys: &self.keys, hasher: self.hasher, permits: &permits, throttle: &throttle };
+        probe::hash_function(&mut *self.meta, &fetch)
+    }
+
+    /// How many requests to a source or target of that URL may be under way at the same time.
+    ///
+    /// # Errors
+    /// The URL names nothing that is known.
+    pub fn parallel(&self, url: &str) -> Result<Parallel> {
+        Ok(match io::kind(url)? {
+            Kind::File => self.config.io.file,
+            Kind::Null => self.config.io.null,
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! The tags that a backup gets by itself.
+
+use super::Site;
+use crate::types::error::Result;
+use crate::types::time::Timestamp;
+use chrono::{DateTime, Datelike, Local, NaiveDate};
+
+/// The automatic tags for a version of `name` made at `now`.
+///
+/// # Errors
+/// The database fails.
+pub fn automatic(site: &mut Site<'_>, name: &str, now: Timestamp) -> Result<Vec<String>> {
+    let mut tags = Vec::new();
+    for (tag, is_due) in [("b_daily", daily as Rule), ("b_weekly", weekly), ("b_monthly", monthly)] {
+        let last = site.meta.last_tagged(name, tag)?;
+        if last.is_none_or(|last| is_due(local_day(last), local_day(now))) {
+            tags.push(tag.to_owned());
+        }
+    }
+    Ok(tags)
+}
+
+/// Whether a tag is due today if the last one is from that day.
+type Rule = fn(last: NaiveDate, today: NaiveDate) -> bool;
+
+/// Days are those of the administrator, not of UTC.
+fn local_day(time: Timestamp) -> NaiveDate {
+    DateTime::<Local>::from(time.naive().and_utc()).date_naive()
+}
+
+fn daily(last: NaiveDate, today: NaiveDate) -> bool {
+    last < today
+}
+
+fn weekly(last: NaiveDate, today: NaiveDate) -> bool {
+    (today - last).num_days() >= 7
+}
+
+/// Whole calendar months: from 31 January to 28 February it is less than one.
+fn monthly(last: NaiveDate, today: NaiveDate) -> bool {
+    let month = |day: NaiveDate| day.year() * 12 + day.month0() as i32;
+    let passed = month(today) - month(last);
+    passed > 1 || (passed == 1 && today.day() >= last.day())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_count_calendar_days_and_months() {
+        let day = |text: &str| text.parse::<NaiveDate>().expect(text);
+        let due = |rule: Rule, last: &str, today: &str| rule(day(last), day(today));
+        assert!(!due(daily, "2026-03-05", "2026-03-05") && due(daily, "2026-03-05", "2026-03-06"));
+        assert!(!due(weekly, "2026-03-05", "2026-03-11") && due(weekly, "2026-03-05", "2026-03-12"));
+        for (last, today, want) in [
+            ("2026-01-31", "2026-02-28", false),
+            ("2026-01-31", "2026-03-01", true),
+            ("2026-01-28", "2026-02-28", true),
+            ("2026-01-15", "2026-02-14", false),
+            ("2025-12-15", "2026-01-15", true),
+            ("2025-12-15", "2026-01-14", false),
+            ("2024-02-29", "2025-02-28", true),
+        ] {
+            assert_eq!(due(monthly, last, today), want, "{last} {today}");
+        }
+        for rule in [daily as Rule, weekly, monthly] {
+            assert!(!rule(day("2026-06-01"), day("2026-03-05")), "a date in the future gives no tag");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The one owner of the database connection in a run that stores blocks: it decides for each block whether
+//! it is zero, known, under way or new, and commits rows in batches, only rows whose blob is durable.
+
+use crate::meta::{Fingerprint, MetaStore, NewBlob, NewRow};
+use crate::monitor::{Activity, Monitor, Progress};
+use crate::pool::{Buffer, Latch};
+use crate::types::block::{Checksum, Geometry};
+use crate::types::error::Error;
+use crate::types::version::{Statistics, Version};
+use crossbeam_channel::{Receiver, Sender, never, select};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// A block that comes from the readers or from the hash stage.
+pub enum Fresh {
+    /// Blocks that the source reports as holes.
+    Holes(Range<u64>),
+    /// A block that was read and holds zeros.
+    Zero {
+        /// Block.
+        id: u64,
+    },
+    /// A block with its digest.
+    Hashed {
+        /// Block.
+        id: u64,
+        /// Digest of its data.
+        checksum: Checksum,
+        /// Its data.
+        data: Buffer,
+    },
+}
+
+/// A block that is to be stored.
+pub struct Job {
+    /// Block; names the job, too.
+    pub id: u64,
+    /// Digest of its data.
+    pub checksum: Checksum,
+    /// Its data.
+    pub data: Buffer,
+}
+
+/// A block that was put into the store, though it may not be durable yet.
+pub struct Stored {
+    /// The job's block.
+    pub id: u64,
+    /// What the metadata must know.
+    pub blob: NewBlob,
+}
+
+/// The ends of the channels that the coordinator holds.
+pub struct Channels {
+    /// From readers and hash stage.
+    pub fresh: Receiver<Fresh>,
+    /// To the write pool.
+    pub jobs: Sender<Job>,
+    /// From the write pool.
+    pub stored: Receiver<Stored>,
+    /// To the thread that makes batches durable.
+    pub unsynced: Sender<Vec<Stored>>,
+    /// Batches that are durable.
+    pub synced: Receiver<Vec<Stored>>,
+}
+
+/// What does not change during a run.
+pub struct Context<'a> {
+    /// The version that is written.
+    pub version: &'a Version,
+    /// Shape of the image.
+    pub geometry: Geometry,
+    /// Encryption version that reused blobs must have.
+    pub enc_version: u32,
+    /// Whether known blobs are reused.
+    pub deduplication: bool,
+    /// How many buffers there are, for the fill of the queues.
+    pub buffers: usize,
+    /// The source's URL, for the progress.
+    pub source: &'a str,
+    /// Who is told.
+    pub monitor: &'a dyn Monitor,
+    /// Stops the run.
+    pub latch: &'a Latch,
+}
+
+/// What was done so far, over all passes of a backup.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// For `stats`.
+    pub statistics: Statistics,
+    /// Blocks that need nothing more.
+    pub done: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// So many new blobs are made durable and committed together, or as many as there are after [`PAUSE`]. What
+/// a killed run has stored and not committed is stored again: so the batches are small.
+const BATCH: usize = 32;
+/// Rows that name no new blob are cheap, and wait for each other.
+const ROWS: usize = 1000;
+/// How long anything waits to be committed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How many blocks are looked up at once.
+const LOOK_UPS: usize = 64;
+
+/// A block under way, and all others of this run with the same data.
+struct UnderWay {
+    ids: Vec<u64>,
+    checksum: Checksum,
+}
+
+/// The state of a run.
+pub struct Coordinator<'a> {
+    context: Context<'a>,
+    meta: &'a mut dyn MetaStore,
+    tally: &'a mut Tally,
+    under_way: HashMap<u64, UnderWay>,
+    /// The job that stores a digest. Empty without deduplication.
+    by_checksum: HashMap<Checksum, u64>,
+    unsynced: Vec<Stored>,
+    syncing: bool,
+    sparse: Vec<Range<u64>>,
+    rows: Vec<NewRow>,
+    committed: Instant,
+    synced: Instant,
+    again: Vec<u64>,
+}
+
+impl<'a> Coordinator<'a> {
+    /// Starts with nothing under way.
+    pub fn new(context: Context<'a>, meta: &'a mut dyn MetaStore, tally: &'a mut Tally) -> Self {
+        let now = Instant::now();
+        Coordinator {
+            context,
+            meta,
+            tally,
+            under_way: HashMap::new(),
+            by_checksum: HashMap::new(),
+            unsynced: Vec::new(),
+            syncing: false,
+            sparse: Vec::new(),
+            rows: Vec::new(),
+            committed: now,
+            synced: now,
+            again: Vec::new(),
+        }
+    }
+
+    /// Runs until the readers have ended and everything they brought is committed or given up. Returns the
+    /// blocks that must be stored anew because the blob they reused went away.
+    pub fn run(mut self, channels: Channels) -> Vec<u64> {
+        let Channels { mut fresh, jobs, mut stored, unsynced, mut synced } = channels;
+        let mut jobs = Some(jobs);
+        let mut writing = true;
+        // The readers end first, which closes `fresh`; then `jobs` is closed and the writers end, which closes
+        // `stored`; then the last batch is made durable.
+        loop {
+            select! {
+                recv(fresh) -> message => match message {
+                    Ok(message) => {
+                        let more = fresh.try_iter().take(LOOK_UPS - 1);
+                        let batch: Vec<Fresh> = std::iter::once(message).chain(more).collect();
+                        self.take_fresh(batch, jobs.as_ref());
+                    }
+                    Err(_) => {
+                        fresh = never();
+                        jobs = None;
+                    }
+                },
+                recv(stored) -> message => match message {
+                    Ok(message) => self.take_stored(message),
+                    Err(_) => {
+                        stored = never();
+                        writing = false;
+                    }
+                },
+                recv(synced) -> message => match message {
+                    Ok(batch) => self.take_synced(batch),
+                    Err(_) => {
+                        synced = never();
+                        self.give_up_syncing();
+                    }
+                },
+                default(Duration::from_millis(100)) => {}
+            }
+            self.sync_if_due(!writing, &unsynced);
+            self.commit_if_due(false);
+            self.progress(&fresh, jobs.as_ref());
+            if !writing && !self.syncing && self.unsynced.is_empty() {
+                break;
+            }
+        }
+        self.commit_if_due(true);
+        self.again
+    }
+
+    /// The thread that makes batches durable has ended: what it had is not known to be safe.
+    fn give_up_syncing(&mut self) {
+        self.syncing = false;
+        self.unsynced.clear();
+        self.context.latch.fail(Error::Internal("the flushing thread ended early".into()));
+    }
+
+    fn take_fresh(&mut self, batch: Vec<Fresh>, jobs: Option<&Sender<Job>>) {
+        let mut hashed = Vec::new();
+        for fresh in batch {
+            match fresh {
+                Fresh::Holes(range) => {
+                    let statistics = &mut self.tally.statistics.sparse;
+                    statistics.blocks += range.end - range.start;
+                    statistics.bytes += self.context.geometry.bytes(&range);
+                    self.tally.done += range.end - range.start;
+                    self.sparse.push(range);
+                }
+                Fresh::Zero { id } => {
+                    let size = self.count_read(id);
+                    self.tally.done += 1;
+                    self.rows.push(NewRow::Sparse { id, size });
+                }
+                Fresh::Hashed { id, checksum, data } => {
+                    self.count_read(id);
+                    hashed.push(Job { id, checksum, data });
+                }
+            }
+        }
+        if self.context.deduplication {
+            self.reuse_known(hashed, jobs);
+        } else {
+            hashed.into_iter().for_each(|job| self.store(job, jobs));
+        }
+    }
+
+    fn count_read(&mut self, id: u64) -> u64 {
+        let size = self.context.geometry.length(id) as u64;
+        self.tally.statistics.read.add(size);
+        self.tally.bytes += size;
+        size
+    }
+
+    fn reuse_known(&mut self, hashed: Vec<Job>, jobs: Option<&Sender<Job>>) {
+        let wanted: Vec<Fingerprint> =
+            hashed.iter().map(|job| self.fingerprint(job.id, job.checksum)).collect();
+        let known = match wanted.is_empty() || self.context.latch.is_closed() {
+            true => return,
+            false => self.meta.find_known(&wanted),
+        };
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => return self.context.latch.fail(error),
+        };
+        for (job, known) in hashed.into_iter().zip(known) {
+            let size = job.data.len() as u64;
+            let same = self.by_checksum.get(&job.checksum).and_then(|first| self.under_way.get_mut(first));
+            if let Some(same) = same {
+                same.ids.push(job.id);
+            } else if let Some(known) = known {
+                self.rows.push(NewRow::Reuse { id: job.id, known });
+            } else {
+                self.by_checksum.insert(job.checksum, job.id);
+                self.store(job, jobs);
+                continue;
+            }
+            self.tally.statistics.dedup.add(size);
+            self.tally.done += 1;
+        }
+    }
+
+    fn fingerprint(&self, id: u64, checksum: Checksum) -> Fingerprint {
+        Fingerprint {
+            checksum: checksum.hex(),
+            size: self.context.geometry.length(id) as u64,
+            enc_version: self.context.enc_version,
+        }
+    }
+
+    fn store(&mut self, job: Job, jobs: Option<&Sender<Job>>) {
+        if self.context.latch.is_closed() {
+            return;
+        }
+        self.under_way.insert(job.id, UnderWay { ids: vec![job.id], checksum: job.checksum });
+        // The channel has room for every buffer there is, so this never waits.
+        if jobs.is_none_or(|jobs| jobs.send(job).is_err()) {
+            self.context.latch.fail(Error::Internal("the write pool ended early".into()));
+        }
+    }
+
+    fn take_stored(&mut self, stored: Stored) {
+        self.tally.statistics.written.add(stored.blob.fingerprint.size);
+        self.tally.done += 1;
+        self.unsynced.push(stored);
+    }
+
+    /// Sends what was stored to be made durable, one batch at a time.
+    fn sync_if_due(&mut self, last: bool, unsynced: &Sender<Vec<Stored>>) {
+        let due = self.unsynced.len() >= BATCH || self.synced.elapsed() >= PAUSE || last;
+        if self.syncing || !due || self.unsynced.is_empty() {
+            return;
+        }
+        self.syncing = true;
+        if unsynced.send(std::mem::take(&mut self.unsynced)).is_err() {
+            self.give_up_syncing();
+        }
+    }
+
+    /// The batch is durable: its rows are committed at once, and only then its digests are forgotten, so
+    /// that a block with the same data is found either here or in the database.
+    fn take_synced(&mut self, batch: Vec<Stored>) {
+        self.syncing = false;
+        self.synced = Instant::now();
+        let mut digests = Vec::with_capacity(batch.len());
+        for stored in batch {
+            if let Some(done) = self.under_way.remove(&stored.id) {
+                digests.push(done.checksum);
+                self.rows.push(NewRow::Store { ids: done.ids, blob: stored.blob });
+            }
+        }
+        self.commit_if_due(true);
+        for digest in digests {
+            self.by_checksum.remove(&digest);
+        }
+    }
+
+    fn commit_if_due(&mut self, now: bool) {
+        let waiting = self.rows.len() + self.sparse.len();
+        let due = now || waiting >= ROWS || self.committed.elapsed() >= PAUSE;
+        if !due || waiting == 0 {
+            return;
+        }
+        self.committed = Instant::now();
+        let (rows, sparse) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.sparse));
+        let (version, geometry) = (self.context.version, self.context.geometry);
+        let committed = self
+            .meta
+            .set_sparse(version, geometry, &sparse)
+            .and_then(|()| self.meta.commit_blocks(version, &rows));
+        match committed {
+            Ok(rejected) => {
+                for id in rejected {
+                    // It was counted as found; it will be read and counted again.
+                    let size = self.context.geometry.length(id) as u64;
+                    self.tally.statistics.dedup.blocks -= 1;
+                    self.tally.statistics.dedup.bytes -= size;
+                    self.tally.done -= 1;
+                    self.again.push(id);
+                }
+            }
+            Err(error) => self.context.latch.fail(error),
+        }
+    }
+
+    fn progress(&self, fresh: &Receiver<Fresh>, jobs: Option<&Sender<Job>>) {
+        let fill = |waiting: usize| (waiting as f64 / self.context.buffers as f64).min(1.0);
+        self.context.monitor.progress(&Progress {
+            activity: Activity::BackupData { source: self.context.source },
+            done: self.tally.done,
+            total: self.context.version.size,
+            bytes: self.tally.bytes,
+            read_queue: fill(fresh.len()),
+            write_queue: fill(jobs.map_or(0, |jobs| jobs.len())),
+        });
+    }
+}

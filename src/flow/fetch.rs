@@ -1,0 +1,140 @@
+//! A block's data from its blob: get, decrypt, decompress, verify.
+
+use crate::crypt::{DecodeError, Decoder, Keyring};
+use crate::hash::Hasher;
+use crate::pool::Permits;
+use crate::store::{BlobStore, GetError, Wanted};
+use crate::throttle::Throttle;
+use crate::types::block::Blob;
+use crate::types::error::{Error, Result};
+
+/// What is wrong with a blob.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// The store has none of that name.
+    #[error("the blob is missing from the data store")]
+    Missing,
+    /// It is there but cannot be read.
+    #[error("the blob cannot be read: {0}")]
+    Unreadable(String),
+    /// It cannot be decrypted or decompressed.
+    #[error("the blob is corrupt: {0}")]
+    Corrupt(#[from] DecodeError),
+    /// Its data is longer or shorter than the block.
+    #[error("the blob has the wrong size: it holds {is} bytes, should be {should}")]
+    Size {
+        /// Plain bytes found.
+        is: u64,
+        /// Plain bytes expected.
+        should: u64,
+    },
+    /// Its data is not what was stored.
+    #[error("the checksum is wrong: it is {is}, should be {should}")]
+    Checksum {
+        /// Digest of the data found.
+        is: String,
+        /// Digest in the metadata.
+        should: String,
+    },
+}
+
+/// What all threads that fetch have in common.
+pub struct Fetch<'a> {
+    /// Where blobs come from.
+    pub store: &'a dyn BlobStore,
+    /// Unwraps their keys.
+    pub keys: &'a Keyring,
+    /// Verifies them.
+    pub hasher: Hasher,
+    /// Bounds the reads of the store.
+    pub permits: &'a Permits,
+    /// Limit of the store's reads.
+    pub throttle: &'a Throttle,
+}
+
+/// One thread's part: buffers that are used again.
+pub struct Fetcher<'a> {
+    fetch: &'a Fetch<'a>,
+    decoder: Decoder<'a>,
+    raw: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl<'a> Fetcher<'a> {
+    /// Takes the memory for decompression.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
+        let decoder = Decoder::new(fetch.keys).map_err(|e| Error::Internal(format!("no decoder: {e}")))?;
+        Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new() })
+    }
+
+    /// Fetches the data of block `id`, `length` bytes long, and verifies it. [`Fetcher::data`] then has
+    /// `length` bytes: the data, or with damage what of it could be had, and zeros for the rest.
+    ///
+    /// # Errors
+    /// The store as a whole fails.
+    pub fn fetch(
+        &mut self,
+        id: u64,
+        blob: &Blob,
+        length: usize,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Damage>> {
+        let damage = self.try_fetch(id, blob, length as u64, stop)?;
+        if matches!(damage, Some(Damage::Missing | Damage::Unreadable(_) | Damage::Corrupt(_))) {
+            self.plain.clear();
+        }
+        self.plain.resize(length, 0);
+        Ok(damage)
+    }
+
+    /// What the last [`Fetcher::fetch`] found.
+    pub fn data(&self) -> &[u8] {
+        &self.plain
+    }
+
+    fn try_fetch(
+        &mut self,
+        id: u64,
+        blob: &Blob,
+        length: u64,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Damage>> {
+        let shared = self.fetch;
+        let wanted = Wanted { uid: &blob.uid, block: id, size: length };
+        let raw = &mut self.raw;
+        let got = shared.permits.with(|| {
+            let got = shared.store.get(wanted, raw);
+            shared.throttle.take(raw.len(), stop);
+            got
+        });
+        match got {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(Damage::Missing)),
+            Err(GetError::Unreadable(why)) => return Ok(Some(Damage::Unreadable(why))),
+            Err(GetError::Store(error)) => return Err(error),
+        }
+        if shared.store.is_generated() {
+            std::mem::swap(&mut self.raw, &mut self.plain);
+        } else if let Err(error) =
+            self.decoder.decode(&mut self.raw, &blob.encryption, length, &mut self.plain)
+        {
+            return Ok(Some(Damage::Corrupt(error)));
+        }
+        Ok(self.verify(blob, length))
+    }
+
+    fn verify(&self, blob: &Blob, length: u64) -> Option<Damage> {
+        let is = self.plain.len() as u64;
+        if is != length || blob.size != length {
+            return Some(Damage::Size { is, should: if is == length { blob.size } else { length } });
+        }
+        let checksum = self.fetch.hasher.digest(&self.plain).hex();
+        match &blob.checksum {
+            Some(should) if *should == checksum => None,
+            should => Some(Damage::Checksum { is: checksum, should: should.clone().unwrap_or_default() }),
+        }
+    }
+}

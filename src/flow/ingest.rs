@@ -1,0 +1,217 @@
+//! The way of data in: readers, hash stage, coordinator, write pool, flusher.
+//!
+//! Every channel has room for all buffers, so that no stage ever waits to hand on a block: the pool of buffers
+//! alone bounds what is under way.
+
+use super::coordinator::{Channels, Context, Coordinator, Fresh, Job, Stored, Tally};
+use super::cursor::{Cursor, Work};
+use crate::crypt::{Encoder, Keyring};
+use crate::hash::{Hasher, is_zero};
+use crate::io::Source;
+use crate::meta::{Fingerprint, MetaStore, NewBlob};
+use crate::monitor::Monitor;
+use crate::pool::{Buffer, BufferPool, Latch, Permits, cores};
+use crate::store::BlobStore;
+use crate::throttle::Throttle;
+use crate::types::block::Geometry;
+use crate::types::error::{Error, Result};
+use crate::types::hints::merge;
+use crate::types::uid::BlobUid;
+use crate::types::version::Version;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::ops::Range;
+
+/// Everything that a backup's data passes through.
+pub struct Ingest<'a> {
+    /// What is read.
+    pub source: &'a dyn Source,
+    /// Where new blobs go.
+    pub store: &'a dyn BlobStore,
+    /// Who is told, and who may stop it.
+    pub monitor: &'a dyn Monitor,
+    /// Wraps the keys of new blobs.
+    pub keys: &'a Keyring,
+    /// Computes the checksums.
+    pub hasher: Hasher,
+    /// Shape of the image.
+    pub geometry: Geometry,
+    /// Encryption version of new blobs.
+    pub enc_version: u32,
+    /// Whether known blobs are reused.
+    pub deduplication: bool,
+    /// Blocks read at the same time.
+    pub reads: usize,
+    /// Blobs written at the same time.
+    pub writes: usize,
+    /// Limit of the store's writes.
+    pub throttle: &'a Throttle,
+}
+
+/// A block that was read and is not all zeros.
+struct Raw {
+    id: u64,
+    data: Buffer,
+}
+
+/// At least so many buffers: enough that every thread has a block in hand and one waiting.
+const BUFFERS: usize = 24;
+
+impl Ingest<'_> {
+    /// Reads the blocks of `ranges` and brings them into `version`. Returns those that have to be stored
+    /// anew, because a blob that they reused went away meanwhile.
+    ///
+    /// # Errors
+    /// The first error of any stage. What was stored before it is committed; the version is incomplete.
+    pub fn run(
+        &self,
+        meta: &mut dyn MetaStore,
+        version: &Version,
+        ranges: &[Range<u64>],
+        tally: &mut Tally,
+    ) -> Result<Vec<Range<u64>>> {
+        let count = BUFFERS.max(self.reads + self.writes + 8);
+        let buffers = BufferPool::new(count, self.geometry.block_size() as usize);
+        let latch = Latch::default();
+        let cursor = Cursor::new(self.source, self.geometry, ranges);
+        let permits = Permits::new(self.writes);
+        let again = std::thread::scope(|scope| {
+            let (raw_in, raw) = bounded::<Raw>(count);
+            let (fresh_in, fresh) = bounded::<Fresh>(count);
+            let (jobs_in, jobs) = bounded::<Job>(count);
+            let (stored_in, stored) = bounded::<Stored>(count);
+            let (unsynced_in, unsynced) = bounded::<Vec<Stored>>(1);
+            let (synced_in, synced) = bounded::<Vec<Stored>>(1);
+            for _ in 0..self.reads {
+                let (raw, fresh) = (raw_in.clone(), fresh_in.clone());
+                scope.spawn(|| self.read(&cursor, &buffers, raw, fresh, &latch));
+            }
+            for _ in 0..cores() {
+                let (raw, fresh) = (raw.clone(), fresh_in.clone());
+                scope.spawn(|| self.hash(raw, fresh));
+            }
+            // More threads than writes: compression and encryption keep the cores busy.
+            for _ in 0..self.writes.max(cores()) {
+                let (jobs, stored) = (jobs.clone(), stored_in.clone());
+                scope.spawn(|| self.write(jobs, stored, &permits, &latch));
+            }
+            scope.spawn(|| self.flush(unsynced, synced_in, &latch));
+            drop((raw_in, raw, fresh_in, jobs, stored_in));
+            let channels = Channels { fresh, jobs: jobs_in, stored, unsynced: unsynced_in, synced };
+            Coordinator::new(self.context(version, count, &latch), meta, tally).run(channels)
+        });
+        latch.into_result()?;
+        self.monitor.check()?;
+        Ok(merge(again.into_iter().map(|id| id..id + 1).collect()))
+    }
+
+    fn context<'a>(&'a self, version: &'a Version, buffers: usize, latch: &'a Latch) -> Context<'a> {
+        Context {
+            version,
+            geometry: self.geometry,
+            enc_version: self.enc_version,
+            deduplication: self.deduplication,
+            buffers,
+            source: self.source.url(),
+            monitor: self.monitor,
+            latch,
+        }
+    }
+
+    /// A reader thread.
+    fn read(
+        &self,
+        cursor: &Cursor,
+        buffers: &BufferPool,
+        raw: Sender<Raw>,
+        fresh: Sender<Fresh>,
+        latch: &Latch,
+    ) {
+        while !latch.is_closed() && self.monitor.interrupted().is_none() {
+            let sent = match cursor.next() {
+                None => return,
+                Some(Work::Holes(range)) => fresh.send(Fresh::Holes(range)).is_ok(),
+                Some(Work::Read(id)) => {
+                    let Some(mut data) = buffers.take(self.geometry.length(id), latch) else { return };
+                    if let Err(error) = self.source.read_at(self.geometry.offset(id), &mut data) {
+                        return latch.fail(error);
+                    }
+                    match is_zero(&data) {
+                        true => fresh.send(Fresh::Zero { id }).is_ok(),
+                        false => raw.send(Raw { id, data }).is_ok(),
+                    }
+                }
+            };
+            if !sent {
+                return latch.fail(Error::Internal("a stage behind the readers ended early".into()));
+            }
+        }
+    }
+
+    /// A thread of the hash stage: takes what is ready, as many blocks as the hasher does at once.
+    fn hash(&self, raw: Receiver<Raw>, fresh: Sender<Fresh>) {
+        while let Ok(first) = raw.recv() {
+            let more = raw.try_iter().take(self.hasher.lanes() - 1);
+            let blocks: Vec<Raw> = std::iter::once(first).chain(more).collect();
+            let checksums = self.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
+            for (Raw { id, data }, checksum) in blocks.into_iter().zip(checksums) {
+                if fresh.send(Fresh::Hashed { id, checksum, data }).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A thread of the write pool.
+    fn write(&self, jobs: Receiver<Job>, stored: Sender<Stored>, permits: &Permits, latch: &Latch) {
+        let mut encoder = match Encoder::new(self.enc_version, self.keys) {
+            Ok(encoder) => encoder,
+            Err(error) => return latch.fail(Error::Internal(format!("no encoder: {error}"))),
+        };
+        for job in jobs {
+            if latch.is_closed() {
+                continue;
+            }
+            match self.put(&job, &mut encoder, permits, latch) {
+                Ok(blob) => {
+                    if stored.send(Stored { id: job.id, blob }).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => latch.fail(error),
+            }
+        }
+    }
+
+    fn put(&self, job: &Job, encoder: &mut Encoder, permits: &Permits, latch: &Latch) -> Result<NewBlob> {
+        let uid = BlobUid::generate();
+        let (bytes, encryption) = encoder
+            .encode(&job.data)
+            .map_err(|e| Error::Internal(format!("block {} cannot be encoded: {e}", job.id)))?;
+        permits.with(|| {
+            self.throttle.take(bytes.len(), || latch.is_closed() || self.monitor.interrupted().is_some());
+            self.store.put(&uid, bytes)
+        })?;
+        let fingerprint = Fingerprint {
+            checksum: job.checksum.hex(),
+            size: job.data.len() as u64,
+            enc_version: self.enc_version,
+        };
+        Ok(NewBlob { uid, fingerprint, encryption })
+    }
+
+    /// The thread that makes batches durable, so that the coordinator need not wait for the disk.
+    fn flush(&self, unsynced: Receiver<Vec<Stored>>, synced: Sender<Vec<Stored>>, latch: &Latch) {
+        for batch in unsynced {
+            let safe = match self.store.sync() {
+                Ok(()) => batch,
+                Err(error) => {
+                    latch.fail(error);
+                    Vec::new()
+                }
+            };
+            if synced.send(safe).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Questions to ask before any write: is this the right key, the right hash function, the right block size?
+//!
+//! A wrong setting makes every blob look damaged. It must be told from damage before anything is marked.
+
+use super::fetch::{Damage, Fetch, Fetcher};
+use crate::crypt::{DecodeError, Keyring};
+use crate::meta::MetaStore;
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+
+/// How many rows are tried for the key: unwrapping costs microseconds.
+const KEYS: usize = 8;
+/// How many blobs are read at most for the hash function; the first that fits decides.
+const BLOBS: usize = 3;
+/// The largest block size that the configuration allows.
+const LARGEST: usize = 1 << 30;
+
+/// Tries the master key on several blobs of `version`, or of the whole store. Some that do not open are
+/// damaged rows; if none does, the key is wrong.
+///
+/// # Errors
+/// [`Error::WrongKey`]; [`Error::Config`] if there is no key and one is needed.
+pub fn key(meta: &mut dyn MetaStore, keys: &Keyring, version: Option<&Version>) -> Result<()> {
+    let rows = meta.sample(version, Some(1), KEYS)?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let opened = rows.iter().filter_map(|row| row.blob.as_ref()).map(|blob| {
+        let envkey = blob.encryption.envkey.as_deref().unwrap_or_default();
+        keys.unwrap(envkey)
+    });
+    let mut wrong = false;
+    for result in opened {
+        match result {
+            Ok(_) => return Ok(()),
+            Err(DecodeError::NoKey) => {
+                return Err(Error::Config(
+                    "[DEFAULTS] encryption_key is missing: the stored blobs are encrypted. Set it to the 64 hex \
+                     digits that they were written with. Nothing was changed."
+                        .into(),
+                ));
+            }
+            Err(error) => wrong |= error == DecodeError::KeyUnwrap,
+        }
+    }
+    match wrong {
+        false => Ok(()),
+        true => Err(Error::WrongKey(format!(
+            "The configured encryption_key does not open the stored blobs ({} were tried): it is not the key that \
+             they were written with. Nothing was changed.",
+            rows.len()
+        ))),
+    }
+}
+
+/// Compares the hash function with the checksums of a few stored blobs.
+///
+/// # Errors
+/// [`Error::Config`] if it cannot be the one that they were made with. Blobs that cannot be read prove
+/// nothing.
+pub fn hash_function(meta: &mut dyn MetaStore, fetch: &Fetch<'_>) -> Result<()> {
+    if fetch.store.is_generated() {
+        return Ok(());
+    }
+    let mut fetcher = Fetcher::new(fetch)?;
+    let (mut other_digest, mut other_length) = (0, 0);
+    let digits = fetch.hasher.digest(b"").hex().len();
+    for row in meta.sample(None, None, BLOBS)? {
+        let Some(blob) = row.blob else { continue };
+        // A damaged row may claim any size.
+        let Some(length) = usize::try_from(blob.size).ok().filter(|size| *size <= LARGEST) else { continue };
+        if blob.checksum.as_ref().is_some_and(|c| c.len() != digits) {
+            other_length += 1;
+            continue;
+        }
+        match fetcher.fetch(row.id, &blob, length, || false) {
+            Ok(None) => return Ok(()),
+            Ok(Some(Damage::Checksum { .. })) => other_digest += 1,
+            // The store or the blob is bad: whoever needs it will say so.
+            Ok(Some(_)) | Err(_) => {}
+        }
+    }
+    // One blob alone may be damaged.
+    if other_length > 0 || other_digest > 1 {
+        return Err(Error::Config(format!(
+            "[DEFAULTS] hash_function: {} gives other checksums than the stored blobs have. Set it to the function \
+             that they were written with. Nothing was changed.",
+            fetch.hasher.function()
+        )));
+    }
+    Ok(())
+}
+
+/// Compares the configured block size with the first block of `version`, or of the newest version.
+///
+/// # Errors
+/// [`Error::Config`] if they differ.
+pub fn block_size(meta: &mut dyn MetaStore, configured: u32, version: Option<&Version>) -> Result<()> {
+    match meta.first_block_size(version)? {
+        Some((uid, stored)) if stored != u64::from(configured) => Err(Error::Config(format!(
+            "[DEFAULTS] block_size: it is {configured}, but version {uid} was written with {stored}. All versions \
+             of a database have one block size. Nothing was changed."
+        ))),
+        _ => Ok(()),
+    }
+}

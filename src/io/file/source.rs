@@ -1,0 +1,203 @@
+//! Reading files and block devices.
+
+use super::holes::Holes;
+use super::{Medium, medium};
+use crate::io::{Source, source_error};
+use crate::sys::device;
+use crate::types::error::{Error, Result};
+use rustix::fs::{Advice, fadvise};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The page cache keeps no smaller unit than this.
+const PAGE: u64 = 4096;
+
+/// A regular file or block device that is backed up.
+pub struct FileSource {
+    url: String,
+    file: File,
+    size: u64,
+    /// Absent for devices, which cannot tell what they hold.
+    holes: Option<Holes>,
+}
+
+impl FileSource {
+    /// Opens the file or block device at `path`; symbolic links are followed. `url` is what the user calls it.
+    ///
+    /// # Errors
+    /// [`Error::Source`] where there is none, it cannot be read, or it is anything else.
+    pub fn open(url: &str, path: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| source_error(url, format!("the source cannot be opened: {e}"));
+        // Looked at before it is opened, since opening a pipe waits for who writes to it.
+        medium(&std::fs::metadata(path).map_err(failed)?).map_err(|what| source_error(url, what))?;
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let (size, holes) = match medium(&metadata).map_err(|what| source_error(url, what))? {
+            Medium::Regular => (metadata.len(), Some(Holes::new(metadata.len()))),
+            Medium::Device => (device::size(&file).map_err(failed)?, None),
+        };
+        // More is read ahead then. It is advice: nothing depends on it.
+        let _ = fadvise(&file, 0, None, Advice::Sequential);
+        Ok(FileSource { url: url.to_owned(), file, size, holes })
+    }
+
+    /// Has the kernel forget what was read: a backup must not push out of the page cache what the host's
+    /// other programs work with.
+    fn forget(&self, offset: u64, length: usize) {
+        // The kernel drops whole pages only; the first one may have been left by the read before.
+        let start = offset / PAGE * PAGE;
+        let length = NonZeroU64::new(offset - start + length as u64);
+        if length.is_some() {
+            let _ = fadvise(&self.file, start, length, Advice::DontNeed);
+        }
+    }
+
+    fn ended(&self, at: u64) -> Error {
+        source_error(
+            &self.url,
+            format!(
+                "the source ends at offset {at}, though it had {} bytes when it was opened: it has shrunk meanwhile",
+                self.size
+            ),
+        )
+    }
+}
+
+impl Source for FileSource {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        // A file that has grown is still read to its first size only.
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(source_error(
+                &self.url,
+                format!("{} bytes at offset {offset} are beyond its end at {}", buf.len(), self.size),
+            ));
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            match self.file.read_at(&mut buf[done..], at) {
+                Ok(0) => return Err(self.ended(at)),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(source_error(&self.url, format!("read error at offset {at}: {e}"))),
+            }
+        }
+        self.forget(offset, done);
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> Option<Range<u64>> {
+        match &self.holes {
+            Some(holes) => holes.next_data(&self.file, offset),
+            None => (offset < self.size).then_some(offset..self.size),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    fn source(content: &[u8]) -> (TempDir, FileSource) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("image");
+        fs::write(&path, content).expect("written");
+        let source = FileSource::open("file://image", &path).expect("opened");
+        (dir, source)
+    }
+
+    #[test]
+    fn bytes_are_read_at_offsets_by_several_threads() {
+        let content: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+        let (_dir, source) = source(&content);
+        assert_eq!((source.size(), source.url()), (100_000, "file://image"));
+        let (source, content) = (&source, &content);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for offset in (thread * 777..90_000).step_by(3001) {
+                        let mut buf = vec![0; 5000.min(100_000 - offset)];
+                        source.read_at(offset as u64, &mut buf).expect("read");
+                        assert_eq!(buf, content[offset..offset + buf.len()]);
+                    }
+                });
+            }
+        });
+        source.read_at(100_000, &mut []).expect("nothing at the end");
+    }
+
+    #[test]
+    fn a_source_that_shrinks_is_an_error_with_its_offset() {
+        let (dir, source) = source(&[7; 1000]);
+        fs::OpenOptions::new()
+            .write(true)
+            .open(dir.path().join("image"))
+            .expect("opened")
+            .set_len(600)
+            .expect("cut");
+        source.read_at(0, &mut [0; 600]).expect("what is left");
+        let error = source.read_at(500, &mut [0; 500]).expect_err("short").to_string();
+        assert!(error.contains("ends at offset 600") && error.contains("1000 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_source_that_grows_is_read_to_its_first_size() {
+        let (dir, source) = source(&[7; 1000]);
+        fs::write(dir.path().join("image"), [8; 3000]).expect("written");
+        assert_eq!(source.size(), 1000);
+        assert_eq!(source.next_data(10), Some(10..1000));
+        source.read_at(900, &mut [0; 100]).expect("read");
+        for offset in [901, u64::MAX] {
+            let error = source.read_at(offset, &mut [0; 100]).expect_err("beyond the end").to_string();
+            assert!(error.contains(&offset.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_files_and_block_devices_are_sources() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a pipe");
+        let absent = dir.path().join("absent");
+        for (path, what) in [
+            (dir.path(), "a directory"),
+            (&pipe, "a pipe"),
+            (Path::new("/dev/null"), "a character device"),
+            (&absent, "cannot be opened"),
+        ] {
+            let error = FileSource::open("it", path).err().expect(what).to_string();
+            assert!(error.starts_with("it: ") && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed() {
+        let (dir, _) = source(b"content");
+        std::os::unix::fs::symlink("image", dir.path().join("link")).expect("a link");
+        let source = FileSource::open("link", &dir.path().join("link")).expect("opened");
+        let mut buf = [0; 7];
+        source.read_at(0, &mut buf).expect("read");
+        assert_eq!(&buf, b"content");
+    }
+
+    #[test]
+    fn an_empty_source_has_no_data() {
+        let (_dir, source) = source(b"");
+        assert_eq!((source.size(), source.next_data(0)), (0, None));
+    }
+}

@@ -1,0 +1,245 @@
+//! Writing files and block devices.
+
+use super::device::Device;
+use super::touched::Touched;
+use super::{Medium, medium};
+use crate::io::{Existing, Target, Zeroing, target_error};
+use crate::sys::{cache, device, durable};
+use crate::types::error::{Error, Result};
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How many zeros are written at once, in bytes.
+const PIECE: u64 = 1 << 20;
+
+/// A regular file or block device that is restored to.
+pub struct FileTarget {
+    url: String,
+    path: PathBuf,
+    file: File,
+    medium: Backing,
+    /// False once the file system has said that it cannot punch holes.
+    punches: AtomicBool,
+}
+
+/// What is written to.
+enum Backing {
+    /// A file that was created for this restore.
+    New(Touched),
+    /// A file that was there.
+    Old,
+    Device(Device),
+}
+
+impl FileTarget {
+    /// Opens the file or block device at `path` for an image of `size` bytes, or creates a file of that size;
+    /// symbolic links are followed. `url` is what the user calls it.
+    ///
+    /// # Errors
+    /// [`Error::TargetRefused`] for an existing one that is not accepted or too small; [`Error::Target`]
+    /// where it cannot be opened, created or sized, is in use, or is neither file nor block device.
+    pub fn open(url: &str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
+        let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
+        match std::fs::metadata(path) {
+            Ok(metadata) => {
+                let medium = medium(&metadata).map_err(|what| target_error(url, what))?;
+                if existing == Existing::Refuse {
+                    return Err(exists(url));
+                }
+                Self::open_existing(url, path, size, medium)
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Self::create(url, path, size),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    fn create(url: &str, path: &Path, size: u64) -> Result<Self> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|e| target_error(url, why_not_created(path, &e)))?;
+        if let Err(e) = file.set_len(size) {
+            // Left behind, it would be refused the next time.
+            let _ = std::fs::remove_file(path);
+            return Err(target_error(url, format!("a file of {size} bytes cannot be created: {e}")));
+        }
+        Ok(Self::new(url, path, file, Backing::New(Touched::new(size))))
+    }
+
+    fn open_existing(url: &str, path: &Path, size: u64, expected: Medium) -> Result<Self> {
+        let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
+        let mut options = OpenOptions::new();
+        options.write(true);
+        if expected == Medium::Device {
+            // Without O_CREAT it means, for block devices: only if nothing else has claimed it.
+            options.custom_flags(OFlags::EXCL.bits() as i32);
+        }
+        let file = options.open(path).map_err(|e| match e.kind() {
+            ErrorKind::ResourceBusy => target_error(
+                url,
+                "the device is in use: it is mounted, swapped to, or part of LVM, RAID or another mapping. \
+                 Nothing was written. Release it first.",
+            ),
+            _ => failed(e),
+        })?;
+        let metadata = file.metadata().map_err(failed)?;
+        let found = medium(&metadata).map_err(|what| target_error(url, what))?;
+        if found != expected {
+            return Err(target_error(
+                url,
+                "the target was replaced while it was opened; nothing was written",
+            ));
+        }
+        let (has, backing) = match found {
+            Medium::Regular => (metadata.len(), Backing::Old),
+            Medium::Device => (device::size(&file).map_err(failed)?, Backing::Device(Device::new(&file))),
+        };
+        if has < size {
+            return Err(too_small(url, has, size, found));
+        }
+        Ok(Self::new(url, path, file, backing))
+    }
+
+    fn new(url: &str, path: &Path, file: File, medium: Backing) -> Self {
+        let punches = AtomicBool::new(true);
+        FileTarget { url: url.to_owned(), path: path.to_owned(), file, medium, punches }
+    }
+
+    /// Zeroes a range of a regular file.
+    fn punch(&self, range: Range<u64>, zeroing: Zeroing) -> io::Result<bool> {
+        if self.punches.load(Ordering::Relaxed) {
+            match punch_hole(&self.file, &range) {
+                Ok(()) => return Ok(true),
+                Err(e) if is_unsupported(&e) => self.punches.store(false, Ordering::Relaxed),
+                Err(e) => return Err(e),
+            }
+        }
+        match zeroing {
+            Zeroing::IfCheap => Ok(false),
+            Zeroing::Always => write_zeros(&self.file, range).map(|()| true),
+        }
+    }
+
+    fn flush_all(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        if let Backing::New(_) = self.medium
+            && let Some(folder) = self.path.parent()
+        {
+            durable::sync_folder(folder)?;
+        }
+        Ok(())
+    }
+}
+
+impl Target for FileTarget {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        if let Backing::New(touched) = &self.medium {
+            touched.touch(offset..offset.saturating_add(data.len() as u64));
+        }
+        self.file.write_all_at(data, offset).map_err(|e| {
+            target_error(
+                &self.url,
+                format!("write error in the {} bytes at offset {offset}: {e}", data.len()),
+            )
+        })
+    }
+
+    fn zero(&self, range: Range<u64>, zeroing: Zeroing) -> Result<bool> {
+        if range.is_empty() {
+            return Ok(true);
+        }
+        match &self.medium {
+            Backing::New(touched) if touched.is_untouched(range.clone()) => Ok(true),
+            Backing::New(_) | Backing::Old => self.punch(range.clone(), zeroing),
+            Backing::Device(device) => device.zero(&self.file, range.clone(), zeroing),
+        }
+        .map_err(|e| {
+            let length = range.end - range.start;
+            target_error(&self.url, format!("cannot zero the {length} bytes at offset {}: {e}", range.start))
+        })
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.flush_all().map_err(|e| target_error(&self.url, format!("cannot flush it to disk: {e}")))?;
+        // What was restored need not stay in the host's page cache.
+        cache::drop_behind(&self.file);
+        Ok(())
+    }
+}
+
+fn exists(url: &str) -> Error {
+    Error::TargetRefused(format!(
+        "Target already exists: {url}\nNothing was written. You must force the restore (--force) to overwrite it."
+    ))
+}
+
+fn too_small(url: &str, has: u64, needs: u64, medium: Medium) -> Error {
+    let help = match medium {
+        Medium::Regular => "Enlarge it, or remove it so that it is created",
+        Medium::Device => "Enlarge it, or restore to another one",
+    };
+    Error::TargetRefused(format!(
+        "Target size is too small. Has {has}b, need {needs}b: {url}\nNothing was written. {help}."
+    ))
+}
+
+fn why_not_created(path: &Path, error: &io::Error) -> String {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if error.kind() == ErrorKind::NotFound && !folder.exists() {
+        return format!("the folder {} does not exist. Create it first.", folder.display());
+    }
+    if error.kind() == ErrorKind::AlreadyExists && path.is_symlink() {
+        return "the target is a symbolic link to something that does not exist. Create that, or remove the link."
+            .to_owned();
+    }
+    format!("the target cannot be created: {error}")
+}
+
+/// Frees the blocks of `range`; it reads as zeros then. Parts of blocks at its ends are overwritten.
+fn punch_hole(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    loop {
+        match fallocate(file, flags, range.start, range.end - range.start) {
+            Err(Errno::INTR) => {}
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// Whether `error` means that the kernel cannot do so here, and not that it failed.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
+    let cannot = [Errno::OPNOTSUPP, Errno::NOSYS, Errno::NOTTY, Errno::INVAL];
+    Errno::from_io_error(error).is_some_and(|errno| cannot.contains(&errno))
+}
+
+/// Overwrites `range` with zeros; nothing for an empty one.
+pub(super) fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let zeros = vec![0; PIECE.min(range.end - range.start) as usize];
+    let mut at = range.start;
+    while at < range.end {
+        let length = PIECE.min(range.end - at);
+        file.write_all_at(&zeros[..length as usize], at)?;
+        at += length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

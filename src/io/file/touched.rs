@@ -1,0 +1,88 @@
+//! Which parts of a new file have been written to: all others are holes, and read as zeros already.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many parts a file is thought of as. At one bit each they take 8 KiB, however large the file is.
+const PARTS: u64 = 1 << 16;
+/// No part is smaller than a page.
+const SMALLEST: u64 = 4096;
+
+/// Remembers writes by parts of equal size. What it calls untouched is so; what it does not may be.
+pub(super) struct Touched {
+    /// The size of a part is 2 to the power of this, so that blocks, which usually are such a power too, do
+    /// not share parts in images up to 65536 blocks.
+    shift: u32,
+    bits: Box<[AtomicU64]>,
+}
+
+impl Touched {
+    /// For a file of `size` bytes to which nothing was written yet.
+    pub(super) fn new(size: u64) -> Self {
+        let part = size.div_ceil(PARTS).max(SMALLEST).checked_next_power_of_two().unwrap_or(1 << 63);
+        let words = (size.div_ceil(part)).div_ceil(64);
+        Touched { shift: part.trailing_zeros(), bits: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// To be told before `range` (bytes) is written.
+    pub(super) fn touch(&self, range: Range<u64>) {
+        for part in self.parts(range) {
+            if let Some(word) = self.bits.get((part / 64) as usize) {
+                // Nothing else is published by it: who zeroes a range after writing it has waited for that.
+                word.fetch_or(1 << (part % 64), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether nothing was ever written to `range` (bytes).
+    pub(super) fn is_untouched(&self, range: Range<u64>) -> bool {
+        self.parts(range).all(|part| {
+            let word = self.bits.get((part / 64) as usize);
+            word.is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (part % 64) == 0)
+        })
+    }
+
+    fn parts(&self, range: Range<u64>) -> Range<u64> {
+        if range.is_empty() { 0..0 } else { range.start >> self.shift..((range.end - 1) >> self.shift) + 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_touched_and_far_ranges_are_not() {
+        let touched = Touched::new(1 << 20);
+        assert!(touched.is_untouched(0..1 << 20));
+        touched.touch(5000..5001);
+        touched.touch(900_000..900_000);
+        assert!(!touched.is_untouched(0..1 << 20));
+        assert!(!touched.is_untouched(5000..5001));
+        assert!(touched.is_untouched(0..4096));
+        assert!(touched.is_untouched(8192..1 << 20));
+        touched.touch(0..1 << 20);
+        assert!(!touched.is_untouched((1 << 20) - 1..1 << 20));
+        assert!(touched.is_untouched(7..7));
+    }
+
+    #[test]
+    fn its_own_size_does_not_grow_with_the_file() {
+        for size in [0, 1, 4096, 1 << 28, (1 << 28) + 1, 1 << 50, u64::MAX] {
+            let touched = Touched::new(size);
+            assert!(touched.bits.len() <= 1024, "{size}");
+            if size > 0 {
+                assert!(touched.is_untouched(0..size));
+                touched.touch(size - 1..size);
+                assert!(!touched.is_untouched(size - 1..size), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_beyond_the_end_counts_as_touched() {
+        let touched = Touched::new(4096);
+        touched.touch(1 << 40..(1 << 40) + 1);
+        assert!(!touched.is_untouched(1 << 40..(1 << 40) + 1));
+    }
+}

@@ -1,0 +1,338 @@
+//! Taking and releasing lock files.
+
+use crate::types::error::{Error, Result};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How often a lock file may vanish between opening and locking it, before it counts as held.
+const ATTEMPTS: usize = 100;
+const PREFIX: &str = "backy_";
+const SUFFIX: &str = ".lock";
+
+/// The folder of the lock files. Its clones know of each other's guards.
+#[derive(Clone, Debug)]
+pub struct LockDir {
+    dir: PathBuf,
+    ours: Ours,
+}
+
+/// The files of the guards that are alive, one entry for each guard.
+#[derive(Clone, Debug, Default)]
+struct Ours(Arc<Mutex<Vec<PathBuf>>>);
+
+impl Ours {
+    fn paths(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lock that is held until this is dropped. The file is removed then, unless others hold it too.
+#[derive(Debug)]
+#[must_use = "the lock is released as soon as this is dropped"]
+pub struct Guard {
+    file: File,
+    path: PathBuf,
+    ours: Ours,
+}
+
+impl LockDir {
+    /// Takes note of the folder; it is looked at when the first lock is taken, and never created.
+    pub fn new(dir: &Path) -> Self {
+        LockDir { dir: dir.to_owned(), ours: Ours::default() }
+    }
+
+    /// Takes the lock `name` together with others who take it shared. `None`: somebody has it exclusively.
+    /// Does not wait. Each call counts as another holder, in this process too.
+    ///
+    /// # Errors
+    /// [`Error::LockDir`] where the folder cannot be used, or `name` cannot be part of a file name.
+    pub fn try_shared(&self, name: &str) -> Result<Option<Guard>> {
+        self.take(name, FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Takes the lock `name` for itself alone. `None`: somebody has it. Does not wait.
+    ///
+    /// # Errors
+    /// As for [`try_shared`](Self::try_shared).
+    pub fn try_exclusive(&self, name: &str) -> Result<Option<Guard>> {
+        self.take(name, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// The names of all locks that somebody holds now, and no guard of this `LockDir` or its clones. Looking
+    /// takes each free lock for an instant.
+    ///
+    /// # Errors
+    /// [`Error::LockDir`] where the folder or one of the files cannot be read.
+    pub(super) fn held_by_others(&self) -> Result<Vec<String>> {
+        let mut held = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(|e| self.error(e))? {
+            let entry = entry.map_err(|e| self.error(e))?;
+            let file_name = entry.file_name();
+            let name = file_name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+            let Some(name) = name else { continue };
+            if self.ours.paths().contains(&entry.path()) {
+                continue;
+            }
+            let file = match open(&entry.path(), false) {
+                Ok(file) => file,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(self.error(format!("{}: {e}", file_name.display()))),
+            };
+            if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                held.push(name.to_owned());
+            }
+        }
+        held.sort();
+        Ok(held)
+    }
+
+    fn take(&self, name: &str, operation: FlockOperation) -> Result<Option<Guard>> {
+        let path = self.path(name)?;
+        for _ in 0..ATTEMPTS {
+            let file = match open(&path, true) {
+                Ok(file) => file,
+                // Removed between the two ways of opening it.
+                Err(e) if e.kind() == ErrorKind::NotFound && self.dir.is_dir() => continue,
+                Err(e) => return Err(self.why(&path, &e)),
+            };
+            let locked = match flock(&file, operation) {
+                Ok(()) => true,
+                Err(Errno::WOULDBLOCK) => false,
+                Err(Errno::INTR) => continue,
+                Err(e) => return Err(self.error(format!("{} cannot be locked: {e}", path.display()))),
+            };
+            // Who releases a lock removes its file. A lock on the file that was removed keeps out nobody,
+            // since all others open the one that is there now.
+            if !is_at(&file, &path) {
+                continue;
+            }
+            if !locked {
+                return Ok(None);
+            }
+            self.ours.paths().push(path.clone());
+            return Ok(Some(Guard { file, path, ours: self.ours.clone() }));
+        }
+        Ok(None)
+    }
+
+    /// Names come from the command line, too: one must not lead to another folder.
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        if name.is_empty() || name.contains(['/', '\0']) {
+            return Err(self.error(format!("{name:?} cannot be the name of a lock")));
+        }
+        Ok(self.dir.join(format!("{PREFIX}{name}{SUFFIX}")))
+    }
+
+    fn why(&self, path: &Path, error: &io::Error) -> Error {
+        match std::fs::metadata(&self.dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                self.error("there is no such folder. Create it, or set lock_dir to one that exists.")
+            }
+            Err(e) => self.error(e),
+            Ok(metadata) if !metadata.is_dir() => self.error("it is no folder"),
+            Ok(_) => self.error(format!("{} cannot be opened: {error}", path.display())),
+        }
+    }
+
+    fn error(&self, message: impl ToString) -> Error {
+        Error::LockDir { path: self.dir.clone(), message: message.to_string() }
+    }
+}
+
+/// Opens a lock file, and creates it if asked to. Never follows a symbolic link and never waits (for a pipe's
+/// other end): lock_dir may be a folder that everyone can write to.
+fn open(path: &Path, create: bool) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    if create {
+        match OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(flags)
+            .open(path)
+        {
+            // It may be another user's. To be locked it need only be readable.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
+            done => return done,
+        }
+    }
+    OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| match e.kind() {
+        // The folder is what cannot be written to.
+        ErrorKind::NotFound if create => ErrorKind::PermissionDenied.into(),
+        _ => e,
+    })
+}
+
+/// Whether `file` is what one gets by opening `path` now.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // While others share the lock the file must stay, or the next one to come would lock another file.
+        // Alone we can have it exclusively, and then nobody can have locked the file that is about to go,
+        // nor removed it and made a new one. Whatever fails here leaves an empty file, which does no harm.
+        let alone = flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone && is_at(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+        let mut ours = self.ours.paths();
+        if let Some(at) = ours.iter().position(|path| *path == self.path) {
+            ours.swap_remove(at);
+        }
+        // Closing the file releases the lock.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    fn two() -> (TempDir, LockDir, LockDir) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (a, b) = (LockDir::new(dir.path()), LockDir::new(dir.path()));
+        (dir, a, b)
+    }
+
+    fn names(dir: &TempDir) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .expect("listed")
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn one_holder_keeps_out_all_others_until_it_is_dropped() {
+        let (dir, a, b) = two();
+        let guard = a.try_exclusive("uid").expect("usable").expect("free");
+        assert_eq!(names(&dir), ["backy_uid.lock"]);
+        assert!(b.try_exclusive("uid").expect("usable").is_none());
+        assert!(b.try_shared("uid").expect("usable").is_none());
+        assert!(a.try_shared("uid").expect("usable").is_none(), "nor does the holder get it twice");
+        let _other = b.try_exclusive("other").expect("usable").expect("free");
+        drop(guard);
+        assert_eq!(names(&dir), ["backy_other.lock"]);
+        assert!(b.try_exclusive("uid").expect("usable").is_some());
+    }
+
+    #[test]
+    fn sharing_holders_keep_the_file_until_the_last_one_goes() {
+        let (dir, a, b) = two();
+        let first = a.try_shared("uid").expect("usable").expect("free");
+        let second = b.try_shared("uid").expect("usable").expect("shared");
+        assert!(a.try_exclusive("uid").expect("usable").is_none());
+        drop(first);
+        assert_eq!(names(&dir), ["backy_uid.lock"]);
+        assert!(a.try_exclusive("uid").expect("usable").is_none());
+        let third = a.try_shared("uid").expect("usable").expect("shared");
+        drop(second);
+        drop(third);
+        assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_keeps_out_nobody_and_removes_nothing() {
+        let (dir, a, b) = two();
+        let stale = a.try_exclusive("uid").expect("usable").expect("free");
+        fs::remove_file(dir.path().join("backy_uid.lock")).expect("removed");
+        let fresh = b.try_exclusive("uid").expect("usable").expect("free again");
+        drop(stale);
+        assert_eq!(names(&dir), ["backy_uid.lock"], "the file is the other's");
+        assert!(a.try_exclusive("uid").expect("usable").is_none());
+        drop(fresh);
+        assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn two_never_hold_it_however_often_it_is_removed() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let (dir, _, _) = two();
+        let (inside, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let locks = LockDir::new(dir.path());
+                    for _ in 0..500 {
+                        if let Some(guard) = locks.try_exclusive("uid").expect("usable") {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            drop(guard);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(taken.load(Ordering::SeqCst) > 0);
+        assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn names_lead_to_no_other_folder() {
+        let (dir, a, _) = two();
+        for bad in ["", "../x", "a/b", "/x", "a\0b"] {
+            for result in [a.try_shared(bad), a.try_exclusive(bad)] {
+                let error = result.expect_err(bad);
+                assert!(matches!(&error, Error::LockDir { path, .. } if path == dir.path()), "{error:?}");
+            }
+        }
+        assert!(a.try_shared(&"x".repeat(300)).is_err(), "too long");
+        assert!(names(&dir).is_empty());
+        assert!(a.try_shared("..").expect("harmless").is_some());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_named() {
+        let (dir, _, _) = two();
+        fs::write(dir.path().join("file"), "").expect("written");
+        for (name, what) in
+            [("absent", "no such folder"), ("file", "no folder"), ("file/x", "Not a directory")]
+        {
+            let path = dir.path().join(name);
+            let error = LockDir::new(&path).try_shared("uid").expect_err(name).to_string();
+            assert!(error.contains(path.to_str().expect("text")) && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let (dir, a, _) = two();
+        std::os::unix::fs::symlink("elsewhere", dir.path().join("backy_uid.lock")).expect("a link");
+        a.try_exclusive("uid").expect_err("a link");
+        assert!(!dir.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn held_locks_are_found_and_left_files_are_not_taken_for_some() {
+        let (dir, a, b) = two();
+        for name in ["backy_left.lock", "other_x.lock", "backy_x.other", "backy_"] {
+            fs::write(dir.path().join(name), "").expect("written");
+        }
+        let own = [a.try_exclusive("own"), a.clone().try_shared("own2"), a.try_shared("own2")];
+        let own = own.map(|guard| guard.expect("usable").expect("free"));
+        let _one = b.try_shared("one").expect("usable").expect("free");
+        let _two = b.try_exclusive("two").expect("usable").expect("free");
+        assert_eq!(a.held_by_others().expect("listed"), ["one", "two"]);
+        assert_eq!(b.held_by_others().expect("listed"), ["own", "own2"]);
+        let [_, second, _] = own;
+        drop(second);
+        assert_eq!(a.held_by_others().expect("listed"), ["one", "two"]);
+        assert!(a.try_exclusive("left").expect("usable").is_some());
+        LockDir::new(&dir.path().join("absent")).held_by_others().expect_err("no folder");
+    }
+}

@@ -1,0 +1,241 @@
+//! Other processes of this program, or of release 2.13, on this host: they are known by their names.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a process's short name; what is longer is cut.
+const COMM: usize = 15;
+
+/// Another process with the name that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// Its number.
+    pub pid: u32,
+    /// Whether it runs the same program file as this process, an older copy at the same path included. False
+    /// where that cannot be told, as for processes of other users.
+    pub same_executable: bool,
+}
+
+/// All processes, except this one, whose name is `process_name`, sorted by number. The name of a process is
+/// the first word of its title. Processes that have ended and wait for their parent do not count.
+///
+/// Where `process_name` itself has several words, the first one is looked for.
+pub fn others(process_name: &str) -> Vec<Other> {
+    let Some(wanted) = first_word(process_name.as_bytes()) else { return Vec::new() };
+    let proc = Path::new("/proc");
+    // In this way it is the number by which /proc itself lists us.
+    let own = fs::read_link(proc.join("self")).ok().and_then(|link| pid(&link)).unwrap_or(std::process::id());
+    let own_executable = Executable::of(&proc.join("self"));
+    let Ok(entries) = fs::read_dir(proc) else { return Vec::new() };
+    let mut found: Vec<Other> = entries
+        .filter_map(|entry| {
+            let folder = entry.ok()?.path();
+            let pid = pid(&folder).filter(|&pid| pid != own)?;
+            // Whatever cannot be read belongs to a process that has just ended.
+            let stat = fs::read(folder.join("stat")).ok()?;
+            let comm = alive(&stat)?;
+            if !is_called(comm, wanted, || fs::read(folder.join("cmdline")).ok()) {
+                return None;
+            }
+            let same_executable = own_executable.is_some()
+                && Executable::of(&folder)
+                    .is_some_and(|other| own_executable.as_ref().is_some_and(|own| own.is_same(&other)));
+            Some(Other { pid, same_executable })
+        })
+        .collect();
+    found.sort_by_key(|other| other.pid);
+    found
+}
+
+/// The number that a folder of /proc is named by.
+fn pid(folder: &Path) -> Option<u32> {
+    folder.file_name()?.to_str()?.parse().ok()
+}
+
+/// The short name from `/proc/PID/stat`, if the process has not ended.
+fn alive(stat: &[u8]) -> Option<&[u8]> {
+    // It stands in parentheses, and may hold some itself; the state follows the last one.
+    let open = stat.iter().position(|&c| c == b'(')?;
+    let close = stat.iter().rposition(|&c| c == b')')?;
+    let state = stat.get(close + 2)?;
+    if matches!(state, b'Z' | b'X' | b'x') { None } else { stat.get(open + 1..close) }
+}
+
+/// Whether a process with the short name `comm` is called `wanted`. Its command line, which the title
+/// overwrites, is read only where the short name is cut within its first word.
+fn is_called(comm: &[u8], wanted: &[u8], cmdline: impl FnOnce() -> Option<Vec<u8>>) -> bool {
+    let Some(name) = first_word(comm) else { return false };
+    if name == wanted {
+        return true;
+    }
+    // The cut may have taken a character that did not fit as a whole: up to three bytes more.
+    if comm.len() + 3 < COMM || !wanted.starts_with(name) {
+        return false;
+    }
+    let Some(cmdline) = cmdline() else { return false };
+    let title = cmdline.split(|&c| c == 0).next().unwrap_or_default();
+    // A title begins with the name, and may hold slashes later on; a path may hold blanks.
+    let base = |text: &[u8]| text.rsplit(|&c| c == b'/').next().unwrap_or_default().to_vec();
+    first_word(title).map(base).as_deref() == Some(wanted) || first_word(&base(title)) == Some(wanted)
+}
+
+fn first_word(text: &[u8]) -> Option<&[u8]> {
+    text.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())
+}
+
+/// The file that a process runs.
+struct Executable {
+    path: PathBuf,
+    /// Device and inode.
+    file: Option<(u64, u64)>,
+}
+
+impl Executable {
+    fn of(folder: &Path) -> Option<Self> {
+        let link = folder.join("exe");
+        let path = fs::read_link(&link).ok()?;
+        // After an update the old file is gone from its path, and the kernel says so.
+        let path = match path.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+            Some(path) => PathBuf::from(path),
+            None => path,
+        };
+        let file = fs::metadata(&link).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        Some(Executable { path, file })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.path == other.path || (self.file.is_some() && self.file == other.file)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::process::{Child, Command, Stdio};
+
+    /// A process with a name of its own, until it is dropped.
+    pub(in crate::locks) struct Named(Child);
+
+    impl Named {
+        /// Runs a shell by a link called `name` in `dir`.
+        pub(in crate::locks) fn start(dir: &Path, name: &str) -> Self {
+            std::os::unix::fs::symlink("/bin/sh", dir.join(name)).expect("a link");
+            let mut command = Command::new(dir.join(name));
+            Self::spawn(command.args(["-c", "echo started; read line; exit 0"]))
+        }
+
+        fn spawn(command: &mut Command) -> Self {
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+            // It has its name once it says something: the kernel gives it a moment after `spawn` returns.
+            let told = child.stdout.as_mut().expect("a pipe");
+            told.read_exact(&mut [0]).expect("a sign of life");
+            Named(child)
+        }
+
+        pub(in crate::locks) fn pid(&self) -> u32 {
+            self.0.id()
+        }
+    }
+
+    impl Drop for Named {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    const CHILD: &str = "BACKY2_TEST_PROCESS";
+
+    /// Runs as the child of the tests below; alone it does nothing.
+    #[test]
+    fn child_that_waits() {
+        if std::env::var_os(CHILD).is_some() {
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
+    }
+
+    #[test]
+    fn the_name_is_the_first_word() {
+        let never = || -> Option<Vec<u8>> { panic!("the command line is not needed") };
+        assert!(is_called(b"backy2 [Backing", b"backy2", never));
+        assert!(is_called(b"backy2", b"backy2", never));
+        for other in [&b"backy2x"[..], b"backy", b"x backy2", b"", b" ", b"Backy2"] {
+            assert!(!is_called(other, b"backy2", never));
+        }
+    }
+
+    #[test]
+    fn names_that_were_cut_are_looked_up_in_the_command_line() {
+        let wanted = b"backy-production-1";
+        let is = |cmdline: &[u8]| is_called(b"backy-productio", wanted, || Some(cmdline.to_vec()));
+        for title in [
+            &b"backy-production-1"[..],
+            b"backy-production-1 [Backing up file:///a/b]\0\0",
+            b"/usr/bin/backy-production-1\0ls\0",
+            b"/opt/my programs/backy-production-1\0ls\0",
+        ] {
+            assert!(is(title), "{}", String::from_utf8_lossy(title));
+        }
+        for title in [&b""[..], b"backy-production-2", b"/backy-production-1/x", b"x backy-production-1"] {
+            assert!(!is(title), "{}", String::from_utf8_lossy(title));
+        }
+        assert!(!is_called(b"backy-productio", wanted, || None));
+        assert!(is_called("1234567890123é".as_bytes(), "1234567890123éé".as_bytes(), || Some(
+            "1234567890123éé [x]".into()
+        )));
+    }
+
+    #[test]
+    fn the_state_follows_the_last_parenthesis() {
+        assert_eq!(alive(b"1 (a) b) S 1"), Some(&b"a) b"[..]));
+        for gone in [&b"1 (a) Z 1"[..], b"1 (a) X", b"1 (a)", b"1 )(", b""] {
+            assert_eq!(alive(gone), None);
+        }
+    }
+
+    #[test]
+    fn processes_of_other_programs_are_found_by_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(others("bk-found").is_empty());
+        let (short, long) =
+            (Named::start(dir.path(), "bk-found"), Named::start(dir.path(), "bk-found-long-name"));
+        assert_eq!(others("bk-found"), [Other { pid: short.pid(), same_executable: false }]);
+        assert_eq!(others("bk-found-long-name"), [Other { pid: long.pid(), same_executable: false }]);
+        assert!(others("bk-found-long-n").iter().all(|other| other.pid != short.pid()));
+        assert!(others("bk-found-long-namely").is_empty());
+        assert!(others("").is_empty() && others("  ").is_empty());
+    }
+
+    #[test]
+    fn processes_of_this_program_are_told_apart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let link = dir.path().join("bk-same");
+        std::os::unix::fs::symlink(std::env::current_exe().expect("this test"), &link).expect("a link");
+        let mut command = Command::new(&link);
+        command.args(["--exact", "locks::process::tests::child_that_waits"]).env(CHILD, "1");
+        let child = Named::spawn(&mut command);
+        assert_eq!(others("bk-same"), [Other { pid: child.pid(), same_executable: true }]);
+    }
+
+    #[test]
+    fn what_has_ended_does_not_count() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut child = Named::start(dir.path(), "bk-ended");
+        drop(child.0.stdin.take());
+        let stat = format!("/proc/{}/stat", child.pid());
+        while alive(&fs::read(&stat).expect("not waited for")).is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(others("bk-ended").is_empty());
+    }
+
+    #[test]
+    fn this_process_and_its_threads_do_not_count() {
+        let comm = fs::read("/proc/self/comm").expect("our own");
+        let name = String::from_utf8_lossy(&comm).trim().to_owned();
+        assert!(others(&name).iter().all(|other| other.pid != std::process::id()));
+        assert!(std::thread::spawn(move || others(&name)).join().expect("run").len() < 1000);
+    }
+}

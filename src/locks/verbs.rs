@@ -1,0 +1,256 @@
+//! What the engine locks, and what it says when it cannot.
+
+use super::dir::{Guard, LockDir};
+use super::process::{self, Other};
+use crate::types::error::{Error, Result};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Held by who needs to be alone.
+const GLOBAL: &str = "backy";
+const CLEANUP: &str = "backy-cleanup-fast";
+
+/// How long a command tries to get past the global lock. Each command holds it for an instant at its start.
+const START: Duration = Duration::from_secs(1);
+/// How long a version's lock is tried for: others hold it for an instant, too, when they look whether it is
+/// held or are about to remove its file.
+const INSTANT: Duration = Duration::from_millis(300);
+/// How long to wait for another process that upgrades the database.
+const UPGRADE: Duration = Duration::from_secs(60);
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl LockDir {
+    /// Makes sure that nobody needs to be alone: tries the global lock, for about a second, and lets go of it.
+    ///
+    /// To be called after the process title is set, so that who takes the lock right afterwards sees this
+    /// process.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where somebody does; [`Error::LockDir`].
+    pub fn startup_check(&self) -> Result<()> {
+        retry(START, || self.try_shared(GLOBAL))?.map(drop).ok_or_else(alone)
+    }
+
+    /// Makes sure that this is the only process of the program on this host, other releases included, and that
+    /// none starts until the guard is dropped. `process_name` is the configured one. Other guards of this
+    /// `LockDir` are no obstacle.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where another process runs or holds any lock; [`Error::LockDir`].
+    pub fn exclusive(&self, process_name: &str) -> Result<Guard> {
+        let guard = retry(START, || self.try_exclusive(GLOBAL))?.ok_or_else(alone)?;
+        let others = process::others(process_name);
+        if !others.is_empty() {
+            return Err(running(&others, "This needs to be alone: wait until they have ended."));
+        }
+        let held = self.held_by_others()?;
+        if !held.is_empty() {
+            return Err(Error::Locked(format!(
+                "Other backy instances are running: these are locked: {}. This needs to be alone: wait until they \
+                 have ended.",
+                held.join(", ")
+            )));
+        }
+        Ok(guard)
+    }
+
+    /// Keeps the version `uid` from being written, removed or rekeyed, as long as it is read. Others may pin it
+    /// too.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where that is under way; [`Error::LockDir`].
+    pub fn pin(&self, uid: &str) -> Result<Guard> {
+        retry(INSTANT, || self.try_shared(uid))?.ok_or_else(|| {
+            Error::Locked(format!(
+                "Version {uid} is locked: another backy is writing, removing or re-encrypting it. Try again when \
+                 that has ended."
+            ))
+        })
+    }
+
+    /// Keeps the version `uid` for itself, to write, remove or rekey it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where somebody else does that or has pinned it; [`Error::LockDir`].
+    pub fn own(&self, uid: &str) -> Result<Guard> {
+        retry(INSTANT, || self.try_exclusive(uid))?.ok_or_else(|| {
+            Error::Locked(format!(
+                "Version {uid} is locked: another backy is writing it, removing it, restoring it, or uses it as the \
+                 base of a backup. Try again when that has ended."
+            ))
+        })
+    }
+
+    /// Makes sure that this is the only fast cleanup.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where it is not; [`Error::LockDir`].
+    pub fn cleanup(&self) -> Result<Guard> {
+        retry(INSTANT, || self.try_exclusive(CLEANUP))?.ok_or_else(|| {
+            Error::Locked("Another backy cleanup is running. Try again when it has ended.".to_owned())
+        })
+    }
+
+    /// Makes sure that nobody else uses the database while it is upgraded. Waits up to a minute for another
+    /// process of this program that is about to do the same; what to upgrade must be looked at again then.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where the lock is not to be had, or a process named `process_name` runs that is
+    /// another program: release 2.13, which knows the old database only. [`Error::LockDir`].
+    pub fn upgrade(&self, process_name: &str) -> Result<Guard> {
+        self.upgrade_within(UPGRADE, process_name)
+    }
+
+    fn upgrade_within(&self, limit: Duration, process_name: &str) -> Result<Guard> {
+        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.ok_or_else(alone)?;
+        let mut others = process::others(process_name);
+        // Processes of this program have either not opened the database yet or wait for this lock.
+        others.retain(|other| !other.same_executable);
+        if others.is_empty() {
+            return Ok(guard);
+        }
+        Err(running(
+            &others,
+            "The database must be upgraded, which needs them to have ended. Nothing was changed.",
+        ))
+    }
+}
+
+/// Calls `attempt` until it gives something, at least once and for `limit` at most.
+fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    let start = Instant::now();
+    loop {
+        let done = attempt()?;
+        if done.is_some() || start.elapsed() >= limit {
+            return Ok(done);
+        }
+        sleep(PAUSE);
+    }
+}
+
+fn alone() -> Error {
+    Error::Locked(
+        "A backy is running which requires exclusive access (such as cleanup --full or rekey). Try again when it \
+         has ended."
+            .to_owned(),
+    )
+}
+
+fn running(others: &[Other], help: &str) -> Error {
+    let pids: Vec<String> = others.iter().map(|other| other.pid.to_string()).collect();
+    Error::Locked(format!("Other backy instances are running (process {}). {help}", pids.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::tests::Named;
+    use super::*;
+    use tempfile::TempDir;
+
+    /// No process is called so.
+    const NOBODY: &str = "backy2-nobody";
+
+    fn two() -> (TempDir, LockDir, LockDir) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (a, b) = (LockDir::new(dir.path()), LockDir::new(dir.path()));
+        (dir, a, b)
+    }
+
+    fn refusal<T>(result: Result<T>) -> String {
+        match result {
+            Err(Error::Locked(text)) => text,
+            Err(other) => panic!("another error: {other:?}"),
+            Ok(_) => panic!("not refused"),
+        }
+    }
+
+    #[test]
+    fn a_command_starts_unless_another_must_be_alone() {
+        let (dir, a, b) = two();
+        a.startup_check().expect("nobody there");
+        let shared = a.try_shared("backy").expect("usable").expect("free");
+        b.startup_check().expect("others may start at the same time");
+        drop(shared);
+        let guard = a.exclusive(NOBODY).expect("alone");
+        let started = Instant::now();
+        assert!(refusal(b.startup_check()).starts_with("A backy is running which requires exclusive access"));
+        assert!(started.elapsed() >= START, "it has tried for a while");
+        drop(guard);
+        b.startup_check().expect("nobody there");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0, "no files are left");
+    }
+
+    #[test]
+    fn a_command_outwaits_what_holds_the_lock_for_an_instant() {
+        let (_dir, a, b) = two();
+        let guard = a.exclusive(NOBODY).expect("alone");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(PAUSE * 3);
+                drop(guard);
+            });
+            b.startup_check().expect("free after an instant");
+        });
+    }
+
+    #[test]
+    fn to_be_alone_no_lock_may_be_held() {
+        let (_dir, a, b) = two();
+        let pinned = b.pin("some-uid").expect("free");
+        let text = refusal(a.exclusive(NOBODY));
+        assert!(text.starts_with("Other backy instances are running") && text.contains("some-uid"), "{text}");
+        b.startup_check().expect("the global lock was let go of");
+        drop(pinned);
+        let _cleanup = a.cleanup().expect("free");
+        let _guard = a.exclusive(NOBODY).expect("its own locks are no obstacle");
+        assert!(refusal(b.exclusive(NOBODY)).contains("exclusive access"));
+    }
+
+    #[test]
+    fn to_be_alone_no_other_process_may_run() {
+        let (dir, a, _) = two();
+        let other = Named::start(dir.path(), "bk-alone");
+        assert!(refusal(a.exclusive("bk-alone")).contains(&format!("process {})", other.pid())));
+        drop(other);
+        std::fs::remove_file(dir.path().join("bk-alone")).expect("removed");
+        let _guard = a.exclusive("bk-alone").expect("alone");
+    }
+
+    #[test]
+    fn an_upgrade_waits_for_the_lock_and_refuses_other_programs() {
+        let (dir, a, b) = two();
+        let other = Named::start(dir.path(), "bk-upgrade");
+        assert!(refusal(a.upgrade("bk-upgrade")).contains(&other.pid().to_string()));
+        let guard = a.upgrade(NOBODY).expect("alone");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(PAUSE * 3);
+                drop(guard);
+            });
+            let _guard = b.upgrade(NOBODY).expect("after the first one");
+            assert!(refusal(a.upgrade_within(PAUSE, NOBODY)).contains("exclusive access"));
+        });
+    }
+
+    #[test]
+    fn versions_are_pinned_by_many_or_owned_by_one() {
+        let (_dir, a, b) = two();
+        let pins = [a.pin("uid").expect("free"), b.pin("uid").expect("shared")];
+        assert!(refusal(b.own("uid")).starts_with("Version uid is locked"));
+        drop(pins);
+        let _owned = a.own("uid").expect("free");
+        assert!(refusal(b.pin("uid")).starts_with("Version uid is locked"));
+        assert!(refusal(b.own("uid")).starts_with("Version uid is locked"));
+        let _other = b.own("uid2").expect("free");
+        assert!(matches!(a.own("../uid"), Err(Error::LockDir { .. })));
+    }
+
+    #[test]
+    fn there_is_one_cleanup() {
+        let (_dir, a, b) = two();
+        let _guard = a.cleanup().expect("free");
+        assert!(refusal(b.cleanup()).starts_with("Another backy cleanup is running."));
+        b.startup_check().expect("other commands may run");
+    }
+}

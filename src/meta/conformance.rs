@@ -1,0 +1,312 @@
+//! What every metadata engine must do, rule by rule. Each engine's tests run all of [`CASES`].
+
+use super::*;
+use crate::types::error::Error;
+use crate::types::uid::BlobUid;
+
+/// A test on an empty database.
+pub type Case = fn(&mut dyn MetaStore);
+
+/// The suite: a name and a test on an empty database.
+pub const CASES: &[(&str, Case)] = &[
+    ("catalogue", catalogue),
+    ("carry_takes_only_valid_rows_in_the_ranges", carry),
+    ("sparse_blocks_have_the_length_of_their_block", sparse),
+    ("rule 1: ids of blobs are never reused", ids_are_not_reused),
+    ("rule 1: a hit that went away or bad is rejected", stale_hits_are_rejected),
+    ("rule 1: a blob that no block names is never a hit", unnamed_blobs_are_no_hits),
+    ("rule 2: a blob and its first row come together or not at all", blob_and_row_come_together),
+    ("rule 3: a version becomes valid only when it is whole", finish_checks),
+    ("rule 4: rm lists what nothing else names", rm_lists_unnamed),
+    ("rule 4: the hour of grace counts from the newest entry", grace),
+    ("rule 5: cleanup forgets what is in use and dooms the rest", cleanup),
+    ("rule 5: a killed cleanup goes on", cleanup_goes_on),
+    ("marks", marks),
+    ("full cleanup", full_cleanup),
+];
+
+const BLOCK: u32 = 4096;
+
+fn fingerprint(data: u32) -> Fingerprint {
+    Fingerprint { checksum: format!("{data:0128x}"), size: u64::from(BLOCK), enc_version: 0 }
+}
+
+fn new_blob(data: u32) -> NewBlob {
+    NewBlob { uid: BlobUid::generate(), fingerprint: fingerprint(data), encryption: Encryption::default() }
+}
+
+fn begin(meta: &mut dyn MetaStore, name: &str, blocks: u64) -> Version {
+    meta.begin_version(&NewVersion {
+        uid: crate::types::uid::VersionUid::generate(),
+        date: Timestamp::now(),
+        expire: None,
+        name: name.into(),
+        snapshot_name: String::new(),
+        size: blocks,
+        size_bytes: blocks * u64::from(BLOCK),
+        tags: vec!["t".into()],
+    })
+    .expect("begins")
+}
+
+fn statistics(version: &Version) -> StatisticsRow {
+    StatisticsRow {
+        date: Timestamp::now(),
+        version_uid: version.uid.clone(),
+        name: version.name.clone(),
+        geometry: Geometry::new(version.size_bytes, BLOCK),
+        statistics: Statistics::default(),
+        duration: 0,
+    }
+}
+
+fn store(meta: &mut dyn MetaStore, version: &Version, ids: &[u64], data: u32) -> NewBlob {
+    let blob = new_blob(data);
+    let row = NewRow::Store { ids: ids.to_vec(), blob: blob.clone() };
+    assert_eq!(meta.commit_blocks(version, &[row]).expect("commits"), [0u64; 0]);
+    blob
+}
+
+fn finish(meta: &mut dyn MetaStore, version: &Version) -> Finish {
+    meta.finish_version(version, &statistics(version)).expect("finishes")
+}
+
+/// A valid version with a blob for each element of `data`.
+fn version_of(meta: &mut dyn MetaStore, name: &str, data: &[u32]) -> (Version, Vec<NewBlob>) {
+    let version = begin(meta, name, data.len() as u64);
+    let blobs =
+        data.iter().enumerate().map(|(id, data)| store(meta, &version, &[id as u64], *data)).collect();
+    assert_eq!(finish(meta, &version), Finish::Valid);
+    (version, blobs)
+}
+
+fn known(meta: &mut dyn MetaStore, data: u32) -> Option<Known> {
+    meta.find_known(&[fingerprint(data)]).expect("looks up").remove(0)
+}
+
+fn reuse(meta: &mut dyn MetaStore, version: &Version, id: u64, known: &Known) -> Vec<u64> {
+    meta.commit_blocks(version, &[NewRow::Reuse { id, known: known.clone() }]).expect("commits")
+}
+
+fn rows(meta: &mut dyn MetaStore, version: &Version) -> Vec<BlockRow> {
+    meta.rows(version, 0, 1000, Rows::All).expect("reads")
+}
+
+fn uids(blobs: &[NewBlob]) -> Vec<String> {
+    let mut uids: Vec<String> = blobs.iter().map(|b| b.uid.clone()).collect();
+    uids.sort();
+    uids
+}
+
+const NEVER: i64 = i64::MIN;
+const ALWAYS: i64 = i64::MAX;
+
+fn catalogue(meta: &mut dyn MetaStore) {
+    assert!(matches!(meta.version("nosuch"), Err(Error::VersionNotFound(_))));
+    let b = begin(meta, "b", 0);
+    let a = begin(meta, "a", 0);
+    let names = |meta: &mut dyn MetaStore, filter: &VersionFilter| -> Vec<String> {
+        meta.versions(filter).expect("lists").into_iter().map(|v| v.name).collect()
+    };
+    assert_eq!(names(meta, &VersionFilter::default()), ["a", "b"]);
+    assert_eq!(names(meta, &VersionFilter { name: Some("b".into()), ..Default::default() }), ["b"]);
+    assert_eq!(names(meta, &VersionFilter { tag: Some("nosuch".into()), ..Default::default() }), [""; 0]);
+    let expired = VersionFilter { expired_at: Some(Timestamp::now()), ..Default::default() };
+    assert_eq!(names(meta, &expired), [""; 0]);
+    meta.add_tags(&a, &["z".into(), "t".into(), "c,d".into()]).expect("tags");
+    assert_eq!(meta.version(&a.uid).expect("there").tags, ["c,d", "t", "z"]);
+    meta.set_protected(&a, true).expect("protects");
+    assert!(meta.version(&a.uid).expect("there").protected);
+    assert!(!b.valid && !b.protected);
+    let last = meta.last_tagged("a", "t").expect("looks up");
+    assert_eq!(last.map(|t| t.to_database()), Some(a.date.to_database()));
+    assert_eq!(meta.last_tagged("a", "y").expect("looks up"), None);
+}
+
+fn carry(meta: &mut dyn MetaStore) {
+    let (base, blobs) = version_of(meta, "x", &[1, 2, 3, 4]);
+    let spoiled = rows(meta, &base)[2].blob.clone().expect("a blob");
+    meta.mark_blobs_invalid(&[spoiled]).expect("marks");
+    assert_eq!(meta.unusable(&base).expect("asks"), [2..3]);
+    let next = begin(meta, "x", 6);
+    let carried = meta.carry(&base, &next, &[0..1, 2..9]).expect("carries");
+    assert_eq!(carried, Carried { blocks: 2, sparse: Count::default() });
+    let got: Vec<_> = rows(meta, &next).into_iter().map(|r| (r.id, r.blob.map(|b| b.uid))).collect();
+    assert_eq!(got, [(0, Some(blobs[0].uid.clone())), (3, Some(blobs[3].uid.clone()))]);
+    assert_eq!(meta.missing(&next).expect("asks"), [1..3, 4..6]);
+    assert_eq!(meta.unusable(&next).expect("asks"), [1..3, 4..6]);
+}
+
+fn sparse(meta: &mut dyn MetaStore) {
+    let geometry = Geometry::new(4 * u64::from(BLOCK) + 10, BLOCK);
+    let version = begin(meta, "x", 5);
+    meta.set_sparse(&version, geometry, &[0..2, 3..5]).expect("records");
+    store(meta, &version, &[2], 7);
+    assert_eq!(meta.sparse_ranges(&version, 0).expect("reads"), [0..2, 3..5]);
+    assert_eq!(meta.sparse_ranges(&version, 4).expect("reads"), [4..5]);
+    assert_eq!(rows(meta, &version).iter().filter(|r| r.blob.is_none()).count(), 4);
+    assert_eq!(meta.rows(&version, 0, 9, Rows::Stored).expect("reads").len(), 1);
+    let next = begin(meta, "x", 5);
+    let carried = meta.carry(&version, &next, &[0..5]).expect("carries");
+    assert_eq!(carried.sparse, Count { blocks: 4, bytes: 3 * u64::from(BLOCK) + 10 });
+    assert_eq!(meta.first_block_size(Some(&next)).expect("asks"), Some((next.uid, u64::from(BLOCK))));
+}
+
+fn ids_are_not_reused(meta: &mut dyn MetaStore) {
+    let (old, _) = version_of(meta, "x", &[1]);
+    let before = known(meta, 1).expect("a hit");
+    meta.remove_version(&old, 0).expect("removes");
+    meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    version_of(meta, "y", &[1]);
+    assert!(known(meta, 1).expect("a hit").id > before.id, "a late reference must not meet another blob");
+}
+
+fn stale_hits_are_rejected(meta: &mut dyn MetaStore) {
+    let (old, _) = version_of(meta, "x", &[1, 2, 3]);
+    let (one, two, three) = (known(meta, 1), known(meta, 2), known(meta, 3));
+    let (one, two, three) = (one.expect("hit"), two.expect("hit"), three.expect("hit"));
+    let next = begin(meta, "y", 4);
+    assert_eq!(reuse(meta, &next, 0, &one), [0u64; 0], "as long as it is there it is taken");
+    let renamed = Known { uid: BlobUid::generate(), ..two.clone() };
+    assert_eq!(reuse(meta, &next, 1, &renamed), [1], "another name is another blob");
+    let spoiled = rows(meta, &old)[1].blob.clone().expect("a blob");
+    meta.mark_blobs_invalid(&[spoiled]).expect("marks");
+    assert_eq!(reuse(meta, &next, 1, &two), [1], "gone bad");
+    meta.remove_version(&old, 0).expect("removes");
+    assert_eq!(reuse(meta, &next, 2, &three), [2], "nothing names it any more");
+    meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    assert_eq!(reuse(meta, &next, 2, &three), [2], "gone");
+    assert_eq!(reuse(meta, &next, 3, &one), [0u64; 0], "and what is named by a block stays a hit");
+}
+
+fn unnamed_blobs_are_no_hits(meta: &mut dyn MetaStore) {
+    let (version, _) = version_of(meta, "x", &[1]);
+    assert!(known(meta, 1).is_some());
+    assert_eq!(known(meta, 2), None);
+    let other = Fingerprint { enc_version: 1, ..fingerprint(1) };
+    assert_eq!(meta.find_known(&[other]).expect("looks up"), [None]);
+    let shorter = Fingerprint { size: 9, ..fingerprint(1) };
+    assert_eq!(meta.find_known(&[shorter]).expect("looks up"), [None]);
+    meta.remove_version(&version, 0).expect("removes");
+    assert_eq!(known(meta, 1), None, "its row is still there, its data perhaps not");
+}
+
+fn blob_and_row_come_together(meta: &mut dyn MetaStore) {
+    let version = begin(meta, "x", 2);
+    let blob = new_blob(1);
+    // The second row is for a block that has one already: the whole batch must go.
+    let rows = [NewRow::Sparse { id: 0, size: 4096 }, NewRow::Store { ids: vec![1, 0], blob: blob.clone() }];
+    assert!(meta.commit_blocks(&version, &rows).is_err());
+    assert_eq!(meta.without_row(std::slice::from_ref(&blob.uid)).expect("asks"), [blob.uid]);
+    assert_eq!(meta.missing(&version).expect("asks"), [0..2]);
+}
+
+fn finish_checks(meta: &mut dyn MetaStore) {
+    let version = begin(meta, "x", 3);
+    store(meta, &version, &[0, 2], 1);
+    assert_eq!(finish(meta, &version), Finish::Missing(vec![1..2]));
+    assert!(!meta.version(&version.uid).expect("there").valid);
+    store(meta, &version, &[1], 2);
+    let spoiled = rows(meta, &version)[0].blob.clone().expect("a blob");
+    meta.mark_blobs_invalid(std::slice::from_ref(&spoiled)).expect("marks");
+    assert_eq!(finish(meta, &version), Finish::Missing(vec![0..1, 2..3]));
+    assert!(!meta.version(&version.uid).expect("there").valid);
+    // The bad blob lost its last row: its data is to be deleted.
+    assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes").doomed, [spoiled.uid]);
+    store(meta, &version, &[0, 2], 1);
+    assert_eq!(finish(meta, &version), Finish::Valid);
+    assert!(meta.version(&version.uid).expect("there").valid);
+}
+
+fn rm_lists_unnamed(meta: &mut dyn MetaStore) {
+    let (first, blobs) = version_of(meta, "x", &[1, 2]);
+    let second = begin(meta, "y", 1);
+    let two = known(meta, 2).expect("a hit");
+    reuse(meta, &second, 0, &two);
+    assert_eq!(finish(meta, &second), Finish::Valid);
+    assert_eq!(meta.remove_version(&first, 5).expect("removes"), 2);
+    assert!(matches!(meta.version(&first.uid), Err(Error::VersionNotFound(_))));
+    let taken = meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    assert_eq!(taken.doomed, uids(&blobs[..1]), "the other one is still named");
+    assert!(known(meta, 2).is_some());
+    meta.remove_version(&second, 6).expect("removes");
+    let taken = meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    assert_eq!(taken.doomed, uids(&blobs[1..]));
+}
+
+fn grace(meta: &mut dyn MetaStore) {
+    let (first, blobs) = version_of(meta, "x", &[1]);
+    let second = begin(meta, "y", 1);
+    let hit = known(meta, 1).expect("a hit");
+    meta.remove_version(&first, 100).expect("removes");
+    let young = meta.take_delete_candidates(NEVER, 100, 10).expect("takes");
+    assert_eq!(young, Candidates::default(), "an entry of that second is not older than it");
+    // Rejected now; but with a row that was committed before, a second rm refreshes the entry.
+    assert_eq!(reuse(meta, &second, 0, &hit), [0]);
+    let (third, _) = version_of(meta, "z", &[9]);
+    meta.remove_version(&third, 200).expect("removes");
+    let taken = meta.take_delete_candidates(NEVER, 150, 10).expect("takes");
+    assert_eq!(taken.doomed, uids(&blobs), "only the old entry");
+}
+
+fn cleanup(meta: &mut dyn MetaStore) {
+    let (first, blobs) = version_of(meta, "x", &[1, 2, 3]);
+    meta.remove_version(&first, 0).expect("removes");
+    let batch = meta.take_delete_candidates(NEVER, ALWAYS, 2).expect("takes");
+    assert_eq!(batch.doomed.len(), 2);
+    let next = batch.next.expect("there is more");
+    let rest = meta.take_delete_candidates(next, ALWAYS, 2).expect("takes");
+    assert_eq!((rest.doomed.len(), rest.next), (1, None));
+    let mut all = [batch.doomed, rest.doomed].concat();
+    all.sort();
+    assert_eq!(all, uids(&blobs));
+    assert_eq!(meta.without_row(&all).expect("asks"), all, "their rows went in the same transaction");
+    meta.forget_deleted(&all).expect("forgets");
+    assert!(meta.doomed().expect("asks").is_empty());
+}
+
+fn cleanup_goes_on(meta: &mut dyn MetaStore) {
+    let (first, blobs) = version_of(meta, "x", &[1]);
+    meta.remove_version(&first, 0).expect("removes");
+    meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    // Killed here: the next run finds what is doomed, and the candidates do not list it again.
+    assert_eq!(meta.doomed().expect("asks"), uids(&blobs));
+    assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes"), Candidates::default());
+    assert_eq!(meta.doomed().expect("asks"), uids(&blobs));
+}
+
+fn marks(meta: &mut dyn MetaStore) {
+    let (first, _) = version_of(meta, "x", &[1, 2]);
+    let second = begin(meta, "y", 1);
+    let one = known(meta, 1).expect("a hit");
+    reuse(meta, &second, 0, &one);
+    assert_eq!(finish(meta, &second), Finish::Valid);
+    let (third, _) = version_of(meta, "z", &[3]);
+    let blob = rows(meta, &first)[0].blob.clone().expect("a blob");
+    let mut affected = meta.mark_blobs_invalid(&[blob]).expect("marks");
+    affected.sort();
+    let mut want = vec![first.uid.clone(), second.uid.clone()];
+    want.sort();
+    assert_eq!(affected, want);
+    let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
+    assert_eq!((valid(&first), valid(&second), valid(&third)), (false, false, true));
+    assert_eq!(known(meta, 1), None, "a bad blob is never a hit");
+    meta.mark_version_valid(&first).expect("marks");
+    let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
+    assert_eq!((valid(&first), valid(&second)), (true, false), "each by its own scrub");
+    assert!(known(meta, 1).is_some());
+    meta.mark_version_invalid(&first).expect("marks");
+    assert!(!meta.version(&first.uid).expect("there").valid);
+    assert_eq!(meta.sample(None, None, 2).expect("samples").len(), 2);
+    assert_eq!(meta.sample(Some(&third), Some(0), 9).expect("samples").len(), 1);
+    assert_eq!(meta.sample(None, Some(1), 9).expect("samples"), []);
+}
+
+fn full_cleanup(meta: &mut dyn MetaStore) {
+    let (first, gone) = version_of(meta, "x", &[1]);
+    let (_, kept) = version_of(meta, "y", &[2]);
+    meta.remove_version(&first, 0).expect("removes");
+    assert_eq!(meta.drop_unnamed_blobs().expect("drops"), 1);
+    let all = uids(&[gone.clone(), kept].concat());
+    assert_eq!(meta.without_row(&all).expect("asks"), uids(&gone));
+}

@@ -1,0 +1,213 @@
+//! The SQLite engine itself; what every engine must do is in the conformance suite.
+
+use super::*;
+use crate::meta::conformance::CASES;
+use crate::meta::{NewBlob, Rows};
+use crate::types::block::Encryption;
+
+fn database() -> (tempfile::TempDir, Sqlite) {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let path = folder.path().join("backy.sqlite");
+    initialise(&path).expect("initialises");
+    let database = Sqlite::open(&path).expect("opens");
+    (folder, database)
+}
+
+#[test]
+fn the_engine_keeps_the_contract() {
+    for (name, case) in CASES {
+        println!("{name}");
+        let (_folder, mut database) = database();
+        case(&mut database);
+    }
+}
+
+#[test]
+fn a_second_initialisation_is_refused() {
+    let (_folder, database) = database();
+    assert!(matches!(initialise(&database.path), Err(Error::Refused(_))));
+    assert_eq!(database.state().expect("state"), State::Current);
+}
+
+#[test]
+fn what_is_no_database_is_told() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let path = folder.path().join("x");
+    let open =
+        || Sqlite::open(&path).and_then(|database| database.state()).expect_err("unusable").to_string();
+    assert!(open().contains("does not exist"), "{}", open());
+    assert!(!path.exists(), "it is not made by the way");
+    std::fs::write(&path, "").expect("write");
+    assert!(open().contains("initdb"), "{}", open());
+    std::fs::write(&path, "this is no database, whatever it is".repeat(99)).expect("write");
+    assert!(open().contains("not a database"), "{}", open());
+    std::fs::remove_file(&path).expect("remove");
+    Connection::open(&path).expect("open").execute_batch("CREATE TABLE other (x)").expect("create");
+    assert!(open().contains("no table versions"), "{}", open());
+}
+
+#[test]
+fn a_newer_or_foreign_schema_is_refused_and_left_alone() {
+    let (_folder, database) = database();
+    database.connection.execute_batch("UPDATE schema_version SET revision = 99").expect("update");
+    assert!(database.state().expect_err("newer").to_string().contains("99"));
+    database
+        .connection
+        .execute_batch("DROP TABLE schema_version; UPDATE alembic_version SET version_num = 'abc'")
+        .expect("update");
+    assert!(database.state().expect_err("foreign").to_string().contains("abc"));
+}
+
+fn insert_through_view(
+    database: &Sqlite,
+    version: &str,
+    id: u64,
+    uid: &str,
+    envkey: &str,
+) -> rusqlite::Result<usize> {
+    database.connection.execute(
+        "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
+         VALUES (?, ?, ?, '2026-01-02 03:04:05.000006', 'c0ffee', 4096, 1, 1, ?, '')",
+        rusqlite::params![uid, version, id, envkey],
+    )
+}
+
+/// What 2.13 does to its table: insert rows, read them, mark them, delete them.
+#[test]
+fn the_view_behaves_like_the_table_of_2_13() {
+    let (_folder, database) = database();
+    let sql = |sql: &str| database.connection.execute_batch(sql).expect(sql);
+    sql("INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+         VALUES ('v', '2026-01-02 03:04:05.000006', 'n', '', 3, 12288, 0, 0)");
+    insert_through_view(&database, "v", 0, "abcd", "k1").expect("inserts");
+    insert_through_view(&database, "v", 1, "abcd", "k1").expect("inserts");
+    insert_through_view(&database, "v", 2, "", "").expect("inserts a hole");
+    let count = |sql: &str| database.connection.query_row(sql, [], |r| r.get::<_, i64>(0)).expect(sql);
+    assert_eq!(count("SELECT count(*) FROM blobs WHERE id > 0"), 1);
+    assert_eq!(count("SELECT count(*) FROM blocks WHERE uid = 'abcd' AND enc_envkey = 'k1'"), 2);
+    assert_eq!(
+        count("SELECT count(*) FROM blocks WHERE uid IS NULL AND checksum IS NULL AND size = 4096"),
+        1
+    );
+    // The same uid with another key is another blob.
+    sql("INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+         VALUES ('w', '2026-01-02 03:04:05.000006', 'n', '', 1, 4096, 0, 0)");
+    insert_through_view(&database, "w", 0, "abcd", "k2").expect("inserts");
+    assert_eq!(count("SELECT count(*) FROM blobs WHERE id > 0"), 2);
+    sql("UPDATE blocks SET valid = 0 WHERE uid = 'abcd' AND checksum = 'c0ffee'");
+    assert_eq!(count("SELECT count(*) FROM blocks WHERE valid = 0"), 3);
+    sql("UPDATE blocks SET enc_envkey = 'k3' WHERE version_uid = 'w'");
+    assert_eq!(count("SELECT count(*) FROM blocks WHERE enc_envkey = 'k3'"), 1);
+    assert!(database.connection.execute_batch("UPDATE blocks SET size = 1").is_err());
+    sql("DELETE FROM blocks WHERE version_uid = 'v'");
+    assert_eq!(count("SELECT count(*) FROM blocks"), 1);
+}
+
+#[test]
+fn rule_6_a_doomed_blob_cannot_come_back() {
+    let (_folder, database) = database();
+    let sql = |sql: &str| database.connection.execute_batch(sql).expect(sql);
+    sql("INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+         VALUES ('v', '2026-01-02', 'n', '', 2, 8192, 0, 0);
+         INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('doomed', 1, 1, 0), ('listed', 1, 0, 0)");
+    let error = insert_through_view(&database, "v", 0, "doomed", "k").expect_err("refused").to_string();
+    assert!(error.contains("being deleted"), "{error}");
+    insert_through_view(&database, "v", 0, "listed", "k").expect("a listed one may");
+    let rows: i64 =
+        database.connection.query_row("SELECT count(*) FROM blobs", [], |r| r.get(0)).expect("count");
+    assert_eq!(rows, 1);
+}
+
+/// Rule 4 counts by uid, not by row: an old export that was imported after a rekey brings a second row for
+/// the same data.
+#[test]
+fn rule_4_data_that_two_rows_share_is_listed_only_with_the_last() {
+    let (_folder, mut database) = database();
+    for version in ["v", "w"] {
+        let sql = "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+                   VALUES (?, '2026-01-02', 'n', '', 1, 4096, 1, 0)";
+        database.connection.execute(sql, [version]).expect("inserts");
+        insert_through_view(&database, version, 0, "abcd", version).expect("inserts");
+    }
+    let listed = |database: &Sqlite| -> i64 {
+        database.connection.query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0)).expect("count")
+    };
+    let (v, w) = (database.version("v").expect("v"), database.version("w").expect("w"));
+    database.remove_version(&v, 0).expect("removes");
+    assert_eq!(listed(&database), 0);
+    database.remove_version(&w, 0).expect("removes");
+    assert_eq!(listed(&database), 1);
+}
+
+#[test]
+fn readers_and_a_writer_do_not_wait_for_each_other() {
+    let (_folder, mut writer) = database();
+    let mut reader = Sqlite::open(&writer.path).expect("opens");
+    let transaction =
+        writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).expect("begins");
+    transaction
+        .execute_batch(
+            "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+             VALUES ('v', '2026-01-02', 'n', '', 0, 0, 1, 0)",
+        )
+        .expect("inserts");
+    let started = std::time::Instant::now();
+    assert!(reader.versions(&VersionFilter::default()).expect("reads").is_empty());
+    assert!(started.elapsed() < Duration::from_secs(5));
+    transaction.commit().expect("commits");
+    assert_eq!(reader.versions(&VersionFilter::default()).expect("reads").len(), 1);
+}
+
+/// Statements that must be answered by an index, whatever the size of the database.
+#[test]
+fn look_ups_use_indexes() {
+    let (_folder, database) = database();
+    for sql in [
+        "SELECT id FROM blobs WHERE checksum = 'x' AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+        "SELECT * FROM blocks WHERE version_uid = 'x' ORDER BY id",
+        "SELECT * FROM blocks WHERE uid = 'x'",
+        "SELECT * FROM blocks WHERE checksum = 'x'",
+        "SELECT m.block_id FROM blobs b CROSS JOIN block_map m ON m.blob_id = b.id WHERE b.valid = 0 AND m.version_id = 1",
+    ] {
+        let mut statement = database.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
+        let plan: Vec<String> =
+            statement.query_map([], |row| row.get(3)).and_then(Iterator::collect).expect(sql);
+        let scans = plan.iter().filter(|step| step.starts_with("SCAN") && !step.contains("INDEX")).count();
+        assert_eq!(scans, 0, "{sql}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_large_commit_and_a_large_removal_are_set_based() {
+    let (_folder, mut database) = database();
+    let geometry = Geometry::new(200_000 * 4096, 4096);
+    let new = |uid: &str| NewVersion {
+        uid: uid.into(),
+        date: Timestamp::now(),
+        expire: None,
+        name: "big".into(),
+        snapshot_name: String::new(),
+        size: geometry.blocks(),
+        size_bytes: geometry.size_bytes(),
+        tags: Vec::new(),
+    };
+    let base = database.begin_version(&new("a")).expect("begins");
+    let blob = NewBlob {
+        uid: "b".repeat(32),
+        fingerprint: Fingerprint { checksum: "00".into(), size: 4096, enc_version: 0 },
+        encryption: Encryption::default(),
+    };
+    let ids = (0..200_000).step_by(2).collect();
+    database.commit_blocks(&base, &[crate::meta::NewRow::Store { ids, blob }]).expect("commits");
+    let missing = database.missing(&base).expect("asks");
+    assert_eq!(missing.len(), 100_000);
+    database.set_sparse(&base, geometry, &missing).expect("records");
+    let next = database.begin_version(&new("b")).expect("begins");
+    let started = std::time::Instant::now();
+    let carried = database.carry(&base, &next, &[0..200_000]).expect("carries");
+    let took = started.elapsed();
+    assert_eq!((carried.blocks, carried.sparse.blocks), (200_000, 100_000));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(database.rows(&next, 199_990, 100, Rows::All).expect("reads").len(), 10);
+    assert_eq!(database.remove_version(&base, 0).expect("removes"), 200_000);
+}

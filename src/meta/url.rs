@@ -1,0 +1,51 @@
+//! The URL that names a metadata engine.
+
+use crate::types::error::{Error, Result};
+use std::path::PathBuf;
+
+/// Which engine, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A file.
+    Sqlite(PathBuf),
+}
+
+/// Reads `sqlite:////abs/path` and `sqlite:///rel/path`.
+///
+/// # Errors
+/// [`Error::Config`] for anything else; the URL itself is not repeated, it may hold a password.
+pub fn parse(engine: &str) -> Result<Engine> {
+    let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
+    let Some((scheme, rest)) = engine.split_once("://") else {
+        return bad("this is no URL. Write sqlite:////path/of/the/database");
+    };
+    match scheme.split('+').next().unwrap_or_default() {
+        "sqlite" => match rest.strip_prefix('/') {
+            Some("") | None => bad("a path is missing: sqlite:////absolute/path or sqlite:///relative/path"),
+            Some(path) => Ok(Engine::Sqlite(PathBuf::from(path))),
+        },
+        "postgresql" | "postgres" => bad("this release has no PostgreSQL support"),
+        other => bad(&format!("{other}:// is not known; use sqlite://")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_slashes_tells_absolute_from_relative() {
+        let sqlite = |path: &str| Engine::Sqlite(PathBuf::from(path));
+        assert_eq!(parse("sqlite:////var/lib/x.sqlite").expect("absolute"), sqlite("/var/lib/x.sqlite"));
+        assert_eq!(parse("sqlite:///x.sqlite").expect("relative"), sqlite("x.sqlite"));
+        assert_eq!(parse("sqlite+pysqlite:///x").expect("driver"), sqlite("x"));
+    }
+
+    #[test]
+    fn other_engines_are_refused_without_showing_a_password() {
+        for url in ["", "x", "sqlite://", "sqlite:///", "mysql://u:secret@h/d", "postgresql://u:secret@h/d"] {
+            let error = parse(url).expect_err(url).to_string();
+            assert!(error.contains("engine") && !error.contains("secret"), "{error}");
+        }
+    }
+}
