@@ -8,3 +8,5 @@ pub fn skip(name: &str, reason: &str) {
     let required = std::env::var_os("BACKY2_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(!required, "{name} was skipped, and BACKY2_REQUIRE_ALL=1 forbids that: {reason}");
 }
+
+pub mod install;
