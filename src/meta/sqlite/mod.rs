@@ -130,9 +130,9 @@ fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connectio
     connection.set_prepared_statement_cache_capacity(64);
     // Reads the header, and so tells whether this is a database at all.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
-    connection.execute_batch(
-        "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA synchronous = FULL;",
-    )?;
+    // Temporary tables stay in files, the default: the list of what `rm` leaves unused can be long.
+    connection
+        .execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA synchronous = FULL;")?;
     if writable {
         // Readers and the one writer do not wait for each other. Where it is not possible (another process
         // has it open the old way, a network file system), the old way works too.

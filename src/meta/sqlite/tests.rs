@@ -211,3 +211,36 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
     assert_eq!(database.rows(&next, 199_990, 100, Rows::All).expect("reads").len(), 10);
     assert_eq!(database.remove_version(&base, 0).expect("removes"), 200_000);
 }
+
+#[test]
+fn rule_4_rm_refreshes_an_entry_that_exists() {
+    let (_folder, mut database) = database();
+    let sql = |database: &Sqlite, sql: &str| database.connection.execute_batch(sql).expect("runs");
+    sql(
+        &database,
+        "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+         VALUES ('v', '2026-01-02', 'n', '', 1, 4096, 1, 0);
+         INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('abcd', 1, 0, 100), ('abcd', 1, 0, 50)",
+    );
+    insert_through_view(&database, "v", 0, "abcd", "k").expect("inserts");
+    let version = database.version("v").expect("v");
+    database.remove_version(&version, 200).expect("removes");
+    let young = database.take_delete_candidates(i64::MIN, 150, 10).expect("takes");
+    assert!(young.doomed.is_empty(), "the hour begins anew");
+    assert_eq!(database.take_delete_candidates(i64::MIN, 201, 10).expect("takes").doomed, ["abcd"]);
+}
+
+/// Of several entries of a uid the newest counts, also where 2.13 has written them.
+#[test]
+fn rule_4_the_newest_entry_counts() {
+    let (_folder, mut database) = database();
+    database
+        .connection
+        .execute_batch(
+            "INSERT INTO deleted_blocks (uid, size, delete_candidate, time)
+             VALUES ('abcd', 1, 0, 10), ('abcd', 1, 0, 100), ('efgh', 1, 0, 10), (NULL, 1, 0, 1), ('', 1, 0, 1)",
+        )
+        .expect("inserts");
+    assert_eq!(database.take_delete_candidates(i64::MIN, 50, 10).expect("takes").doomed, ["efgh"]);
+    assert_eq!(database.take_delete_candidates(i64::MIN, 101, 10).expect("takes").doomed, ["abcd"]);
+}

@@ -39,6 +39,9 @@ pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
     ));
     let location = database.location.clone();
     migrate(&mut database.connection, &location, say)?;
+    say("Upgrade 3/3: giving unused space back");
+    // The old tables leave most of the file empty. That it cannot be made smaller would be no harm.
+    let _ = database.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
     say("The database is upgraded. backy2 2.13 can go on using it, except for rekey.");
     Ok(())
 }
@@ -226,7 +229,7 @@ fn copy_blocks(t: &Transaction, say: &mut dyn FnMut(&str)) -> rusqlite::Result<(
     let envkey = format!("nullif({}, '')", column(&have, "enc_envkey", "''"));
     let nonce = format!("nullif({}, '')", column(&have, "enc_nonce", "''"));
     let rows: i64 = t.query_row(&format!("SELECT count(*) FROM {ASIDE}blocks"), [], |row| row.get(0))?;
-    say(&format!("Upgrade 1/2: finding the blobs of {rows} blocks"));
+    say(&format!("Upgrade 1/3: finding the blobs of {rows} blocks"));
     t.execute_batch(&format!(
         "INSERT INTO blobs (id, size, valid, enc_version, date)
          SELECT -{size}, {size}, 1, 0, min(o.date) FROM {ASIDE}blocks o WHERE coalesce(o.uid, '') = '' GROUP BY {size};
@@ -236,7 +239,7 @@ fn copy_blocks(t: &Transaction, say: &mut dyn FnMut(&str)) -> rusqlite::Result<(
          GROUP BY o.uid, coalesce({checksum}, ''), {size}, {enc_version}, coalesce({envkey}, '')
          ORDER BY min(o.date), min(o.rowid);"
     ))?;
-    say("Upgrade 2/2: mapping the blocks");
+    say("Upgrade 2/3: mapping the blocks");
     t.execute_batch(&format!(
         "INSERT INTO block_map (version_id, block_id, blob_id)
          SELECT v.id, o.id, CASE WHEN coalesce(o.uid, '') = '' THEN -{size} ELSE
