@@ -187,7 +187,7 @@ impl<'a> Coordinator<'a> {
             }
             self.sync_if_due(!writing, &unsynced);
             self.commit_if_due(false);
-            self.progress(&fresh, jobs.as_ref());
+            self.progress(fresh.len());
             if !writing && !self.syncing && self.unsynced.is_empty() {
                 break;
             }
@@ -350,15 +350,15 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    fn progress(&self, fresh: &Receiver<Fresh>, jobs: Option<&Sender<Job>>) {
-        let fill = |waiting: usize| (waiting as f64 / self.context.buffers as f64).min(1.0);
+    fn progress(&self, waiting: usize) {
+        let fill = |blocks: usize| (blocks as f64 / self.context.buffers as f64).min(1.0);
         self.context.monitor.progress(&Progress {
             activity: Activity::BackupData { source: self.context.source },
             done: self.tally.done,
             total: self.context.version.size,
             bytes: self.tally.bytes,
-            read_queue: fill(fresh.len()),
-            write_queue: fill(jobs.map_or(0, |jobs| jobs.len())),
+            read_queue: fill(waiting),
+            write_queue: fill(self.under_way.len().saturating_sub(self.unsynced.len())),
         });
     }
 }

@@ -244,3 +244,26 @@ fn rule_4_the_newest_entry_counts() {
     assert_eq!(database.take_delete_candidates(i64::MIN, 50, 10).expect("takes").doomed, ["efgh"]);
     assert_eq!(database.take_delete_candidates(i64::MIN, 101, 10).expect("takes").doomed, ["abcd"]);
 }
+
+#[test]
+fn rule_5_a_listed_blob_that_is_in_use_stays() {
+    let (_folder, mut database) = database();
+    database
+        .connection
+        .execute_batch(
+            "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+             VALUES ('v', '2026-01-02', 'n', '', 1, 4096, 1, 0);
+             INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('abcd', 1, 0, 0)",
+        )
+        .expect("inserts");
+    insert_through_view(&database, "v", 0, "abcd", "k").expect("inserts");
+    let taken = database.take_delete_candidates(i64::MIN, i64::MAX, 10).expect("takes");
+    assert_eq!((taken.in_use, taken.doomed.len()), (1, 0));
+    let version = database.version("v").expect("v");
+    assert_eq!(database.rows(&version, 0, 9, Rows::Stored).expect("reads").len(), 1);
+    let entries: i64 = database
+        .connection
+        .query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0))
+        .expect("count");
+    assert_eq!(entries, 0, "the entry is forgotten");
+}
