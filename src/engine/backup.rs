@@ -92,16 +92,47 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         }
         None => begin(site, geometry, names, options.tags, options.expire)?,
     };
-    site.monitor.version_created(&version.uid);
-    let mut job = Job { site, store: &*store, source: &*source, geometry, version: &version, tally };
-    let result = job.run(&plan, base.as_ref().map(|(version, _, _)| version), options.name, started);
-    if let Err(error) = result {
-        // Best effort: the error that ended the run is the one to tell.
-        let row = job.statistics_row(options.name, started);
-        let _ = job.site.meta.add_statistics(&row);
-        return Err(error);
-    }
+    let reads = site.parallel(options.source)?.reads;
+    let base = base.as_ref().map(|(version, _, _)| version);
+    let job =
+        Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
+    job.complete(&plan, base, options.name)?;
     Ok(Made { uid: version.uid, tags: given })
+}
+
+/// What a version that is made from another one is called.
+pub struct NewCopy<'o> {
+    /// Name of the version.
+    pub name: &'o str,
+    /// Name of the snapshot, or empty.
+    pub snapshot_name: &'o str,
+    /// All of its tags.
+    pub tags: Vec<String>,
+    /// When the user wants it gone.
+    pub expire: Option<Timestamp>,
+}
+
+/// Stores `source`, which is no source of the user's, as a new version.
+///
+/// # Errors
+/// As [`run`].
+pub fn copy(
+    site: &mut Site<'_>,
+    store: &dyn BlobStore,
+    source: &dyn Source,
+    new: NewCopy<'_>,
+) -> Result<Made> {
+    let started = Instant::now();
+    check_settings(site, store)?;
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    let plan = Plan::new(geometry, None, None, &[]);
+    let names = (new.name, new.snapshot_name);
+    let (version, _lock, tags) = begin(site, geometry, names, new.tags, new.expire)?;
+    let reads = site.config.data.simultaneous_reads;
+    let tally = Tally::default();
+    Job { site, store, source, geometry, version: &version, tally, reads, started }
+        .complete(&plan, None, new.name)?;
+    Ok(Made { uid: version.uid, tags })
 }
 
 /// Refuses wrong settings before anything is written.
@@ -223,10 +254,24 @@ struct Job<'j, 's> {
     geometry: Geometry,
     version: &'j Version,
     tally: Tally,
+    reads: usize,
+    started: Instant,
 }
 
 impl Job<'_, '_> {
-    fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str, started: Instant) -> Result<()> {
+    /// Makes the version valid, or leaves it so that it can be continued.
+    fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
+        self.site.monitor.version_created(&self.version.uid);
+        let result = self.run(plan, base, name);
+        if result.is_err() {
+            // Best effort: the error that ended the run is the one to tell.
+            let row = self.statistics_row(name);
+            let _ = self.site.meta.add_statistics(&row);
+        }
+        result
+    }
+
+    fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
         let mut read = match self.prepare(plan, base)? == count(&plan.carry) {
             true => plan.read.clone(),
             // Some blob of the base went bad since the plan was made.
@@ -236,7 +281,7 @@ impl Job<'_, '_> {
             while !read.is_empty() {
                 read = self.ingest(&read)?;
             }
-            let row = self.statistics_row(name, started);
+            let row = self.statistics_row(name);
             match self.site.meta.finish_version(self.version, &row)? {
                 Finish::Valid => return Ok(()),
                 Finish::Missing(ranges) => {
@@ -287,7 +332,6 @@ impl Job<'_, '_> {
 
     fn ingest(&mut self, read: &[std::ops::Range<u64>]) -> Result<Vec<std::ops::Range<u64>>> {
         let (config, site) = (self.site.config, &mut *self.site);
-        let reads = site.parallel(self.source.url())?.reads;
         let throttle = Throttle::new(config.data.bandwidth_write);
         let ingest = Ingest {
             source: self.source,
@@ -298,21 +342,21 @@ impl Job<'_, '_> {
             geometry: self.geometry,
             enc_version: config.encryption_version,
             deduplication: config.deduplication,
-            reads,
+            reads: self.reads,
             writes: config.data.simultaneous_writes,
             throttle: &throttle,
         };
         ingest.run(&mut *site.meta, self.version, read, &mut self.tally)
     }
 
-    fn statistics_row(&self, name: &str, started: Instant) -> StatisticsRow {
+    fn statistics_row(&self, name: &str) -> StatisticsRow {
         StatisticsRow {
             date: Timestamp::now(),
             version_uid: self.version.uid.clone(),
             name: name.to_owned(),
             geometry: self.geometry,
             statistics: self.tally.statistics,
-            duration: started.elapsed().as_secs(),
+            duration: self.started.elapsed().as_secs(),
         }
     }
 }

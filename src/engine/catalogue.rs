@@ -1,6 +1,6 @@
 //! Listing versions and protecting them.
 
-use super::Site;
+use super::{Site, names};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
@@ -17,11 +17,11 @@ pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>>
 ///
 /// # Errors
 /// There is no such version, or it is so already.
-pub fn set_protected(site: &mut Site<'_>, uid: &str, protected: bool) -> Result<()> {
-    let version = site.meta.version(uid)?;
+pub fn set_protected(site: &mut Site<'_>, version: &str, protected: bool) -> Result<()> {
+    let version = names::find(site, version)?;
     if version.protected == protected {
         let state = if protected { "already" } else { "not" };
-        return Err(Error::Refused(format!("Version {uid} is {state} protected.")));
+        return Err(Error::Refused(format!("Version {} is {state} protected.", version.uid)));
     }
     site.meta.set_protected(&version, protected)
 }

@@ -5,10 +5,16 @@ pub mod catalogue;
 pub mod cleanup;
 pub mod damage;
 pub mod init;
+pub mod migrate;
+pub mod names;
+pub mod rekey;
 pub mod remove;
 pub mod restore;
+pub mod schedule;
 pub mod scrub;
 pub mod site;
 pub mod tags;
+pub mod transfer;
+pub mod usage;
 
 pub use site::{Access, Site};

@@ -5,12 +5,14 @@ use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 
 /// Removes a version; its data stays until `cleanup`. `force` ignores the age limit, not the protection.
-/// Returns the number of its blocks.
+/// Returns its uid and
+/// the number of its blocks.
 ///
 /// # Errors
 /// There is no such version; it is protected, too young, or in use.
-pub fn run(site: &mut Site<'_>, uid: &str, force: bool) -> Result<u64> {
-    let (version, _lock) = site.own(uid)?;
+pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(String, u64)> {
+    let (version, _lock) = site.own(version)?;
+    let uid = &version.uid;
     if version.protected {
         return Err(Error::Refused(format!(
             "Version {uid} is protected. Will not delete. `backy2 unprotect {uid}` ends the protection."
@@ -25,5 +27,6 @@ pub fn run(site: &mut Site<'_>, uid: &str, force: bool) -> Result<u64> {
              disallow_rm_when_younger_than_days is {limit}; -f ignores that."
         )));
     }
-    site.meta.remove_version(&version, now.unix())
+    let blocks = site.meta.remove_version(&version, now.unix())?;
+    Ok((version.uid, blocks))
 }

@@ -1,5 +1,6 @@
 //! An installation, opened: its database, its store, its locks and its keys.
 
+use super::names;
 use crate::config::{Config, Parallel};
 use crate::crypt::Keyring;
 use crate::flow::fetch::Fetch;
@@ -90,25 +91,26 @@ impl<'a> Site<'a> {
         store::open(&self.config.data.store)
     }
 
-    /// Finds a version and pins it: `rm` of it fails as long as the guard lives.
+    /// Finds the version that `text` means (see [`names::find`]) and pins it: `rm` of it fails as long as the
+    /// guard lives.
     ///
     /// # Errors
-    /// There is none of that uid, or it is locked because it is being written or removed.
-    pub fn pin(&mut self, uid: &str) -> Result<(Version, Guard)> {
-        self.meta.version(uid)?;
-        let guard = self.locks.pin(uid)?;
-        // It may have been removed while we waited for nothing.
-        Ok((self.meta.version(uid)?, guard))
+    /// There is none, or it is locked because it is being written or removed.
+    pub fn pin(&mut self, text: &str) -> Result<(Version, Guard)> {
+        let uid = names::find(self, text)?.uid;
+        let guard = self.locks.pin(&uid)?;
+        // It may have been removed before it was pinned.
+        Ok((self.meta.version(&uid)?, guard))
     }
 
     /// Finds a version and locks it for ourselves.
     ///
     /// # Errors
-    /// There is none of that uid, or it is locked because it is in use.
-    pub fn own(&mut self, uid: &str) -> Result<(Version, Guard)> {
-        self.meta.version(uid)?;
-        let guard = self.locks.own(uid)?;
-        Ok((self.meta.version(uid)?, guard))
+    /// There is none, or it is locked because it is in use.
+    pub fn own(&mut self, text: &str) -> Result<(Version, Guard)> {
+        let uid = names::find(self, text)?.uid;
+        let guard = self.locks.own(&uid)?;
+        Ok((self.meta.version(&uid)?, guard))
     }
 
     /// Refuses to go on with a wrong block size, key (if `with_key`) or hash function, for `version` or for the

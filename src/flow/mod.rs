@@ -6,4 +6,5 @@ pub mod fetch;
 pub mod ingest;
 pub mod plan;
 pub mod probe;
+pub mod version_source;
 pub mod walk;

@@ -12,6 +12,7 @@ use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use crate::types::version::{Count, NewVersion, Statistics, Version};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Which versions to list; empty fields do not restrict.
@@ -139,6 +140,82 @@ pub struct Candidates {
     pub next: Option<i64>,
 }
 
+/// What a version takes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Blocks with data.
+    pub real: u64,
+    /// Sparse blocks.
+    pub null: u64,
+    /// Saved because blocks of this version alone share blobs.
+    pub dedup_own: u64,
+    /// Blocks whose blob other versions have too.
+    pub dedup_others: u64,
+    /// Blocks whose blob nothing else names.
+    pub individual: u64,
+    /// The version's share of its blobs: each counts by the part of its rows that are this version's.
+    pub space: u64,
+    /// Blobs that would go with the version.
+    pub space_freed: u64,
+}
+
+/// A row of the `stats` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastRun {
+    /// When the run ended.
+    pub date: Timestamp,
+    /// The version, which may have been removed since.
+    pub version_uid: String,
+    /// Name as given on the command line.
+    pub name: String,
+    /// Size of the image.
+    pub size: Count,
+    /// What was done.
+    pub statistics: Statistics,
+    /// Whole seconds.
+    pub duration: u64,
+}
+
+/// A block as dumps hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpRow {
+    /// Block.
+    pub id: u64,
+    /// Name of the blob, or `None` for a sparse block.
+    pub uid: Option<String>,
+    /// When the blob was stored.
+    pub date: Timestamp,
+    /// Hex digest.
+    pub checksum: Option<String>,
+    /// Plain bytes.
+    pub size: u64,
+    /// Whether the data is good.
+    pub valid: bool,
+    /// How it is encrypted.
+    pub encryption: Encryption,
+}
+
+/// What [`MetaStore::rekey`] did, counted in blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// Blobs whose key was wrapped anew.
+    pub opened: u64,
+    /// Blocks whose blob's key was wrapped anew.
+    pub rows: u64,
+    /// Sparse blocks.
+    pub sparse: u64,
+    /// Blocks of another encryption version.
+    pub other: u64,
+    /// Uids of blobs whose key does not open with the old key.
+    pub damaged: Vec<String>,
+}
+
+/// Wraps a key (hex) anew; `None` if it does not open.
+pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
+
+/// The rows of a dump, read while they are imported.
+pub type DumpRows<'a> = &'a mut dyn Iterator<Item = Result<DumpRow>>;
+
 /// The metadata store. One connection, owned by one thread.
 ///
 /// Every verb is one transaction: it happens as a whole or not at all. Errors are
@@ -167,6 +244,34 @@ pub trait MetaStore: Send {
 
     /// Adds tags; those that are there already stay.
     fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()>;
+
+    /// Removes tags; those that are not there do not matter.
+    fn remove_tags(&mut self, version: &Version, tags: &[String]) -> Result<()>;
+
+    /// Sets or clears the expiry.
+    fn set_expire(&mut self, version: &Version, expire: Option<Timestamp>) -> Result<()>;
+
+    /// Past runs, of one version uid or of all, oldest first; with `limit` only so many of the newest.
+    fn past_runs(&mut self, version_uid: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>>;
+
+    /// What `version` takes, or every version, by key; one that has no blocks is not in it.
+    fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<i64, Usage>>;
+
+    /// At most `limit` rows of `version` from block `from` on, by block, as dumps hold them.
+    fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>>;
+
+    /// Makes a version with all of its rows, or nothing.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::VersionExists`]; whatever `rows` gives; a row that cannot be (twice the same
+    /// block, a blob that is being deleted).
+    fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()>;
+
+    /// Wraps the keys of all encrypted blobs anew, or none. Needs exclusive use.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::WrongKey`] if none opens.
+    fn rekey(&mut self, rewrap: Rewrap<'_>) -> Result<Rekeyed>;
 
     /// Makes a version without blocks; it is invalid until [`MetaStore::finish_version`].
     fn begin_version(&mut self, version: &NewVersion) -> Result<Version>;

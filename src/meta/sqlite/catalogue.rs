@@ -12,7 +12,7 @@ const SELECT: &str =
     "SELECT rowid, uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected,
     (SELECT group_concat(name, char(0)) FROM tags WHERE version_uid = versions.uid) FROM versions";
 
-fn timestamp(row: &Row, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn timestamp(row: &Row, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
     if text.is_empty() {
         return Ok(None);
@@ -90,6 +90,24 @@ pub(super) fn add_tags(connection: &Connection, uid: &str, tags: &[String]) -> r
     for tag in tags {
         insert.execute([uid, tag])?;
     }
+    Ok(())
+}
+
+pub(super) fn remove_tags(connection: &Connection, uid: &str, tags: &[String]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM tags WHERE version_uid = ? AND name = ?")?;
+    for tag in tags {
+        delete.execute([uid, tag])?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_expire(
+    connection: &Connection,
+    uid: &str,
+    expire: Option<Timestamp>,
+) -> rusqlite::Result<()> {
+    let expire = expire.map(|t| t.to_database());
+    connection.execute("UPDATE versions SET expire = ? WHERE uid = ?", params![expire, uid])?;
     Ok(())
 }
 

@@ -5,18 +5,22 @@ mod catalogue;
 mod cleanup;
 mod marks;
 mod read;
+mod rekey;
 mod schema;
+mod transfer;
 pub mod upgrade;
+mod usage;
 
 use super::{
-    Candidates, Carried, Fingerprint, Finish, Known, MetaStore, NewRow, Rows, State, StatisticsRow,
-    VersionFilter,
+    Candidates, Carried, DumpRow, DumpRows, Fingerprint, Finish, Known, MetaStore, NewRow, PastRun, Rekeyed,
+    Rewrap, Rows, State, StatisticsRow, Usage, VersionFilter,
 };
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,14 +76,40 @@ impl Sqlite {
 
     /// Runs `work` in one write transaction: all of it happens, or nothing.
     fn write<T>(&mut self, what: &str, work: impl FnOnce(&Transaction) -> rusqlite::Result<T>) -> Result<T> {
+        self.transact(what, |t| work(t).map_err(Abort::Sql))
+    }
+
+    /// As [`Sqlite::write`], for work that can also fail in another way than by SQL.
+    fn transact<T>(
+        &mut self,
+        what: &str,
+        work: impl FnOnce(&Transaction) -> std::result::Result<T, Abort>,
+    ) -> Result<T> {
         let location = &self.location;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|e| error(location, what, &e))?;
-        let done = work(&transaction).map_err(|e| error(location, what, &e))?;
+        let done = work(&transaction).map_err(|abort| match abort {
+            Abort::Sql(e) => error(location, what, &e),
+            Abort::Because(error) => error,
+        })?;
         transaction.commit().map_err(|e| error(location, what, &e))?;
         Ok(done)
+    }
+}
+
+/// Why a transaction is rolled back.
+enum Abort {
+    /// The database failed.
+    Sql(rusqlite::Error),
+    /// Something else did.
+    Because(Error),
+}
+
+impl From<rusqlite::Error> for Abort {
+    fn from(error: rusqlite::Error) -> Self {
+        Abort::Sql(error)
     }
 }
 
@@ -163,6 +193,27 @@ impl MetaStore for Sqlite {
     }
     fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
         self.write("adding tags", |t| catalogue::add_tags(t, &version.uid, tags))
+    }
+    fn remove_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
+        self.write("removing tags", |t| catalogue::remove_tags(t, &version.uid, tags))
+    }
+    fn set_expire(&mut self, version: &Version, expire: Option<Timestamp>) -> Result<()> {
+        self.write("setting the expiry", |t| catalogue::set_expire(t, &version.uid, expire))
+    }
+    fn past_runs(&mut self, version_uid: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>> {
+        self.read("reading statistics", |c| usage::past_runs(c, version_uid, limit))
+    }
+    fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<i64, Usage>> {
+        self.read("adding up sizes", |c| usage::usage(c, version.map(|v| v.key)))
+    }
+    fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>> {
+        self.read("reading blocks", |c| transfer::dump_rows(c, version.key, from, limit))
+    }
+    fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()> {
+        self.transact("importing a version", |t| transfer::import(t, version, rows))
+    }
+    fn rekey(&mut self, rewrap: Rewrap<'_>) -> Result<Rekeyed> {
+        self.transact("rekeying", |t| rekey::rekey(t, rewrap))
     }
     fn begin_version(&mut self, version: &NewVersion) -> Result<Version> {
         self.write("making a version", |t| catalogue::begin_version(t, version))?;

@@ -1,0 +1,44 @@
+//! Making a version anew in the configured encryption version.
+
+use super::backup::{self, Made, NewCopy};
+use super::{Access, Site};
+use crate::flow::fetch::Fetch;
+use crate::flow::version_source::VersionSource;
+use crate::pool::Permits;
+use crate::throttle::Throttle;
+use crate::types::error::{Error, Result};
+use crate::types::hints::count;
+
+/// Makes a new version with the data of `version`, whose blobs all have the configured encryption version.
+/// Blobs of that version which exist already are used again. The old version stays as it is.
+///
+/// # Errors
+/// There is no such version, or it is invalid; a wrong key; a bad blob. A version that was begun stays invalid.
+pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
+    let (old, _pin) = site.pin(version)?;
+    if !old.valid || count(&site.meta.missing(&old)?) > 0 {
+        return Err(Error::Refused(format!(
+            "Version {} is invalid: what is bad cannot be migrated. Scrub it, or restore what can be had.",
+            old.uid
+        )));
+    }
+    let store = site.open_store()?;
+    store.check()?;
+    site.probe(&*store, Some(&old), true)?;
+    let config = site.config;
+    let second = Site::open(config, site.monitor, Access::Read)?;
+    let keys = site.keys.clone();
+    let permits = Permits::new(config.data.simultaneous_reads);
+    let throttle = Throttle::new(config.data.bandwidth_read);
+    let fetch =
+        Fetch { store: &*store, keys: &keys, hasher: site.hasher, permits: &permits, throttle: &throttle };
+    let source = VersionSource::new(old.clone(), config.block_size, second.meta, &fetch);
+    let mut tags = old.tags.clone();
+    tags.push(format!("migrated-encryption-to-{}", config.encryption_version));
+    backup::copy(
+        site,
+        &*store,
+        &source,
+        NewCopy { name: &old.name, snapshot_name: &old.snapshot_name, tags, expire: old.expire },
+    )
+}

@@ -1,0 +1,93 @@
+//! Versions by name: wherever a version is asked for, a user may say more than its uid.
+
+use super::Site;
+use crate::meta::VersionFilter;
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+
+/// Digits of a uid that are enough, if they are unambiguous.
+const PREFIX: usize = 6;
+/// How many candidates an error lists.
+const LISTED: usize = 10;
+
+/// Finds the version that `text` means: a uid, `NAME` or `NAME:latest` (the newest valid version of that name),
+/// `NAME:N` (the N-th newest valid one, 0 = newest), or an unambiguous beginning of a uid.
+///
+/// # Errors
+/// [`Error::VersionNotFound`] or [`Error::Refused`], listing what could have been meant.
+pub fn find(site: &mut Site<'_>, text: &str) -> Result<Version> {
+    if let Ok(version) = site.meta.version(text) {
+        return Ok(version);
+    }
+    let by_name = by_name(site, text)?;
+    let by_prefix = by_prefix(site, text)?;
+    match (by_name, &by_prefix[..]) {
+        (Some(version), []) => Ok(version),
+        (None, [version]) => Ok(version.clone()),
+        (None, []) => Err(not_found(site, text)?),
+        (name, prefixed) => {
+            let candidates: Vec<&Version> = name.iter().chain(prefixed).collect();
+            Err(Error::Refused(format!("'{text}' may mean several versions:{}", listed(&candidates))))
+        }
+    }
+}
+
+/// What `NAME`, `NAME:latest` and `NAME:N` mean. A name may hold colons itself: the whole text is tried first.
+fn by_name(site: &mut Site<'_>, text: &str) -> Result<Option<Version>> {
+    if let Some(version) = nth_newest(site, text, 0)? {
+        return Ok(Some(version));
+    }
+    match text.rsplit_once(':') {
+        Some((name, "latest")) => nth_newest(site, name, 0),
+        Some((name, number)) => match number.parse() {
+            Ok(n) => nth_newest(site, name, n),
+            Err(_) => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+fn nth_newest(site: &mut Site<'_>, name: &str, n: usize) -> Result<Option<Version>> {
+    let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
+    let mut versions = site.meta.versions(&filter)?;
+    versions.retain(|version| version.valid);
+    versions.reverse();
+    Ok(versions.into_iter().nth(n))
+}
+
+fn by_prefix(site: &mut Site<'_>, text: &str) -> Result<Vec<Version>> {
+    if text.len() < PREFIX {
+        return Ok(Vec::new());
+    }
+    let mut versions = site.meta.versions(&VersionFilter::default())?;
+    versions.retain(|version| version.uid.starts_with(text));
+    Ok(versions)
+}
+
+/// Names of which the text may be a misspelling or a part, if there are any.
+fn not_found(site: &mut Site<'_>, text: &str) -> Result<Error> {
+    let word = text.rsplit_once(':').map_or(text, |(name, _)| name);
+    let mut similar = site.meta.versions(&VersionFilter::default())?;
+    similar.retain(|version| {
+        let part = !word.is_empty() && (version.name.contains(word) || word.contains(&version.name));
+        part || version.uid.starts_with(word)
+    });
+    if similar.is_empty() || word.is_empty() {
+        return Ok(Error::VersionNotFound(text.to_owned()));
+    }
+    similar.reverse();
+    let candidates: Vec<&Version> = similar.iter().collect();
+    Ok(Error::Refused(format!("Version {text} not found. Similar are:{}", listed(&candidates))))
+}
+
+fn listed(versions: &[&Version]) -> String {
+    let mut text = String::new();
+    for version in versions.iter().take(LISTED) {
+        let valid = if version.valid { "" } else { " (invalid)" };
+        text += &format!("\n  {} {} {}{valid}", version.uid, version.date, version.name);
+    }
+    if versions.len() > LISTED {
+        text += &format!("\n  and {} more", versions.len() - LISTED);
+    }
+    text
+}

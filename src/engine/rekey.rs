@@ -1,0 +1,30 @@
+//! Changing the master key.
+
+use super::Site;
+use crate::crypt::Keyring;
+use crate::meta::Rekeyed;
+use crate::types::block::to_hex;
+use crate::types::error::{Error, Result};
+use crate::types::settings::MasterKey;
+
+/// Unwraps the key of every blob with `old` and wraps it with the configured key: all of them, or none. The
+/// blobs are not touched.
+///
+/// # Errors
+/// Other processes run; the old key opens nothing; no key is configured.
+pub fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
+    let old = MasterKey::from_hex(old)
+        .ok_or_else(|| Error::Refused("OLDKEY is not a key: it must have 64 hex digits.".into()))?;
+    if !site.keys.has_key() {
+        return Err(Error::Config(
+            "[DEFAULTS] encryption_key is missing: it must hold the new key. Nothing was changed.".into(),
+        ));
+    }
+    let _exclusive = site.locks.exclusive(&site.config.process_name)?;
+    let old = Keyring::new(Some(&old));
+    let new = &site.keys;
+    site.meta.rekey(&mut |envkey| {
+        let key = old.unwrap(envkey).ok()?;
+        Some(to_hex(&new.wrap(&key).ok()?))
+    })
+}

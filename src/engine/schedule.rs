@@ -1,0 +1,213 @@
+//! Tags, expiry, and the schedules that are built on them: what is due, and what breaches its agreement.
+
+use super::{Site, names};
+use crate::config::Scheduler;
+use crate::meta::VersionFilter;
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+use chrono::TimeDelta;
+use std::collections::BTreeSet;
+
+/// Adds tags to a version.
+///
+/// # Errors
+/// There is no such version, or no tag was given.
+pub fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
+    let version = names::find(site, version)?;
+    site.meta.add_tags(&version, some(tags)?)
+}
+
+/// Removes tags from a version; those that it does not have do not matter.
+///
+/// # Errors
+/// There is no such version, or no tag was given.
+pub fn remove_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
+    let version = names::find(site, version)?;
+    site.meta.remove_tags(&version, some(tags)?)
+}
+
+fn some(tags: &[String]) -> Result<&[String]> {
+    match tags.is_empty() || tags.iter().any(String::is_empty) {
+        true => Err(Error::Refused("No tag given: an empty text is no tag.".into())),
+        false => Ok(tags),
+    }
+}
+
+/// Sets the expiry of a version, or clears it.
+///
+/// # Errors
+/// There is no such version.
+pub fn expire(site: &mut Site<'_>, version: &str, date: Option<Timestamp>) -> Result<()> {
+    let version = names::find(site, version)?;
+    site.meta.set_expire(&version, date)
+}
+
+/// A backup that should be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Name of what is to be backed up.
+    pub name: String,
+    /// The schedulers that ask for it, in the order in which they were given.
+    pub schedulers: Vec<String>,
+    /// When the new version may go.
+    pub expire_date: Timestamp,
+    /// Since when it is due; the beginning of time if there is none yet.
+    pub due_since: Timestamp,
+}
+
+/// The names that need a backup at `now`, the longest due first. A `name` is looked at even if no version has
+/// it.
+///
+/// # Errors
+/// A scheduler is not configured; the database fails.
+pub fn due(
+    site: &mut Site<'_>,
+    name: Option<&str>,
+    schedulers: &[String],
+    now: Timestamp,
+) -> Result<Vec<Due>> {
+    let schedulers = configured(site, schedulers)?;
+    let mut all = Vec::new();
+    for (name, versions) in by_name(site, name)? {
+        all.extend(due_of(&name, &versions, &schedulers, now));
+    }
+    all.sort_by(|a, b| (a.due_since, &a.name).cmp(&(b.due_since, &b.name)));
+    Ok(all)
+}
+
+/// The breaches of every name, or of one, at `now`: name and text, by name.
+///
+/// # Errors
+/// As [`due`].
+pub fn breaches(
+    site: &mut Site<'_>,
+    name: Option<&str>,
+    schedulers: &[String],
+    now: Timestamp,
+) -> Result<Vec<(String, String)>> {
+    let schedulers = configured(site, schedulers)?;
+    let mut all = Vec::new();
+    for (name, versions) in by_name(site, name)? {
+        for scheduler in &schedulers {
+            let texts = breaches_of(&tagged(&versions, &scheduler.name), scheduler, now);
+            all.extend(texts.into_iter().map(|text| (name.clone(), text)));
+        }
+    }
+    Ok(all)
+}
+
+/// The schedulers of those names.
+fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
+    let all = &site.config.schedulers;
+    let find = |name: &String| {
+        all.iter().find(|scheduler| scheduler.name == *name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = all.iter().map(|scheduler| &scheduler.name[..]).collect();
+            Error::Refused(format!(
+                "Unknown scheduler '{name}': the configuration has no section [{name}]. There are: {}",
+                known.join(", ")
+            ))
+        })
+    };
+    wanted.iter().map(find).collect()
+}
+
+/// All names with their versions, oldest first; or the one that is given, also without a version.
+fn by_name(site: &mut Site<'_>, name: Option<&str>) -> Result<Vec<(String, Vec<Version>)>> {
+    let filter = VersionFilter { name: name.map(str::to_owned), ..VersionFilter::default() };
+    let versions = site.meta.versions(&filter)?;
+    let mut names: BTreeSet<&str> = versions.iter().map(|version| &version.name[..]).collect();
+    names.extend(name);
+    let of = |name: &str| versions.iter().filter(|version| version.name == name).cloned().collect();
+    Ok(names.into_iter().map(|name| (name.to_owned(), of(name))).collect())
+}
+
+/// The valid versions with that tag, oldest first.
+fn tagged<'v>(versions: &'v [Version], tag: &str) -> Vec<&'v Version> {
+    versions.iter().filter(|version| version.valid && version.tags.iter().any(|t| t == tag)).collect()
+}
+
+fn after(time: Timestamp, by: TimeDelta) -> Timestamp {
+    let naive = time.naive();
+    Timestamp::from_naive(naive.checked_add_signed(by).unwrap_or(naive))
+}
+
+fn delta(duration: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+fn due_of(name: &str, versions: &[Version], schedulers: &[Scheduler], now: Timestamp) -> Option<Due> {
+    let mut due: Option<Due> = None;
+    for scheduler in schedulers {
+        let (interval, sla) = (delta(scheduler.interval), delta(scheduler.sla));
+        let since = match tagged(versions, &scheduler.name).last() {
+            None if scheduler.keep == 0 => continue,
+            None => Timestamp::from_naive(Default::default()),
+            Some(newest) => {
+                let since = after(after(newest.date, interval), -sla);
+                if now <= since {
+                    continue;
+                }
+                since
+            }
+        };
+        let kept = i32::try_from(scheduler.keep + 1).unwrap_or(i32::MAX);
+        let expire_date = after(now, interval.checked_mul(kept).unwrap_or(TimeDelta::MAX));
+        let entry = due.get_or_insert_with(|| Due {
+            name: name.to_owned(),
+            schedulers: Vec::new(),
+            expire_date,
+            due_since: since,
+        });
+        entry.schedulers.push(scheduler.name.clone());
+        entry.expire_date = entry.expire_date.max(expire_date);
+        entry.due_since = entry.due_since.min(since);
+    }
+    due
+}
+
+fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> Vec<String> {
+    let Scheduler { name, keep, .. } = scheduler;
+    let (interval, sla) = (delta(scheduler.interval), delta(scheduler.sla));
+    let found = versions.len() as u64;
+    let mut texts = Vec::new();
+    if found < *keep {
+        texts.push(format!("{name}: Too few backups. Found {found}, should be {keep}."));
+    }
+    // Two more may be there while old ones are being removed.
+    if found > keep + 2 {
+        texts.push(format!("{name}: Too many backups. Found {found}, should be {keep}."));
+    }
+    if let Some(newest) = versions.last() {
+        let since = after(after(newest.date, interval), sla);
+        if since < now {
+            texts.push(format!(
+                "{name}: Latest backup is too old. Version {} has date {}, new backup due since {since}.",
+                newest.uid, newest.date
+            ));
+        }
+    }
+    for pair in versions.windows(2) {
+        let gap = pair[1].date.naive().signed_duration_since(pair[0].date.naive());
+        if gap < interval - sla || gap > interval + sla {
+            texts.push(format!(
+                "{name}: Wrong time between backups. Version {} has date {} and the next version {} has date {}.",
+                pair[0].uid, pair[0].date, pair[1].uid, pair[1].date
+            ));
+        }
+    }
+    if let Some(oldest) = versions.first() {
+        let kept = interval.checked_mul(i32::try_from(*keep).unwrap_or(i32::MAX)).unwrap_or(TimeDelta::MAX);
+        let allowed = after(after(after(now, -kept), -sla), -TimeDelta::days(1));
+        if oldest.date < allowed {
+            texts.push(format!(
+                "{name}: Backup too old. Found version_uid {} with backup date {}. Oldest allowed date is {allowed}.",
+                oldest.uid, oldest.date
+            ));
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests;

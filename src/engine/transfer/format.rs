@@ -1,0 +1,203 @@
+//! The lines of dumps, as backy2 has written them since 2.1.
+
+use crate::meta::DumpRow;
+use crate::types::block::{Encryption, from_hex};
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
+use std::io::{BufRead, Read, Write};
+
+/// The first line of what we write.
+pub(super) const SIGNATURE: &str = "backy2 Version 2.12 metadata dump\r\n";
+
+/// Which release's columns a dump has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// No snapshot name, protection or expiry.
+    V2_1,
+    /// No expiry.
+    V2_2,
+    /// No encryption.
+    V2_10,
+    /// The current one.
+    V2_12,
+}
+
+pub(super) fn writer<W: Write>(output: W) -> csv::Writer<W> {
+    WriterBuilder::new().terminator(Terminator::CRLF).flexible(true).from_writer(output)
+}
+
+pub(super) fn reader<R: Read>(input: R) -> csv::Reader<R> {
+    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input)
+}
+
+fn flag(value: bool) -> &'static str {
+    if value { "1" } else { "0" }
+}
+
+pub(super) fn version_record(version: &Version) -> [String; 9] {
+    [
+        version.uid.clone(),
+        version.date.to_string(),
+        version.name.clone(),
+        version.snapshot_name.clone(),
+        version.size.to_string(),
+        version.size_bytes.to_string(),
+        flag(version.valid).into(),
+        flag(version.protected).into(),
+        version.expire.map(|t| t.naive().format("%Y-%m-%d").to_string()).unwrap_or_default(),
+    ]
+}
+
+pub(super) fn block_record(version: &Version, row: &DumpRow) -> [String; 10] {
+    [
+        row.uid.clone().unwrap_or_default(),
+        version.uid.clone(),
+        row.id.to_string(),
+        row.date.to_string(),
+        row.checksum.clone().unwrap_or_default(),
+        row.size.to_string(),
+        flag(row.valid).into(),
+        row.encryption.version.to_string(),
+        row.encryption.envkey.clone().unwrap_or_default(),
+        row.encryption.nonce.clone().unwrap_or_default(),
+    ]
+}
+
+/// What is wrong with a line.
+type Wrong = String;
+
+impl Dialect {
+    /// Reads the first line.
+    pub(super) fn from_signature(input: &mut impl BufRead, what: &str) -> Result<Self> {
+        // Longer than any signature, so that a file without line ends is not read into memory.
+        let mut line = Vec::new();
+        let read = input.take(100).read_until(b'\n', &mut line);
+        read.map_err(|e| Error::Refused(format!("{what} cannot be read: {e}")))?;
+        let text = String::from_utf8_lossy(&line);
+        let release = text.trim_end().strip_prefix("backy2 Version ");
+        match release.and_then(|rest| rest.strip_suffix(" metadata dump")) {
+            Some("2.1") => Ok(Dialect::V2_1),
+            Some("2.2") => Ok(Dialect::V2_2),
+            Some("2.10") => Ok(Dialect::V2_10),
+            Some("2.12") => Ok(Dialect::V2_12),
+            _ => Err(Error::DumpFormat(format!(
+                "Wrong import format: line 1 of {what} is not \"backy2 Version N metadata dump\" with N = 2.1, 2.2, 2.10 \
+                 or 2.12. Nothing was imported."
+            ))),
+        }
+    }
+
+    /// Reads the line of the version.
+    pub(super) fn version(self, record: &StringRecord) -> std::result::Result<Version, Wrong> {
+        let columns = match self {
+            Dialect::V2_1 => 6,
+            Dialect::V2_2 => 8,
+            Dialect::V2_10 | Dialect::V2_12 => 9,
+        };
+        check_columns(record, columns)?;
+        // The oldest dialect lacks the fourth column.
+        let shift = if self == Dialect::V2_1 { 1 } else { 0 };
+        let uid = record[0].to_owned();
+        if uid.is_empty() || uid.len() > 36 || !uid.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+            return Err(format!("{uid:?} is no uid of a version"));
+        }
+        let expire = match record.get(8) {
+            None | Some("") => None,
+            Some(text) => Some(date(text)?),
+        };
+        Ok(Version {
+            key: 0,
+            uid,
+            date: date(&record[1])?,
+            expire,
+            name: record[2].to_owned(),
+            snapshot_name: if shift == 0 { record[3].to_owned() } else { String::new() },
+            size: number(&record[4 - shift], "size")?,
+            size_bytes: number(&record[5 - shift], "size_bytes")?,
+            valid: boolean(&record[6 - shift], "valid")?,
+            protected: match record.get(7) {
+                Some(text) if shift == 0 => boolean(text, "protected")?,
+                _ => false,
+            },
+            tags: Vec::new(),
+        })
+    }
+
+    /// Reads the line of a block.
+    pub(super) fn block(
+        self,
+        record: &StringRecord,
+        version: &Version,
+    ) -> std::result::Result<DumpRow, Wrong> {
+        check_columns(record, if self == Dialect::V2_12 { 10 } else { 7 })?;
+        let id: u64 = number(&record[2], "id")?;
+        if record[1] != version.uid {
+            return Err(format!("the block belongs to version {:?}, not to {}", &record[1], version.uid));
+        }
+        if id >= version.size {
+            return Err(format!("block {id} is beyond the end: the version has {} blocks", version.size));
+        }
+        let text = |text: &str| Some(text).filter(|t| !t.is_empty()).map(str::to_owned);
+        let uid = text(&record[0]);
+        let plain = |uid: &String| uid.len() <= 32 && uid.bytes().all(|c| c.is_ascii_alphanumeric());
+        if let Some(uid) = uid.as_ref().filter(|uid| !plain(uid)) {
+            return Err(format!("{uid:?} is no name of a blob"));
+        }
+        Ok(DumpRow {
+            id,
+            uid,
+            date: date(&record[3])?,
+            checksum: hex(&record[4], 128, "checksum")?,
+            size: number(&record[5], "size")?,
+            valid: boolean(&record[6], "valid")?,
+            encryption: match self {
+                Dialect::V2_12 => encryption(record)?,
+                _ => Encryption::default(),
+            },
+        })
+    }
+}
+
+fn encryption(record: &StringRecord) -> std::result::Result<Encryption, Wrong> {
+    let version = if record[7].is_empty() { 0 } else { number(&record[7], "enc_version")? };
+    // A NULL nonce of PostgreSQL's bytea came out like this.
+    let nonce = if &record[9] == r"\x" { "" } else { &record[9] };
+    Ok(Encryption {
+        version: u32::try_from(version).map_err(|_| "enc_version is too large".to_owned())?,
+        envkey: hex(&record[8], 80, "enc_envkey")?,
+        nonce: hex(nonce, 32, "enc_nonce")?,
+    })
+}
+
+fn check_columns(record: &StringRecord, columns: usize) -> std::result::Result<(), Wrong> {
+    match record.len() == columns {
+        true => Ok(()),
+        false => Err(format!("it has {} fields, should have {columns}", record.len())),
+    }
+}
+
+fn number(text: &str, field: &str) -> std::result::Result<u64, Wrong> {
+    let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.ok_or_else(|| format!("{field} is {text:?}, not a number"))
+}
+
+fn boolean(text: &str, field: &str) -> std::result::Result<bool, Wrong> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(format!("{field} is {text:?}, not 0 or 1")),
+    }
+}
+
+fn date(text: &str) -> std::result::Result<Timestamp, Wrong> {
+    Timestamp::parse(text).ok_or_else(|| format!("{text:?} is no date"))
+}
+
+fn hex(text: &str, digits: usize, field: &str) -> std::result::Result<Option<String>, Wrong> {
+    match text.len() <= digits && from_hex(text).is_some() {
+        true => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
+        false => Err(format!("{field} is not hex, or too long")),
+    }
+}

@@ -1,0 +1,131 @@
+//! What versions take, what backups did, and how versions differ.
+
+use super::{Site, names};
+use crate::meta::{PastRun, Rows, Usage, VersionFilter};
+use crate::types::block::BlockRow;
+use crate::types::error::Result;
+use crate::types::version::Version;
+use std::collections::VecDeque;
+
+/// What one version takes, or each of all, by name, then date.
+///
+/// # Errors
+/// There is no such version; the database fails.
+pub fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version, Usage)>> {
+    let (versions, only) = match version {
+        Some(text) => {
+            let version = names::find(site, text)?;
+            (vec![version.clone()], Some(version))
+        }
+        None => (site.meta.versions(&VersionFilter::default())?, None),
+    };
+    let mut usage = site.meta.usage(only.as_ref())?;
+    Ok(versions
+        .into_iter()
+        .map(|version| {
+            let usage = usage.remove(&version.key).unwrap_or_default();
+            (version, usage)
+        })
+        .collect())
+}
+
+/// Past runs of a version, or of all, oldest first. The version may have been removed since: then only its
+/// whole uid finds them.
+///
+/// # Errors
+/// The text may mean several versions; the database fails.
+pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>> {
+    let uid = match version {
+        Some(text) => match site.meta.past_runs(Some(text), Some(1))?.is_empty() {
+            false => Some(text.to_owned()),
+            true => Some(names::find(site, text).map_or_else(|_| text.to_owned(), |version| version.uid)),
+        },
+        None => None,
+    };
+    site.meta.past_runs(uid.as_deref(), limit)
+}
+
+/// How a block differs between two versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The data is the same.
+    Same,
+    /// It is not.
+    Differs,
+    /// Only the first version has it.
+    OnlyLeft,
+    /// Only the second version has it.
+    OnlyRight,
+}
+
+/// Compares two versions by their metadata, block by block.
+///
+/// # Errors
+/// There is no such version; the database fails; what `each` returns.
+pub fn differences(
+    site: &mut Site<'_>,
+    left: &str,
+    right: &str,
+    each: &mut dyn FnMut(u64, Difference) -> Result<()>,
+) -> Result<()> {
+    let mut left = RowsOf::new(names::find(site, left)?);
+    let mut right = RowsOf::new(names::find(site, right)?);
+    loop {
+        site.monitor.check()?;
+        let (a, b) = (left.peek(site)?, right.peek(site)?);
+        let (id, difference) = match (a, b) {
+            (None, None) => return Ok(()),
+            (Some(a), None) => (a.id, Difference::OnlyLeft),
+            (None, Some(b)) => (b.id, Difference::OnlyRight),
+            (Some(a), Some(b)) if a.id < b.id => (a.id, Difference::OnlyLeft),
+            (Some(a), Some(b)) if a.id > b.id => (b.id, Difference::OnlyRight),
+            (Some(a), Some(b)) if same_data(a, b) => (a.id, Difference::Same),
+            (Some(a), Some(_)) => (a.id, Difference::Differs),
+        };
+        each(id, difference)?;
+        if difference != Difference::OnlyRight {
+            left.advance();
+        }
+        if difference != Difference::OnlyLeft {
+            right.advance();
+        }
+    }
+}
+
+/// Two holes, the same blob, or two blobs of the same data.
+fn same_data(a: &BlockRow, b: &BlockRow) -> bool {
+    match (&a.blob, &b.blob) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            let checksum = a.checksum.is_some() && a.checksum == b.checksum && a.size == b.size;
+            a.uid == b.uid || checksum
+        }
+        _ => false,
+    }
+}
+
+/// The rows of a version, read in batches.
+struct RowsOf {
+    version: Version,
+    rows: VecDeque<BlockRow>,
+    next: Option<u64>,
+}
+
+impl RowsOf {
+    fn new(version: Version) -> Self {
+        RowsOf { version, rows: VecDeque::new(), next: Some(0) }
+    }
+
+    fn peek(&mut self, site: &mut Site<'_>) -> Result<Option<&BlockRow>> {
+        const BATCH: usize = 1000;
+        if let (true, Some(from)) = (self.rows.is_empty(), self.next) {
+            self.rows = site.meta.rows(&self.version, from, BATCH, Rows::All)?.into();
+            self.next = self.rows.back().filter(|_| self.rows.len() == BATCH).map(|row| row.id + 1);
+        }
+        Ok(self.rows.front())
+    }
+
+    fn advance(&mut self) {
+        self.rows.pop_front();
+    }
+}

@@ -1,0 +1,113 @@
+//! A version as a source: what a backup of its restored image would read.
+
+use super::fetch::{Fetch, Fetcher};
+use crate::io::Source;
+use crate::meta::{MetaStore, Rows};
+use crate::types::block::{BlockRow, Geometry};
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// Reads a version block by block, in any order, though ascending is what it is made for.
+pub struct VersionSource<'a> {
+    version: Version,
+    url: String,
+    geometry: Geometry,
+    fetch: &'a Fetch<'a>,
+    rows: Mutex<Ahead>,
+    /// Fetchers that no thread is using now.
+    idle: Mutex<Vec<Fetcher<'a>>>,
+}
+
+/// A connection of its own, with the rows around the block that was asked for last.
+struct Ahead {
+    meta: Box<dyn MetaStore>,
+    rows: VecDeque<BlockRow>,
+}
+
+/// Rows read at once.
+const BATCH: usize = 512;
+
+impl<'a> VersionSource<'a> {
+    /// A source over `version`; `meta` is a connection that nobody else uses.
+    pub fn new(version: Version, block_size: u32, meta: Box<dyn MetaStore>, fetch: &'a Fetch<'a>) -> Self {
+        VersionSource {
+            geometry: Geometry::new(version.size_bytes, block_size),
+            url: format!("version {}", version.uid),
+            version,
+            fetch,
+            rows: Mutex::new(Ahead { meta, rows: VecDeque::new() }),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The row of block `id`, if there is one.
+    fn row(&self, id: u64) -> Result<Option<BlockRow>> {
+        let mut ahead = self.rows.lock().unwrap_or_else(|e| e.into_inner());
+        let covered = ahead.rows.front().is_some_and(|row| row.id <= id)
+            && ahead.rows.back().is_some_and(|row| row.id >= id);
+        if !covered {
+            // Readers are a few blocks apart from each other: keep some rows behind.
+            let from = id.saturating_sub(BATCH as u64 / 8);
+            ahead.rows = ahead.meta.rows(&self.version, from, BATCH, Rows::All)?.into();
+        }
+        Ok(ahead.rows.iter().find(|row| row.id == id).cloned())
+    }
+
+    fn error(&self, message: String) -> Error {
+        Error::Source { url: self.url.clone(), message }
+    }
+
+    fn read_block(&self, row: &BlockRow, buffer: &mut [u8]) -> Result<()> {
+        let Some(blob) = &row.blob else {
+            buffer.fill(0);
+            return Ok(());
+        };
+        let idle = self.idle.lock().unwrap_or_else(|e| e.into_inner()).pop();
+        let mut fetcher = match idle {
+            Some(fetcher) => fetcher,
+            None => Fetcher::new(self.fetch)?,
+        };
+        if let Some(damage) = fetcher.fetch(row.id, blob, buffer.len(), || false)? {
+            return Err(self.error(format!("block {} is bad: {damage}. Scrub the version first", row.id)));
+        }
+        buffer.copy_from_slice(fetcher.data());
+        self.idle.lock().unwrap_or_else(|e| e.into_inner()).push(fetcher);
+        Ok(())
+    }
+}
+
+impl Source for VersionSource<'_> {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn size(&self) -> u64 {
+        self.geometry.size_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let id = offset / u64::from(self.geometry.block_size());
+        match self.row(id)? {
+            Some(row) if self.geometry.length(id) == buffer.len() => self.read_block(&row, buffer),
+            _ => Err(self.error(format!("block {id} was never stored"))),
+        }
+    }
+
+    fn next_data(&self, offset: u64) -> Option<Range<u64>> {
+        if offset >= self.size() {
+            return None;
+        }
+        let mut id = offset / u64::from(self.geometry.block_size());
+        // What cannot be told is data: reading it will say what is wrong.
+        while id < self.geometry.blocks()
+            && self.row(id).is_ok_and(|row| row.is_some_and(|r| r.blob.is_none()))
+        {
+            id += 1;
+        }
+        let start = self.geometry.offset(id).max(offset);
+        (id < self.geometry.blocks()).then(|| start..self.geometry.offset(id + 1).min(self.size()))
+    }
+}
