@@ -47,6 +47,9 @@ pub struct Global {
     /// Print sizes as "524 MiB"
     #[arg(short = 'r', long)]
     pub human_readable: bool,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
     /// Print the version and exit
     #[arg(short = 'V', long, action = ArgAction::Version)]
     pub version: Option<bool>,
@@ -81,10 +84,38 @@ pub enum Command {
     Rm(RmArgs),
     /// Verify the stored data of a version
     Scrub(ScrubArgs),
+    /// Write the metadata of a version to a file
+    ///
+    /// The dump holds no data: with it, the data store and the key, the version can be had again.
+    Export(ExportArgs),
+    /// Read the metadata of a version from a file that export wrote
+    Import(ImportArgs),
     /// Delete data that no version needs any more
     Cleanup(CleanupArgs),
     /// List versions
     Ls(LsArgs),
+    /// List what past backups did
+    Stats(StatsArgs),
+    /// Compare two versions block by block, by their metadata
+    DiffMeta(DiffMetaArgs),
+    /// List the space that versions take
+    Du(DuArgs),
+    /// Wrap all keys anew with the configured master key
+    ///
+    /// Put the new key into the configuration first. The data is not touched.
+    Rekey(RekeyArgs),
+    /// Store a version anew in the configured encryption version
+    MigrateEncryption(VersionArgs),
+    /// Add tags to a version
+    AddTag(TagArgs),
+    /// Remove tags from a version
+    RemoveTag(TagArgs),
+    /// Set the date at which a version expires
+    Expire(ExpireArgs),
+    /// List the backups that should be made
+    Due(ScheduleArgs),
+    /// List where backups are not as the schedulers want them
+    Sla(ScheduleArgs),
 }
 
 /// Commands whose errors have exit codes of their own, and those whose errors have not.
@@ -118,7 +149,23 @@ impl Command {
                 | Command::Rm(_)
                 | Command::Scrub(_)
                 | Command::Cleanup(_)
+                | Command::Export(_)
+                | Command::DiffMeta(_)
+                | Command::MigrateEncryption(_)
         )
+    }
+
+    /// Whether stdout gets data that no message may be mixed into.
+    pub fn prints_data(&self) -> bool {
+        matches!(self, Command::Export(args) if args.filename == "-")
+    }
+
+    /// The argument that must not show in a log.
+    pub fn secret(&self) -> Option<&str> {
+        match self {
+            Command::Rekey(args) => Some(&args.oldkey),
+            _ => None,
+        }
     }
 }
 
@@ -214,6 +261,93 @@ pub struct CleanupArgs {
     pub dangerous_force: bool,
 }
 
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ExportArgs {
+    /// The version
+    pub version_uid: String,
+    /// The file, "-" for stdout
+    pub filename: OsString,
+}
+
+/// Arguments of `import`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ImportArgs {
+    /// The file, "-" for stdin
+    pub filename: OsString,
+}
+
+/// Arguments of `stats`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StatsArgs {
+    /// Columns, comma-separated [default: all]
+    #[arg(short, long, value_name = "LIST")]
+    pub fields: Option<String>,
+    /// Only the newest N
+    #[arg(short, long, value_name = "N")]
+    pub limit: Option<String>,
+    /// Only backups of this version
+    pub version_uid: Option<String>,
+}
+
+/// Arguments of `diff-meta`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DiffMetaArgs {
+    /// The one version (its blocks are "left")
+    pub version_uid1: String,
+    /// The other version
+    pub version_uid2: String,
+}
+
+/// Arguments of `du`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DuArgs {
+    /// Columns, comma-separated
+    /// [default: Real,Null,Dedup Own,Dedup Others,Individual,Est. Space,Est. Space freed]
+    #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
+    pub fields: Option<String>,
+    /// Only this version
+    pub version_uid: Option<String>,
+}
+
+/// Arguments of `rekey`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RekeyArgs {
+    /// The master key until now: 64 hex digits
+    pub oldkey: String,
+}
+
+/// Arguments of `add-tag` and `remove-tag`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TagArgs {
+    /// The version
+    pub version_uid: String,
+    /// Tags, comma-separated
+    pub tags: String,
+}
+
+/// Arguments of `expire`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ExpireArgs {
+    /// The version
+    pub version_uid: String,
+    /// The date in UTC: YYYY-MM-DD, or that with " HH:MM:SS" or "THH:MM:SS"; '' clears it
+    pub expire: String,
+}
+
+/// Arguments of `due` and `sla`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ScheduleArgs {
+    /// Sections of the configuration to go by, comma-separated
+    #[arg(short, long, value_name = "LIST", default_value = "daily,weekly,monthly")]
+    pub schedulers: String,
+    /// Columns, comma-separated [default: all]
+    #[arg(short, long, value_name = "LIST")]
+    pub fields: Option<String>,
+    /// Only backups of this name
+    pub name: Option<String>,
+}
+
 /// Arguments of `ls`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LsArgs {
@@ -261,7 +395,7 @@ pub fn usage() -> String {
 fn usage_after(grammar: &clap::Command, indent: &str) -> String {
     let names: Vec<_> = grammar.get_subcommands().map(clap::Command::get_name).collect();
     format!(
-        "backy2 [-h] [-v] [-d] [-m] [-s] [-r] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n\
+        "backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n\
          {indent}{{{}}}\n{indent}...",
         names.join(",")
     )

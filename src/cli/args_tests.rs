@@ -124,8 +124,9 @@ fn help_and_version_win_over_the_rest() {
 fn the_usage_lists_the_commands_in_braces() {
     assert_eq!(
         usage(),
-        "usage: backy2 [-h] [-v] [-d] [-m] [-s] [-r] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n              \
-         {initdb,init,backup,restore,protect,unprotect,rm,scrub,cleanup,ls}\n              ...\n"
+        "usage: backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n              \
+         {initdb,init,backup,restore,protect,unprotect,rm,scrub,export,import,cleanup,ls,stats,diff-meta,du,\
+         rekey,migrate-encryption,add-tag,remove-tag,expire,due,sla}\n              ...\n"
     );
     let help = read(&["-h"]).expect_err("the help").to_string();
     assert!(help.contains("{initdb,init,backup"), "{help}");

@@ -56,6 +56,11 @@ pub fn code(error: &Error, command: Kind) -> u8 {
     }
 }
 
+/// An error as JSON.
+pub fn json(text: &str, code: u8) -> serde_json::Value {
+    serde_json::json!({"error": text, "exit_code": code})
+}
+
 /// What the log says of `error`; with `causes` also what led to it, one cause a line.
 pub fn describe(error: &Error, causes: bool) -> String {
     let mut text = match error {

@@ -14,6 +14,7 @@ pub struct Log {
     file: Option<Logfile>,
     quiet: bool,
     debug: bool,
+    to_stderr: bool,
 }
 
 /// What the console shows.
@@ -23,6 +24,8 @@ pub struct Loudness {
     pub quiet: bool,
     /// Debug messages too (`-v`, `-d`), unless quiet.
     pub debug: bool,
+    /// All messages on stderr: stdout is for data.
+    pub to_stderr: bool,
 }
 
 struct Logfile {
@@ -79,8 +82,8 @@ impl Log {
         err: Box<dyn Write + Send>,
     ) -> Result<Self> {
         let file = logfile.map(Logfile::open).transpose()?;
-        let Loudness { quiet, debug } = loudness;
-        Ok(Log { out: Stream::new(out), err: Stream::new(err), file, quiet, debug })
+        let Loudness { quiet, debug, to_stderr } = loudness;
+        Ok(Log { out: Stream::new(out), err: Stream::new(err), file, quiet, debug, to_stderr })
     }
 
     /// Whether a message of this level shows on the console.
@@ -95,7 +98,7 @@ impl Log {
     /// A message: to the console (errors on stderr) and, from INFO up, to the logfile.
     pub fn say(&mut self, level: Level, text: &str) {
         if self.shows(level) {
-            let stream = if level == Level::Error { &mut self.err } else { &mut self.out };
+            let stream = if level == Level::Error || self.to_stderr { &mut self.err } else { &mut self.out };
             // There is nowhere left to complain to.
             let _ = stream.put(&console_line(level, text));
         }
@@ -188,10 +191,10 @@ mod tests {
         let (out, err, _) = sample(Loudness::default());
         assert_eq!(out, "    INFO: i\n WARNING: w\n    INFO: Backy complete.\n\n");
         assert_eq!(err, "   ERROR: e\n WARNING: n\n");
-        let (out, _, file) = sample(Loudness { quiet: false, debug: true });
+        let (out, _, file) = sample(Loudness { debug: true, ..Loudness::default() });
         assert!(out.starts_with("   DEBUG: d\n    INFO: i\n"), "{out}");
         assert!(!file.contains("] d\n"), "{file}");
-        let (out, err, file) = sample(Loudness { quiet: true, debug: true });
+        let (out, err, file) = sample(Loudness { quiet: true, debug: true, to_stderr: false });
         assert_eq!((out.as_str(), err.as_str()), ("", "   ERROR: e\n"));
         assert_eq!(file.lines().count(), 6, "{file}");
     }

@@ -8,6 +8,7 @@ pub mod csv_list;
 pub mod dates;
 pub mod exit;
 pub mod human;
+pub mod listing;
 mod live;
 pub mod log;
 mod panic;
@@ -43,6 +44,26 @@ pub struct Context {
     pub terminal: Terminal,
     /// How tables are shown.
     pub style: Style,
+    /// Whether results are shown as JSON instead.
+    pub json: bool,
+}
+
+impl Context {
+    /// Prints one JSON document, on a line of its own.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub fn print_json(&self, value: &serde_json::Value) -> Result<()> {
+        self.terminal.print(&format!("{value}\n"))
+    }
+
+    /// Prints the document that `value` makes, if JSON is wanted.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub fn report(&self, value: impl FnOnce() -> serde_json::Value) -> Result<()> {
+        if self.json { self.print_json(&value()) } else { Ok(()) }
+    }
 }
 
 /// The program.
@@ -58,19 +79,26 @@ fn run(words: Vec<OsString>) -> u8 {
     if let Ok(spec) = std::env::var("BACKY2_FAILPOINT") {
         crate::failpoint::arm(&spec);
     }
-    let first_line = first_line(&words);
-    match args::parse(words) {
-        Err(answer) => told_by_clap(&answer),
+    let wants_json = words.iter().any(|word| word == "--json");
+    let parsed = args::parse(words.clone());
+    match parsed {
+        Err(answer) => told_by_clap(&answer, wants_json),
         Ok(Cli { command: None, .. }) => {
             to_stdout(&args::usage());
             exit::CANNOT_BEGIN
         }
         Ok(Cli { global, command: Some(command) }) => {
             let kind = command.kind();
+            let first_line = first_line(&words, &command);
             session(&global, &command, &first_line).unwrap_or_else(|error| {
                 // There is no log yet.
-                let _ = writeln!(std::io::stderr(), "{}", exit::describe(&error, global.debug));
-                exit::code(&error, kind)
+                let text = exit::describe(&error, global.debug);
+                let _ = writeln!(std::io::stderr(), "{text}");
+                let code = exit::code(&error, kind);
+                if global.json {
+                    to_stdout(&format!("{}\n", exit::json(&text, code)));
+                }
+                code
             })
         }
     }
@@ -81,7 +109,9 @@ fn run(words: Vec<OsString>) -> u8 {
 /// # Errors
 /// Those from before there is a log: the configuration, the logfile.
 fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
-    let loudness = Loudness { quiet: global.machine_output, debug: global.verbose || global.debug };
+    let quiet = global.machine_output || global.json;
+    let debug = global.verbose || global.debug;
+    let loudness = Loudness { quiet, debug, to_stderr: command.prints_data() };
     let origin = origin(global);
     if let (Command::Init, Origin::Folder(dir)) = (command, &origin) {
         // The installation and its logfile are only about to be made.
@@ -89,7 +119,7 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         let terminal = terminal(log, global, env!("CARGO_PKG_NAME"));
         begin(&terminal, first_line, &[], command)?;
         let result = panic::guarded(|| commands::init(&terminal, dir));
-        return Ok(end(&terminal, result, command.kind(), global.debug));
+        return Ok(end(&terminal, result, command.kind(), global));
     }
     let config = config::load(&origin, std::env::home_dir().as_deref())?;
     // Other instances look for this name before they take exclusive locks.
@@ -102,9 +132,9 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         skip_header: global.skip_header,
         human: global.human_readable,
     };
-    let context = Context { config, terminal, style };
+    let context = Context { config, terminal, style, json: global.json };
     let result = panic::guarded(|| commands::run(&context, command));
-    Ok(end(&context.terminal, result, command.kind(), global.debug))
+    Ok(end(&context.terminal, result, command.kind(), global))
 }
 
 /// Which configuration to read.
@@ -117,8 +147,9 @@ fn origin(global: &Global) -> Origin {
 }
 
 fn terminal(log: Log, global: &Global, process_name: &str) -> Terminal {
-    let machine = global.machine_output;
-    let live = !machine && live::possible();
+    // In JSON the uid of a version is in the document, and nowhere else.
+    let machine = global.machine_output && !global.json;
+    let live = !machine && !global.json && live::possible();
     Terminal::new(log, machine, live, process_name, Box::new(title::set))
 }
 
@@ -134,13 +165,19 @@ fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &C
 
 /// The error, if there is one, and the last line of the log. Without a result the command has panicked, and
 /// the hook has told of it.
-fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, debug: bool) -> u8 {
+fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global: &Global) -> u8 {
     terminal.finish();
     let code = match result {
         Some(Ok(outcome)) => outcome.code(),
         Some(Err(error)) => {
-            terminal.error(&exit::describe(&error, debug));
-            exit::code(&error, kind)
+            let text = exit::describe(&error, global.debug);
+            terminal.error(&text);
+            let code = exit::code(&error, kind);
+            if global.json {
+                // Nothing can be done about a stdout that cannot be written.
+                let _ = terminal.print(&format!("{}\n", exit::json(&text, code)));
+            }
+            code
         }
         None => exit::FAILED,
     };
@@ -152,14 +189,25 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, debug: 
     code
 }
 
-/// `$ ` and the command line.
-fn first_line(words: &[OsString]) -> String {
-    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    format!("$ {}", words.join(" "))
+/// `$ ` and the command line, without a key that it holds.
+fn first_line(words: &[OsString], command: &Command) -> String {
+    let secret = command.secret();
+    let mut line = "$".to_owned();
+    for word in words {
+        line.push(' ');
+        match secret {
+            Some(secret) if word == secret => line += "********",
+            _ => line += &word.to_string_lossy(),
+        }
+    }
+    line
 }
 
 /// Prints what clap has to say instead of running a command: help, the version, or what is wrong.
-fn told_by_clap(answer: &clap::Error) -> u8 {
+fn told_by_clap(answer: &clap::Error, wants_json: bool) -> u8 {
+    if answer.use_stderr() && wants_json {
+        to_stdout(&format!("{}\n", exit::json(answer.to_string().trim(), WRONG_USAGE)));
+    }
     match answer.kind() {
         ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         // Nothing can be done about a stream that is closed.
@@ -183,7 +231,7 @@ mod tests {
         let (out, err) = (Tape::default(), Tape::default());
         let log = Log::with_streams(Loudness::default(), None, out.sink(), err.sink()).expect("a log");
         let terminal = Terminal::new(log, false, false, "backy2", Box::new(|_| ()));
-        let code = end(&terminal, result, Kind::Other, false);
+        let code = end(&terminal, result, Kind::Other, &Global::default());
         (code, out.text(), err.text())
     }
 
@@ -202,7 +250,10 @@ mod tests {
     #[test]
     fn the_first_line_is_the_command_line() {
         let words = ["backy2", "backup", "-t", "", "file:///a", "x"].map(OsString::from);
-        assert_eq!(first_line(&words), "$ backy2 backup -t  file:///a x");
+        assert_eq!(first_line(&words, &Command::Initdb), "$ backy2 backup -t  file:///a x");
+        let words = ["backy2", "rekey", "c0ffee"].map(OsString::from);
+        let Ok(Cli { command: Some(command), .. }) = args::parse(words.clone()) else { panic!("a command") };
+        assert_eq!(first_line(&words, &command), "$ backy2 rekey ********", "a key never shows");
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let logfile = folder.path().join("log");
         let (out, err) = (Tape::default(), Tape::default());
-        let loudness = Loudness { quiet: machine, debug: false };
+        let loudness = Loudness { quiet: machine, ..Loudness::default() };
         let log = Log::with_streams(loudness, Some(&logfile), out.sink(), err.sink()).expect("a log");
         let titles: Arc<Mutex<Vec<String>>> = Arc::default();
         let keep = Arc::clone(&titles);

@@ -43,7 +43,9 @@ pub struct Options<'o> {
 #[derive(Clone, Debug)]
 pub struct Made {
     /// The new version.
-    pub uid: String,
+    pub version: Version,
+    /// What was done, as `stats` lists it.
+    pub run: StatisticsRow,
     /// The tags that this run gave it.
     pub tags: Vec<String>,
 }
@@ -96,8 +98,8 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let base = base.as_ref().map(|(version, _, _)| version);
     let job =
         Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
-    job.complete(&plan, base, options.name)?;
-    Ok(Made { uid: version.uid, tags: given })
+    let run = job.complete(&plan, base, options.name)?;
+    Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
 }
 
 /// What a version that is made from another one is called.
@@ -130,9 +132,9 @@ pub fn copy(
     let (version, _lock, tags) = begin(site, geometry, names, new.tags, new.expire)?;
     let reads = site.config.data.simultaneous_reads;
     let tally = Tally::default();
-    Job { site, store, source, geometry, version: &version, tally, reads, started }
-        .complete(&plan, None, new.name)?;
-    Ok(Made { uid: version.uid, tags })
+    let job = Job { site, store, source, geometry, version: &version, tally, reads, started };
+    let run = job.complete(&plan, None, new.name)?;
+    Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
 }
 
 /// Refuses wrong settings before anything is written.
@@ -260,15 +262,15 @@ struct Job<'j, 's> {
 
 impl Job<'_, '_> {
     /// Makes the version valid, or leaves it so that it can be continued.
-    fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
+    fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<StatisticsRow> {
         self.site.monitor.version_created(&self.version.uid);
         let result = self.run(plan, base, name);
+        let row = self.statistics_row(name);
         if result.is_err() {
             // Best effort: the error that ended the run is the one to tell.
-            let row = self.statistics_row(name);
             let _ = self.site.meta.add_statistics(&row);
         }
-        result
+        result.map(|()| row)
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {

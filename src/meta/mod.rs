@@ -120,6 +120,20 @@ pub struct StatisticsRow {
     pub duration: u64,
 }
 
+impl StatisticsRow {
+    /// The same as it will be read back.
+    pub fn past(&self) -> PastRun {
+        PastRun {
+            date: self.date,
+            version_uid: self.version_uid.clone(),
+            name: self.name.clone(),
+            size: Count { blocks: self.geometry.blocks(), bytes: self.geometry.size_bytes() },
+            statistics: self.statistics,
+            duration: self.duration,
+        }
+    }
+}
+
 /// Which rows of a version to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {

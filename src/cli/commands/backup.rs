@@ -1,12 +1,14 @@
 //! `backup`.
 
 use crate::cli::args::BackupArgs;
+use crate::cli::commands::{ls, stats};
 use crate::cli::exit::Outcome;
 use crate::cli::{Context, csv_list, dates};
 use crate::engine::backup::{self, Options};
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use serde_json::json;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -41,10 +43,14 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
             expire,
         },
     )?;
-    terminal.info(&format!("New version: {} (Tags: [{}])", made.uid, made.tags.join(",")));
-    if context.style.machine {
-        terminal.print(&format!("{}\n", made.uid))?;
+    let uid = &made.version.uid;
+    terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
+    if context.style.machine && !context.json {
+        terminal.print(&format!("{uid}\n"))?;
     }
+    context.report(
+        || json!({"version": ls::json(&made.version), "statistics": stats::json(&made.run.past())}),
+    )?;
     Ok(Outcome::Done)
 }
 

@@ -6,6 +6,7 @@ use crate::cli::exit::Outcome;
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
+use serde_json::json;
 
 pub(super) fn protect(context: &Context, args: &VersionArgs, protected: bool) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
@@ -17,5 +18,6 @@ pub(super) fn rm(context: &Context, args: &RmArgs) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
     let (uid, blocks) = engine::remove::run(&mut site, &args.version_uid, args.force)?;
     context.terminal.info(&format!("Removed backup version {uid} with {blocks} blocks."));
+    context.report(|| json!({"uid": uid, "blocks": blocks}))?;
     Ok(Outcome::Done)
 }

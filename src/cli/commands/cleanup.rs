@@ -6,6 +6,7 @@ use crate::cli::exit::Outcome;
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use serde_json::json;
 
 pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
     let terminal = &context.terminal;
@@ -25,6 +26,8 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
         terminal.info(&format!("Deleted {} blocks.", cleaned.deleted));
         cleaned
     };
+    context
+        .report(|| json!({"deleted": cleaned.deleted, "failed": cleaned.failed, "in_use": cleaned.in_use}))?;
     match cleaned.failed {
         0 => Ok(Outcome::Done),
         failed => Err(Error::Refused(format!(

@@ -3,13 +3,15 @@
 use crate::cli::args::LsArgs;
 use crate::cli::csv_list::{self, Choice};
 use crate::cli::exit::Outcome;
-use crate::cli::table::{Align, Column, Table};
+use crate::cli::listing::{self, Field as _};
+use crate::cli::table::Align;
 use crate::cli::{Context, human};
 use crate::engine::{self, Access, Site};
 use crate::meta::VersionFilter;
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
+use serde_json::Value;
 
 pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
@@ -21,8 +23,14 @@ pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
         expired_at: args.expired.then(Timestamp::now),
     };
     let versions = engine::catalogue::list(&mut site, &filter)?;
-    context.terminal.print(&table(&versions, &fields, context.style.human).render(context.style))?;
+    listing::show(context, "versions", &versions, &fields, listing::complete)?;
     Ok(Outcome::Done)
+}
+
+/// The version as `ls --json` lists it.
+pub fn json(version: &Version) -> Value {
+    let pair = |field: &Field| (field.key().to_owned(), field.value(version));
+    Value::Object(Field::ALL.iter().map(pair).collect())
 }
 
 /// The columns that `ls` can show.
@@ -80,7 +88,7 @@ impl Choice for Field {
     }
 }
 
-impl Field {
+impl listing::Field<Version> for Field {
     fn align(self) -> Align {
         match self {
             Field::Name | Field::SnapshotName | Field::Tags => Align::Left,
@@ -104,19 +112,28 @@ impl Field {
             Field::Expire => version.expire.map(|expire| expire.to_string()).unwrap_or_default(),
         }
     }
-}
 
-/// The versions, in the order given, with these columns; `human` is `-r`.
-pub fn table(versions: &[Version], fields: &[Field], human: bool) -> Table {
-    let column = |field: &Field| Column { title: field.title(), align: field.align() };
-    let row = |version: &Version| fields.iter().map(|field| field.cell(version, human)).collect();
-    Table { columns: fields.iter().map(column).collect(), rows: versions.iter().map(row).collect() }
+    fn value(self, version: &Version) -> Value {
+        match self {
+            Field::Date => listing::date(version.date),
+            Field::Name => version.name.clone().into(),
+            Field::SnapshotName => version.snapshot_name.clone().into(),
+            Field::Size => version.size.into(),
+            Field::SizeBytes => version.size_bytes.into(),
+            Field::Uid => version.uid.clone().into(),
+            Field::Valid => version.valid.into(),
+            Field::Protected => version.protected.into(),
+            Field::Tags => version.tags.clone().into(),
+            Field::Expire => version.expire.map_or(Value::Null, listing::date),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::csv_list;
+    use crate::cli::listing::table;
     use crate::cli::table::Style;
     use crate::types::time::Timestamp;
 
@@ -217,7 +234,7 @@ date|name|snapshot_name|size|size_bytes|uid|valid|protected|tags|expire
 
     #[test]
     fn fields_choose_and_order_the_columns() {
-        let fields = csv_list::fields(Some("name, uid ,size_bytes")).expect("known fields");
+        let fields = csv_list::fields::<Field>(Some("name, uid ,size_bytes")).expect("known fields");
         let table = table(&versions(SMALL_M), &fields, true);
         assert_eq!(
             table.render(PEOPLE),

@@ -3,10 +3,15 @@
 mod backup;
 mod catalogue;
 mod cleanup;
+mod du;
 mod init;
+mod keys;
 pub mod ls;
 mod restore;
+mod schedule;
 mod scrub;
+pub mod stats;
+mod transfer;
 
 use super::Context;
 use super::args::Command;
@@ -30,5 +35,17 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Scrub(args) => scrub::run(context, args),
         Command::Cleanup(args) => cleanup::run(context, args),
         Command::Ls(args) => ls::run(context, args),
+        Command::Stats(args) => stats::run(context, args),
+        Command::Du(args) => du::run(context, args),
+        Command::DiffMeta(args) => transfer::diff_meta(context, args),
+        Command::Export(args) => transfer::export(context, args),
+        Command::Import(args) => transfer::import(context, args),
+        Command::Rekey(args) => keys::rekey(context, args),
+        Command::MigrateEncryption(args) => keys::migrate(context, args),
+        Command::AddTag(args) => schedule::add_tag(context, args),
+        Command::RemoveTag(args) => schedule::remove_tag(context, args),
+        Command::Expire(args) => schedule::expire(context, args),
+        Command::Due(args) => schedule::due(context, args),
+        Command::Sla(args) => schedule::sla(context, args),
     }
 }

@@ -7,6 +7,8 @@ use crate::engine::restore::{self, Options};
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
+use serde_json::json;
+use std::ops::Range;
 
 /// How many bad ranges are listed one by one.
 const LISTED: usize = 100;
@@ -27,6 +29,10 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
             force: args.force,
             continue_from,
         },
+    )?;
+    let bad = |range: &Range<u64>| json!({"offset": range.start, "length": range.end - range.start});
+    context.report(
+        || json!({"bad": restored.bad.iter().map(bad).collect::<Vec<_>>(), "was_valid": restored.was_valid}),
     )?;
     if restored.bad.is_empty() && restored.was_valid {
         return Ok(Outcome::Done);

@@ -6,6 +6,7 @@ use crate::cli::{Context, dates};
 use crate::engine::scrub::{self, Options, Verdict};
 use crate::engine::{Access, Site};
 use crate::types::error::Result;
+use serde_json::json;
 
 pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Outcome> {
     let percentile = dates::number("-p/--percentile", &args.percentile, 100)?;
@@ -18,6 +19,13 @@ pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Outcome> {
             percentile: u8::try_from(percentile).unwrap_or(100),
         },
     )?;
+    let word = match verdict {
+        Verdict::Good { .. } => "good",
+        Verdict::Bad { version_is_bad: true } => "bad",
+        Verdict::Bad { version_is_bad: false } => "source differs",
+        Verdict::Incomplete => "incomplete",
+    };
+    context.report(|| json!({"verdict": word}))?;
     match verdict {
         Verdict::Good { .. } => Ok(Outcome::Done),
         Verdict::Bad { .. } | Verdict::Incomplete => Ok(Outcome::Errors),

@@ -67,7 +67,7 @@ pub(super) fn past_runs(
         "SELECT date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read, blocks_read,
                 bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
                 duration_seconds
-         FROM stats WHERE (:uid IS NULL OR version_uid = :uid) ORDER BY date DESC, id DESC LIMIT :limit",
+         FROM stats WHERE (:uid IS NULL OR version_uid = :uid) ORDER BY date DESC, id LIMIT :limit",
     )?;
     let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
     let parameters = named_params! {":uid": version_uid, ":limit": limit};
@@ -91,7 +91,8 @@ pub(super) fn past_runs(
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    // The newest were asked for; they are shown oldest first.
+    // The newest were asked for; they are shown oldest first. Of those from the same second 2.13, which stored
+    // no fraction, shows the later one first: so do we.
     runs.reverse();
     Ok(runs)
 }

@@ -1,0 +1,101 @@
+//! `export`, `import` and `diff-meta`.
+
+use crate::cli::Context;
+use crate::cli::args::{DiffMetaArgs, ExportArgs, ImportArgs};
+use crate::cli::exit::Outcome;
+use crate::cli::terminal::Terminal;
+use crate::engine::usage::Difference;
+use crate::engine::{self, Access, Site};
+use crate::types::error::{Error, Result};
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+
+/// Stdout as the terminal knows it: one whose reader has gone swallows the rest.
+struct Stdout<'t>(&'t Terminal);
+
+impl Write for Stdout<'_> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        // The dump is text, but a buffer may end within a character.
+        let whole = match std::str::from_utf8(data) {
+            Ok(text) => text,
+            Err(e) => std::str::from_utf8(&data[..e.valid_up_to()]).unwrap_or_default(),
+        };
+        if whole.is_empty() && !data.is_empty() {
+            return Err(std::io::Error::other("the dump is not UTF-8"));
+        }
+        self.0.print(whole).map_err(std::io::Error::other)?;
+        Ok(whole.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Outcome> {
+    let mut site = Site::open(&context.config, &context.terminal, Access::Read)?;
+    let shown = args.filename.to_string_lossy();
+    let open = || -> Result<Box<dyn Write + '_>> {
+        if args.filename == "-" {
+            return Ok(Box::new(BufWriter::new(Stdout(&context.terminal))));
+        }
+        let file = File::create(&args.filename).map_err(|e| Error::Refused(format!("{shown}: {e}")))?;
+        Ok(Box::new(BufWriter::new(file)))
+    };
+    engine::transfer::export(&mut site, &args.version_uid, open)?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Outcome> {
+    let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
+    let shown = args.filename.to_string_lossy();
+    let uid = if args.filename == "-" {
+        engine::transfer::import(&mut site, BufReader::new(std::io::stdin()), "stdin")?
+    } else {
+        let file = File::open(&args.filename).map_err(|e| Error::Refused(format!("{shown}: {e}")))?;
+        engine::transfer::import(&mut site, BufReader::new(file), &shown)?
+    };
+    context.report(|| json!({"uid": uid}))?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn diff_meta(context: &Context, args: &DiffMetaArgs) -> Result<Outcome> {
+    let mut site = Site::open(&context.config, &context.terminal, Access::Read)?;
+    let mut output = BufWriter::new(Stdout(&context.terminal));
+    let failed = |e: std::io::Error| Error::Refused(format!("Cannot write to stdout: {e}"));
+    let mut first = true;
+    engine::usage::differences(&mut site, &args.version_uid1, &args.version_uid2, &mut |id, difference| {
+        let written = if context.json {
+            let begin = if std::mem::take(&mut first) { "{\"blocks\":[" } else { "," };
+            write!(output, "{begin}{}", json!({"id": id, "difference": word(difference)}))
+        } else {
+            writeln!(output, "{:<9} {id}", words(difference))
+        };
+        written.map_err(failed)
+    })?;
+    if context.json {
+        let begin = if first { "{\"blocks\":[" } else { "" };
+        writeln!(output, "{begin}]}}").map_err(failed)?;
+    }
+    output.flush().map_err(failed)?;
+    Ok(Outcome::Done)
+}
+
+fn words(difference: Difference) -> &'static str {
+    match difference {
+        Difference::Same => "SAME",
+        Difference::Differs => "DIFF",
+        Difference::OnlyLeft => "NEW LEFT",
+        Difference::OnlyRight => "NEW RIGHT",
+    }
+}
+
+fn word(difference: Difference) -> &'static str {
+    match difference {
+        Difference::Same => "same",
+        Difference::Differs => "differs",
+        Difference::OnlyLeft => "only_left",
+        Difference::OnlyRight => "only_right",
+    }
+}
