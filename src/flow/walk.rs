@@ -110,7 +110,7 @@ impl Walk<'_> {
         let threads = self.reads.max(cores());
         std::thread::scope(|scope| {
             let (tasks_in, tasks) = unbounded::<BlockRow>();
-            let (reports_in, reports) = unbounded::<Report>();
+            let (reports_in, reports) = unbounded::<Option<Report>>();
             for _ in 0..threads {
                 let (tasks, reports) = (tasks.clone(), reports_in.clone());
                 scope.spawn(|| self.work(tasks, reports, sink, &latch));
@@ -136,7 +136,7 @@ impl Walk<'_> {
         feeder: &mut Feeder,
         observer: &mut dyn Observer,
         tasks: Sender<BlockRow>,
-        reports: &Receiver<Report>,
+        reports: &Receiver<Option<Report>>,
         most: usize,
         latch: &Latch,
     ) -> Result<()> {
@@ -163,31 +163,39 @@ impl Walk<'_> {
             match reports.recv() {
                 Ok(report) => {
                     under_way -= 1;
-                    observer.done(meta, report)?;
+                    if let Some(report) = report {
+                        observer.done(meta, report)?;
+                    }
                 }
                 Err(_) => return Ok(()),
             }
         }
     }
 
-    /// A reader thread.
-    fn work(&self, tasks: Receiver<BlockRow>, reports: Sender<Report>, sink: &dyn Sink, latch: &Latch) {
+    /// A reader thread. Every task is answered, by `None` if it was given up: who hands out the tasks waits for
+    /// that, and would wait forever once all of them fail.
+    fn work(
+        &self,
+        tasks: Receiver<BlockRow>,
+        reports: Sender<Option<Report>>,
+        sink: &dyn Sink,
+        latch: &Latch,
+    ) {
         let mut fetcher = match Fetcher::new(self.fetch) {
             Ok(fetcher) => fetcher,
             Err(error) => return latch.fail(error),
         };
         let mut scratch = Vec::new();
         for row in tasks {
-            if latch.is_closed() {
-                continue;
-            }
-            match self.visit(row, &mut fetcher, sink, &mut scratch, latch) {
-                Ok(report) => {
-                    if reports.send(report).is_err() {
-                        return;
-                    }
-                }
-                Err(error) => latch.fail(error),
+            let report = match latch.is_closed() {
+                true => None,
+                false => self
+                    .visit(row, &mut fetcher, sink, &mut scratch, latch)
+                    .map_err(|error| latch.fail(error))
+                    .ok(),
+            };
+            if reports.send(report).is_err() {
+                return;
             }
         }
     }

@@ -10,3 +10,4 @@ pub fn skip(name: &str, reason: &str) {
 }
 
 pub mod install;
+pub mod rust_source;

@@ -1,0 +1,323 @@
+//! The rules of the house, held by a machine: layers, where the terminal and `unsafe` may stand, sizes.
+//!
+//! The source is read as text with comments and literals blanked out. Modules that exist under `#[cfg(test)]`
+//! only, inline or as files, may do what tests do; the size of their files counts all the same.
+
+mod common;
+
+use common::rust_source::{blank_out, functions, lines_with, modules_named, without_tests};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers from top to bottom, and their modules. A module may use those of the layers below its own, and
+/// itself; no other of its own layer. `docs/architecture.md` tells what each is for.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("terminal", &["cli"]),
+    ("servers", &["fuse", "nbd"]),
+    ("engine", &["engine"]),
+    ("flow", &["flow"]),
+    ("ports", &["io", "store", "meta", "locks"]),
+    ("mechanisms", &["config", "crypt", "hash", "pool", "throttle", "monitor", "failpoint", "sys"]),
+    ("types", &["types"]),
+];
+
+/// What belongs to the terminal, and nowhere else.
+const TERMINAL: &[&str] = &[
+    "println!",
+    "print!",
+    "eprintln!",
+    "eprint!",
+    "dbg!",
+    "process::exit",
+    "std::env",
+    "env::var",
+    "io::stdin",
+    "io::stdout",
+    "io::stderr",
+    "clap::",
+];
+
+/// Exceptions to [`TERMINAL`]: file, what it may do, and why.
+const EXCEPTIONS: &[(&str, &str, &str)] =
+    &[("src/sys/title.rs", "std::env", "compares the memory that it found with the arguments, to be sure")];
+
+/// What is used in one part of the house only: word, path, and what others do instead.
+const CONFINED: &[(&str, &str, &str)] = &[
+    ("rusqlite", "src/meta/", "add a verb to MetaStore"),
+    ("thread::scope", "src/flow/", "compose the run of what src/flow has"),
+    ("thread::spawn", "src/flow/", "compose the run of what src/flow has"),
+    ("signal_hook", "src/cli/", "ask Monitor::interrupted"),
+    ("zstd", "src/crypt/", "use crypt's Encoder and Decoder"),
+    ("aes_gcm", "src/crypt/", "use crypt's Encoder and Decoder"),
+    ("crate::crypt", "src/flow/,src/engine/site.rs", "blobs are bytes to whoever else handles them"),
+];
+
+/// Words that tell of work left undone.
+const UNFINISHED: &[&str] =
+    &["todo!", "unimplemented!", "FIXME", "TODO", "XXX", "#[ignore", "allow(clippy::unwrap_used)"];
+
+const MAX_FILE: usize = 450;
+const MAX_FUNCTION: usize = 70;
+
+/// A source file.
+struct File {
+    /// Path from the project's folder, with slashes.
+    path: String,
+    text: String,
+    /// The text with comments, strings and character literals blanked out; same lines.
+    code: String,
+    /// `code` without what is compiled for tests only; same lines.
+    product: String,
+}
+
+impl File {
+    /// `cli` for `src/cli/table.rs` and `src/cli.rs`; `None` for `lib.rs` and `main.rs`.
+    fn module(&self) -> Option<&str> {
+        let first = self.path.strip_prefix("src/")?.split('/').next()?;
+        let name = first.strip_suffix(".rs").unwrap_or(first);
+        (!["lib", "main"].contains(&name)).then_some(name)
+    }
+
+    /// How many `super::` lead from its top level to the root of the crate.
+    fn depth(&self) -> usize {
+        let parts: Vec<&str> = self.path.split('/').skip(1).collect();
+        if self.path.ends_with("/mod.rs") { parts.len() - 1 } else { parts.len() }
+    }
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![project().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The files below `src` and `tests`.
+fn files() -> Vec<File> {
+    let paths = [rust_files("src"), rust_files("tests")].concat();
+    let mut files: Vec<File> = paths
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).expect("a source file");
+            let code = blank_out(&text);
+            let relative = path.strip_prefix(project()).expect("in the project");
+            let path = relative.to_str().expect("a plain name").to_owned();
+            File { path, product: without_tests(&code), code, text }
+        })
+        .collect();
+    let for_tests: BTreeSet<String> = files.iter().flat_map(test_files).collect();
+    for file in &mut files {
+        // Also the files below a module that is there for tests only.
+        let is_test = for_tests.iter().any(|test| file.path == *test || file.path.starts_with(&stem(test)));
+        if is_test || file.path.starts_with("tests/") {
+            file.product = String::new();
+        }
+    }
+    files
+}
+
+/// `src/a/b.rs` to `src/a/b/`: where the submodules of a file are.
+fn stem(path: &str) -> String {
+    format!("{}/", path.trim_end_matches(".rs").trim_end_matches("/mod"))
+}
+
+/// The files that `file` includes by `#[cfg(test)] mod NAME;`.
+fn test_files(file: &File) -> Vec<String> {
+    let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let is_root = ["/mod.rs", "/lib.rs", "/main.rs"].iter().any(|end| file.path.ends_with(end));
+    let below = if is_root { format!("{folder}/") } else { stem(&file.path) };
+    let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+    let mut found = Vec::new();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == "#[cfg(test)]") {
+        let item = lines[at + 1..].iter().find(|line| !line.starts_with("#["));
+        let path = lines[at + 1..]
+            .iter()
+            .take_while(|line| line.starts_with("#["))
+            .find_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+        let Some(name) = item.and_then(|item| item.split("mod ").nth(1)?.strip_suffix(';')) else { continue };
+        match path {
+            Some(path) => found.push(format!("{folder}/{path}")),
+            None => found.extend([format!("{below}{name}.rs"), format!("{below}{name}/mod.rs")]),
+        }
+    }
+    found
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|(_, modules)| modules.contains(&module))
+}
+
+fn fail_if_any(problems: &[String], help: &str) {
+    assert!(problems.is_empty(), "\n{}\n\n{help}\n", problems.join("\n"));
+}
+
+#[test]
+fn imports_go_downward_only() {
+    let mut problems = Vec::new();
+    for file in files() {
+        let Some(module) = file.module() else { continue };
+        if file.path.starts_with("tests/") {
+            continue;
+        }
+        let Some(own) = layer(module) else {
+            problems.push(format!("{}: module {module} is in no layer", file.path));
+            continue;
+        };
+        for (used, line) in modules_named(&file.product) {
+            // What is no module is a macro or an item of the crate's root.
+            let Some(other) = layer(&used) else {
+                problems.push(format!("{}:{line}: crate::{used} is in no layer", file.path));
+                continue;
+            };
+            if used != module && other <= own {
+                let (own, other) = (LAYERS[own].0, LAYERS[other].0);
+                problems.push(format!("{}:{line}: {module} ({own}) uses {used} ({other})", file.path));
+            }
+        }
+        let root = "super::".repeat(file.depth());
+        for line in lines_with(&file.product, &root) {
+            problems.push(format!("{}:{line}: {root} leads out of the module: write crate::", file.path));
+        }
+    }
+    fail_if_any(
+        &problems,
+        "A module uses those of lower layers only. Move the code down, or hand in what it needs as a trait or an \
+         argument. A new module belongs into LAYERS in tests/architecture.rs and into docs/architecture.md.",
+    );
+}
+
+#[test]
+fn the_documentation_names_every_module() {
+    let documentation = fs::read_to_string(project().join("docs/architecture.md")).expect("it is there");
+    let root = fs::read_to_string(project().join("src/lib.rs")).expect("it is there");
+    let modules: BTreeSet<String> =
+        files().iter().filter_map(File::module).filter(|m| layer(m).is_some()).map(str::to_owned).collect();
+    for module in modules {
+        assert!(
+            documentation.contains(&format!("`{module}`")),
+            "docs/architecture.md has no word of `{module}`: add it to its table"
+        );
+        assert!(root.contains(&format!("[`{module}`]")), "the table in src/lib.rs lacks [`{module}`]");
+    }
+    for (name, _) in LAYERS.iter().filter(|(_, modules)| modules.iter().any(|m| root.contains(m))) {
+        assert!(
+            documentation.contains(&format!("| {name} |")),
+            "docs/architecture.md lacks the layer {name}"
+        );
+    }
+}
+
+#[test]
+fn only_the_terminal_prints_exits_and_reads_the_environment() {
+    let mut problems = Vec::new();
+    for file in files().iter().filter(|file| file.module() != Some("cli")) {
+        for word in TERMINAL {
+            let excepted = EXCEPTIONS.iter().any(|(path, what, _)| *path == file.path && what == word);
+            for line in lines_with(&file.product, word).into_iter().filter(|_| !excepted) {
+                problems.push(format!("{}:{line}: {word}", file.path));
+            }
+        }
+    }
+    fail_if_any(
+        &problems,
+        "Tell crate::monitor::Monitor, return a value or an error, or take an argument: src/cli does the rest.",
+    );
+}
+
+#[test]
+fn tools_stay_where_they_belong() {
+    let mut problems = Vec::new();
+    for file in files() {
+        for (word, places, instead) in CONFINED {
+            let at_home = places.split(',').any(|place| file.path.starts_with(place));
+            for line in lines_with(&file.product, word).into_iter().filter(|_| !at_home) {
+                problems.push(format!("{}:{line}: {word} belongs to {places}: {instead}", file.path));
+            }
+        }
+    }
+    fail_if_any(&problems, "Where the place has grown with good reason, say so in CONFINED.");
+}
+
+#[test]
+fn unsafe_stands_in_sys_only() {
+    let mut problems = Vec::new();
+    for file in files().iter().filter(|file| !file.path.starts_with("src/sys/")) {
+        for word in ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "allow(unsafe_code)"] {
+            problems
+                .extend(lines_with(&file.code, word).iter().map(|l| format!("{}:{l}: {word}", file.path)));
+        }
+    }
+    fail_if_any(
+        &problems,
+        "Put it behind a safe function in src/sys, with its argument in a SAFETY comment.",
+    );
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let mut problems = Vec::new();
+    for file in files() {
+        let lines = file.text.lines().count();
+        if lines > MAX_FILE {
+            problems.push(format!("{}: {lines} lines, at most {MAX_FILE}", file.path));
+        }
+        for (name, line, length) in functions(&file.code) {
+            if length > MAX_FUNCTION {
+                problems.push(format!(
+                    "{}:{line}: fn {name} has {length} lines, at most {MAX_FUNCTION}",
+                    file.path
+                ));
+            }
+        }
+    }
+    fail_if_any(&problems, "Cut it where a reader would take a breath; tests may go to a file of their own.");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut problems = Vec::new();
+    for file in files().iter().filter(|file| file.path != "tests/architecture.rs") {
+        for word in UNFINISHED {
+            problems
+                .extend(lines_with(&file.text, word).iter().map(|l| format!("{}:{l}: {word}", file.path)));
+        }
+    }
+    fail_if_any(&problems, "Finish it, or leave it out and say so in the documentation.");
+}
+
+#[test]
+fn every_module_is_in_one_layer() {
+    let all: Vec<&str> = LAYERS.iter().flat_map(|(_, modules)| modules.iter().copied()).collect();
+    assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "a module is in two layers");
+}
+
+#[test]
+fn the_scanner_sees_code_and_nothing_else() {
+    let code = blank_out(
+        "a /* x */ b // c\nr#\"crate::x \" \"# 'c' '\\'' \"\\\"crate::y\" &'static z b\"q\" 'a: {}",
+    );
+    assert_eq!(code.split_whitespace().collect::<Vec<_>>(), ["a", "b", "&'static", "z", "b", "'a:", "{}"]);
+    assert_eq!(code.matches('\n').count(), 1);
+    assert_eq!(without_tests("a;\n#[cfg(test)]\nmod t {\n fn x() {}\n}\nb;"), "a;\n\n\n\n\nb;");
+    assert_eq!(without_tests("#[cfg(test)]\nmod t;\nb;"), "\n\nb;");
+    assert_eq!(functions("fn a(x: [u8; 2]) {\n}"), [("a".to_owned(), 1, 2)]);
+    let names = |code| modules_named(code).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names("use crate::{io::{self, X}, meta};\ncrate::hash::y()"), ["io", "meta", "hash"]);
+    assert_eq!(functions("fn a();\npub fn b() {\n  {}\n}"), [("a".into(), 1, 1), ("b".into(), 2, 3)]);
+    assert_eq!(lines_with("x\nprintln!()\neprintln!()", "println!"), [2]);
+}

@@ -1,0 +1,143 @@
+//! A look at Rust source as text: enough of its grammar to find names, items and functions in formatted code.
+
+/// `text` with the characters of comments, strings and character literals replaced by blanks.
+pub fn blank_out(text: &str) -> String {
+    let source: Vec<char> = text.chars().collect();
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < source.len() {
+        let end = literal_end(&source, at);
+        if end == at {
+            code.push(source[at]);
+            at += 1;
+            continue;
+        }
+        code.extend(source[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
+        at = end;
+    }
+    code
+}
+
+/// Where the comment or literal that begins at `at` ends; `at` if none begins there.
+fn literal_end(source: &[char], at: usize) -> usize {
+    let find = |from: usize, what: &str| {
+        let what: Vec<char> = what.chars().collect();
+        let rest = source.get(from..).unwrap_or_default();
+        rest.windows(what.len()).position(|w| w == what).map_or(source.len(), |n| from + n + what.len())
+    };
+    let next = |n: usize| source.get(at + n).copied().unwrap_or(' ');
+    let in_word = at > 0 && (source[at - 1].is_alphanumeric() || source[at - 1] == '_');
+    match source[at] {
+        '/' if next(1) == '/' => find(at, "\n") - 1,
+        '/' if next(1) == '*' => find(at + 2, "*/"),
+        'r' if !in_word || source[at - 1] == 'b' => {
+            let hashes = source[at + 1..].iter().take_while(|c| **c == '#').count();
+            let opens = next(1 + hashes) == '"';
+            if opens { find(at + hashes + 2, &format!("\"{}", "#".repeat(hashes))) } else { at }
+        }
+        '"' => escaped_end(source, at + 1, '"'),
+        '\'' if next(1) == '\\' => escaped_end(source, at + 1, '\''),
+        '\'' if next(2) == '\'' => at + 3,
+        _ => at,
+    }
+}
+
+/// Behind the `quote` that ends a literal whose content begins at `at`.
+fn escaped_end(source: &[char], mut at: usize, quote: char) -> usize {
+    while at < source.len() && source[at] != quote {
+        at += if source[at] == '\\' { 2 } else { 1 };
+    }
+    at + 1
+}
+
+/// `code` without items that stand behind `#[cfg(test)]`.
+pub fn without_tests(code: &str) -> String {
+    let mut kept = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        kept += &rest[..at];
+        let length = item_length(&rest[at..]);
+        kept.extend(rest[at..at + length].chars().filter(|c| *c == '\n'));
+        rest = &rest[at + length..];
+    }
+    kept + rest
+}
+
+/// Bytes up to the end of the item that `code` begins with: a semicolon, or the brace that closes its body.
+fn item_length(code: &str) -> usize {
+    // Semicolons also stand in array types.
+    let (mut braces, mut others) = (0, 0);
+    for (at, c) in code.char_indices() {
+        match c {
+            '(' | '[' => others += 1,
+            ')' | ']' => others -= 1,
+            '{' if others == 0 => braces += 1,
+            '}' if others == 0 && braces == 1 => return at + 1,
+            '}' if others == 0 => braces -= 1,
+            ';' if others == 0 && braces == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
+/// Number of the line, from 1, in which byte `at` of `text` stands.
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
+/// The places of `word` in `code`, as line numbers; not as the end of a longer name.
+pub fn lines_with(code: &str, word: &str) -> Vec<usize> {
+    let starts = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    code.match_indices(word).filter(|(at, _)| starts(*at)).map(|(at, _)| line_of(code, at)).collect()
+}
+
+/// The modules of the crate that `code` names by `crate::…`, with their lines.
+pub fn modules_named(code: &str) -> Vec<(String, usize)> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut named = Vec::new();
+    for (at, start) in code.match_indices("crate::") {
+        let (line, rest) = (line_of(code, at), &code[at + start.len()..]);
+        let Some(group) = rest.strip_prefix('{') else {
+            named.push((rest.chars().take_while(|c| is_name(*c)).collect(), line));
+            continue;
+        };
+        // `crate::{a::b, c::{d, e}}`: the first name of each part.
+        let mut depth = 0;
+        let mut part = String::new();
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    let name: String = part.trim().chars().take_while(|c| is_name(*c)).collect();
+                    named.push((name, line));
+                    part.clear();
+                    if c == '}' {
+                        break;
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            part.push(c);
+        }
+    }
+    named.retain(|(name, _)| !name.is_empty());
+    named
+}
+
+/// Name, line and number of lines of every function with a body.
+pub fn functions(code: &str) -> Vec<(String, usize, usize)> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let begins_word = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        if begins_word && !name.is_empty() {
+            let length = item_length(&code[at..]);
+            let lines = code[at..at + length].matches('\n').count() + 1;
+            found.push((name, line_of(code, at), lines));
+        }
+    }
+    found
+}
