@@ -17,6 +17,7 @@ use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rustix::fs::{Access, access};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,7 +102,7 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let first = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE);
     match first.and_then(|c| prepare(c, true)) {
-        Ok(connection) if is_writable(&connection) => return Ok((connection, true)),
+        Ok(connection) if is_writable(&connection, path) => return Ok((connection, true)),
         Ok(_) => {}
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Err(e),
         Err(_) => {}
@@ -116,8 +117,13 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
     Ok((prepare(connection, false)?, false))
 }
 
-/// A transaction that is rolled back tells whether the file, its folder and its file system can be written.
-fn is_writable(connection: &Connection) -> bool {
+/// Whether the file and its folder, where SQLite keeps its journal, can be written. A transaction alone does not
+/// tell: on a file that is open for reading SQLite begins one that only reads.
+fn is_writable(connection: &Connection, path: &Path) -> bool {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if connection.is_readonly("main").unwrap_or(false) || access(folder, Access::WRITE_OK).is_err() {
+        return false;
+    }
     match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
         Ok(()) => true,
         // Busy is not read-only: whoever waits for the lock will get it.
@@ -133,12 +139,17 @@ fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connectio
     connection.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA synchronous = FULL;",
     )?;
-    if writable {
-        // Readers and the one writer do not wait for each other. Where it is not possible (another process
-        // has it open the old way, a network file system), the old way works too.
-        let _ = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+    // The file of another release stays as it is until it is upgraded.
+    if writable && schema::has(&connection, "schema_version")? {
+        use_wal(&connection);
     }
     Ok(connection)
+}
+
+/// Readers and the one writer do not wait for each other then. Where it is not possible (another process has
+/// the file open the old way, a network file system), the old way works too.
+fn use_wal(connection: &Connection) {
+    let _ = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
 }
 
 impl MetaStore for Sqlite {

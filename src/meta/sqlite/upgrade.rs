@@ -5,7 +5,8 @@
 //! migration of 2.13 left half done.
 
 use super::schema::{self, DDL, has};
-use super::{Sqlite, error};
+use super::{Sqlite, error, use_wal};
+use crate::failpoint;
 use crate::meta::State;
 use crate::types::error::{Error, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior, backup};
@@ -39,6 +40,7 @@ pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
     ));
     let location = database.location.clone();
     migrate(&mut database.connection, &location, say)?;
+    use_wal(&database.connection);
     say("The database is upgraded. backy2 2.13 can go on using it, except for rekey.");
     Ok(())
 }
@@ -53,10 +55,15 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path) -> Result<Sqlite> {
     let failed = |e: rusqlite::Error| error(&location, "copying the database", &e);
     let path = folder.join(format!("backy2-{}.sqlite", std::process::id()));
     let mut connection = Connection::open(&path).map_err(failed)?;
+    // The copy first has the journal mode of the original.
+    const ALONE: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY";
+    let copied = connection
+        .execute_batch(ALONE)
+        .and_then(|()| copy_into(&database.connection, &mut connection))
+        .and_then(|()| connection.execute_batch(ALONE));
     // The name goes at once; the open file stays until the process ends.
     let _ = std::fs::remove_file(&path);
-    copy_into(&database.connection, &mut connection).map_err(failed)?;
-    connection.execute_batch("PRAGMA journal_mode = MEMORY").map_err(failed)?;
+    copied.map_err(failed)?;
     migrate(&mut connection, &location, &mut |_| {})?;
     Ok(Sqlite { connection, path: database.path.clone(), location, writable: false })
 }
@@ -129,6 +136,7 @@ fn migrate(connection: &mut Connection, location: &str, say: &mut dyn FnMut(&str
         copy_catalogue(&t).map_err(failed)?;
         copy_blocks(&t, say).map_err(failed)?;
         check(&t, location)?;
+        failpoint::pass("upgrade-middle");
         for table in TABLES {
             t.execute_batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table}")).map_err(failed)?;
         }
