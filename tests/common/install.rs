@@ -146,6 +146,30 @@ impl Install {
         run.stderr
     }
 
+    /// Runs it and expects that it fails with `code`, says each of `words` on stderr, and leaves everything as
+    /// it was: database, store and folder.
+    pub fn refuses(&self, code: i32, args: &[&str], words: &[&str]) {
+        let before = self.state();
+        let error = self.fails(code, args);
+        for word in words {
+            assert!(error.contains(word), "{args:?} must say {word:?}: {error}");
+        }
+        assert!(self.state() == before, "{args:?} has changed something");
+    }
+
+    /// All that is in the database and the store, and what there is in the folder.
+    pub fn state(&self) -> (Vec<String>, Vec<PathBuf>, Vec<String>) {
+        let database =
+            if self.path("backy.sqlite").exists() { super::fixture::dump(&self.sql()) } else { Vec::new() };
+        let entries = std::fs::read_dir(self.folder.path()).expect("list");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| name != "backy.log" && !name.starts_with("backy.sqlite-"))
+            .collect();
+        names.sort();
+        (database, self.blobs(), names)
+    }
+
     /// Starts it and does not wait.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args)
