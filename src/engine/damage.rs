@@ -37,8 +37,18 @@ impl<'a> Casualties<'a> {
     pub fn blob(&mut self, meta: &mut dyn MetaStore, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
         self.monitor.error(&format!("Block {id} (UID {}) is bad: {damage}", blob.uid));
         self.add(id..id + 1);
+        let first = self.marked.is_empty();
         // A blob that occurs several times is marked once.
-        if !self.can_mark || !self.marked.insert(blob.uid.clone()) {
+        if !self.marked.insert(blob.uid.clone()) {
+            return Ok(());
+        }
+        if !self.can_mark {
+            if first {
+                let database = meta.location();
+                self.monitor.warning(&format!(
+                    "Bad blocks cannot be marked invalid: the database {database} cannot be written."
+                ));
+            }
             return Ok(());
         }
         match meta.mark_blobs_invalid(std::slice::from_ref(blob)) {

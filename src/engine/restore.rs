@@ -51,7 +51,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     store.check()?;
     site.probe(&*store, Some(&version), true)?;
     let geometry = Geometry::new(version.size_bytes, site.config.block_size);
-    let from = options.continue_from.unwrap_or(0);
+    // Behind the end there is nothing left to do.
+    let from = options.continue_from.unwrap_or(0).min(version.size);
     let existing = match options.force || options.continue_from.is_some() {
         true => Existing::Accept,
         false => Existing::Refuse,

@@ -56,12 +56,14 @@ impl<'a> Site<'a> {
         let Engine::Sqlite(path) = url::parse(&config.meta.engine)?;
         let mut database = Sqlite::open(&path)?;
         if let State::Old { catalogue_is_current, .. } = database.state()? {
-            if !database.is_writable() && access != Access::Write {
+            if access == Access::Catalogue && catalogue_is_current {
+                // What is to be listed is there as it is.
+            } else if !database.is_writable() && access != Access::Write {
                 monitor.warning(
                     "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
                 );
                 database = upgrade::upgraded_copy(&database, &config.cachedir)?;
-            } else if access != Access::Catalogue || !catalogue_is_current {
+            } else if database.is_writable() {
                 let _exclusive = locks.upgrade(&config.process_name)?;
                 upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
             }

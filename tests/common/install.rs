@@ -46,23 +46,47 @@ impl Install {
         for part in ["data", "lock", "cache"] {
             std::fs::create_dir(folder.path().join(part)).expect("mkdir");
         }
-        let name =
-            format!("b2t{}", folder.path().file_name().expect("name").to_string_lossy().replace('.', ""));
+        let name = process_name(folder.path());
         let config = folder.path().join("backy.cfg");
         let text = format!(
             "[DEFAULTS]\nlogfile: {dir}/backy.log\nblock_size: {block_size}\nlock_dir: {dir}/lock\n\
-             cachedir: {dir}/cache\nprocess_name: {}\n\
+             cachedir: {dir}/cache\nprocess_name: {name}\n\
              encryption_key: decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad\n\
              encryption_version: 1\n\n\
              [MetaBackend]\ntype: backy2.meta_backends.sql\nengine: sqlite:///{dir}/backy.sqlite\n\n\
              [DataBackend]\ntype: backy2.data_backends.file\npath: {dir}/data\nsimultaneous_writes: 3\n\
-             simultaneous_reads: 3\nsync: none\n\n[io_file]\nsimultaneous_reads: 3\nsimultaneous_writes: 3\n",
-            &name[..name.len().min(12)]
+             simultaneous_reads: 3\nsync: none\n\n[io_file]\nsimultaneous_reads: 3\nsimultaneous_writes: 3\n"
         );
         std::fs::write(&config, text).expect("write");
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).expect("chmod");
         Install { folder, config }
+    }
+
+    /// A copy of the installation of 2.x in `tests/fixtures/NAME`.
+    pub fn fixture(name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("tempdir");
+        copy(&fixture_folder(name), folder.path());
+        for part in ["lock", "cache"] {
+            std::fs::create_dir(folder.path().join(part)).expect("mkdir");
+        }
+        let config = folder.path().join("backy.cfg");
+        let install = Install { folder, config };
+        install.adopt_config("backy.cfg");
+        install
+    }
+
+    /// Takes a configuration of a fixture, with this folder in it and a process name of its own. Tests need no
+    /// flush to disk.
+    pub fn adopt_config(&self, name: &str) {
+        let text = std::fs::read_to_string(self.path(name)).expect("read");
+        let text = text
+            .replace("@DIR@", self.folder.path().to_str().expect("utf-8"))
+            .replace("[DataBackend]\n", "[DataBackend]\nsync: none\n");
+        std::fs::write(&self.config, text).expect("write");
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&self.config, std::fs::Permissions::from_mode(0o600)).expect("chmod");
+        self.set("process_name", &process_name(self.folder.path()));
     }
 
     /// Its folder: `data`, `lock`, `cache`, `backy.sqlite`, `backy.cfg`, `backy.log`, and whatever a test puts
@@ -122,6 +146,30 @@ impl Install {
         run.stderr
     }
 
+    /// Runs it and expects that it fails with `code`, says each of `words` on stderr, and leaves everything as
+    /// it was: database, store and folder.
+    pub fn refuses(&self, code: i32, args: &[&str], words: &[&str]) {
+        let before = self.state();
+        let error = self.fails(code, args);
+        for word in words {
+            assert!(error.contains(word), "{args:?} must say {word:?}: {error}");
+        }
+        assert!(self.state() == before, "{args:?} has changed something");
+    }
+
+    /// All that is in the database and the store, and what there is in the folder.
+    pub fn state(&self) -> (Vec<String>, Vec<PathBuf>, Vec<String>) {
+        let database =
+            if self.path("backy.sqlite").exists() { super::fixture::dump(&self.sql()) } else { Vec::new() };
+        let entries = std::fs::read_dir(self.folder.path()).expect("list");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| name != "backy.log" && !name.starts_with("backy.sqlite-"))
+            .collect();
+        names.sort();
+        (database, self.blobs(), names)
+    }
+
     /// Starts it and does not wait.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args)
@@ -143,6 +191,50 @@ impl Install {
         let _ = std::fs::remove_file(self.path(name));
         self.ok(&["restore", uid, &format!("file://{}", self.text(name))]);
         std::fs::read(self.path(name)).expect("read")
+    }
+
+    /// Writes a file in the folder and returns its URL.
+    pub fn image(&self, name: &str, data: &[u8]) -> String {
+        std::fs::write(self.path(name), data).expect("write");
+        self.url(name)
+    }
+
+    /// The URL of a file in the folder.
+    pub fn url(&self, name: &str) -> String {
+        format!("file://{}", self.text(name))
+    }
+
+    /// Where the store has the blob of that name.
+    pub fn blob(&self, uid: &str) -> PathBuf {
+        self.path("data").join(&uid[..2]).join(&uid[2..4]).join(format!("{uid}.blob"))
+    }
+
+    /// The name of the blob of a block.
+    pub fn blob_uid(&self, version: &str, id: u64) -> String {
+        let sql = "SELECT uid FROM blocks WHERE version_uid = ? AND id = ?";
+        self.sql().query_row(sql, rusqlite::params![version, id], |row| row.get(0)).expect("a stored block")
+    }
+
+    /// The blocks of a version that are marked invalid.
+    pub fn invalid_blocks(&self, version: &str) -> Vec<u64> {
+        let sql = self.sql();
+        let mut statement = sql
+            .prepare("SELECT id FROM blocks WHERE version_uid = ? AND valid = 0 ORDER BY id")
+            .expect("prepared");
+        let ids = statement.query_map([version], |row| row.get(0)).expect("asked");
+        ids.collect::<Result<_, _>>().expect("ids")
+    }
+
+    /// Whether `ls` calls the version valid.
+    pub fn is_valid(&self, version: &str) -> bool {
+        let out = self.ok(&["-ms", "ls", "-f", "uid,valid"]);
+        let line = out.lines().find(|line| line.starts_with(version)).expect("listed");
+        line.ends_with("|1")
+    }
+
+    /// Changes the database with other means than the program.
+    pub fn change(&self, sql: &str) {
+        self.sql().execute_batch(sql).expect(sql);
     }
 
     /// The uids that `ls` lists, with further arguments.
@@ -169,6 +261,30 @@ impl Install {
     /// One number from the database.
     pub fn count(&self, sql: &str) -> i64 {
         self.sql().query_row(sql, [], |row| row.get(0)).expect(sql)
+    }
+}
+
+/// A name that no other test has.
+fn process_name(folder: &Path) -> String {
+    let name = format!("b2t{}", folder.file_name().expect("name").to_string_lossy().replace('.', ""));
+    name[..name.len().min(12)].to_owned()
+}
+
+/// Where the files of a fixture are in the source tree.
+pub fn fixture_folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("list") {
+        let path = entry.expect("entry").path();
+        let target = to.join(path.file_name().expect("name"));
+        if path.is_dir() {
+            std::fs::create_dir(&target).expect("mkdir");
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("copy");
+        }
     }
 }
 

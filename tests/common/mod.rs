@@ -9,5 +9,7 @@ pub fn skip(name: &str, reason: &str) {
     assert!(!required, "{name} was skipped, and BACKY2_REQUIRE_ALL=1 forbids that: {reason}");
 }
 
+pub mod fixture;
+pub mod images;
 pub mod install;
 pub mod rust_source;

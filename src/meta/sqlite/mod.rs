@@ -4,6 +4,7 @@ mod backup;
 mod catalogue;
 mod cleanup;
 mod marks;
+mod open;
 mod read;
 mod rekey;
 mod schema;
@@ -19,17 +20,12 @@ use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use schema::initialise;
-
-/// How long a statement waits for another process's transaction. The longest one that is not an upgrade
-/// carries or removes a version of millions of blocks, and takes seconds.
-const BUSY: Duration = Duration::from_secs(60);
 
 /// An open database.
 pub struct Sqlite {
@@ -57,7 +53,7 @@ impl Sqlite {
             }
             Err(e) => return Err(unusable(e.to_string())),
         }
-        let (connection, writable) = connect(path).map_err(|e| unusable(e.to_string()))?;
+        let (connection, writable) = open::connect(path).map_err(|e| unusable(e.to_string()))?;
         Ok(Sqlite { connection, path: path.to_owned(), location, writable })
     }
 
@@ -123,52 +119,6 @@ fn error(location: &str, what: &str, error: &rusqlite::Error) -> Error {
         _ => "",
     };
     Error::Metadata { database: location.to_owned(), message: format!("{what}: {error}{hint}") }
-}
-
-/// Opens for writing, else for reading, else as a file that nobody changes (a database in WAL mode on a
-/// read-only file system can be opened no other way).
-fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
-    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let first = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE);
-    match first.and_then(|c| prepare(c, true)) {
-        Ok(connection) if is_writable(&connection) => return Ok((connection, true)),
-        Ok(_) => {}
-        Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Err(e),
-        Err(_) => {}
-    }
-    let read_only = flags | OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let second = Connection::open_with_flags(path, read_only).and_then(|c| prepare(c, false));
-    if let Ok(connection) = second {
-        return Ok((connection, false));
-    }
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), read_only)?;
-    Ok((prepare(connection, false)?, false))
-}
-
-/// A transaction that is rolled back tells whether the file, its folder and its file system can be written.
-fn is_writable(connection: &Connection) -> bool {
-    match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
-        Ok(()) => true,
-        // Busy is not read-only: whoever waits for the lock will get it.
-        Err(e) => e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
-    }
-}
-
-fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // Reads the header, and so tells whether this is a database at all.
-    connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
-    // Temporary tables stay in files, the default: the list of what `rm` leaves unused can be long.
-    connection
-        .execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA synchronous = FULL;")?;
-    if writable {
-        // Readers and the one writer do not wait for each other. Where it is not possible (another process
-        // has it open the old way, a network file system), the old way works too.
-        let _ = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
-    }
-    Ok(connection)
 }
 
 impl MetaStore for Sqlite {

@@ -1,6 +1,7 @@
 //! Which schema a database has, and making a new one.
 
-use super::{BUSY, error};
+use super::error;
+use super::open::{BUSY, use_wal};
 use crate::meta::State;
 use crate::types::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -89,6 +90,6 @@ pub fn initialise(path: &Path) -> Result<()> {
     }
     transaction.execute_batch(DDL).map_err(failed)?;
     transaction.commit().map_err(failed)?;
-    let _ = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+    use_wal(&connection);
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::meta::conformance::CASES;
 use crate::meta::{NewBlob, Rows};
 use crate::types::block::Encryption;
+use std::time::Duration;
 
 fn database() -> (tempfile::TempDir, Sqlite) {
     let folder = tempfile::tempdir().expect("tempdir");

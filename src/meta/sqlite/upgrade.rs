@@ -4,8 +4,10 @@
 //! tables have is copied by the names of their columns. So the order of columns does not matter, nor what a
 //! migration of 2.13 left half done.
 
+use super::open::use_wal;
 use super::schema::{self, DDL, has};
 use super::{Sqlite, error};
+use crate::failpoint;
 use crate::meta::State;
 use crate::types::error::{Error, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior, backup};
@@ -41,7 +43,8 @@ pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
     migrate(&mut database.connection, &location, say)?;
     say("Upgrade 3/3: giving unused space back");
     // The old tables leave most of the file empty. That it cannot be made smaller would be no harm.
-    let _ = database.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+    let _ = database.connection.execute_batch("VACUUM");
+    use_wal(&database.connection);
     say("The database is upgraded. backy2 2.13 can go on using it, except for rekey.");
     Ok(())
 }
@@ -56,10 +59,15 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path) -> Result<Sqlite> {
     let failed = |e: rusqlite::Error| error(&location, "copying the database", &e);
     let path = folder.join(format!("backy2-{}.sqlite", std::process::id()));
     let mut connection = Connection::open(&path).map_err(failed)?;
+    // The copy first has the journal mode of the original.
+    const ALONE: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY";
+    let copied = connection
+        .execute_batch(ALONE)
+        .and_then(|()| copy_into(&database.connection, &mut connection))
+        .and_then(|()| connection.execute_batch(ALONE));
     // The name goes at once; the open file stays until the process ends.
     let _ = std::fs::remove_file(&path);
-    copy_into(&database.connection, &mut connection).map_err(failed)?;
-    connection.execute_batch("PRAGMA journal_mode = MEMORY").map_err(failed)?;
+    copied.map_err(failed)?;
     migrate(&mut connection, &location, &mut |_| {})?;
     Ok(Sqlite { connection, path: database.path.clone(), location, writable: false })
 }
@@ -132,6 +140,7 @@ fn migrate(connection: &mut Connection, location: &str, say: &mut dyn FnMut(&str
         copy_catalogue(&t).map_err(failed)?;
         copy_blocks(&t, say).map_err(failed)?;
         check(&t, location)?;
+        failpoint::pass("upgrade-middle");
         for table in TABLES {
             t.execute_batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table}")).map_err(failed)?;
         }
@@ -163,11 +172,12 @@ fn columns(t: &Transaction, table: &str) -> rusqlite::Result<BTreeSet<String>> {
     statement.query_map([], |row| row.get(1))?.collect()
 }
 
-/// An expression for `column` of an old table, or `default` where that release had none.
+/// An expression for `column` of an old table, or for `default` where that release had none. Never a bare
+/// number: behind GROUP BY that would mean a column of the result.
 fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
     match columns.contains(column) {
         true => format!("coalesce(o.{column}, {default})"),
-        false => default.to_owned(),
+        false => format!("coalesce(NULL, {default})"),
     }
 }
 

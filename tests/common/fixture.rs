@@ -1,0 +1,130 @@
+//! What is recorded of the fixtures: what their versions are and must give.
+
+use super::images;
+use super::install::{Install, fixture_folder};
+use serde_json::Value;
+
+/// A version in a fixture's manifest.
+pub struct Recorded {
+    /// Its uid.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Its source image, where that was a file.
+    pub image: Option<String>,
+    /// Sha256 of what a restore must give; absent where 2.13 failed to restore it.
+    pub sha256: Option<String>,
+    /// All of the manifest's entry.
+    pub entry: Value,
+}
+
+impl Recorded {
+    /// The uid, the name and whatever else is a text in the manifest.
+    pub fn text(&self, key: &str) -> String {
+        self.entry[key].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The number of that name in the manifest.
+    pub fn number(&self, key: &str) -> u64 {
+        self.entry[key].as_u64().expect(key)
+    }
+}
+
+/// The versions of a fixture.
+pub fn versions(fixture: &str) -> Vec<Recorded> {
+    let text = recorded(fixture, "manifest.json");
+    let manifest: Value = serde_json::from_str(&text).expect("json");
+    let versions = manifest["versions"].as_array().expect("versions");
+    versions
+        .iter()
+        .map(|entry| Recorded {
+            uid: entry["uid"].as_str().expect("uid").to_owned(),
+            name: entry["name"].as_str().expect("name").to_owned(),
+            image: entry["source_image"][0].as_str().map(str::to_owned),
+            sha256: entry["restore_sha256"].as_str().map(str::to_owned),
+            entry: entry.clone(),
+        })
+        .collect()
+}
+
+/// The version whose source was the image of that name.
+pub fn of_image(fixture: &str, image: &str) -> Recorded {
+    let found = versions(fixture).into_iter().find(|v| v.image.as_deref() == Some(image));
+    found.expect("a version of that image")
+}
+
+/// A recorded file of a fixture.
+pub fn recorded(fixture: &str, file: &str) -> String {
+    std::fs::read_to_string(fixture_folder(fixture).join(file)).expect("read")
+}
+
+/// Restores every version that 2.13 could restore and compares what comes out with what came out there.
+pub fn restores_right(install: &Install, fixture: &str) {
+    for version in versions(fixture) {
+        if let Some(sha256) = &version.sha256 {
+            let data = install.restored(&version.uid, "restored.img");
+            assert_eq!(&images::sha256(&data), sha256, "{} of {fixture}", version.uid);
+        }
+    }
+}
+
+/// The rows of `blocks`, a table or a view, whatever the schema is: all columns but the date, by version and
+/// block. An empty text means the same as NULL.
+pub fn blocks(install: &Install) -> Vec<Vec<String>> {
+    let sql = install.sql();
+    let columns: Vec<String> = {
+        let mut statement = sql.prepare("SELECT name FROM pragma_table_info('blocks')").expect("prepared");
+        let names = statement.query_map([], |row| row.get(0)).expect("asked");
+        names.collect::<Result<_, _>>().expect("names")
+    };
+    let column = |name: &str, default: &str| match columns.iter().any(|c| c == name) {
+        true => format!("coalesce(nullif({name}, ''), {default})"),
+        false => default.to_owned(),
+    };
+    let fields: Vec<String> = [
+        ("uid", "'-'"),
+        ("version_uid", "'-'"),
+        ("id", "'-'"),
+        ("checksum", "'-'"),
+        ("size", "'-'"),
+        ("valid", "'-'"),
+        ("enc_version", "0"),
+        ("enc_envkey", "'-'"),
+        ("enc_nonce", "'-'"),
+    ]
+    .map(|(name, default)| format!("CAST({} AS TEXT)", column(name, default)))
+    .into();
+    let query = format!("SELECT {} FROM blocks ORDER BY version_uid, id", fields.join(", "));
+    let mut statement = sql.prepare(&query).expect("prepared");
+    let rows = statement
+        .query_map([], |row| (0..fields.len()).map(|i| row.get(i)).collect::<Result<Vec<String>, _>>())
+        .expect("asked");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+/// Everything in a database: the text of its schema, and every row of every table.
+pub fn dump(connection: &rusqlite::Connection) -> Vec<String> {
+    let list = |sql: &str| -> Vec<String> {
+        let mut statement = connection.prepare(sql).expect("prepared");
+        let columns = statement.column_count();
+        let rows = statement
+            .query_map([], |row| {
+                let values = (0..columns).map(|i| row.get::<_, rusqlite::types::Value>(i));
+                Ok(format!("{:?}", values.collect::<Result<Vec<_>, _>>()?))
+            })
+            .expect("asked");
+        let mut rows: Vec<String> = rows.collect::<Result<_, _>>().expect("rows");
+        rows.sort();
+        rows
+    };
+    let mut all = list("SELECT type, name, sql FROM sqlite_master");
+    let mut statement = connection
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        .expect("prepared");
+    let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("asked");
+    for table in tables {
+        let table = table.expect("a name");
+        all.extend(list(&format!("SELECT '{table}', * FROM {table}")));
+    }
+    all
+}

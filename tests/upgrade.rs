@@ -1,0 +1,233 @@
+//! Databases of older releases become current ones, once, with a copy beside them, or stay as they are.
+
+mod common;
+
+use common::fixture::{blocks, dump, of_image, restores_right, versions};
+use common::images::by_name;
+use common::install::{Install, Run};
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+
+/// E as its administrator had to configure it for 2.13.
+fn fixture_e() -> Install {
+    let install = Install::fixture("E");
+    install.adopt_config("migrate/backy-2.13.cfg");
+    install
+}
+
+/// A command that may write, and so upgrades.
+fn upgrade(install: &Install, fixture: &str) -> String {
+    let good = versions(fixture).into_iter().find(|v| v.sha256.is_some()).expect("a good version");
+    install.ok(&["scrub", &good.uid])
+}
+
+fn copy_of(install: &Install) -> std::path::PathBuf {
+    install.path("backy.sqlite.before-upgrade")
+}
+
+fn content(file: &Path) -> Vec<String> {
+    dump(&Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens"))
+}
+
+/// The database is sound, and says so to releases 2.13 and 3.
+fn is_current(install: &Install) {
+    let text = |sql: &str| install.sql().query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
+    assert_eq!(text("PRAGMA integrity_check"), "ok");
+    assert_eq!(install.count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    assert_eq!(install.count("SELECT count(*) FROM schema_version"), 1);
+    assert_eq!(text("PRAGMA journal_mode"), "wal");
+    assert_eq!(text("SELECT version_num FROM alembic_version"), "30349b678801");
+    assert_eq!(install.count("SELECT count(*) FROM sqlite_master WHERE name LIKE 'before_upgrade%'"), 0);
+}
+
+#[test]
+fn the_view_has_the_rows_of_the_old_table_and_the_copy_is_the_old_database() {
+    for name in ["A", "B", "D", "E"] {
+        let install = if name == "E" { fixture_e() } else { Install::fixture(name) };
+        let (rows, all) = (blocks(&install), content(&install.path("backy.sqlite")));
+        let out = upgrade(&install, name);
+        assert!(out.contains(copy_of(&install).to_str().expect("text")), "it is told where: {out}");
+        is_current(&install);
+        assert_eq!(blocks(&install), rows, "{name}");
+        assert_eq!(content(&copy_of(&install)), all, "{name}");
+        let again = upgrade(&install, name);
+        assert!(!again.contains("before-upgrade"), "once is enough: {again}");
+    }
+}
+
+#[test]
+fn listing_leaves_a_database_of_2_13_as_it_is() {
+    for name in ["A", "B", "D"] {
+        let install = Install::fixture(name);
+        let before = std::fs::read(install.path("backy.sqlite")).expect("read");
+        install.ok(&["ls"]);
+        install.ok(&["-m", "ls", "-t", "b_daily", "-f", "uid"]);
+        assert!(std::fs::read(install.path("backy.sqlite")).expect("read") == before, "{name}");
+        assert!(!copy_of(&install).exists());
+    }
+}
+
+#[test]
+fn listing_upgrades_a_database_that_lacks_columns() {
+    let install = fixture_e();
+    let out = install.ok(&["ls"]);
+    assert!(out.contains("before-upgrade"), "{out}");
+    is_current(&install);
+    assert_eq!(install.ok(&["-ms", "ls"]).lines().count(), 2);
+}
+
+#[test]
+fn what_a_failed_migration_of_2_13_leaves_is_accepted() {
+    let install = fixture_e();
+    let rows = blocks(&install);
+    std::fs::remove_file(install.path("backy.sqlite")).expect("removed");
+    let sql = std::fs::read_to_string(install.path("migrate/half-migrated.sql")).expect("read");
+    install.change(&sql);
+    restores_right(&install, "E");
+    is_current(&install);
+    assert_eq!(blocks(&install), rows);
+}
+
+#[test]
+fn columns_in_another_order_are_accepted() {
+    let install = fixture_e();
+    let rows = blocks(&install);
+    std::fs::copy(install.path("migrate/after-patched-migration.sqlite"), install.path("backy.sqlite"))
+        .expect("copied");
+    restores_right(&install, "E");
+    is_current(&install);
+    assert_eq!(blocks(&install), rows);
+    assert_eq!(install.count("SELECT count(*) FROM stats WHERE version_size_bytes = 536633"), 2);
+}
+
+#[test]
+fn an_unknown_revision_is_refused_and_nothing_is_changed() {
+    let install = Install::fixture("D");
+    install.change("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    let before = std::fs::read(install.path("backy.sqlite")).expect("read");
+    let uid = of_image("D", "D1.img").uid;
+    let (source, target) = (install.image("x.img", &by_name("D1.img")), install.url("out"));
+    for args in [&["ls"][..], &["backup", &source, "x"], &["restore", &uid, &target], &["cleanup"]] {
+        let error = install.fails(1, args);
+        assert!(error.contains("feedfacecafe"), "{error}");
+    }
+    assert!(std::fs::read(install.path("backy.sqlite")).expect("read") == before);
+    assert!(!copy_of(&install).exists() && !install.path("out").exists());
+}
+
+/// From E, which is at the second of these, forwards: what each step of 2.13's chain of migrations does.
+const LATER: [(&str, &str); 6] = [
+    (
+        "828da0fbbe8d",
+        "ALTER TABLE versions ADD COLUMN expire DATE; UPDATE versions SET expire = '2035-06-07' WHERE protected = 0",
+    ),
+    ("cd3f15ae79f8", "UPDATE versions SET expire = '2035-06-07 00:00:00.000000' WHERE protected = 0"),
+    ("9e0939e3bc6d", "ALTER TABLE stats RENAME TO stats_old"),
+    (
+        "85966fcda5e6",
+        "CREATE TABLE stats (date DATETIME NOT NULL, id INTEGER NOT NULL PRIMARY KEY, version_uid VARCHAR(36),
+           version_name VARCHAR NOT NULL, version_size_bytes BIGINT NOT NULL, version_size_blocks BIGINT NOT NULL,
+           bytes_read BIGINT NOT NULL, blocks_read BIGINT NOT NULL, bytes_written BIGINT NOT NULL,
+           blocks_written BIGINT NOT NULL, bytes_found_dedup BIGINT NOT NULL, blocks_found_dedup BIGINT NOT NULL,
+           bytes_sparse BIGINT NOT NULL, blocks_sparse BIGINT NOT NULL, duration_seconds BIGINT NOT NULL);
+         INSERT INTO stats SELECT date, NULL, version_uid, version_name, version_size_bytes, version_size_blocks,
+           bytes_read, blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup,
+           bytes_sparse, blocks_sparse, duration_seconds FROM stats_old; DROP TABLE stats_old",
+    ),
+    (
+        "5260034b8125",
+        "ALTER TABLE blocks ADD COLUMN enc_envkey VARCHAR(80);
+         ALTER TABLE blocks ADD COLUMN enc_version INTEGER; UPDATE blocks SET enc_version = 0",
+    ),
+    ("30349b678801", "ALTER TABLE blocks ADD COLUMN enc_nonce VARCHAR(32)"),
+];
+
+/// E after the first `steps` of [`LATER`].
+fn at_later(steps: usize) -> Install {
+    let install = fixture_e();
+    for (revision, sql) in &LATER[..steps] {
+        install.change(sql);
+        install.change(&format!("UPDATE alembic_version SET version_num = '{revision}'"));
+    }
+    install
+}
+
+/// What [`LATER`] gave as a date or a time reads the same.
+const EXPIRE: &str = "|2035-06-07 00:00:00";
+
+#[test]
+fn every_later_revision_is_upgraded() {
+    for steps in 0..=LATER.len() {
+        let install = at_later(steps);
+        let rows = blocks(&install);
+        restores_right(&install, "E");
+        is_current(&install);
+        assert_eq!(blocks(&install), rows, "after {steps} steps");
+        assert_eq!(install.count("SELECT count(*) FROM stats WHERE bytes_read IN (536633, 65536)"), 2);
+        assert_eq!(install.uids(&["-t", "b_daily"]).len(), 1);
+        let list = install.ok(&["-ms", "ls", "-s", "snap2"]);
+        assert_eq!(list.trim_end().ends_with(EXPIRE), steps > 0, "{list}");
+    }
+}
+
+#[test]
+fn every_earlier_revision_is_upgraded() {
+    let without_tags = "DROP TABLE tags; UPDATE alembic_version SET version_num = 'bbe7904bfc3a'";
+    let oldest = "DROP TABLE alembic_version; ALTER TABLE versions DROP COLUMN snapshot_name";
+    for steps in [&[without_tags][..], &[without_tags, oldest]] {
+        let install = fixture_e();
+        steps.iter().for_each(|sql| install.change(sql));
+        let rows = blocks(&install);
+        restores_right(&install, "E");
+        is_current(&install);
+        assert_eq!(blocks(&install), rows);
+        assert_eq!(install.uids(&["old"]).len(), 2);
+        install.backup(&["-s", "new", "-t", "a,b", &install.image("x", &by_name("E1.img")), "old"]);
+        assert_eq!(install.uids(&["-s", "new", "-t", "b"]).len(), 1);
+    }
+}
+
+#[test]
+fn encrypted_blocks_need_no_nonce_in_the_database() {
+    let install = Install::fixture("D");
+    install.change(
+        "ALTER TABLE blocks DROP COLUMN enc_nonce; UPDATE alembic_version SET version_num = '5260034b8125'",
+    );
+    restores_right(&install, "D");
+    is_current(&install);
+}
+
+#[test]
+fn an_upgrade_that_is_killed_leaves_the_old_database() {
+    for name in ["D", "E"] {
+        let install = if name == "E" { fixture_e() } else { Install::fixture(name) };
+        let (rows, all) = (blocks(&install), content(&install.path("backy.sqlite")));
+        let uid = versions(name)[0].uid.clone();
+        let mut command = install.command(&["restore", &uid, &install.url("out")]);
+        let run = Run::from(command.env("BACKY2_FAILPOINT", "upgrade-middle").output().expect("runs"));
+        assert_eq!(run.code, -1, "killed: {run:?}");
+        assert!(!install.path("out").exists());
+        assert_eq!(dump(&install.sql()), all, "{name}");
+        assert_eq!(content(&copy_of(&install)), all, "{name}");
+        restores_right(&install, name);
+        is_current(&install);
+        assert_eq!(blocks(&install), rows, "{name}");
+    }
+}
+
+#[test]
+fn an_upgrade_is_refused_while_release_2_13_runs() {
+    let install = Install::fixture("D");
+    let name = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
+    let name = name.lines().find_map(|line| line.strip_prefix("process_name: ")).expect("a name").to_owned();
+    // Another program of that name, as the Python release would show in the list of processes.
+    std::fs::copy("/bin/sleep", install.path(&name)).expect("copied");
+    let mut other = std::process::Command::new(install.path(&name)).arg("60").spawn().expect("starts");
+    let before = content(&install.path("backy.sqlite"));
+    let run = install.run(&["scrub", &of_image("D", "D1.img").uid]);
+    other.kill().and_then(|()| other.wait()).expect("ended");
+    assert_eq!(run.code, 100, "{run:?}");
+    assert!(run.stderr.contains("must be upgraded"), "{run:?}");
+    assert_eq!(content(&install.path("backy.sqlite")), before);
+    upgrade(&install, "D");
+}

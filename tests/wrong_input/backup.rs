@@ -1,0 +1,171 @@
+//! Backups that cannot be made.
+
+use super::common::install::{Install, noise};
+use super::{BLOCK, UNKNOWN, image, with_version};
+
+/// Writes a hints file and gives its path.
+fn hints(install: &Install, text: &str) -> String {
+    std::fs::write(install.path("hints.json"), text).expect("write");
+    install.text("hints.json")
+}
+
+#[test]
+fn hints_that_are_none_are_refused() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    for text in [
+        "",
+        "not json",
+        "{}",
+        "[",
+        "[1]",
+        r#"[{"offset": 0, "length": 1}]"#,
+        r#"[{"offset": -1, "length": 1, "exists": true}]"#,
+        r#"[{"offset": 0, "length": 1.5, "exists": true}]"#,
+        r#"[{"offset": 0, "length": 1, "exists": "maybe"}]"#,
+        r#"[{"offset": 0, "length": 1, "exists": true}] and more"#,
+    ] {
+        let file = hints(&install, text);
+        install.refuses(100, &["backup", "-r", &file, "-f", &uid, &source, "a"], &["hints.json"]);
+        install.refuses(100, &["backup", "-r", &file, &source, "a"], &["hints.json"]);
+    }
+}
+
+#[test]
+fn hints_beyond_the_source_are_refused() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    for (offset, length) in [(8 * BLOCK as u64, 1), (0, 8 * BLOCK as u64 + 1), (u64::MAX, 2), (5, u64::MAX)] {
+        let file =
+            hints(&install, &format!(r#"[{{"offset": {offset}, "length": {length}, "exists": true}}]"#));
+        let words = ["beyond the source", &offset.to_string()];
+        install.refuses(100, &["backup", "-r", &file, "-f", &uid, &source, "a"], &words);
+    }
+}
+
+#[test]
+fn a_hints_file_that_is_missing_is_named() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    install.refuses(100, &["backup", "-r", "nosuch.json", "-f", &uid, &source, "a"], &["nosuch.json"]);
+    install.refuses(100, &["backup", "-r", "lock", "-f", &uid, &source, "a"], &["lock"]);
+    install.refuses(100, &["backup", "-r", "-", "-f", &uid, &source, "a"], &["stdin"]);
+}
+
+#[test]
+fn what_2_13_could_not_read_of_good_hints_is_read() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    // Over several lines, and with fewer than five blocks outside.
+    let file = hints(
+        &install,
+        &format!(
+            "[\n  {{\n    \"offset\": 0,\n    \"length\": {},\n    \"exists\": true\n  }}\n]\n",
+            6 * BLOCK
+        ),
+    );
+    let new = install.backup(&["-r", &file, "-f", &uid, &source, "a"]);
+    assert!(install.restored(&new, "out") == image());
+}
+
+#[test]
+fn another_source_than_the_hints_speak_of_is_noticed() {
+    let (install, uid) = with_version();
+    let source = install.image("other.img", &noise(8, 8 * BLOCK));
+    let file = hints(&install, &format!(r#"[{{"offset": 0, "length": {BLOCK}, "exists": true}}]"#));
+    install.refuses(5, &["backup", "-r", &file, "-f", &uid, &source, "mismatch"], &[&uid, "block"]);
+    assert!(install.uids(&["mismatch"]).is_empty());
+}
+
+#[test]
+fn data_where_the_base_has_a_hole_is_noticed() {
+    let (install, uid) = with_version();
+    let mut data = image();
+    data[7 * BLOCK..].fill(1);
+    let source = install.image("other.img", &data);
+    let file = hints(&install, &format!(r#"[{{"offset": 0, "length": {BLOCK}, "exists": true}}]"#));
+    install.refuses(5, &["backup", "-r", &file, "-f", &uid, &source, "mismatch"], &["block 7"]);
+}
+
+#[test]
+fn a_base_must_be_there_and_valid() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    for unknown in UNKNOWN.into_iter().filter(|uid| !uid.is_empty()) {
+        install.refuses(100, &["backup", "-f", unknown, &source, "a"], &[unknown, "not found"]);
+    }
+    install.change("UPDATE versions SET valid = 0");
+    install.refuses(100, &["backup", "-f", &uid, &source, "a"], &[&uid, "invalid"]);
+}
+
+#[test]
+fn only_an_unfinished_version_of_the_same_size_is_continued() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    for unknown in UNKNOWN.into_iter().filter(|uid| !uid.is_empty()) {
+        install.refuses(100, &["backup", "-c", unknown, &source, "a"], &[unknown, "not found"]);
+    }
+    install.refuses(100, &["backup", "-c", &uid, &source, "a"], &["cannot continue a valid version"]);
+    install.change("UPDATE versions SET valid = 0");
+    let short = install.image("short.img", &image()[1..]);
+    install.refuses(100, &["backup", "-c", &uid, &short, "a"], &[&uid, "different size"]);
+}
+
+#[test]
+fn a_date_that_is_none_is_refused() {
+    let (install, _) = with_version();
+    let source = install.url("a.img");
+    for date in ["02.01.2030", "2030-13-45", "2030-02-29", "tomorrow", "2030-01-02 03:04"] {
+        install.refuses(1, &["backup", "-e", date, &source, "a"], &[date, "YYYY-MM-DD"]);
+    }
+    for date in ["2001-01-01", "2030-01-02 03:04:05", "2030-01-02T03:04:05", ""] {
+        install.backup(&["-e", date, &source, "dated"]);
+    }
+    assert_eq!(install.uids(&["-e", "dated"]).len(), 1, "the one in the past has expired");
+}
+
+#[test]
+fn a_source_that_is_none_is_named() {
+    let (install, _) = with_version();
+    let folder = install.url("lock");
+    rustix::fs::mkfifoat(rustix::fs::CWD, install.path("fifo"), rustix::fs::Mode::RWXU).expect("a pipe");
+    let fifo = install.url("fifo");
+    for (source, word) in [
+        ("null://64XB", "64XB"),
+        ("null://", "size"),
+        ("a.img", "You must provide the type"),
+        ("", "You must provide the type"),
+        ("foo://x", "foo://"),
+        ("file://", "no path"),
+        ("file:///tmp/a?b", "?"),
+        ("file:///nonexistent/nosuch.img", "/nonexistent/nosuch.img"),
+        ("file://nosuch.img", "nosuch.img"),
+        ("/nonexistent/nosuch.img", "/nonexistent/nosuch.img"),
+        ("rbd://pool/image@snap", "rbd"),
+        ("/dev/null", "/dev/null"),
+        (&folder, "directory"),
+        (&fifo, "fifo"),
+    ] {
+        install.refuses(100, &["backup", source, "x"], &[word]);
+    }
+}
+
+#[test]
+fn a_plain_path_is_a_source_too() {
+    let (install, uid) = with_version();
+    for path in [install.text("a.img"), "./a.img".to_owned(), "file://a.img".to_owned()] {
+        let new = install.backup(&[&path, "again"]);
+        assert_eq!(install.blob_uid(&new, 0), install.blob_uid(&uid, 0));
+    }
+}
+
+#[test]
+fn tags_that_are_no_list_are_refused() {
+    let (install, _) = with_version();
+    let source = install.url("a.img");
+    install.refuses(100, &["backup", "-t", "a\nb", &source, "a"], &["comma-separated"]);
+    let uid = install.backup(&["-t", "a,a,\"b,c\",", &source, "tagged"]);
+    let tags = install.ok(&["-ms", "ls", "-f", "uid,tags", "tagged"]);
+    assert_eq!(tags, format!("{uid}|a,b,c\n"));
+    assert_eq!(install.uids(&["-t", "b,c"]), [uid]);
+}

@@ -1,0 +1,120 @@
+//! Locks that another process holds.
+
+use super::common::install::{Install, Run};
+use super::{image, with_version};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+
+/// Holds a lock as another backy does, until it is dropped.
+fn hold(install: &Install, name: &str, operation: FlockOperation) -> File {
+    let file = File::create(install.path("lock").join(format!("backy_{name}.lock"))).expect("created");
+    flock(&file, operation).expect("locked");
+    file
+}
+
+const ALONE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
+const SHARED: FlockOperation = FlockOperation::NonBlockingLockShared;
+
+#[test]
+fn while_somebody_is_alone_no_command_runs() {
+    let (install, uid) = with_version();
+    let _held = hold(&install, "backy", ALONE);
+    let (source, target) = (install.url("a.img"), install.url("out"));
+    let commands = [
+        &["ls"][..],
+        &["backup", &source, "b"],
+        &["restore", &uid, &target],
+        &["scrub", &uid],
+        &["rm", "-f", &uid],
+        &["protect", &uid],
+        &["cleanup"],
+        &["cleanup", "-f"],
+        &["initdb"],
+    ];
+    let before = install.state();
+    // At the same time, since each tries for a second.
+    let started = commands.map(|args| install.start(args));
+    for (child, args) in started.into_iter().zip(commands) {
+        let run = Run::from(child.wait_with_output().expect("ended"));
+        assert_eq!(run.code, 100, "{args:?}: {run:?}");
+        assert!(run.stderr.contains("exclusive access"), "{args:?}: {run:?}");
+    }
+    assert!(install.state() == before);
+}
+
+#[test]
+fn others_that_started_a_moment_ago_are_no_obstacle() {
+    let (install, uid) = with_version();
+    let _held = hold(&install, "backy", SHARED);
+    install.ok(&["ls"]);
+    install.ok(&["scrub", &uid]);
+    install.refuses(100, &["cleanup", "-f"], &["exclusive access"]);
+}
+
+#[test]
+fn one_cleanup_keeps_out_the_next_and_nothing_else() {
+    let (install, uid) = with_version();
+    let _held = hold(&install, "backy-cleanup-fast", ALONE);
+    for args in [&["cleanup"][..], &["cleanup", "--dangerous-force"], &["cleanup", "-f"]] {
+        install.refuses(100, args, &["Another backy cleanup is running."]);
+    }
+    install.ok(&["scrub", &uid]);
+    install.backup(&[&install.url("a.img"), "b"]);
+    install.ok(&["rm", &uid]);
+}
+
+#[test]
+fn a_version_that_is_being_written_is_left_alone() {
+    let (install, uid) = with_version();
+    install.change("UPDATE versions SET valid = 0");
+    let _held = hold(&install, &uid, ALONE);
+    let (source, target) = (install.url("a.img"), install.url("out"));
+    for args in [
+        &["restore", &uid, &target][..],
+        &["scrub", &uid],
+        &["rm", "-f", &uid],
+        &["backup", "-f", &uid, &source, "a"],
+        &["backup", "-c", &uid, &source, "a"],
+        &["cleanup", "-f"],
+    ] {
+        install.refuses(100, args, &[&uid, "locked"]);
+    }
+    install.ok(&["ls"]);
+    install.ok(&["protect", &uid]);
+}
+
+#[test]
+fn a_version_that_is_being_read_can_be_read_and_not_removed() {
+    let (install, uid) = with_version();
+    let _held = hold(&install, &uid, SHARED);
+    install.refuses(100, &["rm", "-f", &uid], &[&uid, "locked"]);
+    install.refuses(100, &["cleanup", "-f"], &[&uid, "locked"]);
+    assert!(install.restored(&uid, "out") == image());
+    install.ok(&["scrub", &uid]);
+    install.backup(&["-f", &uid, &install.url("a.img"), "a"]);
+}
+
+#[test]
+fn lock_files_that_nobody_holds_are_no_locks() {
+    let (install, uid) = with_version();
+    for name in ["backy", "backy-cleanup-fast", &uid] {
+        drop(hold(&install, name, ALONE));
+    }
+    install.ok(&["cleanup"]);
+    install.ok(&["cleanup", "-f"]);
+    install.ok(&["rm", &uid]);
+}
+
+#[test]
+fn the_full_cleanup_refuses_while_another_process_of_the_name_runs() {
+    let (install, _) = with_version();
+    let config = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
+    let name = config.lines().find_map(|line| line.strip_prefix("process_name: ")).expect("a name");
+    std::fs::copy("/bin/sleep", install.path(name)).expect("copied");
+    let mut other = std::process::Command::new(install.path(name)).arg("60").spawn().expect("starts");
+    let run = install.run(&["cleanup", "-f"]);
+    other.kill().and_then(|()| other.wait()).expect("ended");
+    assert_eq!(run.code, 100, "{run:?}");
+    assert!(run.stderr.contains("Other backy instances are running"), "{run:?}");
+    install.ok(&["cleanup", "-f"]);
+}

@@ -1,0 +1,107 @@
+//! Restores and scrubs that cannot be done.
+
+use super::common::install::noise;
+use super::{BLOCK, UNKNOWN, image, with_version};
+
+#[test]
+fn a_version_that_is_not_there_makes_no_target() {
+    let (install, _) = with_version();
+    let target = install.url("out");
+    for unknown in UNKNOWN {
+        install.refuses(100, &["restore", unknown, &target], &["not found", unknown]);
+        install.refuses(100, &["restore", "-f", "-s", unknown, &target], &["not found"]);
+        install.refuses(100, &["scrub", unknown], &["not found", unknown]);
+    }
+}
+
+#[test]
+fn a_target_that_exists_is_not_touched_without_force() {
+    let (install, uid) = with_version();
+    let target = install.image("out", &[7; 9 * BLOCK]);
+    install.refuses(1, &["restore", &uid, &target], &["already exists", &target]);
+    install.refuses(1, &["restore", "-s", &uid, &target], &["already exists"]);
+    assert_eq!(std::fs::read(install.path("out")).expect("read"), [7; 9 * BLOCK]);
+    install.ok(&["restore", "-f", &uid, &target]);
+    let data = std::fs::read(install.path("out")).expect("read");
+    assert!(
+        data[..8 * BLOCK] == image() && data[8 * BLOCK..] == [7; BLOCK],
+        "what is behind the image stays"
+    );
+}
+
+#[test]
+fn a_target_that_is_too_small_is_not_touched() {
+    let (install, uid) = with_version();
+    let target = install.image("out", &[7; 100]);
+    for args in [&["-f"][..], &["-f", "-s"], &["-c", "3"]] {
+        let args = [&["restore"], args, &[&uid, &target]].concat();
+        install.refuses(1, &args, &["too small", "100", &(8 * BLOCK).to_string()]);
+    }
+    assert_eq!(std::fs::read(install.path("out")).expect("read"), [7; 100]);
+}
+
+#[test]
+fn a_number_that_is_none_is_refused() {
+    let (install, uid) = with_version();
+    let target = install.url("out");
+    for number in ["x", "", "-1", "1.5", "99999999999999999999999"] {
+        install.refuses(100, &["restore", "-c", number, &uid, &target], &["--continue-from", number]);
+    }
+    for number in ["x", "", "-1", "101", "5%"] {
+        install.refuses(100, &["scrub", "-p", number, &uid], &["--percentile", number]);
+    }
+}
+
+#[test]
+fn to_continue_behind_the_end_restores_nothing() {
+    let (install, uid) = with_version();
+    for number in ["8", "99", "18446744073709551615"] {
+        install.ok(&["restore", "-c", number, &uid, &install.url("out")]);
+        assert_eq!(std::fs::read(install.path("out")).expect("read"), [0; 8 * BLOCK]);
+        std::fs::remove_file(install.path("out")).expect("removed");
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_is_named() {
+    let (install, uid) = with_version();
+    let (folder, inside) = (install.url("lock"), install.url("a.img/x"));
+    for (target, word) in [
+        ("out", "You must provide the type"),
+        ("", "You must provide the type"),
+        ("foo://x", "foo://"),
+        ("file://", "no path"),
+        ("file:///nonexistent/dir/x", "/nonexistent/dir"),
+        ("null://5XB", "5XB"),
+        ("rbd://pool/image", "rbd"),
+        (&folder, "directory"),
+        (&inside, "a.img"),
+        ("/dev/null", "/dev/null"),
+    ] {
+        install.refuses(100, &["restore", &uid, target], &[word]);
+        install.refuses(100, &["restore", "-f", &uid, target], &[word]);
+    }
+}
+
+#[test]
+fn a_source_that_is_missing_or_shorter_says_nothing_of_the_version() {
+    let (install, uid) = with_version();
+    let short = install.image("short.img", &image()[1..]);
+    install.refuses(100, &["scrub", "-s", &short, &uid], &["short.img", &(8 * BLOCK).to_string()]);
+    let empty = install.image("empty.img", b"");
+    install.refuses(100, &["scrub", "-s", &empty, &uid], &["empty.img"]);
+    install.refuses(100, &["scrub", "-s", "file:///nonexistent/x", &uid], &["/nonexistent/x"]);
+    install.refuses(100, &["scrub", "-s", "x", &uid], &["You must provide the type"]);
+    install.refuses(100, &["scrub", "-s", &install.url("lock"), &uid], &["directory"]);
+    assert!(install.is_valid(&uid));
+}
+
+#[test]
+fn a_source_that_has_changed_does_not_make_a_version_invalid() {
+    let (install, uid) = with_version();
+    let other = install.image("other.img", &noise(9, 8 * BLOCK));
+    install.refuses(20, &["scrub", "-s", &other, &uid], &["block 0", "block 2", "block 7"]);
+    let mut grown = image();
+    grown.extend([1; 3 * BLOCK]);
+    install.ok(&["scrub", "-s", &install.image("grown.img", &grown), &uid]);
+}
