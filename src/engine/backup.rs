@@ -99,6 +99,10 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         // Best effort: the error that ended the run is the one to tell.
         let row = job.statistics_row(options.name, started);
         let _ = job.site.meta.add_statistics(&row);
+        site.monitor.error(&format!(
+            "Version {0} is incomplete; continue it with `backy2 backup -c {0} {1} {2}`.",
+            version.uid, options.source, options.name
+        ));
         return Err(error);
     }
     Ok(Made { uid: version.uid, tags: given })

@@ -118,11 +118,14 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
 
 /// A transaction that is rolled back tells whether the file, its folder and its file system can be written.
 fn is_writable(connection: &Connection) -> bool {
-    match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+    // Busy is not read-only: whoever waits for the lock will get it. A command that only reads must not wait.
+    let _ = connection.busy_timeout(Duration::ZERO);
+    let writable = match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
         Ok(()) => true,
-        // Busy is not read-only: whoever waits for the lock will get it.
         Err(e) => e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
-    }
+    };
+    let _ = connection.busy_timeout(BUSY);
+    writable
 }
 
 fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
