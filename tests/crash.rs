@@ -32,10 +32,6 @@ fn image(seed: u64) -> Vec<u8> {
     image
 }
 
-fn url(install: &Install, name: &str) -> String {
-    format!("file://{}", install.text(name))
-}
-
 /// Names of the failpoints in the source.
 fn in_source(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).expect("listed") {
@@ -64,7 +60,7 @@ fn with_a_version() -> (Install, String, Vec<u8>) {
     let mut old = image(1);
     old[..10 * BLOCK].copy_from_slice(&image(2)[..10 * BLOCK]);
     std::fs::write(install.path("old.img"), &old).expect("written");
-    let uid = install.backup(&[&url(&install, "old.img"), "old"]);
+    let uid = install.backup(&[&install.url("old.img"), "old"]);
     (install, uid, old)
 }
 
@@ -78,7 +74,7 @@ fn a_backup_killed_at_any_failpoint_harms_nothing_and_is_continued() {
             let mut new = image(1000 + n as u64 + failpoint.len() as u64 * 10);
             new[..10 * BLOCK].copy_from_slice(&old[..10 * BLOCK]);
             std::fs::write(install.path("new.img"), &new).expect("written");
-            let source = url(&install, "new.img");
+            let source = install.url("new.img");
             assert!(install.killed_at(&at, &["backup", &source, &at]), "{at} was not passed");
 
             install.assert_sound();
@@ -97,7 +93,7 @@ fn a_backup_killed_at_any_failpoint_harms_nothing_and_is_continued() {
             install.ok(&["scrub", "-s", &source, &uid]);
             assert!(install.restored(&uid, "out.img") == new, "{at}");
             install.ok(&["cleanup", "--full"]);
-            assert_eq!(install.stored_uids(), install.named_uids(), "{at}");
+            install.assert_no_waste();
         }
     }
     assert!(install.restored(&old_uid, "out.img") == old);
@@ -127,7 +123,7 @@ fn a_killed_cleanup_goes_on_next_time_and_never_deletes_what_is_in_use() {
     let install = Install::new(SMALL as u32);
     let kept = noise(3, 300 * SMALL);
     std::fs::write(install.path("kept.img"), &kept).expect("written");
-    let kept_uid = install.backup(&[&url(&install, "kept.img"), "kept"]);
+    let kept_uid = install.backup(&[&install.url("kept.img"), "kept"]);
     for (failpoint, passings) in IN_CLEANUP {
         for passing in passings {
             let at = format!("{failpoint}:{passing}");
@@ -135,7 +131,7 @@ fn a_killed_cleanup_goes_on_next_time_and_never_deletes_what_is_in_use() {
             let mut gone = noise(*passing as u64 * 100 + failpoint.len() as u64, 1400 * SMALL);
             gone[..kept.len()].copy_from_slice(&kept);
             std::fs::write(install.path("gone.img"), &gone).expect("written");
-            let gone_uid = install.backup(&[&url(&install, "gone.img"), "gone"]);
+            let gone_uid = install.backup(&[&install.url("gone.img"), "gone"]);
             install.ok(&["rm", &gone_uid]);
 
             let killed = install.killed_at(&at, &["cleanup", "--dangerous-force"]);
@@ -143,7 +139,7 @@ fn a_killed_cleanup_goes_on_next_time_and_never_deletes_what_is_in_use() {
             install.assert_sound();
             install.ok(&["scrub", &kept_uid]);
             // The same data again: what is doomed must not be reused, what is not yet must not vanish later.
-            let again = install.backup(&[&url(&install, "gone.img"), "gone"]);
+            let again = install.backup(&[&install.url("gone.img"), "gone"]);
             install.ok(&["cleanup", "--dangerous-force"]);
             install.assert_sound();
             assert_eq!(install.count("SELECT count(*) FROM deleted_blocks"), 0, "{at}");

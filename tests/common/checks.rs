@@ -25,8 +25,8 @@ impl Install {
     pub fn assert_sound(&self) {
         self.assert_database();
         let stored = self.stored_uids();
-        let lost: Vec<String> = self.named_uids().difference(&stored).cloned().collect();
-        assert!(lost.is_empty(), "rows name blobs that are not stored: {lost:?}");
+        let lost = self.named_uids().difference(&stored).count();
+        assert_eq!(lost, 0, "rows name blobs that are not stored");
         assert_eq!(self.held_locks(), Vec::<String>::new(), "locks that are still held");
     }
 
@@ -50,6 +50,11 @@ impl Install {
     /// How many blobs in the store no version names.
     pub fn unnamed_blobs(&self) -> usize {
         self.stored_uids().difference(&self.named_uids()).count()
+    }
+
+    /// The store has exactly what versions name.
+    pub fn assert_no_waste(&self) {
+        assert_eq!((self.unnamed_blobs(), self.stored_uids().len()), (0, self.named_uids().len()));
     }
 
     /// The files in `lock_dir` that some process has locked.
