@@ -9,7 +9,7 @@ use common::install::{Install, noise};
 use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
-const BLOCKS: usize = 240;
+const BLOCKS: usize = 200;
 /// 24 buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile.
 const IN_FLIGHT: usize = 24 + 2 * 32;
 /// Moments at which a backup is killed.
@@ -41,12 +41,12 @@ fn backups_killed_at_twenty_random_moments_are_continued() {
     let mut before = install.backup(&[&source, "first"]);
     let (mut incomplete, mut kept) = (0, image.clone());
     for moment in 0..MOMENTS {
-        change(&mut image, &mut random, 200);
+        change(&mut image, &mut random, 160);
         std::fs::write(install.path("image"), &image).expect("written");
         let name = format!("vm{moment}");
-        // About half a second for a whole backup: room for the moment.
-        install.bandwidth(20_000_000, 0);
-        let pause = random_pause(&mut random, Duration::from_millis(600));
+        // About 400 ms for a whole backup: room for the moment.
+        install.bandwidth(25_000_000, 0);
+        let pause = random_pause(&mut random, Duration::from_millis(450));
         let killed = install.killed_after(pause, &["-m", "backup", &source, &name]);
         install.bandwidth(0, 0);
 
