@@ -98,7 +98,12 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let base = base.as_ref().map(|(version, _, _)| version);
     let job =
         Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
-    let run = job.complete(&plan, base, options.name)?;
+    let run = job.complete(&plan, base, options.name).inspect_err(|_| {
+        site.monitor.error(&format!(
+            "Version {0} is incomplete; continue it with `backy2 backup -c {0} {1} {2}`.",
+            version.uid, options.source, options.name
+        ));
+    })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
 }
 

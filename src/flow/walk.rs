@@ -211,7 +211,11 @@ impl Walk<'_> {
         let BlockRow { id, blob } = row;
         let length = self.geometry.length(id);
         let damage = match &blob {
-            Some(blob) => fetcher.fetch(id, blob, length, || latch.is_closed())?,
+            Some(blob) => {
+                // A limit of bandwidth must not delay the end.
+                let stop = || latch.is_closed() || self.monitor.interrupted().is_some();
+                fetcher.fetch(id, blob, length, stop)?
+            }
             None => None,
         };
         let data = blob.as_ref().map(|_| fetcher.data());

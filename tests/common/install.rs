@@ -102,6 +102,11 @@ impl Install {
 
     /// Changes the configuration: every `key: …` line gets the new value, or is added to `[DEFAULTS]`.
     pub fn set(&self, key: &str, value: &str) {
+        self.set_in("DEFAULTS", key, value);
+    }
+
+    /// The same for another section.
+    pub fn set_in(&self, section: &str, key: &str, value: &str) {
         let text = std::fs::read_to_string(&self.config).expect("read");
         let begins = format!("{key}:");
         let line = format!("{key}: {value}");
@@ -110,9 +115,20 @@ impl Install {
                 text.lines().map(|l| if l.starts_with(&begins) { &line[..] } else { l }).collect();
             lines.join("\n") + "\n"
         } else {
-            text.replacen("[DEFAULTS]\n", &format!("[DEFAULTS]\n{line}\n"), 1)
+            text.replacen(&format!("[{section}]\n"), &format!("[{section}]\n{line}\n"), 1)
         };
         std::fs::write(&self.config, changed).expect("write");
+    }
+
+    /// Limits what goes to the store and what comes from it, in bytes a second; 0 = no limit.
+    pub fn bandwidth(&self, write: u64, read: u64) {
+        self.set_in("DataBackend", "bandwidth_write", &write.to_string());
+        self.set_in("DataBackend", "bandwidth_read", &read.to_string());
+    }
+
+    /// `file://` and the path of a file in its folder.
+    pub fn url(&self, name: &str) -> String {
+        format!("file://{}", self.text(name))
     }
 
     /// The binary with `-c` of this installation and `args`, in its folder.
@@ -197,11 +213,6 @@ impl Install {
     pub fn image(&self, name: &str, data: &[u8]) -> String {
         std::fs::write(self.path(name), data).expect("write");
         self.url(name)
-    }
-
-    /// The URL of a file in the folder.
-    pub fn url(&self, name: &str) -> String {
-        format!("file://{}", self.text(name))
     }
 
     /// Where the store has the blob of that name.

@@ -9,6 +9,12 @@ pub fn skip(name: &str, reason: &str) {
     assert!(!required, "{name} was skipped, and BACKY2_REQUIRE_ALL=1 forbids that: {reason}");
 }
 
+/// Whether the long variants are wanted too: `BACKY2_TESTS=all`.
+pub fn all() -> bool {
+    std::env::var_os("BACKY2_TESTS").is_some_and(|value| value == "all")
+}
+
+pub mod checks;
 pub mod fixture;
 pub mod images;
 pub mod install;

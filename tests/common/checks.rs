@@ -1,0 +1,124 @@
+//! What must hold of an installation, whatever happened to it before.
+
+use super::install::{Install, Run};
+use rustix::fs::{FlockOperation, flock};
+use std::collections::BTreeSet;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+impl Install {
+    /// The database is whole: its pages, its references, and the numbers of rows of valid versions.
+    pub fn assert_database(&self) {
+        let sql = self.sql();
+        let answer: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("asked");
+        assert_eq!(answer, "ok");
+        assert_eq!(self.count("SELECT count(*) FROM pragma_foreign_key_check"), 0, "references");
+        let short = "SELECT count(*) FROM versions v WHERE valid = 1 AND size <>
+                     (SELECT count(*) FROM block_map WHERE version_id = v.id)";
+        assert_eq!(self.count(short), 0, "valid versions with too few or too many rows");
+        let twice =
+            "SELECT count(*) FROM (SELECT uid FROM blobs WHERE id > 0 GROUP BY uid HAVING count(*) > 1)";
+        assert_eq!(self.count(twice), 0, "uids that two rows of blobs share");
+    }
+
+    /// Nothing that a row names is missing from the store, the database is whole, nobody holds a lock.
+    pub fn assert_sound(&self) {
+        self.assert_database();
+        let stored = self.stored_uids();
+        let lost = self.named_uids().difference(&stored).count();
+        assert_eq!(lost, 0, "rows name blobs that are not stored");
+        assert_eq!(self.held_locks(), Vec::<String>::new(), "locks that are still held");
+    }
+
+    /// The names of the blobs in the store.
+    pub fn stored_uids(&self) -> BTreeSet<String> {
+        let name =
+            |path: &std::path::PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        self.blobs().iter().filter_map(name).collect()
+    }
+
+    /// The blobs that some block of some version names.
+    pub fn named_uids(&self) -> BTreeSet<String> {
+        let sql = self.sql();
+        let mut named = sql
+            .prepare("SELECT DISTINCT b.uid FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.id > 0")
+            .expect("prepared");
+        let uids = named.query_map([], |row| row.get(0)).expect("asked");
+        uids.collect::<rusqlite::Result<_>>().expect("read")
+    }
+
+    /// How many blobs in the store no version names.
+    pub fn unnamed_blobs(&self) -> usize {
+        self.stored_uids().difference(&self.named_uids()).count()
+    }
+
+    /// The store has exactly what versions name.
+    pub fn assert_no_waste(&self) {
+        assert_eq!((self.unnamed_blobs(), self.stored_uids().len()), (0, self.named_uids().len()));
+    }
+
+    /// The files in `lock_dir` that some process has locked.
+    pub fn held_locks(&self) -> Vec<String> {
+        let mut held = Vec::new();
+        for entry in std::fs::read_dir(self.path("lock")).expect("listed") {
+            let path = entry.expect("entry").path();
+            let Ok(file) = std::fs::File::open(&path) else { continue };
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                held.push(path.display().to_string());
+            }
+        }
+        held
+    }
+
+    /// The column of the newest version of that name, if there is one.
+    pub fn newest(&self, name: &str) -> Option<(String, bool)> {
+        let sql = "SELECT uid, valid FROM versions WHERE name = ? ORDER BY id DESC LIMIT 1";
+        self.sql().query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    }
+
+    /// How many rows a version has.
+    pub fn rows(&self, uid: &str) -> i64 {
+        let sql = "SELECT count(*) FROM block_map m JOIN versions v ON v.id = m.version_id WHERE v.uid = ?";
+        self.sql().query_row(sql, [uid], |row| row.get(0)).expect("counted")
+    }
+
+    /// Starts it armed to kill itself at a failpoint (`NAME:N`), and waits. Whether it did.
+    pub fn killed_at(&self, failpoint: &str, args: &[&str]) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        let mut command = self.command(args);
+        command.env("BACKY2_FAILPOINT", failpoint).stdin(Stdio::null());
+        let output = command.output().expect("runs");
+        output.status.signal() == Some(9)
+    }
+
+    /// Kills it with SIGKILL after a while, unless it has ended before, and returns what it printed.
+    pub fn killed_after(&self, pause: Duration, args: &[&str]) -> Run {
+        let mut child = self.start(args);
+        std::thread::sleep(pause);
+        let _ = child.kill();
+        Run::from(child.wait_with_output().expect("ended"))
+    }
+}
+
+/// Waits until `done` says yes; fails when that takes longer than `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for a process that was started with pipes, and returns what it printed.
+pub fn ended(child: Child) -> Run {
+    Run::from(child.wait_with_output().expect("ended"))
+}
+
+/// A seed that a test prints, so that a failure can be repeated: from the environment variable `BACKY2_SEED`, or
+/// from the clock.
+pub fn seed(test: &str) -> u64 {
+    let given = std::env::var("BACKY2_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    println!("{test}: BACKY2_SEED={seed}");
+    seed
+}

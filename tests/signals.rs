@@ -1,0 +1,173 @@
+//! SIGINT and SIGTERM in the middle of the work: it ends soon, releases its locks, and can be continued.
+
+mod common;
+
+use common::checks::{ended, wait_until};
+use common::install::{Install, Run, noise};
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+const BLOCK: usize = 64 << 10;
+const BLOCKS: usize = 200;
+/// Within this time after a signal the process has ended, however narrow the limit of bandwidth is.
+const SOON: Duration = Duration::from_secs(2);
+const BOTH: [(Signal, i32); 2] = [(Signal::INT, 130), (Signal::TERM, 143)];
+
+fn send(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    kill_process(pid, signal).expect("sent");
+}
+
+/// Sends a signal and returns how the process ended, which must be soon.
+fn interrupt(child: Child, signal: Signal) -> Run {
+    let start = Instant::now();
+    send(&child, signal);
+    let run = ended(child);
+    assert!(start.elapsed() < SOON, "{signal:?}: it took {:?}", start.elapsed());
+    assert!(!run.stderr.contains("panicked"), "{run:?}");
+    run
+}
+
+/// An installation with an image of noise.
+fn with_image() -> (Install, Vec<u8>) {
+    let install = Install::new(BLOCK as u32);
+    let image = noise(5, BLOCKS * BLOCK);
+    std::fs::write(install.path("image"), &image).expect("written");
+    (install, image)
+}
+
+#[test]
+fn an_interrupted_backup_ends_soon_and_is_continued() {
+    let (install, image) = with_image();
+    let source = install.url("image");
+    // Encrypted noise of other blocks each time, so that nothing is known before.
+    install.set("deduplication", "0");
+    for (signal, code) in BOTH {
+        // A crawl; and one at which some batches are committed before the signal comes.
+        for (bytes_per_second, pause) in [(1, 300), (4_000_000, 1300)] {
+            let name = format!("vm-{code}-{bytes_per_second}");
+            install.bandwidth(bytes_per_second, 0);
+            let child = install.start(&["backup", &source, &name]);
+            wait_until("the version begins", SOON, || install.newest(&name).is_some());
+            std::thread::sleep(Duration::from_millis(pause));
+            let run = interrupt(child, signal);
+
+            assert_eq!(run.code, code, "{run:?}");
+            let (uid, valid) = install.newest(&name).expect("the version stays");
+            let rows = install.rows(&uid);
+            assert!(!valid && rows > 0 && rows < BLOCKS as i64, "{valid} {rows}");
+            assert_eq!(install.stored_uids().len(), install.named_uids().len(), "nothing stored was lost");
+            let how = format!("Version {uid} is incomplete; continue it with `backy2 backup -c {uid} ");
+            assert!(run.stderr.contains(&how), "{run:?}");
+            install.assert_sound();
+            let stats = format!("FROM stats WHERE version_uid = '{uid}'");
+            assert_eq!(install.count(&format!("SELECT count(*) {stats}")), 1);
+            assert_eq!(install.count(&format!("SELECT blocks_written {stats}")), rows);
+
+            install.bandwidth(0, 0);
+            assert_eq!(install.backup(&["-c", &uid, &source, &name]), uid);
+            let written = install.count(&format!("SELECT sum(blocks_written) {stats}"));
+            assert_eq!(written, BLOCKS as i64, "no block was stored twice");
+            assert!(install.restored(&uid, "out.img") == image);
+        }
+    }
+}
+
+#[test]
+fn a_script_is_told_how_to_go_on_too() {
+    let (install, _) = with_image();
+    install.bandwidth(1, 0);
+    let child = install.start(&["-m", "backup", &install.url("image"), "vm"]);
+    wait_until("the version begins", SOON, || install.newest("vm").is_some());
+    let run = interrupt(child, Signal::TERM);
+    let (uid, _) = install.newest("vm").expect("the version stays");
+    assert_eq!(run.stdout, format!("{uid}\n"), "once, as it was not completed");
+    assert!(run.stderr.contains(&format!("backy2 backup -c {uid}")), "{run:?}");
+}
+
+#[test]
+fn a_backup_that_fails_before_its_version_exists_names_none() {
+    let (install, _) = with_image();
+    let error = install.fails(100, &["backup", "-c", "nosuchuid", &install.url("image"), "vm"]);
+    assert!(!error.contains("is incomplete"), "{error}");
+    let error = install.fails(100, &["backup", &install.url("absent"), "vm"]);
+    assert!(!error.contains("is incomplete"), "{error}");
+}
+
+#[test]
+fn a_backup_whose_store_fails_says_how_to_go_on() {
+    let (install, image) = with_image();
+    // Where the folders of blobs should be made is a file.
+    std::fs::rename(install.path("data"), install.path("away")).expect("moved");
+    std::fs::write(install.path("data"), "").expect("written");
+    let error = install.fails(6, &["backup", &install.url("image"), "vm"]);
+    let (uid, valid) = install.newest("vm").expect("the version stays");
+    assert!(!valid && error.contains(&format!("continue it with `backy2 backup -c {uid} ")), "{error}");
+    assert_eq!(install.held_locks(), Vec::<String>::new());
+    std::fs::remove_file(install.path("data")).expect("removed");
+    std::fs::rename(install.path("away"), install.path("data")).expect("moved");
+    install.backup(&["-c", &uid, &install.url("image"), "vm"]);
+    assert!(install.restored(&uid, "out.img") == image);
+}
+
+#[test]
+fn an_interrupted_restore_ends_soon_and_goes_on() {
+    let (install, image) = with_image();
+    let uid = install.backup(&[&install.url("image"), "vm"]);
+    let target = install.url("out.img");
+    for (signal, code) in BOTH {
+        for bytes_per_second in [1, 4_000_000] {
+            let _ = std::fs::remove_file(install.path("out.img"));
+            install.bandwidth(0, bytes_per_second);
+            let child = install.start(&["restore", &uid, &target]);
+            wait_until("the restore begins", SOON, || install.path("out.img").exists());
+            std::thread::sleep(Duration::from_millis(1300));
+            let run = interrupt(child, signal);
+            assert_eq!(run.code, code, "{run:?}");
+            install.assert_sound();
+            assert_eq!(install.newest("vm"), Some((uid.clone(), true)), "the version is as it was");
+
+            install.bandwidth(0, 0);
+            let last = run.stdout.lines().rev().find_map(|line| line.split("Last ID: ").nth(1));
+            let last: u64 = last.and_then(|id| id.trim().parse().ok()).unwrap_or(0);
+            assert!(last < BLOCKS as u64 - 1, "it was not at its end: {last}");
+            install.ok(&["restore", "-c", &last.to_string(), &uid, &target]);
+            assert!(std::fs::read(install.path("out.img")).expect("read") == image, "from {last}");
+        }
+    }
+}
+
+#[test]
+fn scrubs_and_waiting_commands_end_soon() {
+    let (install, _) = with_image();
+    let uid = install.backup(&[&install.url("image"), "vm"]);
+    install.bandwidth(0, 1);
+    for (signal, code) in BOTH {
+        let child = install.start(&["scrub", &uid]);
+        wait_until("the scrub begins", SOON, || !install.held_locks().is_empty());
+        std::thread::sleep(Duration::from_millis(200));
+        let run = interrupt(child, signal);
+        assert_eq!(run.code, code, "{run:?}");
+        assert_eq!(install.newest("vm"), Some((uid.clone(), true)));
+        install.assert_sound();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_leaves_nothing_locked() {
+    let (install, image) = with_image();
+    let source = install.url("image");
+    install.bandwidth(1, 0);
+    let child = install.start(&["backup", &source, "vm"]);
+    wait_until("the version begins", SOON, || install.newest("vm").is_some());
+    send(&child, Signal::INT);
+    send(&child, Signal::INT);
+    let run = interrupt(child, Signal::INT);
+    assert_eq!(run.code, 130, "{run:?}");
+    install.assert_sound();
+    install.bandwidth(0, 0);
+    let (uid, _) = install.newest("vm").expect("the version stays");
+    install.backup(&["-c", &uid, &source, "vm"]);
+    assert!(install.restored(&uid, "out.img") == image);
+}
