@@ -6,8 +6,9 @@
 //! and not as wrong usage.
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -58,7 +59,7 @@ pub struct Global {
     #[arg(short, long, value_name = "FILE", conflicts_with = "backupdir", verbatim_doc_comment)]
     pub configfile: Option<OsString>,
     /// Use the self-contained installation in this folder (see init)
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub backupdir: Option<OsString>,
 }
 
@@ -116,6 +117,12 @@ pub enum Command {
     Due(ScheduleArgs),
     /// List where backups are not as the schedulers want them
     Sla(ScheduleArgs),
+    /// Write the completions and manual pages into a folder (for packages)
+    #[command(hide = true)]
+    GenerateDocs {
+        /// The folder; it is made if it is absent
+        dir: PathBuf,
+    },
 }
 
 /// Commands whose errors have exit codes of their own, and those whose errors have not.
@@ -393,12 +400,17 @@ pub fn usage() -> String {
 
 /// The usage with its second and third line indented by `indent`.
 fn usage_after(grammar: &clap::Command, indent: &str) -> String {
-    let names: Vec<_> = grammar.get_subcommands().map(clap::Command::get_name).collect();
+    let names: Vec<_> = visible_commands(grammar).map(clap::Command::get_name).collect();
     format!(
         "backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n\
          {indent}{{{}}}\n{indent}...",
         names.join(",")
     )
+}
+
+/// The commands that the help lists.
+pub(super) fn visible_commands(grammar: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    grammar.get_subcommands().filter(|command| !command.is_hide_set())
 }
 
 /// The derived grammar, with what cannot be said in attributes.

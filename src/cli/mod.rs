@@ -11,6 +11,7 @@ pub mod human;
 pub mod listing;
 mod live;
 pub mod log;
+mod manual;
 mod panic;
 mod progress;
 pub mod table;
@@ -113,6 +114,9 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     let debug = global.verbose || global.debug;
     let loudness = Loudness { quiet, debug, to_stderr: command.prints_data() };
     let origin = origin(global);
+    if let Command::GenerateDocs { dir } = command {
+        return commands::generate(dir).map(Outcome::code);
+    }
     if let (Command::Init, Origin::Folder(dir)) = (command, &origin) {
         // The installation and its logfile are only about to be made.
         let log = Log::open(loudness, None)?;

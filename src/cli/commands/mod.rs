@@ -4,6 +4,7 @@ mod backup;
 mod catalogue;
 mod cleanup;
 mod du;
+mod generate;
 mod init;
 mod keys;
 pub mod ls;
@@ -18,6 +19,7 @@ use super::args::Command;
 use super::exit::Outcome;
 use crate::types::error::Result;
 
+pub use generate::generate;
 pub use init::init;
 
 /// Runs a command other than `init`.
@@ -47,5 +49,6 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Expire(args) => schedule::expire(context, args),
         Command::Due(args) => schedule::due(context, args),
         Command::Sla(args) => schedule::sla(context, args),
+        Command::GenerateDocs { dir } => generate(dir),
     }
 }

@@ -1,0 +1,42 @@
+//! `generate-docs`: completions and manual pages, made from the definitions of the commands.
+
+use crate::cli::exit::Outcome;
+use crate::cli::manual;
+use crate::types::error::{Error, Result};
+use clap_complete::{Generator, Shell};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Writes the completions of three shells below `dir/completions` and the manual pages below `dir/man`. Needs
+/// no configuration, and says nothing.
+///
+/// # Errors
+/// A folder or a file cannot be written.
+pub fn generate(dir: &Path) -> Result<Outcome> {
+    let made = completions(&dir.join("completions")).and_then(|()| pages(&dir.join("man")));
+    made.map_err(|e| Error::Refused(format!("cannot write into {}: {e}", dir.display())))?;
+    Ok(Outcome::Done)
+}
+
+fn completions(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let mut grammar = manual::grammar();
+    let name = grammar.get_name().to_owned();
+    grammar.set_bin_name(&name);
+    grammar.build();
+    for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+        let mut text = Vec::new();
+        shell.try_generate(&grammar, &mut text)?;
+        fs::write(dir.join(shell.file_name(&name)), text)?;
+    }
+    Ok(())
+}
+
+fn pages(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for (name, text) in manual::pages()? {
+        fs::write(dir.join(format!("{name}.1")), text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The manual pages: what clap knows of the commands, and around it what it does not know.
+
+use super::args::{self, Cli, Global};
+use clap::{Args, CommandFactory};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, italic, roman};
+use std::io::Result;
+
+/// Exit codes and when they occur.
+const EXIT_CODES: &[(&str, &str)] = &[
+    ("0", "Done."),
+    (
+        "1",
+        "No command was given. Or it could not begin: the configuration is missing or has a bad value, the logfile \
+         cannot be written, the database is not initialised or cannot be read, an expiry date is bad. Or a restore \
+         found that its target exists and --force was not given, or that the target is too small.",
+    ),
+    ("2", "Wrong usage."),
+    (
+        "5",
+        "The source differs from the base version where the hints say that it does not. The new version is removed.",
+    ),
+    (
+        "6",
+        "The data store failed during a backup (its version stays, is invalid, and can be continued) or a restore.",
+    ),
+    (
+        "20",
+        "A scrub found errors. Or a restore went through, but some of the data is bad or missing, or the version is \
+         invalid.",
+    ),
+    ("22", "The version to import exists."),
+    ("23", "The file to import is not what export writes."),
+    ("100", "Every other error."),
+    ("130, 143", "Ended by SIGINT or SIGTERM, after the locks were released."),
+];
+
+/// Files, and what they are for.
+const FILES: &[(&str, &str)] = &[
+    (
+        "/etc/backy.cfg, /etc/backy/backy.cfg, /etc/backy/conf.d/*, ~/.backy.cfg, ./backy.cfg",
+        "The configuration. All of these that exist are read in this order, and what a later one says overrides, key \
+         by key. With --configfile only that file is read. A file that holds the key should be readable for its \
+         owner only.",
+    ),
+    ("DIR/backy.cfg", "The configuration with --backupdir DIR."),
+    (
+        "/tmp/backy.log, /tmp/backy.sqlite, /tmp",
+        "The logfile, the database, and the folder of the data, where no configuration names others.",
+    ),
+];
+
+/// How a version is named on the command line.
+const VERSIONS: &str = "Wherever a VERSION_UID is expected, these are accepted too: the first characters of one, 6 or more, \
+     as long as only one version starts so; NAME or NAME:latest for the newest valid version of that name; NAME:N for \
+     the N-th newest, 0 being the newest.";
+
+/// What completions and manual pages tell of: everything but the hidden commands.
+pub fn grammar() -> clap::Command {
+    let all = Cli::command();
+    let options = Global::augment_args(clap::Command::new(env!("CARGO_PKG_NAME")));
+    options
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .subcommands(args::visible_commands(&all).cloned())
+}
+
+/// All pages, the main one and one for each command: their names without the section, and their texts.
+///
+/// # Errors
+/// None in practice: they are written into memory.
+pub fn pages() -> Result<Vec<(String, Vec<u8>)>> {
+    let mut grammar = grammar();
+    grammar.build();
+    let mut pages = vec![("backy2".to_owned(), main_page(&grammar)?)];
+    for command in grammar.get_subcommands() {
+        pages.push((format!("backy2-{}", command.get_name()), command_page(command)?));
+    }
+    Ok(pages)
+}
+
+/// `backy2(1)`.
+fn main_page(grammar: &clap::Command) -> Result<Vec<u8>> {
+    let man = man(&grammar.clone().subcommand_help_heading("COMMANDS"));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    let mut text = synopsis(grammar);
+    text.control("SH", ["DESCRIPTION"]);
+    paragraph(
+        &mut text,
+        "backy2 backs up images and block devices in blocks of a fixed size, 4 MiB unless configured otherwise. A block \
+         that is already stored is not stored again, and stored blocks are compressed and encrypted. Each backup \
+         is a version, complete in itself: any of them can be restored or removed in any order.",
+    );
+    paragraph(
+        &mut text,
+        "Options stand before the command, or behind it if they are options of the command.",
+    );
+    text.to_writer(&mut page)?;
+    man.render_options_section(&mut page)?;
+    man.render_subcommands_section(&mut page)?;
+    main_page_end().to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// The sections that clap has no idea of.
+fn main_page_end() -> Roff {
+    let mut text = Roff::new();
+    text.control("SH", ["VERSIONS"]);
+    paragraph(&mut text, VERSIONS);
+    text.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXIT_CODES {
+        text.control("TP", []);
+        text.text([bold(*code)]);
+        text.text([roman(*meaning)]);
+    }
+    text.control("SH", ["FILES"]);
+    for (names, meaning) in FILES {
+        text.control("TP", []);
+        text.text([italic(*names)]);
+        text.text([roman(*meaning)]);
+    }
+    text.control("SH", ["EXAMPLES"]);
+    paragraph(&mut text, "An installation of its own in a folder, a backup, and what is in it:");
+    example(
+        &mut text,
+        &[
+            "backy2 -b /srv/backup init",
+            "backy2 -b /srv/backup backup /dev/vg0/vm1 vm1",
+            "backy2 -b /srv/backup ls",
+        ],
+    );
+    paragraph(&mut text, "The newest version of it is verified and restored:");
+    let restore = "backy2 -b /srv/backup restore vm1:latest /var/tmp/vm1.img";
+    example(&mut text, &["backy2 -b /srv/backup scrub vm1:latest", restore]);
+    text
+}
+
+/// `backy2-COMMAND(1)`.
+fn command_page(command: &clap::Command) -> Result<Vec<u8>> {
+    let man = man(command);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    synopsis(command).to_writer(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let mut text = Roff::new();
+    if command.get_arguments().any(|argument| argument.get_id().as_str().contains("version")) {
+        text.control("SH", ["VERSIONS"]);
+        paragraph(&mut text, VERSIONS);
+    }
+    if let Some(help) = command.get_after_help() {
+        text.control("SH", ["EXAMPLES"]);
+        for line in help.to_string().lines() {
+            match line.strip_prefix("  ") {
+                Some(line) => example(&mut text, &[line]),
+                None => paragraph(&mut text, line),
+            }
+        }
+    }
+    text.control("SH", ["EXIT STATUS"]);
+    paragraph(&mut text, "0 if all went well. The other codes are in backy2(1).");
+    text.control("SH", ["SEE ALSO"]);
+    text.text([bold("backy2"), roman("(1), also for the options that stand before the command")]);
+    text.to_writer(&mut page)?;
+    Ok(page)
+}
+
+fn man(command: &clap::Command) -> Man {
+    let source = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone()).source(source).manual("backy2 manual")
+}
+
+fn paragraph(page: &mut Roff, text: &str) {
+    page.control("PP", []);
+    page.text([roman(text)]);
+}
+
+fn example(page: &mut Roff, lines: &[&str]) {
+    page.control("PP", []);
+    page.control("RS", ["4"]);
+    page.control("nf", []);
+    for line in lines {
+        page.text([roman(*line)]);
+    }
+    page.control("fi", []);
+    page.control("RE", []);
+}
+
+/// The options in their short form, and what may or must follow.
+fn synopsis(command: &clap::Command) -> Roff {
+    let mut words = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+    for option in command.get_arguments().filter(|argument| !argument.is_positional()) {
+        let long = || format!("--{}", option.get_long().unwrap_or_default());
+        let name = option.get_short().map_or_else(long, |letter| format!("-{letter}"));
+        words.extend([roman(" ["), bold(name)]);
+        if option.get_action().takes_values() {
+            words.extend([roman(" "), italic(value_name(option))]);
+        }
+        words.push(roman("]"));
+    }
+    for argument in command.get_positionals() {
+        let (before, after) = if argument.is_required_set() { (" ", "") } else { (" [", "]") };
+        words.extend([roman(before), italic(value_name(argument)), roman(after)]);
+    }
+    if command.has_subcommands() {
+        words.extend([roman(" "), italic("COMMAND"), roman(" ...")]);
+    }
+    let mut text = Roff::new();
+    text.control("SH", ["SYNOPSIS"]);
+    // Ragged: the words are no prose.
+    text.control("ad", ["l"]);
+    text.text(words);
+    text.control("ad", []);
+    text
+}
+
+fn value_name(argument: &clap::Arg) -> String {
+    argument.get_value_names().map_or_else(|| argument.get_id().to_string(), |names| names.join(" "))
+}
