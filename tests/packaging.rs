@@ -1,0 +1,31 @@
+//! What the Debian package installs as configuration.
+
+use backy2::config::{Origin, StoreConfig, load};
+use std::path::Path;
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_configuration_of_the_package_is_good_and_has_no_key() {
+    let config = load(&Origin::File(project().join("debian/backy.cfg")), None).expect("good");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.encryption_key.is_none(), "a key that everybody knows is none");
+    let StoreConfig::File { path, .. } = config.data.store else { panic!("a folder") };
+    // Where the package of 2.13 had them: who never changed its configuration finds his backups again.
+    assert_eq!(path, Path::new("/var/lib/backy2/data"));
+    assert_eq!(config.logfile, Path::new("/var/log/backy.log"));
+    assert_eq!(config.block_size, 4 << 20);
+    let names: Vec<_> = config.schedulers.iter().map(|s| s.name.as_str()).collect();
+    let usual = ["hourly", "daily", "weekly", "monthly"];
+    assert_eq!(names[..4], usual);
+    assert_eq!(names[4..], usual.map(|name| format!("longterm_{name}")));
+}
+
+#[test]
+fn package_and_program_have_the_same_version() {
+    let changelog = std::fs::read_to_string(project().join("debian/changelog")).expect("it is there");
+    let version = format!("backy2 ({})", env!("CARGO_PKG_VERSION"));
+    assert!(changelog.starts_with(&version), "the first entry of debian/changelog is not of {version}");
+}
