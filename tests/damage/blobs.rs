@@ -1,12 +1,10 @@
 //! One damaged blob: what scrub, restore and a later backup do, for every kind of damage.
 
-use super::{BAD, BLOCK, Damage, Store, cases, image};
+use super::{BAD, BLOCK, Damage, Store, for_every_damage, image};
 
 #[test]
 fn scrub_marks_the_block_and_all_versions_that_share_it() {
-    for (encryption, damage) in cases() {
-        let store = Store::new(encryption);
-        damage.inflict(&store);
+    for_every_damage(|store, damage, encryption| {
         let said = store.install.fails(20, &["scrub", &store.a]);
         let reports = said.lines().filter(|line| line.contains("is bad")).count();
         assert_eq!(reports, 1, "{encryption} {damage:?}: {said}");
@@ -16,14 +14,12 @@ fn scrub_marks_the_block_and_all_versions_that_share_it() {
         assert_eq!(store.valid(), [false, false, true], "{encryption} {damage:?}");
         store.install.fails(20, &["scrub", &store.sharing]);
         store.install.ok(&["scrub", &store.other]);
-    }
+    });
 }
 
 #[test]
 fn restore_gives_what_can_be_had_and_marks_the_rest() {
-    for (encryption, damage) in cases() {
-        let store = Store::new(encryption);
-        damage.inflict(&store);
+    for_every_damage(|store, damage, encryption| {
         let (data, said) = store.damaged_restore();
         let mut wanted = image();
         wanted[BAD * BLOCK..(BAD + 1) * BLOCK].copy_from_slice(&damage.salvage(encryption));
@@ -35,15 +31,13 @@ fn restore_gives_what_can_be_had_and_marks_the_rest() {
         assert_eq!(store.valid(), [false, false, true], "{encryption} {damage:?}");
         let again = store.damaged_restore();
         assert!(again.0 == wanted && again.1.contains("offset 4096 length 4096"), "{encryption} {damage:?}");
-    }
+    });
 }
 
 #[test]
 fn the_next_backup_stores_the_block_anew() {
-    for (encryption, damage) in cases() {
-        let store = Store::new(encryption);
+    for_every_damage(|store, damage, encryption| {
         let before = store.uid();
-        damage.inflict(&store);
         store.install.fails(20, &["scrub", &store.a]);
         let new = store.install.backup(&[&store.install.url("a.img"), "a"]);
         let written = format!("SELECT blocks_written FROM stats WHERE version_uid = '{new}'");
@@ -52,7 +46,7 @@ fn the_next_backup_stores_the_block_anew() {
         assert!(store.install.restored(&new, "new") == image(), "{encryption} {damage:?}");
         store.install.ok(&["scrub", "-s", &store.install.url("a.img"), &new]);
         assert_eq!(store.valid(), [false, false, true], "{encryption} {damage:?}");
-    }
+    });
 }
 
 #[test]

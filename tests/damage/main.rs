@@ -50,6 +50,16 @@ impl Store {
         Store { install, a, sharing, other }
     }
 
+    /// Another one with the same content.
+    fn duplicate(&self) -> Self {
+        Store {
+            install: self.install.duplicate(),
+            a: self.a.clone(),
+            sharing: self.sharing.clone(),
+            other: self.other.clone(),
+        }
+    }
+
     /// Which of the three versions are valid.
     fn valid(&self) -> [bool; 3] {
         [&self.a, &self.sharing, &self.other].map(|uid| self.install.is_valid(uid))
@@ -111,10 +121,17 @@ const ANY: [Damage; 13] = [
 /// For version 1.
 const KEYS: [Damage; 2] = [KeyFlipped, KeyGarbage];
 
-/// All kinds of damage with the encryption versions that know them.
-fn cases() -> impl Iterator<Item = (u8, Damage)> {
-    let all = |version| ANY.into_iter().map(move |damage| (version, damage));
-    all(0).chain(all(1)).chain(KEYS.map(|damage| (1, damage)))
+/// Calls `test` with every kind of damage, inflicted on a store of its own, in both encryption versions.
+fn for_every_damage(test: impl Fn(Store, Damage, u8)) {
+    for encryption in [0, 1] {
+        let whole = Store::new(encryption);
+        let keys = if encryption == 1 { &KEYS[..] } else { &[] };
+        for damage in ANY.iter().chain(keys) {
+            let store = whole.duplicate();
+            damage.inflict(&store);
+            test(store, *damage, encryption);
+        }
+    }
 }
 
 impl Damage {
