@@ -195,13 +195,15 @@ impl BlobStore for FileStore {
     fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         for uid in uids {
-            let removed = self.file(uid).and_then(|file| match fs::remove_file(&file) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    Err(self.error(format!("cannot delete {}: {e}", file.display())))
+            // No blob can have a name that is none: it is missing.
+            let Ok(file) = self.file(uid) else { continue };
+            match fs::remove_file(&file) {
+                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => {
+                    let error = self.error(format!("cannot delete {}: {e}", file.display()));
+                    failed.push((uid.clone(), error));
                 }
-                _ => Ok(()),
-            });
-            failed.extend(removed.err().map(|error| (uid.clone(), error)));
+                _ => {}
+            }
         }
         failed
     }
