@@ -24,13 +24,13 @@ const LARGEST: usize = 1 << 30;
 /// [`Error::WrongKey`]; [`Error::Config`] if there is no key and one is needed.
 pub fn key(meta: &mut dyn MetaStore, keys: &Keyring, version: Option<&Version>) -> Result<()> {
     let mut rows = meta.sample(version, Some(1), KEYS)?;
+    if rows.is_empty() {
+        return Ok(());
+    }
     let first = rows.first().and_then(|row| Some(row.blob.as_ref()?.id));
     if version.is_some() && rows.iter().all(|row| row.blob.as_ref().map(|blob| blob.id) == first) {
         // One blob, however often it occurs, may be damaged: others must bear witness.
         rows.extend(meta.sample(None, Some(1), KEYS)?);
-    }
-    if rows.is_empty() {
-        return Ok(());
     }
     let opened = rows.iter().filter_map(|row| row.blob.as_ref()).map(|blob| {
         let envkey = blob.encryption.envkey.as_deref().unwrap_or_default();

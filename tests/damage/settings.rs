@@ -82,6 +82,25 @@ fn plain_blobs_need_no_key() {
 }
 
 #[test]
+fn plain_versions_beside_encrypted_ones_need_no_key() {
+    let store = Store::new(0);
+    store.install.set("encryption_version", "1");
+    let encrypted = store.install.backup(&[&store.install.image("new.img", &changed(2)), "encrypted"]);
+    let config = std::fs::read_to_string(store.install.path("backy.cfg")).expect("read");
+    for key in [format!("encryption_key: {WRONG}"), String::new()] {
+        let line =
+            |line: &str| if line.starts_with("encryption_key") { key.clone() } else { line.to_owned() };
+        let lines: Vec<String> = config.lines().map(line).collect();
+        std::fs::write(store.install.path("backy.cfg"), lines.join("\n")).expect("write");
+        assert!(store.install.restored(&store.a, "out") == image());
+        store.install.ok(&["scrub", &store.a]);
+        let code = if key.is_empty() { 1 } else { 6 };
+        let target = store.install.url("never");
+        store.install.refuses(code, &["restore", &encrypted, &target], &["encryption_key"]);
+    }
+}
+
+#[test]
 fn plain_blobs_do_not_care_for_the_key() {
     let store = Store::new(0);
     store.install.set("encryption_key", WRONG);
