@@ -7,6 +7,7 @@ use crate::sys::durable::{sync_filesystem, sync_folder};
 use crate::types::error::{Error, Result};
 use crate::types::settings::Durability;
 use crate::types::uid::BlobUid;
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -136,6 +137,13 @@ impl FileStore {
     }
 }
 
+/// Whether a file could not be opened because of what it is or of damage to it, so that others may well be
+/// readable. Missing rights, a lack of memory and the like are not.
+fn is_of_one_file(error: &io::Error) -> bool {
+    let own = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO];
+    Errno::from_io_error(error).is_some_and(|errno| own.contains(&errno))
+}
+
 /// Removes what a killed run has left half-written.
 fn remove_if_stale(file: &Path) {
     let age = fs::metadata(file).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
@@ -166,6 +174,9 @@ impl BlobStore for FileStore {
                 self.check().map_err(GetError::Store)?;
                 return Ok(false);
             }
+            Err(e) if is_of_one_file(&e) => {
+                return Err(GetError::Unreadable(format!("cannot open {}: {e}", path.display())));
+            }
             Err(e) => {
                 return Err(GetError::Store(self.error(format!("cannot open {}: {e}", path.display()))));
             }
@@ -184,13 +195,15 @@ impl BlobStore for FileStore {
     fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         for uid in uids {
-            let removed = self.file(uid).and_then(|file| match fs::remove_file(&file) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    Err(self.error(format!("cannot delete {}: {e}", file.display())))
+            // No blob can have a name that is none: it is missing.
+            let Ok(file) = self.file(uid) else { continue };
+            match fs::remove_file(&file) {
+                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => {
+                    let error = self.error(format!("cannot delete {}: {e}", file.display()));
+                    failed.push((uid.clone(), error));
                 }
-                _ => Ok(()),
-            });
-            failed.extend(removed.err().map(|error| (uid.clone(), error)));
+                _ => {}
+            }
         }
         failed
     }
