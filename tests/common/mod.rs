@@ -15,4 +15,5 @@ pub fn all() -> bool {
 }
 
 pub mod checks;
+pub mod disk;
 pub mod install;
