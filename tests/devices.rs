@@ -163,6 +163,24 @@ fn a_loop_device_zeroes_by_itself_where_the_kernel_says_so() {
     assert_eq!(target.zero(0..MIB as u64, Zeroing::IfCheap).expect("asked"), cheap);
 }
 
+#[test]
+fn a_device_that_another_claims_for_an_instant_is_waited_for() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let Some(device) = Loop::new("a_device_that_another_claims_for_an_instant_is_waited_for", MIB) else {
+        return;
+    };
+    let mut options = fs::OpenOptions::new();
+    options.read(true).custom_flags(rustix::fs::OFlags::EXCL.bits() as i32);
+    let claimed = options.open(&device.device).expect("claimed");
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            drop(claimed);
+        });
+        device.target(MIB, Existing::Accept).expect("free after an instant");
+    });
+}
+
 /// A mounted loop device; unmounted when dropped.
 struct Mounted(PathBuf);
 
