@@ -160,11 +160,12 @@ fn columns(t: &Transaction, table: &str) -> rusqlite::Result<BTreeSet<String>> {
     statement.query_map([], |row| row.get(1))?.collect()
 }
 
-/// An expression for `column` of an old table, or `default` where that release had none.
+/// An expression for `column` of an old table, or for `default` where that release had none.
 fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
     match columns.contains(column) {
         true => format!("coalesce(o.{column}, {default})"),
-        false => default.to_owned(),
+        // Not the bare default: a number in GROUP BY counts columns.
+        false => format!("coalesce(NULL, {default})"),
     }
 }
 
