@@ -55,12 +55,13 @@ impl<'a> Site<'a> {
         let Engine::Sqlite(path) = url::parse(&config.meta.engine)?;
         let mut database = Sqlite::open(&path)?;
         if let State::Old { catalogue_is_current, .. } = database.state()? {
-            if !database.is_writable() && access != Access::Write {
+            let needs_blocks = access != Access::Catalogue || !catalogue_is_current;
+            if needs_blocks && !database.is_writable() && access != Access::Write {
                 monitor.warning(
                     "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
                 );
                 database = upgrade::upgraded_copy(&database, &config.cachedir)?;
-            } else if access != Access::Catalogue || !catalogue_is_current {
+            } else if needs_blocks {
                 let _exclusive = locks.upgrade(&config.process_name)?;
                 upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
             }

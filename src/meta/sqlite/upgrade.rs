@@ -52,11 +52,16 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path) -> Result<Sqlite> {
     let location = database.location.clone();
     let failed = |e: rusqlite::Error| error(&location, "copying the database", &e);
     let path = folder.join(format!("backy2-{}.sqlite", std::process::id()));
-    let mut connection = Connection::open(&path).map_err(failed)?;
+    let copy = Connection::open(&path).and_then(|mut connection| {
+        copy_into(&database.connection, &mut connection)?;
+        // Without a journal in a file, and without a WAL, which the copy may have taken over, SQLite does not need
+        // the file's name any more.
+        connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
+        Ok(connection)
+    });
     // The name goes at once; the open file stays until the process ends.
     let _ = std::fs::remove_file(&path);
-    copy_into(&database.connection, &mut connection).map_err(failed)?;
-    connection.execute_batch("PRAGMA journal_mode = MEMORY").map_err(failed)?;
+    let mut connection = copy.map_err(failed)?;
     migrate(&mut connection, &location, &mut |_| {})?;
     Ok(Sqlite { connection, path: database.path.clone(), location, writable: false })
 }
