@@ -7,6 +7,7 @@ use backy2::types::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
@@ -36,8 +37,19 @@ impl Loop {
         }
     }
 
+    /// A child that another test has just forked holds this process's files until it runs its program, and so
+    /// the device, too: in use counts only after a second.
     fn target(&self, size: usize, existing: Existing) -> Result<Box<dyn Target>, Error> {
-        open_target(&format!("file://{}", self.device), size as u64, existing)
+        let url = format!("file://{}", self.device);
+        let start = Instant::now();
+        loop {
+            match open_target(&url, size as u64, existing) {
+                Err(error) if error.to_string().contains("in use") && start.elapsed().as_secs() < 1 => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                done => return done,
+            }
+        }
     }
 
     fn source(&self) -> Box<dyn Source> {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Only files that end so are blobs.
 const ENDING: &str = ".blob";
@@ -27,12 +27,15 @@ pub struct FileStore {
     sync: Durability,
     /// Folders that this process has seen or made, so that a blob costs no `mkdir`.
     known: Mutex<BTreeSet<PathBuf>>,
+    /// The folder, open since before the first write: the kernel tells an error of writing back to each
+    /// descriptor that was open when it happened, and to one that is opened later perhaps not.
+    root: OnceLock<File>,
 }
 
 impl FileStore {
     /// A store in the folder `path`, which must exist when it is used.
     pub fn new(path: &Path, sync: Durability) -> Self {
-        FileStore { path: path.to_owned(), sync, known: Mutex::default() }
+        FileStore { path: path.to_owned(), sync, known: Mutex::default(), root: OnceLock::new() }
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
@@ -66,7 +69,21 @@ impl FileStore {
         Ok(())
     }
 
+    /// The descriptor that the file system is flushed by.
+    fn root(&self) -> io::Result<&File> {
+        match self.root.get() {
+            Some(root) => Ok(root),
+            None => {
+                let opened = File::open(&self.path)?;
+                Ok(self.root.get_or_init(|| opened))
+            }
+        }
+    }
+
     fn write(&self, file: &Path, data: &[u8]) -> io::Result<()> {
+        if self.sync == Durability::Filesystem {
+            self.root()?;
+        }
         let folder = file.parent().unwrap_or(&self.path);
         self.make_folder(folder)?;
         let temporary = file.with_extension(format!("blob.{}{TEMPORARY}", std::process::id()));
@@ -229,8 +246,8 @@ impl BlobStore for FileStore {
         if self.sync != Durability::Filesystem {
             return Ok(());
         }
-        File::open(&self.path)
-            .and_then(|folder| sync_filesystem(&folder))
+        self.root()
+            .and_then(sync_filesystem)
             .map_err(|e| self.error(format!("cannot flush the file system: {e}")))
     }
 

@@ -40,7 +40,10 @@ pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
         copy.display()
     ));
     let location = database.location.clone();
-    migrate(&mut database.connection, &location, say)?;
+    migrate(&mut database.connection, &location, say).inspect_err(|_| {
+        // Nothing was changed. A nightly run that fails must not leave one more copy every time.
+        let _ = std::fs::remove_file(&copy);
+    })?;
     say("Upgrade 3/3: giving unused space back");
     // The old tables leave most of the file empty. That it cannot be made smaller would be no harm.
     let _ = database.connection.execute_batch("VACUUM");
