@@ -5,10 +5,10 @@
 
 mod common;
 
-use common::rust_source::{blank_out, functions, lines_with, modules_named, without_tests};
+use common::rust_source::{blank_out, files_below, functions, lines_with, modules_named, without_tests};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The layers from top to bottom, and their modules. A module may use those of the layers below its own, and
 /// itself; no other of its own layer. `docs/architecture.md` tells what each is for.
@@ -94,26 +94,9 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn rust_files(folder: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![project().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of the project") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 /// The files below `src` and `tests`.
 fn files() -> Vec<File> {
-    let paths = [rust_files("src"), rust_files("tests")].concat();
+    let paths = files_below(project(), &["src", "tests"]);
     let mut files: Vec<File> = paths
         .iter()
         .map(|path| {

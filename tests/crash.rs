@@ -10,7 +10,8 @@ const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 220;
 
 /// What a killed backup may leave in the store without a row, and will store again: a block in each of the 24
-/// buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile.
+/// buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile. (A flush that takes long lets
+/// the second one grow; these installations have `sync: none`, where it takes no time.)
 const IN_FLIGHT: usize = 24 + 2 * 32;
 
 /// Failpoints in a backup, and the passings at which it is killed.

@@ -7,6 +7,7 @@ use backy2::types::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
@@ -36,8 +37,19 @@ impl Loop {
         }
     }
 
+    /// A child that another test has just forked holds this process's files until it runs its program, and so
+    /// the device, too: in use counts only after a second.
     fn target(&self, size: usize, existing: Existing) -> Result<Box<dyn Target>, Error> {
-        open_target(&format!("file://{}", self.device), size as u64, existing)
+        let url = format!("file://{}", self.device);
+        let start = Instant::now();
+        loop {
+            match open_target(&url, size as u64, existing) {
+                Err(error) if error.to_string().contains("in use") && start.elapsed().as_secs() < 1 => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                done => return done,
+            }
+        }
     }
 
     fn source(&self) -> Box<dyn Source> {
@@ -161,6 +173,24 @@ fn a_loop_device_zeroes_by_itself_where_the_kernel_says_so() {
     let cheap = told.is_ok_and(|text| text.trim() != "0");
     let target = device.target(MIB, Existing::Accept).expect("opened");
     assert_eq!(target.zero(0..MIB as u64, Zeroing::IfCheap).expect("asked"), cheap);
+}
+
+#[test]
+fn a_device_that_another_claims_for_an_instant_is_waited_for() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let Some(device) = Loop::new("a_device_that_another_claims_for_an_instant_is_waited_for", MIB) else {
+        return;
+    };
+    let mut options = fs::OpenOptions::new();
+    options.read(true).custom_flags(rustix::fs::OFlags::EXCL.bits() as i32);
+    let claimed = options.open(&device.device).expect("claimed");
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            drop(claimed);
+        });
+        device.target(MIB, Existing::Accept).expect("free after an instant");
+    });
 }
 
 /// A mounted loop device; unmounted when dropped.

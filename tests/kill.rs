@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 200;
-/// 24 buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile.
+/// 24 buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile (`sync: none`: no flush
+/// takes long).
 const IN_FLIGHT: usize = 24 + 2 * 32;
 /// Moments at which a backup is killed.
 const MOMENTS: u64 = 20;

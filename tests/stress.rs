@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const BLOCK: usize = 16 << 10;
 const WORKERS: u64 = 4;
 /// Versions, so that all of them can be verified in the end.
-const MOST: usize = 40;
+const MOST: usize = 25;
 
 /// What a version must hold.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::fixture::{blocks, dump, of_image, restores_right, versions};
-use common::images::by_name;
+use common::images::{by_name, sha256};
 use common::install::{Install, Run};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -230,4 +230,27 @@ fn an_upgrade_is_refused_while_release_2_13_runs() {
     assert!(run.stderr.contains("must be upgraded"), "{run:?}");
     assert_eq!(content(&install.path("backy.sqlite")), before);
     upgrade(&install, "D");
+}
+
+#[test]
+fn commands_that_start_together_upgrade_once() {
+    for name in ["D", "E"] {
+        let install = if name == "E" { fixture_e() } else { Install::fixture(name) };
+        let all = versions(name);
+        let children: Vec<_> = (0..4)
+            .map(|n| {
+                let target = install.url(&format!("out{n}"));
+                install.start(&["restore", &all[n % all.len()].uid, &target])
+            })
+            .collect();
+        for (n, child) in children.into_iter().enumerate() {
+            let run = Run::from(child.wait_with_output().expect("ended"));
+            assert_eq!(run.code, 0, "{run:?}");
+            let data = std::fs::read(install.path(&format!("out{n}"))).expect("read");
+            assert_eq!(Some(sha256(&data)), all[n % all.len()].sha256);
+        }
+        is_current(&install);
+        assert!(copy_of(&install).exists());
+        assert!(!install.path("backy.sqlite.before-upgrade.1").exists(), "one copy is enough");
+    }
 }

@@ -10,12 +10,26 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// The end of the help.
+const EXIT_CODES: &str = "Exit codes:
+  0    done
+  1    could not begin: configuration, database, or a restore target that is refused
+  2    wrong usage
+  5    backup: the source does not match the base version and the hints
+  6    backup, restore: the data store failed, or the key is wrong in a restore
+  20   scrub, restore: some of the data is bad
+  100  any other error
+  130, 143  ended by SIGINT, SIGTERM
+
+`backy2 COMMAND --help` tells about one command.";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "backy2",
     version,
-    about = "Block-level backup of images, block devices and Ceph RBD volumes",
+    about = "Block-level backup of images and block devices",
+    after_help = EXIT_CODES,
     disable_version_flag = true,
     disable_help_subcommand = true,
     infer_long_args = true,
@@ -39,7 +53,7 @@ pub struct Global {
     /// As --verbose, and show the causes of errors
     #[arg(short, long)]
     pub debug: bool,
-    /// For scripts: columns separated by "|", errors only
+    /// For scripts: columns separated by "|", no messages but errors
     #[arg(short, long)]
     pub machine_output: bool,
     /// Print tables without their header
@@ -68,10 +82,12 @@ pub struct Global {
 pub enum Command {
     /// Create the tables of the metadata database
     Initdb,
-    /// Make a self-contained installation in the folder given with -b
+    /// Make a self-contained installation: backy2 -b DIR init
     ///
     /// The folder must be empty or absent. It gets a configuration with a fresh random key, a database and a
-    /// data folder. Keep a copy of the key elsewhere: without it the backups cannot be read.
+    /// data folder. Keep a copy of the key elsewhere: without it the backups cannot be read. All other commands
+    /// use the installation with the same -b DIR before them.
+    #[command(override_usage = "backy2 -b DIR init")]
     Init,
     /// Back up an image or a block device
     Backup(BackupArgs),
@@ -92,6 +108,8 @@ pub enum Command {
     /// Read the metadata of a version from a file that export wrote
     Import(ImportArgs),
     /// Delete data that no version needs any more
+    ///
+    /// Data stays for an hour after the last version that used it was removed.
     Cleanup(CleanupArgs),
     /// List versions
     Ls(LsArgs),
@@ -181,16 +199,17 @@ impl Command {
 #[command(after_help = "Example, with the changes since the snapshot of an earlier version:\n  \
     backy2 backup -s snap2 -r changes.json -f UID file:///dev/rbd0 vm1")]
 pub struct BackupArgs {
-    /// Name of the snapshot the backup is taken from
+    /// Name of the snapshot that the source is, as a note
     #[arg(short, long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub snapshot_name: String,
-    /// Hints: what "rbd diff --format json" prints, "-" for stdin [default: read all]
+    /// File with hints, "-" for stdin: only these ranges are read [default: all is read]. The format is that of
+    /// "rbd diff --format json"
     #[arg(short, long, value_name = "HINTSFILE")]
     pub rbd: Option<OsString>,
-    /// Take what did not change from this version
+    /// With -r: take what the hints do not touch from this version; without one it counts as zeros
     #[arg(short, long, value_name = "VERSION_UID")]
     pub from_version: Option<String>,
-    /// Go on with this version, which is incomplete
+    /// Go on with the interrupted backup that left this incomplete version
     #[arg(short, long, value_name = "VERSION_UID")]
     pub continue_version: Option<String>,
     /// Tags, comma-separated [default: b_daily, b_weekly, b_monthly when they are due]
@@ -209,16 +228,16 @@ pub struct BackupArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example:\n  backy2 restore --sparse UID file:///var/lib/images/vm1.img")]
 pub struct RestoreArgs {
-    /// Do not write blocks that are sparse in the backup
+    /// Write no zeros for sparse blocks: on an existing device old data may show there
     #[arg(short, long)]
     pub sparse: bool,
-    /// Write to a target that exists
+    /// Overwrite an existing target
     #[arg(short, long)]
     pub force: bool,
-    /// Start at this block: the "Last ID" of an interrupted restore [default: 0]
+    /// Go on with an interrupted restore at this block, its "Last ID" [default: 0]
     #[arg(short, long, value_name = "BLOCK_ID")]
     pub continue_from: Option<String>,
-    /// The version
+    /// Uid of the version, as ls shows it
     pub version_uid: String,
     /// Where to write it: file://PATH, null://, or a path that starts with /, ./ or ../
     pub target: String,
@@ -227,17 +246,17 @@ pub struct RestoreArgs {
 /// Arguments of commands that name a version and nothing else.
 #[derive(Args, Clone, Debug, Default)]
 pub struct VersionArgs {
-    /// The version
+    /// Uid of the version, as ls shows it
     pub version_uid: String,
 }
 
 /// Arguments of `rm`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RmArgs {
-    /// Remove it however young it is (but not if it is protected)
+    /// Remove it however young it is; a protected version stays
     #[arg(short, long)]
     pub force: bool,
-    /// The version
+    /// Uid of the version, as ls shows it
     pub version_uid: String,
 }
 
@@ -250,20 +269,20 @@ pub struct ScrubArgs {
     /// Verify only about this percentage of the blocks, 0 to 100
     #[arg(short, long, value_name = "N", default_value = "100")]
     pub percentile: String,
-    /// The version
+    /// Uid of the version, as ls shows it
     pub version_uid: String,
 }
 
 /// Arguments of `cleanup`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CleanupArgs {
-    /// Compare the whole store with the database (nothing else may run meanwhile)
+    /// Compare the whole store with the database; nothing else may run meanwhile
     #[arg(short, long)]
     pub full: bool,
-    /// With --full: only data whose name starts so
+    /// With --full: only data whose name begins so
     #[arg(short, long, value_name = "PREFIX")]
     pub prefix: Option<String>,
-    /// Do not wait for an hour before data is deleted. Dangerous while backups run!
+    /// Do not wait for that hour. Dangerous while backups run!
     #[arg(long)]
     pub dangerous_force: bool,
 }

@@ -279,6 +279,8 @@ impl Job<'_, '_> {
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
+        // A run that stores nothing new would not notice.
+        self.store.check()?;
         let mut read = match self.prepare(plan, base)? == count(&plan.carry) {
             true => plan.read.clone(),
             // Some blob of the base went bad since the plan was made.

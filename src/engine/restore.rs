@@ -96,7 +96,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
 }
 
 /// Zeros are asked for in pieces of so many bytes, so that progress shows and a signal is seen.
-const PIECE: u64 = 1 << 30;
+const PIECE: u64 = 64 << 20;
 
 /// Phase 1: what is sparse, or was never stored, must not show old data.
 fn zero_sparse(

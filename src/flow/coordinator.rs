@@ -98,6 +98,8 @@ pub struct Tally {
 /// So many new blobs are made durable and committed together, or as many as there are after [`PAUSE`]. What
 /// a killed run has stored and not committed is stored again: so the batches are small.
 const BATCH: usize = 32;
+/// So many plain bytes may wait while another batch is made durable: as much as a batch of ordinary blocks.
+const MOST_UNSYNCED: u64 = 128 << 20;
 /// Rows that name no new blob are cheap, and wait for each other.
 const ROWS: usize = 1000;
 /// How long anything waits to be committed.
@@ -120,6 +122,7 @@ pub struct Coordinator<'a> {
     /// The job that stores a digest. Empty without deduplication.
     by_checksum: HashMap<Checksum, u64>,
     unsynced: Vec<Stored>,
+    unsynced_bytes: u64,
     syncing: bool,
     sparse: Vec<Range<u64>>,
     rows: Vec<NewRow>,
@@ -139,6 +142,7 @@ impl<'a> Coordinator<'a> {
             under_way: HashMap::new(),
             by_checksum: HashMap::new(),
             unsynced: Vec::new(),
+            unsynced_bytes: 0,
             syncing: false,
             sparse: Vec::new(),
             rows: Vec::new(),
@@ -154,6 +158,7 @@ impl<'a> Coordinator<'a> {
         let Channels { mut fresh, jobs, mut stored, unsynced, mut synced } = channels;
         let mut jobs = Some(jobs);
         let mut writing = true;
+        let idle = never();
         // The readers end first, which closes `fresh`; then `jobs` is closed and the writers end, which closes
         // `stored`; then the last batch is made durable.
         loop {
@@ -169,7 +174,7 @@ impl<'a> Coordinator<'a> {
                         jobs = None;
                     }
                 },
-                recv(stored) -> message => match message {
+                recv(if self.is_full() { &idle } else { &stored }) -> message => match message {
                     Ok(message) => self.take_stored(message),
                     Err(_) => {
                         stored = never();
@@ -194,6 +199,12 @@ impl<'a> Coordinator<'a> {
         }
         self.commit_if_due(true);
         self.again
+    }
+
+    /// Whether so much waits for a slow flush that the writers must wait, too: what is stored and not
+    /// committed is lost to a kill.
+    fn is_full(&self) -> bool {
+        self.syncing && self.unsynced_bytes >= MOST_UNSYNCED
     }
 
     /// The thread that makes batches durable has ended: what it had is not known to be safe.
@@ -289,6 +300,7 @@ impl<'a> Coordinator<'a> {
     fn take_stored(&mut self, stored: Stored) {
         self.tally.statistics.written.add(stored.blob.fingerprint.size);
         self.tally.done += 1;
+        self.unsynced_bytes += stored.blob.fingerprint.size;
         self.unsynced.push(stored);
     }
 
@@ -299,6 +311,7 @@ impl<'a> Coordinator<'a> {
             return;
         }
         self.syncing = true;
+        self.unsynced_bytes = 0;
         if unsynced.send(std::mem::take(&mut self.unsynced)).is_err() {
             self.give_up_syncing();
         }

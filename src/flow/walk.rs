@@ -248,3 +248,6 @@ impl Feeder<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

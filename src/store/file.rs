@@ -7,11 +7,12 @@ use crate::sys::durable::{sync_filesystem, sync_folder};
 use crate::types::error::{Error, Result};
 use crate::types::settings::Durability;
 use crate::types::uid::BlobUid;
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Only files that end so are blobs.
 const ENDING: &str = ".blob";
@@ -26,12 +27,15 @@ pub struct FileStore {
     sync: Durability,
     /// Folders that this process has seen or made, so that a blob costs no `mkdir`.
     known: Mutex<BTreeSet<PathBuf>>,
+    /// The folder, open since before the first write: the kernel tells an error of writing back to each
+    /// descriptor that was open when it happened, and to one that is opened later perhaps not.
+    root: OnceLock<File>,
 }
 
 impl FileStore {
     /// A store in the folder `path`, which must exist when it is used.
     pub fn new(path: &Path, sync: Durability) -> Self {
-        FileStore { path: path.to_owned(), sync, known: Mutex::default() }
+        FileStore { path: path.to_owned(), sync, known: Mutex::default(), root: OnceLock::new() }
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
@@ -65,7 +69,21 @@ impl FileStore {
         Ok(())
     }
 
+    /// The descriptor that the file system is flushed by.
+    fn root(&self) -> io::Result<&File> {
+        match self.root.get() {
+            Some(root) => Ok(root),
+            None => {
+                let opened = File::open(&self.path)?;
+                Ok(self.root.get_or_init(|| opened))
+            }
+        }
+    }
+
     fn write(&self, file: &Path, data: &[u8]) -> io::Result<()> {
+        if self.sync == Durability::Filesystem {
+            self.root()?;
+        }
         let folder = file.parent().unwrap_or(&self.path);
         self.make_folder(folder)?;
         let temporary = file.with_extension(format!("blob.{}{TEMPORARY}", std::process::id()));
@@ -136,6 +154,13 @@ impl FileStore {
     }
 }
 
+/// Whether a file could not be opened because of what it is or of damage to it, so that others may well be
+/// readable. Missing rights, a lack of memory and the like are not.
+fn is_of_one_file(error: &io::Error) -> bool {
+    let own = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO];
+    Errno::from_io_error(error).is_some_and(|errno| own.contains(&errno))
+}
+
 /// Removes what a killed run has left half-written.
 fn remove_if_stale(file: &Path) {
     let age = fs::metadata(file).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
@@ -166,6 +191,9 @@ impl BlobStore for FileStore {
                 self.check().map_err(GetError::Store)?;
                 return Ok(false);
             }
+            Err(e) if is_of_one_file(&e) => {
+                return Err(GetError::Unreadable(format!("cannot open {}: {e}", path.display())));
+            }
             Err(e) => {
                 return Err(GetError::Store(self.error(format!("cannot open {}: {e}", path.display()))));
             }
@@ -184,13 +212,15 @@ impl BlobStore for FileStore {
     fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         for uid in uids {
-            let removed = self.file(uid).and_then(|file| match fs::remove_file(&file) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    Err(self.error(format!("cannot delete {}: {e}", file.display())))
+            // No blob can have a name that is none: it is missing.
+            let Ok(file) = self.file(uid) else { continue };
+            match fs::remove_file(&file) {
+                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => {
+                    let error = self.error(format!("cannot delete {}: {e}", file.display()));
+                    failed.push((uid.clone(), error));
                 }
-                _ => Ok(()),
-            });
-            failed.extend(removed.err().map(|error| (uid.clone(), error)));
+                _ => {}
+            }
         }
         failed
     }
@@ -216,8 +246,8 @@ impl BlobStore for FileStore {
         if self.sync != Durability::Filesystem {
             return Ok(());
         }
-        File::open(&self.path)
-            .and_then(|folder| sync_filesystem(&folder))
+        self.root()
+            .and_then(sync_filesystem)
             .map_err(|e| self.error(format!("cannot flush the file system: {e}")))
     }
 

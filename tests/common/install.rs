@@ -76,6 +76,20 @@ impl Install {
         install
     }
 
+    /// Another installation with the same content.
+    pub fn duplicate(&self) -> Self {
+        let folder = tempfile::tempdir().expect("tempdir");
+        copy(self.folder.path(), folder.path());
+        let config = folder.path().join("backy.cfg");
+        let text = std::fs::read_to_string(&config).expect("read");
+        let (old, new) =
+            (self.folder.path().to_str().expect("utf-8"), folder.path().to_str().expect("utf-8"));
+        std::fs::write(&config, text.replace(old, new)).expect("write");
+        let install = Install { folder, config };
+        install.set("process_name", &process_name(install.folder.path()));
+        install
+    }
+
     /// Takes a configuration of a fixture, with this folder in it and a process name of its own. Tests need no
     /// flush to disk.
     pub fn adopt_config(&self, name: &str) {

@@ -15,6 +15,7 @@ pub fn all() -> bool {
 }
 
 pub mod checks;
+pub mod disk;
 pub mod fixture;
 pub mod images;
 pub mod install;

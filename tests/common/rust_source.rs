@@ -1,5 +1,25 @@
 //! A look at Rust source as text: enough of its grammar to find names, items and functions in formatted code.
 
+use std::path::{Path, PathBuf};
+
+/// All Rust files below these folders of `project`, sorted.
+pub fn files_below(project: &Path, folders: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left: Vec<PathBuf> = folders.iter().map(|folder| project.join(folder)).collect();
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// `text` with the characters of comments, strings and character literals replaced by blanks.
 pub fn blank_out(text: &str) -> String {
     let source: Vec<char> = text.chars().collect();

@@ -2,7 +2,9 @@
 
 use super::common::install::{Install, Run};
 use super::with_version;
-use std::process::Command;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
 
 fn bare(args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
@@ -78,4 +80,33 @@ fn init_refuses_a_folder_with_something_in_it() {
     let run = bare(&["-b", dir, "ls"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stderr.contains("File not found") && run.stderr.contains("init"), "{run:?}");
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_wrong_usage() {
+    let (install, _) = with_version();
+    let run = Run::from(install.command(&["ls"]).arg(OsStr::from_bytes(b"\xff\xfe")).output().expect("runs"));
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(!run.stderr.contains("panicked"), "{run:?}");
+}
+
+/// As `backy2 … | head -0`.
+fn unread(install: &Install, args: &[&str]) -> Run {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let child = install.command(args).stdout(writer).stderr(Stdio::piped()).spawn().expect("starts");
+    Run::from(child.wait_with_output().expect("ended"))
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_reason_to_complain() {
+    let (install, uid) = with_version();
+    for args in [&["ls"][..], &["-m", "ls"], &["scrub", &uid], &["-h"], &["-V"], &[]] {
+        let run = unread(&install, args);
+        assert_eq!(run.stderr, "", "{args:?}");
+    }
+    let run = unread(&install, &["backup", &install.url("a.img"), "unread"]);
+    assert_eq!((run.code, &run.stderr[..]), (0, ""), "a backup goes on");
+    let made = install.uids(&["unread"]);
+    assert!(made.len() == 1 && install.is_valid(&made[0]));
 }

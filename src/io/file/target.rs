@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How many zeros are written at once, in bytes.
 const PIECE: u64 = 1 << 20;
@@ -26,6 +27,23 @@ pub struct FileTarget {
     medium: Backing,
     /// False once the file system has said that it cannot punch holes.
     punches: AtomicBool,
+}
+
+/// How long a device in use is tried for: programs that look at all devices claim one for an instant, and so does
+/// the kernel when a loop device is set up.
+const INSTANT: Duration = Duration::from_millis(500);
+
+/// Opens a file; for a device that is in use, tries again for an instant.
+fn open_patiently(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let start = Instant::now();
+    loop {
+        match options.open(path) {
+            Err(e) if e.kind() == ErrorKind::ResourceBusy && start.elapsed() < INSTANT => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// What is written to.
@@ -81,7 +99,7 @@ impl FileTarget {
             // Without O_CREAT it means, for block devices: only if nothing else has claimed it.
             options.custom_flags(OFlags::EXCL.bits() as i32);
         }
-        let file = options.open(path).map_err(|e| match e.kind() {
+        let file = open_patiently(&options, path).map_err(|e| match e.kind() {
             ErrorKind::ResourceBusy => target_error(
                 url,
                 "the device is in use: it is mounted, swapped to, or part of LVM, RAID or another mapping. \

@@ -59,6 +59,55 @@ fn a_newer_or_foreign_schema_is_refused_and_left_alone() {
     assert!(database.state().expect_err("foreign").to_string().contains("abc"));
 }
 
+/// What the first releases had: no snapshots, protection, tags, expiries or encryption.
+const FIRST_SCHEMA: &str = "
+    CREATE TABLE versions (uid VARCHAR(36) PRIMARY KEY, date DATETIME NOT NULL, name VARCHAR NOT NULL,
+        size BIGINT NOT NULL, size_bytes BIGINT NOT NULL, valid INTEGER NOT NULL);
+    CREATE TABLE blocks (uid VARCHAR(32), version_uid VARCHAR(36) NOT NULL, id INTEGER NOT NULL,
+        date DATETIME NOT NULL, checksum VARCHAR(128), size BIGINT, valid INTEGER NOT NULL,
+        PRIMARY KEY (version_uid, id));
+    INSERT INTO versions VALUES ('v1', '2019-01-02 03:04:05.000006', 'vm', 4, 13, 1);
+    INSERT INTO blocks VALUES ('u1', 'v1', 0, '2019-01-02 03:04:05.1', 'c1', 4, 1),
+        ('u1', 'v1', 1, '2019-01-02 03:04:05.2', 'c1', 4, 1), (NULL, 'v1', 2, '2019-01-02 03:04:05.3', NULL, 4, 1),
+        ('u2', 'v1', 3, '2019-01-02 03:04:05.4', 'c2', 1, 1);";
+
+#[test]
+fn databases_from_before_encryption_are_upgraded() {
+    for later in [
+        "",
+        "ALTER TABLE versions ADD COLUMN snapshot_name VARCHAR DEFAULT '' NOT NULL;
+         ALTER TABLE versions ADD COLUMN protected INTEGER DEFAULT 0 NOT NULL;
+         CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL);
+         INSERT INTO alembic_version VALUES ('29c655b78818');
+         CREATE TABLE tags (version_uid VARCHAR(36) NOT NULL, name VARCHAR NOT NULL);
+         INSERT INTO tags VALUES ('v1', 'b_daily');",
+    ] {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().join("old");
+        let old = Connection::open(&path).expect("open");
+        old.execute_batch(&format!("{FIRST_SCHEMA}{later}")).expect("the old schema");
+        let mut database = Sqlite::open(&path).expect("opens");
+        assert!(matches!(database.state().expect("state"), State::Old { .. }));
+        // Opening it has turned it to WAL; the copy of one that was not is made in the same way.
+        let mut copy = upgrade::upgraded_copy(&database, folder.path()).expect("a copy");
+        assert_eq!((copy.state().expect("state"), copy.is_writable()), (State::Current, false));
+        let version = copy.version("v1").expect("there");
+        assert_eq!(copy.missing(&version).expect("asked"), []);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 3, "database, -wal and -shm");
+        upgrade::upgrade(&mut database, &mut |_| ()).expect("upgraded");
+        assert_eq!(database.state().expect("state"), State::Current);
+        let version = database.version("v1").expect("there");
+        assert_eq!((version.size_bytes, version.protected), (13, false));
+        assert_eq!(version.tags.len(), usize::from(!later.is_empty()));
+        let rows = database.rows(&version, 0, 9, Rows::All).expect("rows");
+        let uids: Vec<_> = rows.iter().map(|row| row.blob.as_ref().map(|blob| &blob.uid[..])).collect();
+        assert_eq!(uids, [Some("u1"), Some("u1"), None, Some("u2")]);
+        let last = rows[3].blob.as_ref().expect("a blob");
+        assert_eq!((last.size, &last.encryption), (1, &Encryption::default()));
+        assert!(folder.path().join("old.before-upgrade").exists());
+    }
+}
+
 fn insert_through_view(
     database: &Sqlite,
     version: &str,

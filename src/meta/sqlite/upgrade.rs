@@ -40,7 +40,10 @@ pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
         copy.display()
     ));
     let location = database.location.clone();
-    migrate(&mut database.connection, &location, say)?;
+    migrate(&mut database.connection, &location, say).inspect_err(|_| {
+        // Nothing was changed. A nightly run that fails must not leave one more copy every time.
+        let _ = std::fs::remove_file(&copy);
+    })?;
     say("Upgrade 3/3: giving unused space back");
     // The old tables leave most of the file empty. That it cannot be made smaller would be no harm.
     let _ = database.connection.execute_batch("VACUUM");
@@ -139,11 +142,13 @@ fn migrate(connection: &mut Connection, location: &str, say: &mut dyn FnMut(&str
         t.execute_batch(DDL).map_err(failed)?;
         copy_catalogue(&t).map_err(failed)?;
         copy_blocks(&t, say).map_err(failed)?;
-        check(&t, location)?;
-        failpoint::pass("upgrade-middle");
+        let blocks = old_blocks(&t).map_err(failed)?;
+        // Their references are checked, too, as long as they are there, and nothing has ever enforced them.
         for table in TABLES {
             t.execute_batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table}")).map_err(failed)?;
         }
+        check(&t, location, blocks)?;
+        failpoint::pass("upgrade-middle");
         t.commit().map_err(failed)
     })();
     connection.execute_batch("PRAGMA legacy_alter_table = OFF; PRAGMA foreign_keys = ON").map_err(failed)?;
@@ -260,13 +265,16 @@ fn copy_blocks(t: &Transaction, say: &mut dyn FnMut(&str)) -> rusqlite::Result<(
     ))
 }
 
-/// Every row must have arrived, and every reference must hold.
-fn check(t: &Transaction, location: &str) -> Result<()> {
+/// How many blocks the versions of the old database have. What belongs to no version is left behind.
+fn old_blocks(t: &Transaction) -> rusqlite::Result<i64> {
+    let sql = format!("SELECT count(*) FROM {ASIDE}blocks WHERE version_uid IN (SELECT uid FROM versions)");
+    t.query_row(&sql, [], |row| row.get(0))
+}
+
+/// Every one of the `before` rows must have arrived, and every reference must hold.
+fn check(t: &Transaction, location: &str, before: i64) -> Result<()> {
     let failed = |e: rusqlite::Error| error(location, "checking the upgrade", &e);
     let count = |sql: &str| t.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
-    let before = count(&format!(
-        "SELECT count(*) FROM {ASIDE}blocks WHERE version_uid IN (SELECT uid FROM versions)"
-    ))?;
     let after = count("SELECT count(*) FROM blocks")?;
     let broken = count("SELECT count(*) FROM pragma_foreign_key_check")?;
     if before != after || broken != 0 {
