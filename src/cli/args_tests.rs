@@ -1,4 +1,6 @@
 use super::*;
+use crate::cli::grammar::{grammar, parse, usage};
+use clap::error::ErrorKind;
 
 fn read(line: &[&str]) -> Result<Cli, clap::Error> {
     parse(std::iter::once("backy2").chain(line.iter().copied()).map(OsString::from))

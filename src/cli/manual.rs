@@ -1,7 +1,6 @@
 //! The manual pages: what clap knows of the commands, and around it what it does not know.
 
-use super::args::{self, Cli, Global};
-use clap::{Args, CommandFactory};
+use super::grammar;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use std::io::Result;
@@ -55,24 +54,12 @@ const VERSIONS: &str = "Wherever a VERSION_UID is expected, these are accepted t
      as long as only one version starts so; NAME or NAME:latest for the newest valid version of that name; NAME:N for \
      the N-th newest, 0 being the newest.";
 
-/// What completions and manual pages tell of: everything but the hidden commands.
-pub fn grammar() -> clap::Command {
-    let all = Cli::command();
-    let options = Global::augment_args(clap::Command::new(env!("CARGO_PKG_NAME")));
-    options
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(all.get_about().cloned().unwrap_or_default())
-        .disable_version_flag(true)
-        .disable_help_subcommand(true)
-        .subcommands(args::visible_commands(&all).cloned())
-}
-
 /// All pages, the main one and one for each command: their names without the section, and their texts.
 ///
 /// # Errors
 /// None in practice: they are written into memory.
 pub fn pages() -> Result<Vec<(String, Vec<u8>)>> {
-    let mut grammar = grammar();
+    let mut grammar = grammar::documented();
     grammar.build();
     let mut pages = vec![("backy2".to_owned(), main_page(&grammar)?)];
     for command in grammar.get_subcommands() {

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod csv_list;
 pub mod dates;
 pub mod exit;
+pub mod grammar;
 pub mod human;
 pub mod listing;
 mod live;
@@ -81,11 +82,11 @@ fn run(words: Vec<OsString>) -> u8 {
         crate::failpoint::arm(&spec);
     }
     let wants_json = words.iter().any(|word| word == "--json");
-    let parsed = args::parse(words.clone());
+    let parsed = grammar::parse(words.clone());
     match parsed {
         Err(answer) => told_by_clap(&answer, wants_json),
         Ok(Cli { command: None, .. }) => {
-            to_stdout(&args::usage());
+            to_stdout(&grammar::usage());
             exit::CANNOT_BEGIN
         }
         Ok(Cli { global, command: Some(command) }) => {
@@ -256,7 +257,9 @@ mod tests {
         let words = ["backy2", "backup", "-t", "", "file:///a", "x"].map(OsString::from);
         assert_eq!(first_line(&words, &Command::Initdb), "$ backy2 backup -t  file:///a x");
         let words = ["backy2", "rekey", "c0ffee"].map(OsString::from);
-        let Ok(Cli { command: Some(command), .. }) = args::parse(words.clone()) else { panic!("a command") };
+        let Ok(Cli { command: Some(command), .. }) = grammar::parse(words.clone()) else {
+            panic!("a command")
+        };
         assert_eq!(first_line(&words, &command), "$ backy2 rekey ********", "a key never shows");
     }
 

@@ -1,7 +1,7 @@
 //! `generate-docs`: completions and manual pages, made from the definitions of the commands.
 
 use crate::cli::exit::Outcome;
-use crate::cli::manual;
+use crate::cli::{grammar, manual};
 use crate::types::error::{Error, Result};
 use clap_complete::{Generator, Shell};
 use std::fs;
@@ -21,7 +21,7 @@ pub fn generate(dir: &Path) -> Result<Outcome> {
 
 fn completions(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    let mut grammar = manual::grammar();
+    let mut grammar = grammar::documented();
     let name = grammar.get_name().to_owned();
     grammar.set_bin_name(&name);
     grammar.build();

@@ -1,0 +1,75 @@
+//! The grammar that clap makes of the definitions of the arguments, and what it gives: commands, usage.
+
+use super::args::{Cli, Command, Global};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches};
+use std::ffi::OsString;
+
+/// Reads a command line, its first word being the program's name.
+///
+/// # Errors
+/// Wrong usage, and also a request for help or for the version: clap tells them apart.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut grammar = grammar();
+    let matches = grammar.try_get_matches_from_mut(words)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
+    let no_folder = cli.global.backupdir.as_ref().is_none_or(|dir| dir.is_empty());
+    if no_folder && matches!(cli.command, Some(Command::Init)) {
+        return Err(grammar.error(
+            ErrorKind::MissingRequiredArgument,
+            "init needs the folder to make, before the command: backy2 -b DIR init",
+        ));
+    }
+    Ok(cli)
+}
+
+/// What `backy2` alone prints. The shipped bash completion reads the commands between the braces.
+pub fn usage() -> String {
+    format!("usage: {}\n", usage_after(&Cli::command(), "              "))
+}
+
+/// The usage with its second and third line indented by `indent`.
+fn usage_after(grammar: &clap::Command, indent: &str) -> String {
+    let names: Vec<_> = visible_commands(grammar).map(clap::Command::get_name).collect();
+    format!(
+        "backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n\
+         {indent}{{{}}}\n{indent}...",
+        names.join(",")
+    )
+}
+
+/// The commands that the help lists.
+fn visible_commands(grammar: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    grammar.get_subcommands().filter(|command| !command.is_hide_set())
+}
+
+/// What completions and manual pages tell of: everything but the hidden commands.
+pub fn documented() -> clap::Command {
+    let all = Cli::command();
+    let options = Global::augment_args(clap::Command::new(env!("CARGO_PKG_NAME")));
+    options
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .subcommands(visible_commands(&all).cloned())
+}
+
+/// The derived grammar, with what cannot be said in attributes.
+pub(super) fn grammar() -> clap::Command {
+    let mut grammar = negative_numbers(Cli::command());
+    let names: Vec<String> = grammar.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    for name in names {
+        grammar = grammar.mut_subcommand(name, negative_numbers);
+    }
+    let usage = usage_after(&grammar, "       ");
+    grammar.override_usage(usage)
+}
+
+/// Takes `-5` as a value wherever a value may stand.
+fn negative_numbers(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| {
+        let takes_value = arg.is_positional() || arg.get_action().takes_values();
+        if takes_value { arg.allow_negative_numbers(true) } else { arg }
+    })
+}
