@@ -35,6 +35,8 @@ use std::process::ExitCode;
 use table::Style;
 use terminal::Terminal;
 
+/// What stands for a key.
+const MASK: &str = "********";
 /// Exit code of wrong usage.
 const WRONG_USAGE: u8 = 2;
 
@@ -84,7 +86,7 @@ fn run(words: Vec<OsString>) -> u8 {
     let wants_json = words.iter().any(|word| word == "--json");
     let parsed = grammar::parse(words.clone());
     match parsed {
-        Err(answer) => told_by_clap(&answer, wants_json),
+        Err(answer) => told_by_clap(&answer, &words, wants_json),
         Ok(Cli { command: None, .. }) => {
             to_stdout(&grammar::usage());
             exit::CANNOT_BEGIN
@@ -201,24 +203,41 @@ fn first_line(words: &[OsString], command: &Command) -> String {
     for word in words {
         line.push(' ');
         match secret {
-            Some(secret) if word == secret => line += "********",
+            Some(secret) if word == secret => line += MASK,
             _ => line += &word.to_string_lossy(),
         }
     }
     line
 }
 
-/// Prints what clap has to say instead of running a command: help, the version, or what is wrong.
-fn told_by_clap(answer: &clap::Error, wants_json: bool) -> u8 {
+/// Prints what clap has to say instead of running a command: help, the version, or what is wrong. A word of
+/// the command line that could be a key does not show.
+fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
+    let mut text = answer.to_string();
+    let mut masked = false;
+    for word in words.iter().filter_map(|word| word.to_str()).filter(|word| could_be_key(word)) {
+        masked |= text.contains(word);
+        text = text.replace(word, MASK);
+    }
     if answer.use_stderr() && wants_json {
-        to_stdout(&format!("{}\n", exit::json(answer.to_string().trim(), WRONG_USAGE)));
+        to_stdout(&format!("{}\n", exit::json(text.trim(), WRONG_USAGE)));
     }
     match answer.kind() {
         ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         // Nothing can be done about a stream that is closed.
+        _ if masked => drop(write!(std::io::stderr(), "{text}")),
         _ => drop(answer.print()),
     }
     if answer.use_stderr() { WRONG_USAGE } else { exit::DONE }
+}
+
+/// Whether it looks like a master key or like the better part of one, perhaps behind `--option=`.
+fn could_be_key(word: &str) -> bool {
+    let mut digits = 0;
+    word.bytes().any(|byte| {
+        digits = if byte.is_ascii_hexdigit() { digits + 1 } else { 0 };
+        digits >= 40
+    })
 }
 
 /// To stdout, whoever reads it or not.

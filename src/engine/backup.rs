@@ -138,7 +138,12 @@ pub fn copy(
     let reads = site.config.data.simultaneous_reads;
     let tally = Tally::default();
     let job = Job { site, store, source, geometry, version: &version, tally, reads, started };
-    let run = job.complete(&plan, None, new.name)?;
+    let run = job.complete(&plan, None, new.name).inspect_err(|_| {
+        site.monitor.error(&format!(
+            "The new version {0} is incomplete. Begin again: what it has is used again. Then `backy2 rm -f {0}`.",
+            version.uid
+        ));
+    })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
 }
 

@@ -1,11 +1,8 @@
 //! Making a version anew in the configured encryption version.
 
 use super::backup::{self, Made, NewCopy};
-use super::{Access, Site};
-use crate::flow::fetch::Fetch;
+use super::{Access, Site, site};
 use crate::flow::version_source::VersionSource;
-use crate::pool::Permits;
-use crate::throttle::Throttle;
 use crate::types::error::{Error, Result};
 use crate::types::hints::count;
 
@@ -28,10 +25,7 @@ pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let config = site.config;
     let second = Site::open(config, site.monitor, Access::Read)?;
     let keys = site.keys.clone();
-    let permits = Permits::new(config.data.simultaneous_reads);
-    let throttle = Throttle::new(config.data.bandwidth_read);
-    let fetch =
-        Fetch { store: &*store, keys: &keys, hasher: site.hasher, permits: &permits, throttle: &throttle };
+    let fetch = site::fetch(config, &*store, &keys, site.hasher);
     let source = VersionSource::new(old.clone(), config.block_size, second.meta, &fetch);
     let mut tags = old.tags.clone();
     tags.push(format!("migrated-encryption-to-{}", config.encryption_version));

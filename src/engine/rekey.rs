@@ -2,7 +2,7 @@
 
 use super::Site;
 use crate::crypt::Keyring;
-use crate::meta::Rekeyed;
+use crate::meta::{Rekeyed, Rewrapped};
 use crate::types::block::to_hex;
 use crate::types::error::{Error, Result};
 use crate::types::settings::MasterKey;
@@ -23,8 +23,9 @@ pub fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let old = Keyring::new(Some(&old));
     let new = &site.keys;
-    site.meta.rekey(&mut |envkey| {
-        let key = old.unwrap(envkey).ok()?;
-        Some(to_hex(&new.wrap(&key).ok()?))
+    site.meta.rekey(&mut |envkey| match old.unwrap(envkey).and_then(|key| new.wrap(&key)) {
+        Ok(wrapped) => Rewrapped::Anew(to_hex(&wrapped)),
+        Err(_) if new.unwrap(envkey).is_ok() => Rewrapped::Already,
+        Err(_) => Rewrapped::Damaged,
     })
 }

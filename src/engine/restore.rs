@@ -1,14 +1,13 @@
 //! Writing a version to a target.
 
-use super::Site;
 use super::damage::Casualties;
-use crate::flow::fetch::{Damage, Fetch};
+use super::{Site, site};
+use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
 use crate::meta::{MetaStore, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::pool::Permits;
-use crate::throttle::Throttle;
 use crate::types::block::Geometry;
 use crate::types::error::Result;
 use crate::types::hints::{count, subtract};
@@ -65,16 +64,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)?;
 
     let config = site.config;
-    let throttle = Throttle::new(config.data.bandwidth_read);
-    let permits = Permits::new(config.data.simultaneous_reads);
-    let fetch = Fetch {
-        store: &*store,
-        keys: &site.keys,
-        hasher: site.hasher,
-        permits: &permits,
-        throttle: &throttle,
-    };
-    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, reads: config.data.simultaneous_reads };
+    let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
+    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor };
     let route = Route { from, rows: Rows::Stored, percentile: 100 };
     let writes = Permits::new(site.parallel(options.target)?.writes);
     let sink = Writer { target: &*target, geometry, writes };

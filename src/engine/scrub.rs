@@ -1,15 +1,14 @@
 //! Verifying a version's blobs, and comparing them with a source.
 
-use super::Site;
 use super::damage::Casualties;
-use crate::flow::fetch::{Damage, Fetch};
+use super::{Site, site};
+use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::hash::is_zero;
 use crate::io::{self, Source};
 use crate::meta::{MetaStore, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::pool::Permits;
-use crate::throttle::Throttle;
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
@@ -64,16 +63,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         Some(url) => Some(open_source(url, geometry, config.block_size)?),
         None => None,
     };
-    let throttle = Throttle::new(config.data.bandwidth_read);
-    let permits = Permits::new(config.data.simultaneous_reads);
-    let fetch = Fetch {
-        store: &*store,
-        keys: &site.keys,
-        hasher: site.hasher,
-        permits: &permits,
-        throttle: &throttle,
-    };
-    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, reads: config.data.simultaneous_reads };
+    let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
+    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor };
     let reads = match options.source {
         Some(url) => site.parallel(url)?.reads,
         None => 1,

@@ -12,9 +12,7 @@ use crate::meta::sqlite::{Sqlite, upgrade};
 use crate::meta::url::{self, Engine};
 use crate::meta::{MetaStore, State};
 use crate::monitor::Monitor;
-use crate::pool::Permits;
 use crate::store::{self, BlobStore};
-use crate::throttle::Throttle;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 
@@ -125,9 +123,7 @@ impl<'a> Site<'a> {
         if with_key {
             probe::key(&mut *self.meta, &self.keys, version)?;
         }
-        let (permits, throttle) = (Permits::new(1), Throttle::new(0));
-        let fetch =
-            Fetch { store, keys: &self.keys, hasher: self.hasher, permits: &permits, throttle: &throttle };
+        let fetch = Fetch::new(store, &self.keys, self.hasher, 1, 0);
         probe::hash_function(&mut *self.meta, &fetch)
     }
 
@@ -141,4 +137,14 @@ impl<'a> Site<'a> {
             Kind::Null => self.config.io.null,
         })
     }
+}
+
+/// How blobs of `store` are read, with the configured limits.
+pub(super) fn fetch<'f>(
+    config: &Config,
+    store: &'f dyn BlobStore,
+    keys: &'f Keyring,
+    hasher: Hasher,
+) -> Fetch<'f> {
+    Fetch::new(store, keys, hasher, config.data.simultaneous_reads, config.data.bandwidth_read)
 }

@@ -4,7 +4,7 @@ use super::{Site, names};
 use crate::meta::DumpRow;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read, Take, Write};
 
 mod format;
 
@@ -12,6 +12,8 @@ use format::Dialect;
 
 /// Rows read at once.
 const BATCH: usize = 1000;
+/// No line of a dump is longer, in bytes: more is not read into memory.
+const LONGEST: u64 = 1 << 20;
 
 /// Writes the dump of a version. `open` makes the output, and is called only once the version is found.
 ///
@@ -48,30 +50,60 @@ pub fn export<W: Write>(site: &mut Site<'_>, version: &str, open: impl FnOnce() 
 /// [`Error::DumpFormat`] naming the line; [`Error::VersionExists`].
 pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Result<String> {
     let dialect = Dialect::from_signature(&mut input, what)?;
-    let mut lines = Lines { records: format::reader(input), what };
-    let first = lines.next()?.ok_or_else(|| lines.bad(2, "the line of the version is missing"))?;
-    let version = dialect.version(&first).map_err(|text| lines.bad(2, &text))?;
+    let mut lines = Lines { records: format::reader(input.take(LONGEST)), what };
+    let (line, first) = lines.next()?.ok_or_else(|| lines.bad(2, "the line of the version is missing"))?;
+    let version = dialect.version(&first).map_err(|text| lines.bad(line, &text))?;
     let _lock = site.locks.own(&version.uid)?;
-    let mut rows = Blocks { dialect, version: &version, lines, found: 0, bytes: 0, ended: false };
-    site.meta.import(&version, &mut rows)?;
-    Ok(version.uid)
+    let mut rows = Blocks { dialect, version: &version, lines, line: 0, found: 0, bytes: 0, ended: false };
+    match site.meta.import(&version, &mut rows) {
+        // The database does not take a row: it cannot know from which line that is.
+        Err(Error::DumpFormat(text)) if !rows.ended => Err(rows.lines.bad(rows.line, &text)),
+        result => result.map(|()| version.uid),
+    }
 }
 
 /// The lines behind the signature.
 struct Lines<'w, R> {
-    records: csv::Reader<R>,
+    records: csv::Reader<Take<R>>,
     what: &'w str,
 }
 
 impl<R: Read> Lines<'_, R> {
-    fn next(&mut self) -> Result<Option<csv::StringRecord>> {
-        let mut record = csv::StringRecord::new();
-        let line = self.line();
-        match self.records.read_record(&mut record) {
-            Ok(true) => Ok(Some(record)),
-            Ok(false) => Ok(None),
-            Err(e) => Err(self.bad(line, &e.to_string())),
+    /// The fields of the next line that is not blank, and its number.
+    fn next(&mut self) -> Result<Option<(u64, csv::StringRecord)>> {
+        loop {
+            let line = self.line();
+            match self.read()? {
+                Some(record) if record.len() == 1 && record[0].is_empty() => {}
+                Some(record) => return Ok(Some((line, record))),
+                None => return Ok(None),
+            }
         }
+    }
+
+    fn read(&mut self) -> Result<Option<csv::StringRecord>> {
+        let mut record = csv::StringRecord::new();
+        self.records.get_mut().set_limit(LONGEST);
+        let line = self.line();
+        let read = self.records.read_record(&mut record);
+        if self.records.get_ref().limit() == 0 {
+            let text = format!("it has more than {LONGEST} bytes, perhaps because a quote is not closed");
+            return Err(self.bad(line, &text));
+        }
+        let text = match read {
+            Ok(false) => return Ok(None),
+            Ok(true) if !record.as_slice().contains('\0') => return Ok(Some(format::without_cr(record))),
+            Ok(true) => "it holds a NUL byte".to_owned(),
+            Err(e) => match e.into_kind() {
+                csv::ErrorKind::Io(e) => {
+                    let text = format!("{} cannot be read: {e}. Nothing was imported.", self.what);
+                    return Err(Error::Refused(text));
+                }
+                csv::ErrorKind::Utf8 { err, .. } => format!("it is not UTF-8: {err}"),
+                other => format!("{other:?}"),
+            },
+        };
+        Err(self.bad(line, &text))
     }
 
     /// The line that is read next; the signature was the first.
@@ -89,6 +121,8 @@ struct Blocks<'v, 'w, R> {
     dialect: Dialect,
     version: &'v Version,
     lines: Lines<'w, R>,
+    /// The line of the row that was read last.
+    line: u64,
     found: u64,
     bytes: u64,
     ended: bool,
@@ -96,11 +130,12 @@ struct Blocks<'v, 'w, R> {
 
 impl<R: Read> Blocks<'_, '_, R> {
     fn read(&mut self) -> Result<Option<DumpRow>> {
-        let line = self.lines.line();
-        let Some(record) = self.lines.next()? else {
+        let Some((line, record)) = self.lines.next()? else {
             return self.check_whole().map(|()| None);
         };
-        let row = self.dialect.block(&record, self.version).map_err(|text| self.lines.bad(line, &text))?;
+        self.line = line;
+        let row =
+            self.dialect.block(&record, self.version).map_err(|text| self.lines.bad(self.line, &text))?;
         self.found += 1;
         self.bytes = self.bytes.saturating_add(row.size);
         Ok(Some(row))

@@ -46,10 +46,29 @@ pub struct Fetch<'a> {
     pub keys: &'a Keyring,
     /// Verifies them.
     pub hasher: Hasher,
-    /// Bounds the reads of the store.
-    pub permits: &'a Permits,
-    /// Limit of the store's reads.
-    pub throttle: &'a Throttle,
+    /// Blobs read at the same time.
+    reads: usize,
+    permits: Permits,
+    throttle: Throttle,
+}
+
+impl<'a> Fetch<'a> {
+    /// At most `reads` blobs are read at the same time, and at most `bandwidth` bytes a second (0 = no limit).
+    pub fn new(
+        store: &'a dyn BlobStore,
+        keys: &'a Keyring,
+        hasher: Hasher,
+        reads: usize,
+        bandwidth: u64,
+    ) -> Self {
+        let (permits, throttle) = (Permits::new(reads), Throttle::new(bandwidth));
+        Fetch { store, keys, hasher, reads, permits, throttle }
+    }
+
+    /// How many blobs are read at the same time.
+    pub fn reads(&self) -> usize {
+        self.reads
+    }
 }
 
 /// One thread's part: buffers that are used again.

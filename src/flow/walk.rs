@@ -72,8 +72,6 @@ pub struct Walk<'a> {
     pub geometry: Geometry,
     /// Who may stop it.
     pub monitor: &'a dyn Monitor,
-    /// Blobs read at the same time.
-    pub reads: usize,
 }
 
 /// Told by [`Walk::run`] of what happens, in the calling thread.
@@ -107,7 +105,7 @@ impl Walk<'_> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let latch = Latch::default();
-        let threads = self.reads.max(cores());
+        let threads = self.fetch.reads().max(cores());
         std::thread::scope(|scope| {
             let (tasks_in, tasks) = unbounded::<BlockRow>();
             let (reports_in, reports) = unbounded::<Option<Report>>();

@@ -220,12 +220,25 @@ pub struct Rekeyed {
     pub sparse: u64,
     /// Blocks of another encryption version.
     pub other: u64,
-    /// Uids of blobs whose key does not open with the old key.
+    /// Blobs whose key opens with the new key already.
+    pub already: u64,
+    /// Uids of blobs whose key opens with neither.
     pub damaged: Vec<String>,
 }
 
-/// Wraps a key (hex) anew; `None` if it does not open.
-pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
+/// What the two master keys make of a blob's wrapped key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rewrapped {
+    /// The old one opens it: this is the key (hex) as the new one wraps it.
+    Anew(String),
+    /// The new one opens it already.
+    Already,
+    /// Neither opens it.
+    Damaged,
+}
+
+/// Tries both master keys on a wrapped key (hex).
+pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Rewrapped;
 
 /// The rows of a dump, read while they are imported.
 pub type DumpRows<'a> = &'a mut dyn Iterator<Item = Result<DumpRow>>;

@@ -15,15 +15,24 @@ pub(super) fn rekey(context: &Context, args: &RekeyArgs) -> Result<Outcome> {
     let rekeyed = engine::rekey::run(&mut site, &args.oldkey)?;
     for uid in &rekeyed.damaged {
         terminal.warning(&format!(
-            "The key of blob {uid} does not open with the old key: its row is damaged, and stays."
+            "The key of blob {uid} opens with neither the old nor the configured key: its row is damaged, and stays."
         ));
+    }
+    if rekeyed.already > 0 {
+        terminal.info(&format!("{} blobs were rekeyed already.", rekeyed.already));
     }
     terminal.info(&format!(
         "Rekeying successful: {} rekeyed, {} sparse/ignored, {} unable to rekey (wrong encryption version).)",
         rekeyed.rows, rekeyed.sparse, rekeyed.other
     ));
     context.report(|| {
-        json!({"rekeyed": rekeyed.rows, "sparse": rekeyed.sparse, "other_version": rekeyed.other, "damaged": rekeyed.damaged})
+        json!({
+            "rekeyed": rekeyed.rows,
+            "sparse": rekeyed.sparse,
+            "other_version": rekeyed.other,
+            "already": rekeyed.already,
+            "damaged": rekeyed.damaged,
+        })
     })?;
     Ok(Outcome::Done)
 }

@@ -29,7 +29,17 @@ pub(super) fn writer<W: Write>(output: W) -> csv::Writer<W> {
 }
 
 pub(super) fn reader<R: Read>(input: R) -> csv::Reader<R> {
-    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input)
+    // With CRLF as terminator the reader would take the LF for a part of the next line, and count wrong.
+    let mut builder = ReaderBuilder::new();
+    builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).from_reader(input)
+}
+
+/// The record without the CR of a line end behind its last field.
+pub(super) fn without_cr(record: StringRecord) -> StringRecord {
+    match record.iter().last().and_then(|last| last.strip_suffix('\r')) {
+        Some(last) => record.iter().take(record.len() - 1).chain([last]).collect(),
+        None => record,
+    }
 }
 
 fn flag(value: bool) -> &'static str {
@@ -145,12 +155,16 @@ impl Dialect {
         if let Some(uid) = uid.as_ref().filter(|uid| !plain(uid)) {
             return Err(format!("{uid:?} is no name of a blob"));
         }
+        let size = number(&record[5], "size")?;
+        if size == 0 {
+            return Err("size is 0: no block is empty".into());
+        }
         Ok(DumpRow {
             id,
             uid,
             date: date(&record[3])?,
             checksum: hex(&record[4], 128, "checksum")?,
-            size: number(&record[5], "size")?,
+            size,
             valid: boolean(&record[6], "valid")?,
             encryption: match self {
                 Dialect::V2_12 => encryption(record)?,
@@ -165,7 +179,11 @@ fn encryption(record: &StringRecord) -> std::result::Result<Encryption, Wrong> {
     // A NULL nonce of PostgreSQL's bytea came out like this.
     let nonce = if &record[9] == r"\x" { "" } else { &record[9] };
     Ok(Encryption {
-        version: u32::try_from(version).map_err(|_| "enc_version is too large".to_owned())?,
+        version: match version {
+            0 => 0,
+            1 => 1,
+            other => return Err(format!("enc_version is {other}: no such encryption version is known")),
+        },
         envkey: hex(&record[8], 80, "enc_envkey")?,
         nonce: hex(nonce, 32, "enc_nonce")?,
     })

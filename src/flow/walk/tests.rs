@@ -6,9 +6,7 @@ use crate::hash::Hasher;
 use crate::meta::sqlite::{Sqlite, initialise};
 use crate::meta::{Fingerprint, NewBlob, NewRow};
 use crate::monitor::Silent;
-use crate::pool::Permits;
 use crate::store::{BlobStore, GetError, Wanted};
-use crate::throttle::Throttle;
 use crate::types::block::Encryption;
 use crate::types::error::Error;
 use crate::types::settings::HashFunction;
@@ -97,10 +95,10 @@ fn a_store_that_fails_at_every_read_ends_the_walk() {
     let mut meta = Sqlite::open(&path).expect("opens");
     // More blocks than are under way at any time.
     let version = version(&mut meta, 2000);
-    let (keys, permits, throttle) = (Keyring::new(None), Permits::new(3), Throttle::new(0));
+    let keys = Keyring::new(None);
     let hasher = Hasher::new(HashFunction::Sha512);
-    let fetch = Fetch { store: &Unreachable, keys: &keys, hasher, permits: &permits, throttle: &throttle };
-    let walk = Walk { fetch: &fetch, geometry: Geometry::new(32_000, 16), monitor: &Silent, reads: 3 };
+    let fetch = Fetch::new(&Unreachable, &keys, hasher, 3, 0);
+    let walk = Walk { fetch: &fetch, geometry: Geometry::new(32_000, 16), monitor: &Silent };
     let route = Route { from: 0, rows: Rows::All, percentile: 100 };
     let mut count = Count::default();
     let ended = walk.run(&mut meta, &version, route, &Nowhere, &mut count);

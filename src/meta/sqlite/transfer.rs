@@ -8,7 +8,7 @@ use crate::types::block::Encryption;
 use crate::types::error::Error;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, ffi, params};
 
 fn from_row(row: &Row) -> rusqlite::Result<DumpRow> {
     let text = |column: usize| -> rusqlite::Result<Option<String>> {
@@ -50,16 +50,36 @@ pub(super) fn import(t: &Transaction, version: &Version, rows: DumpRows<'_>) -> 
     insert_version(t, version)?;
     for row in rows {
         let row = row.map_err(Abort::Because)?;
-        insert_row(t, &version.uid, &row).map_err(|e| match e.sqlite_error_code() {
-            // Twice the same block, or a blob that is being deleted.
-            Some(ErrorCode::ConstraintViolation) => {
-                Abort::Because(Error::DumpFormat(format!("Block {} cannot be imported: {e}", row.id)))
-            }
-            _ => Abort::Sql(e),
-        })?;
+        insert_row(t, &version.uid, &row).map_err(|e| refused(e, &row))?;
     }
+    // Of two opinions about a blob, the bad one counts: for every version that names it.
+    t.execute(
+        "UPDATE versions SET valid = 0 WHERE valid = 1 AND id IN (
+             SELECT all_of.version_id FROM versions v
+             JOIN block_map m ON m.version_id = v.id JOIN blobs b ON b.id = m.blob_id AND b.valid = 0
+             JOIN block_map all_of ON all_of.blob_id = b.id
+             WHERE v.uid = ?)",
+        [&version.uid],
+    )?;
     failpoint::pass("import-before-commit");
     Ok(())
+}
+
+/// What the database says of a row that it does not take.
+fn refused(e: rusqlite::Error, row: &DumpRow) -> Abort {
+    let rusqlite::Error::SqliteFailure(ffi::Error { extended_code, code: ErrorCode::ConstraintViolation }, _) =
+        e
+    else {
+        return Abort::Sql(e);
+    };
+    let DumpRow { id, uid, .. } = row;
+    Abort::Because(Error::DumpFormat(match (extended_code, uid) {
+        (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, _) => format!("block {id} is there twice"),
+        (ffi::SQLITE_CONSTRAINT_TRIGGER, Some(uid)) => {
+            format!("block {id} names the blob {uid}, which a cleanup is deleting")
+        }
+        _ => format!("block {id} cannot be imported: {e}"),
+    }))
 }
 
 fn version_exists(connection: &Connection, uid: &str) -> rusqlite::Result<bool> {
