@@ -22,7 +22,7 @@ mod replay {
 }
 
 use replay::clock::Clock;
-use replay::normal::{cut_like, elide_like, normal, sorted};
+use replay::normal::{cut_like, elide_like, normal, sorted, uncounted};
 use replay::setup::Setup;
 use replay::stage::Stage;
 use replay::transcript::{self, Answer, Step};
@@ -83,7 +83,8 @@ fn bad_entries(wanted: &Wanted, steps: &[Step]) -> Vec<String> {
 
 /// Runs the steps and returns the differences.
 fn run(steps: &[Step], wanted: &Wanted) -> BTreeMap<String, Difference> {
-    let recorded: String = steps.iter().map(|step| format!("{}\n{}\n", step.command, step.answer.stdout)).collect();
+    let recorded: String =
+        steps.iter().map(|step| format!("{}\n{}\n", step.command, step.answer.stdout)).collect();
     let clock = Clock::new(&recorded);
     let mut stage = Stage::new();
     let mut setup = Setup::new(&stage);
@@ -106,7 +107,7 @@ fn compare(step: &Step, own: &Answer, clock: &Clock) -> Option<Difference> {
     let is_unordered = UNORDERED.iter().any(|(name, _)| *name == step.name);
     let finish = |text: &str| {
         let text = normal(text, clock);
-        if is_unordered { sorted(&text) } else { text }
+        if is_unordered { sorted(&uncounted(&text)) } else { text }
     };
     let like = |own: &str, recorded: &str| elide_like(&cut_like(own, recorded), recorded);
     let recorded = step.answer.map(|text| finish(&replay::dump::decoded(text)));
@@ -141,7 +142,9 @@ fn shown(difference: &Difference) -> String {
 #[test]
 fn sqlite3_for_the_shell() {
     let of = |name: &str| std::env::var(name);
-    let (Ok(database), Ok(text), Ok(output)) = (of("SQL_DATABASE"), of("SQL_TEXT"), of("SQL_OUTPUT")) else { return };
+    let (Ok(database), Ok(text), Ok(output)) = (of("SQL_DATABASE"), of("SQL_TEXT"), of("SQL_OUTPUT")) else {
+        return;
+    };
     let sql = rusqlite::Connection::open(database).expect("opens");
     let mut statement = sql.prepare(&text).expect("prepared");
     let columns = statement.column_count();

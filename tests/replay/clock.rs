@@ -41,6 +41,12 @@ impl Clock {
                 at += LENGTH;
                 continue;
             }
+            // What `sed` has made of one.
+            if let Some(broken) = line.get(at..at + LENGTH).filter(|piece| piece.starts_with("xxxx-")) {
+                out.push_str(if broken.contains(':') { "<broken moment>" } else { broken });
+                at += LENGTH;
+                continue;
+            }
             let c = line[at..].chars().next().expect("a character");
             out.push(c);
             at += c.len_utf8();

@@ -39,7 +39,8 @@ fn make(stage: &mut Stage, name: &str) {
     for (seed, (version, in_e1, in_e0)) in (100..).zip(VERSIONS) {
         let uid = uid(if name == "e1" { in_e1 } else { in_e0 });
         fs::write(stage.path("e8.img"), noise(seed, 8 << 20)).expect("write");
-        stage.prepare(&format!("backy2 -m -c @CFG@/{name}.cfg backup file://@DIR@/e8.img {version}"), &[&uid]);
+        stage
+            .prepare(&format!("backy2 -m -c @CFG@/{name}.cfg backup file://@DIR@/e8.img {version}"), &[&uid]);
         let path = stage.blob(name, &uid, BAD);
         let mut data = fs::read(&path).expect("read");
         match *version {

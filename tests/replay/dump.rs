@@ -21,7 +21,9 @@ pub fn decoded(text: &str) -> String {
 /// The bytes of a line of a dump.
 fn cells(line: &str) -> Option<Vec<u8>> {
     let offset = line.get(..7)?;
-    if !offset.bytes().all(|c| (b'0'..b'8').contains(&c)) || !line.get(7..).is_some_and(|r| r.is_empty() || r.starts_with(' ')) {
+    if !offset.bytes().all(|c| (b'0'..b'8').contains(&c))
+        || !line.get(7..).is_some_and(|r| r.is_empty() || r.starts_with(' '))
+    {
         return None;
     }
     let rest: Vec<char> = line[7..].chars().collect();
@@ -45,7 +47,11 @@ fn flush(out: &mut String, bytes: &mut Vec<u8>) {
         // A tail may begin, and a head may end, within a hex number.
         let hex = |c: char| c.is_ascii_hexdigit();
         let begin = line.chars().take_while(|c| hex(*c)).count();
-        let shown = if (12..32).contains(&begin) { format!("<tail of hex>{}", &line[begin..]) } else { line.to_owned() };
+        let shown = if (12..32).contains(&begin) {
+            format!("<tail of hex>{}", &line[begin..])
+        } else {
+            line.to_owned()
+        };
         out.push_str(&format!("od: {shown:?}\n"));
     }
     bytes.clear();

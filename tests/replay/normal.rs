@@ -29,6 +29,7 @@ pub fn normal(text: &str, clock: &Clock) -> String {
         }
         line = listed_file(&line);
         line = line_number(&line);
+        line = process(&line);
         line = clock.normal(&line);
         line = tokens::normal(&line, &mut blobs);
         let repeated = line.contains(" Read Queue [*]") && lines.last() == Some(&line);
@@ -57,8 +58,16 @@ pub fn elide_like(text: &str, recorded: &str) -> String {
         return text.to_owned();
     }
     let note = format!("… ({} lines) …", lines.len() - at - after);
-    let kept = lines[..at].iter().copied().chain([&note[..]]).chain(lines[lines.len() - after..].iter().copied());
+    let kept =
+        lines[..at].iter().copied().chain([&note[..]]).chain(lines[lines.len() - after..].iter().copied());
     kept.map(|line| format!("{line}\n")).collect()
+}
+
+/// Without the numbers of blobs, which are counted in the order of the lines.
+pub fn uncounted(text: &str) -> String {
+    let mut parts = text.split("<blob ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "<blob>" + part.split_once('>').map_or("", |(_, rest)| rest))
 }
 
 /// Lines in byte order.
@@ -109,6 +118,14 @@ fn listed_file(line: &str) -> String {
     if is_one { format!("{} * {} * {}", words[0], words[4], words[8]) } else { line.to_owned() }
 }
 
+/// The number in `(process 4711)`.
+fn process(line: &str) -> String {
+    match line.split_once("(process ").map(|(before, rest)| (before, rest.split_once(')'))) {
+        Some((before, Some((_, after)))) => format!("{before}(process *){after}"),
+        _ => line.to_owned(),
+    }
+}
+
 /// `cmp` counts the lines of random data.
 fn line_number(line: &str) -> String {
     match line.strip_prefix("cmp: ").and_then(|_| line.rsplit_once(", in line ")) {
@@ -122,15 +139,19 @@ fn replacements() {
     let clock = Clock::new("");
     let line = "    INFO: [backy2.logging] Restore phase 2/2 (data) to null:// Read Queue [====      ] Write Queue \
                 [          ] (10.0% 0.0MB/sØ ETA 0s) Last ID: None";
-    let short = "    INFO: Restore phase 2/2 (data) to null:// Read Queue [*] Write Queue [*] (*) Last ID: *\n";
+    let short =
+        "    INFO: Restore phase 2/2 (data) to null:// Read Queue [*] Write Queue [*] (*) Last ID: *\n";
     assert_eq!(normal(&format!("{line}\n{line}\n"), &clock), short);
     assert_eq!(normal("   DEBUG: x\n", &clock), "");
-    let deleted = "Deleted 2 blocks in 0s (224/s). Blocks left: 0 ETA 0s. DB delete took 0s\nDeleted 2 blocks.\n";
-    let expected = "Deleted 2 blocks in *s (*/s). Blocks left: 0 ETA *s. DB delete took *s\nDeleted 2 blocks.\n";
+    let deleted =
+        "Deleted 2 blocks in 0s (224/s). Blocks left: 0 ETA 0s. DB delete took 0s\nDeleted 2 blocks.\n";
+    let expected =
+        "Deleted 2 blocks in *s (*/s). Blocks left: 0 ETA *s. DB delete took *s\nDeleted 2 blocks.\n";
     assert_eq!(normal(deleted, &clock), expected);
     let stats = "| bytes | duration (s) |\n|     1 |           12 |\n";
     assert_eq!(normal(stats, &clock), "| bytes | duration (s) |\n|     1 |            * |\n");
     let listed = "-rw-r--r-- 1 root root 50000000 Nov 20 17:07 r2.out\n";
     assert_eq!(normal(listed, &clock), "-rw-r--r-- * 50000000 * r2.out\n");
+    assert_eq!(uncounted("a <blob 1>\n<blob 23>.\n"), "a <blob>\n<blob>.\n");
     assert_eq!(elide_like("a\nb\nc\nd\n", "a\n… (2 lines) …\nz\n"), "a\n… (2 lines) …\nd\n");
 }

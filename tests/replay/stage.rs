@@ -96,7 +96,11 @@ impl Stage {
 
     fn folders(&self) -> [(&'static str, String); 3] {
         let at = |name: &str| self.top.path().join(name).to_str().expect("utf-8").to_owned();
-        [("@DIR@", at("dir")), ("@CFG@", at("cfg")), ("@TOP@", format!("{}/tests", env!("CARGO_MANIFEST_DIR")))]
+        [
+            ("@DIR@", at("dir")),
+            ("@CFG@", at("cfg")),
+            ("@TOP@", format!("{}/tests", env!("CARGO_MANIFEST_DIR"))),
+        ]
     }
 
     /// The command in a shell, in `@DIR@`.
@@ -171,7 +175,9 @@ impl Stage {
             return Vec::new();
         }
         let Ok(sql) = rusqlite::Connection::open(path) else { return Vec::new() };
-        let Ok(mut statement) = sql.prepare("SELECT uid FROM versions ORDER BY date") else { return Vec::new() };
+        let Ok(mut statement) = sql.prepare("SELECT uid FROM versions ORDER BY date") else {
+            return Vec::new();
+        };
         let uids = statement.query_map([], |row| row.get(0)).expect("asked");
         uids.collect::<Result<_, _>>().expect("uids")
     }
@@ -243,7 +249,9 @@ fn config(process_name: &str, folder: &str, block_size: u32, encryption: u8) -> 
     for section in ["io_file", "io_null"] {
         text += &format!("\n[{section}]\nsimultaneous_reads: 5\nsimultaneous_writes: 5\n");
     }
-    for (name, interval, keep, sla) in [("daily", "1d", 8, "6h"), ("weekly", "7d", 5, "12h"), ("monthly", "30d", 3, "3d")] {
+    for (name, interval, keep, sla) in
+        [("daily", "1d", 8, "6h"), ("weekly", "7d", 5, "12h"), ("monthly", "30d", 3, "3d")]
+    {
         text += &format!("\n[{name}]\ninterval: {interval}\nkeep: {keep}\nsla: {sla}\n");
     }
     text

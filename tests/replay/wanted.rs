@@ -54,7 +54,10 @@ impl Wanted {
         let left_out = entries(left_out).into_iter().map(|(name, text)| (name, text.trim().to_owned()));
         Wanted {
             introduction: introduction.to_owned(),
-            differences: entries(differences).into_iter().map(|(name, text)| (name, difference(&text))).collect(),
+            differences: entries(differences)
+                .into_iter()
+                .map(|(name, text)| (name, difference(&text)))
+                .collect(),
             left_out: left_out.collect(),
         }
     }
@@ -108,7 +111,8 @@ fn difference(text: &str) -> Difference {
 
 #[test]
 fn entries_of_the_document() {
-    let text = "\n### 001-a\nWhy.\n\n```stdout\nx\n\n```\n\n```exit\n1\n```\n\n### 002-b\nSo.\n\n```stderr\n```\n";
+    let text =
+        "\n### 001-a\nWhy.\n\n```stdout\nx\n\n```\n\n```exit\n1\n```\n\n### 002-b\nSo.\n\n```stderr\n```\n";
     let found = entries(text);
     let first = difference(&found["001-a"]);
     assert_eq!(first.reason, "Why.");
