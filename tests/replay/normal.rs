@@ -30,6 +30,7 @@ pub fn normal(text: &str, clock: &Clock) -> String {
         line = listed_file(&line);
         line = line_number(&line);
         line = process(&line);
+        line = allocated(&line);
         line = clock.normal(&line);
         line = tokens::normal(&line, &mut blobs);
         let repeated = line.contains(" Read Queue [*]") && lines.last() == Some(&line);
@@ -116,6 +117,14 @@ fn listed_file(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let is_one = words.len() == 9 && words[0].len() == 10 && words[0].starts_with("-rw");
     if is_one { format!("{} * {} * {}", words[0], words[4], words[8]) } else { line.to_owned() }
+}
+
+/// What `du -k` says of a file, in whole MiB: file systems need some blocks of their own.
+fn allocated(line: &str) -> String {
+    match line.split_once('\t').map(|(size, name)| (size.parse::<u64>(), name)) {
+        Some((Ok(size), name)) => format!("{}\t{name}", size / 1024 * 1024),
+        _ => line.to_owned(),
+    }
 }
 
 /// The number in `(process 4711)`.

@@ -142,7 +142,7 @@ impl Stage {
 
     /// Starts a command that is not recorded.
     pub fn start(&self, command: &str) -> Child {
-        self.shell(command).stdout(Stdio::piped()).spawn().expect("bash")
+        self.shell(command).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("bash")
     }
 
     /// Finds the versions that the last command made: they are the `recorded` ones in this order. Those
