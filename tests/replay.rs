@@ -8,6 +8,7 @@ mod replay {
     pub mod clock;
     pub mod damage;
     pub mod dump;
+    pub mod images;
     pub mod normal;
     pub mod setup;
     pub mod stage;
@@ -40,10 +41,14 @@ const UNORDERED: &[(&str, &str)] = &[
     ("310-due", "the names of a set"),
 ];
 
+/// How many steps were recorded.
+const STEPS: usize = 295;
+
 #[test]
 fn recorded_commands_answer_as_recorded() {
     let wanted = Wanted::read();
     let steps = transcript::all();
+    assert_eq!(steps.len(), STEPS, "a recorded step is lost");
     let mut problems = bad_entries(&wanted, &steps);
     let found = run(&steps, &wanted);
     if std::env::var_os("BACKY2_REPLAY_WRITE").is_some_and(|value| value == "1") {

@@ -1,6 +1,6 @@
 //! The stores that the recorded commands find damaged: `e1` is encrypted, `e0` is not.
 
-use super::setup::noise;
+use super::images::noise;
 use super::stage::Stage;
 use std::fs;
 

@@ -3,8 +3,8 @@
 //! Where this program does better than the recorded one (a backup works that failed then), the database is
 //! put back to what 2.13 left, so that the steps after it can be compared.
 
-use super::damage;
 use super::stage::Stage;
+use super::{damage, images};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -19,7 +19,6 @@ const TAGDUP: &str = "4ef1b99c-e504-11f1-90ca-02fc00000001";
 const SIG2: &str = "a936d8a4-e506-11f1-90ca-02fc00000001";
 /// A blob that no row names.
 const ORPHAN: &str = "f26fe5e0e4ABCDEFGHJKLMNPQRSTUVWX.blob";
-const BLOCK: usize = 4 << 20;
 
 /// What is needed from one step to another.
 pub struct Setup {
@@ -27,52 +26,10 @@ pub struct Setup {
     lock: Option<fs::File>,
 }
 
-/// `length` bytes that look random, the same for the same seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut data = vec![0; length];
-    fastrand::Rng::with_seed(seed).fill(&mut data);
-    data
-}
-
-fn hint(offset: usize, length: usize, exists: &str) -> String {
-    format!("{{\"offset\": {offset}, \"length\": {length}, \"exists\": {exists}}}")
-}
-
 impl Setup {
     /// Makes the images and the files of hints.
     pub fn new(stage: &Stage) -> Self {
-        let write = |name: &str, data: &[u8]| fs::write(stage.path(name), data).expect("write");
-        let rnd40 = noise(1, 10 * BLOCK);
-        // Block 1 has changed.
-        let mut rnd40b = rnd40.clone();
-        rnd40b[BLOCK..2 * BLOCK].copy_from_slice(&noise(2, BLOCK));
-        write("rnd40b.img", &rnd40b);
-        write("odd.img", &rnd40[..10_000_001]);
-        write("rnd40.img", &rnd40);
-        write("other40.img", &noise(3, 10 * BLOCK));
-        write("slow.img", &noise(4, 8 * BLOCK));
-        write("new8.img", &noise(5, 8 * BLOCK));
-        write("one.img", &noise(6, BLOCK));
-        let dups = [noise(7, BLOCK).repeat(9), noise(8, BLOCK)].concat();
-        write("dups.img", &dups);
-        write("notadir", b"");
-        write("incomplete.out", b"");
-        let changed = |quote: &str| {
-            let exists = |what: &str| format!("{quote}{what}{quote}");
-            let hints = [hint(BLOCK, BLOCK, &exists("true")), hint(3 * BLOCK, BLOCK, &exists("false"))];
-            format!("[{}]", hints.join(", "))
-        };
-        write("h1.json", changed("\"").as_bytes());
-        write("h1b.json", changed("").as_bytes());
-        write(
-            "hml.json",
-            changed("").replace("[", "[\n").replace("}, ", "},\n").replace("]", "\n]\n").as_bytes(),
-        );
-        write("hpast.json", format!("[{}]", hint(10 * BLOCK, BLOCK, "true")).as_bytes());
-        write("hbig.json", format!("[{}]", hint(0, 9 * BLOCK, "true")).as_bytes());
-        write("hempty.json", b"[]");
-        write("hzero.json", format!("[{}]", hint(BLOCK, 0, "true")).as_bytes());
-        write("hspan.json", format!("[{}]", hint(BLOCK - 5, 10, "true")).as_bytes());
+        images::write(stage);
         Setup { running: None, lock: None }
     }
 
