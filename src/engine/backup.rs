@@ -291,6 +291,8 @@ impl Job<'_, '_> {
             // Some blob of the base went bad since the plan was made.
             false => self.site.meta.missing(self.version)?,
         };
+        // Also where there is nothing to read.
+        self.progress(Activity::BackupData { source: self.source.url() });
         for _ in 0..ROUNDS {
             while !read.is_empty() {
                 read = self.ingest(&read)?;
@@ -313,7 +315,8 @@ impl Job<'_, '_> {
     /// Carries the unchanged blocks over and records the sparse ones: statements, no data. Returns how many
     /// were carried.
     fn prepare(&mut self, plan: &Plan, base: Option<&Version>) -> Result<u64> {
-        self.progress();
+        let source = self.source;
+        self.progress(Activity::BackupPrep { source: source.url() });
         let mut blocks = 0;
         let site = &mut *self.site;
         let statistics = &mut self.tally.statistics;
@@ -333,9 +336,12 @@ impl Job<'_, '_> {
         Ok(blocks)
     }
 
-    fn progress(&self) {
+    fn progress(&self, activity: Activity<'_>) {
+        if self.version.size == 0 {
+            return;
+        }
         self.site.monitor.progress(&Progress {
-            activity: Activity::BackupPrep { source: self.source.url() },
+            activity,
             done: self.tally.done,
             total: self.version.size,
             bytes: 0,

@@ -5,6 +5,7 @@ use crate::failpoint;
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use std::time::Instant;
 
 /// Blobs of removed versions stay for so long, in seconds: a backup that found one as known before the `rm`
 /// has committed its row by then.
@@ -33,10 +34,8 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     let store = site.open_store()?;
     store.check()?;
     let mut cleaned = Cleaned::default();
-    let unfinished = site.meta.doomed()?;
-    for uids in unfinished.chunks(BATCH) {
-        delete(site, &*store, uids, &mut cleaned)?;
-    }
+    // The messages are those of release 2.13: scripts look for them.
+    site.monitor.info("Deleting false positives...");
     let before = if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE };
     let mut after = i64::MIN;
     loop {
@@ -44,21 +43,52 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
         let batch = site.meta.take_delete_candidates(after, before, BATCH)?;
         failpoint::pass("cleanup-doomed");
         cleaned.in_use += batch.in_use;
-        delete(site, &*store, &batch.doomed, &mut cleaned)?;
         match batch.next {
             Some(next) => after = next,
-            None => return Ok(cleaned),
+            None => break,
         }
+    }
+    site.monitor.info("Deleting false positives: done. Now deleting blocks.");
+    // Those of an earlier run that was killed are among them.
+    let found = pages(site, |_, uids| Ok(uids.len() as u64))?;
+    site.monitor.info(&format!("{found} delete candidate blocks found."));
+    let mut left = found;
+    pages(site, |site, uids| {
+        left = left.saturating_sub(uids.len() as u64);
+        delete(site, &*store, uids, left, &mut cleaned)?;
+        Ok(0)
+    })?;
+    Ok(cleaned)
+}
+
+/// Calls `visit` with the doomed blobs, some at a time, and adds up what it returns.
+fn pages<'s>(
+    site: &mut Site<'s>,
+    mut visit: impl FnMut(&mut Site<'s>, &[String]) -> Result<u64>,
+) -> Result<u64> {
+    let mut sum = 0;
+    let mut after = String::new();
+    loop {
+        site.monitor.check()?;
+        let uids = site.meta.doomed(&after, BATCH)?;
+        let Some(last) = uids.last() else { return Ok(sum) };
+        after.clone_from(last);
+        sum += visit(site, &uids)?;
     }
 }
 
-/// Deletes the data of doomed blobs, then their entries.
-fn delete(site: &mut Site<'_>, store: &dyn BlobStore, uids: &[String], cleaned: &mut Cleaned) -> Result<()> {
-    if uids.is_empty() {
-        return Ok(());
-    }
+/// Deletes the data of doomed blobs, then their entries. `left` more wait.
+fn delete(
+    site: &mut Site<'_>,
+    store: &dyn BlobStore,
+    uids: &[String],
+    left: u64,
+    cleaned: &mut Cleaned,
+) -> Result<()> {
     site.monitor.info(&format!("Deleting {} blocks", uids.len()));
+    let started = Instant::now();
     let failed = store.delete(uids);
+    let took = started.elapsed();
     failpoint::pass("cleanup-deleted");
     for (_, error) in &failed {
         site.monitor.warning(&format!("{error}. The next cleanup tries again."));
@@ -67,7 +97,17 @@ fn delete(site: &mut Site<'_>, store: &dyn BlobStore, uids: &[String], cleaned: 
         uids.iter().filter(|uid| !failed.iter().any(|(other, _)| other == *uid)).cloned().collect();
     cleaned.deleted += gone.len() as u64;
     cleaned.failed += failed.len() as u64;
-    site.meta.forget_deleted(&gone)
+    let started = Instant::now();
+    site.meta.forget_deleted(&gone)?;
+    let rate = gone.len() as f64 / took.as_secs_f64().max(0.001);
+    let eta = if rate > 0.0 { left as f64 / rate } else { 0.0 };
+    site.monitor.info(&format!(
+        "Deleted {} blocks in {:.0}s ({rate:.0}/s). Blocks left: {left} ETA {eta:.0}s. DB delete took {:.0}s",
+        gone.len(),
+        took.as_secs_f64(),
+        started.elapsed().as_secs_f64()
+    ));
+    Ok(())
 }
 
 /// Lists the store and deletes every blob that begins with `prefix` and that no row names. Needs exclusive

@@ -54,7 +54,7 @@ impl<'a> Casualties<'a> {
         match meta.mark_blobs_invalid(std::slice::from_ref(blob)) {
             Ok(versions) => {
                 self.monitor.info(&format!(
-                    "Marked block invalid (UID {}, Checksum {}. Affected versions: {})",
+                    "Marked block invalid (UID {}, Checksum {}. Affected versions: {}",
                     blob.uid,
                     blob.checksum.as_deref().unwrap_or_default(),
                     versions.join(", ")

@@ -80,7 +80,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         last_started: None,
         casualties,
     };
-    observer.progress();
+    if version.size > from {
+        observer.progress();
+    }
     walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
     target.flush()?;
     Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
@@ -122,7 +124,9 @@ fn zero_sparse(
             write_queue: 0.0,
         });
     };
-    progress(0, 0);
+    if version.size > from {
+        progress(0, 0);
+    }
     for range in sparse.iter().chain(&missing) {
         let mut piece = geometry.offset(range.start)..geometry.offset(range.start);
         let end = geometry.offset(range.start) + geometry.bytes(range);

@@ -83,7 +83,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         differs: false,
         casualties: Casualties::new(site.monitor, site.meta.is_writable()),
     };
-    observer.progress();
+    if version.size > 0 {
+        observer.progress();
+    }
     walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
     let (bad, differs) = (!observer.casualties.is_empty(), observer.differs);
     conclude(site, &version, options.percentile, bad, differs)

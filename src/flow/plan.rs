@@ -130,7 +130,7 @@ mod tests {
             read in ranges(), gone in ranges(), unusable in ranges(), present in ranges(),
         ) {
             let source = Geometry::new(size, BLOCK);
-            let hints = hinted.then(|| Hints { sparse: subtract(&gone, &read), read });
+            let hints = hinted.then(|| Hints { sparse: subtract(&gone, &read), read, given: true });
             let base = base_size.map(|size| Base { geometry: Geometry::new(size, BLOCK), unusable });
             let plan = Plan::new(source, hints.as_ref(), base.as_ref(), &present);
             for id in 0..source.blocks() + 3 {

@@ -262,7 +262,7 @@ fn cleanup(meta: &mut dyn MetaStore) {
     assert_eq!(all, uids(&blobs));
     assert_eq!(meta.without_row(&all).expect("asks"), all, "their rows went in the same transaction");
     meta.forget_deleted(&all).expect("forgets");
-    assert!(meta.doomed().expect("asks").is_empty());
+    assert!(meta.doomed("", 10).expect("asks").is_empty());
 }
 
 fn cleanup_goes_on(meta: &mut dyn MetaStore) {
@@ -270,9 +270,9 @@ fn cleanup_goes_on(meta: &mut dyn MetaStore) {
     meta.remove_version(&first, 0).expect("removes");
     meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
     // Killed here: the next run finds what is doomed, and the candidates do not list it again.
-    assert_eq!(meta.doomed().expect("asks"), uids(&blobs));
+    assert_eq!(meta.doomed("", 10).expect("asks"), uids(&blobs));
     assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes"), Candidates::default());
-    assert_eq!(meta.doomed().expect("asks"), uids(&blobs));
+    assert_eq!(meta.doomed("", 10).expect("asks"), uids(&blobs));
 }
 
 fn marks(meta: &mut dyn MetaStore) {

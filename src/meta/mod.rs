@@ -361,8 +361,9 @@ pub trait MetaStore: Send {
     /// (unix seconds). Returns the number of its rows.
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64>;
 
-    /// Blobs that an earlier cleanup doomed and did not get to delete.
-    fn doomed(&mut self) -> Result<Vec<String>>;
+    /// Blobs that a cleanup doomed and that are not deleted yet: the first `limit` of those behind `after`, in
+    /// byte order.
+    fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>>;
 
     /// Looks at up to `limit` entries of `deleted_blocks` behind entry `after`, of those uids whose newest
     /// entry is from before `before` (unix seconds): drops the blob rows that nothing names, and dooms the

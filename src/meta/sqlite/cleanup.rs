@@ -55,9 +55,10 @@ pub(super) fn list_unnamed(
     Ok(rows)
 }
 
-pub(super) fn doomed(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid <> ''";
-    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+pub(super) fn doomed(connection: &Connection, after: &str, limit: usize) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
+               ORDER BY uid LIMIT ?2";
+    connection.prepare(sql)?.query_map(params![after, limit as i64], |row| row.get(0))?.collect()
 }
 
 pub(super) fn take_candidates(

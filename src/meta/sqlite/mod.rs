@@ -222,8 +222,8 @@ impl MetaStore for Sqlite {
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
         self.write("removing a version", |t| cleanup::remove_version(t, version, now))
     }
-    fn doomed(&mut self) -> Result<Vec<String>> {
-        self.read("looking for unfinished deletions", cleanup::doomed)
+    fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>> {
+        self.read("looking for unfinished deletions", |c| cleanup::doomed(c, after, limit))
     }
     fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
         self.write("looking for deletable blobs", |t| cleanup::take_candidates(t, after, before, limit))

@@ -1,0 +1,94 @@
+//! Moments: those that come from the clock are replaced by their distance to it, others are kept.
+
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+/// Moments that come from the clock have a distance to it that is a multiple of this: the intervals and
+/// margins of the configured schedulers are.
+const GRID: i64 = 6 * 3600;
+/// Characters of a moment.
+const LENGTH: usize = 19;
+
+/// The time in which the recorded run took place, and that of this one.
+pub struct Clock {
+    recorded: (NaiveDateTime, NaiveDateTime),
+    own: NaiveDateTime,
+    literal: BTreeSet<NaiveDateTime>,
+}
+
+impl Clock {
+    /// This run begins now. Moments in `recorded` that do not come from its clock never do.
+    pub fn new(recorded: &str) -> Self {
+        let day = NaiveDate::from_ymd_opt(2026, 11, 20).expect("a day");
+        let at = |minute: u32| day.and_hms_opt(17, minute, 0).expect("a time");
+        // Dates are cut to seconds.
+        let own = Utc::now().naive_utc() - TimeDelta::seconds(1);
+        let mut clock = Clock { recorded: (at(2), at(22)), own, literal: BTreeSet::new() };
+        let moments = recorded.char_indices().filter_map(|(at, _)| moment(recorded, at));
+        let literal = moments.filter(|moment| distance(*moment, clock.recorded).is_none());
+        clock.literal = literal.collect();
+        clock
+    }
+
+    /// `line` with all moments replaced that come from the clock. The text keeps its length.
+    pub fn normal(&self, line: &str) -> String {
+        let mut out = String::new();
+        let mut at = 0;
+        while at < line.len() {
+            if let Some(moment) = moment(line, at) {
+                out.push_str(&self.distance(moment).unwrap_or_else(|| line[at..at + LENGTH].to_owned()));
+                at += LENGTH;
+                continue;
+            }
+            // What `sed` has made of one.
+            if let Some(broken) = line.get(at..at + LENGTH).filter(|piece| piece.starts_with("xxxx-")) {
+                out.push_str(if broken.contains(':') { "<broken moment>" } else { broken });
+                at += LENGTH;
+                continue;
+            }
+            let c = line[at..].chars().next().expect("a character");
+            out.push(c);
+            at += c.len_utf8();
+        }
+        out
+    }
+
+    fn distance(&self, moment: NaiveDateTime) -> Option<String> {
+        if self.literal.contains(&moment) {
+            return None;
+        }
+        let now = Utc::now().naive_utc() + TimeDelta::seconds(1);
+        distance(moment, self.recorded).or_else(|| distance(moment, (self.own, now)))
+    }
+}
+
+/// The moment that stands in `text` at `at`.
+fn moment(text: &str, at: usize) -> Option<NaiveDateTime> {
+    let piece = text.get(at..at + LENGTH).filter(|piece| piece.as_bytes()[4] == b'-')?;
+    NaiveDateTime::parse_from_str(piece, FORMAT).ok()
+}
+
+/// How far `moment` is from a clock that shows something in that range.
+fn distance(moment: NaiveDateTime, (from, to): (NaiveDateTime, NaiveDateTime)) -> Option<String> {
+    let seconds = (moment - from).num_seconds();
+    if seconds.rem_euclid(GRID) > (to - from).num_seconds() {
+        return None;
+    }
+    let distance = match seconds.div_euclid(GRID) * GRID / 3600 {
+        0 => String::new(),
+        hours => format!("{hours:+}h"),
+    };
+    Some(format!("<now{distance:.>14}>"))
+}
+
+#[test]
+fn moments() {
+    let clock = Clock::new("");
+    assert_eq!(clock.normal("a 2026-11-20 17:03:09|"), "a <now..............>|");
+    assert_eq!(clock.normal("2027-03-20 17:11:08"), "<now........+2880h>");
+    assert_eq!(clock.normal("2026-11-11 11:11:14."), "<now.........-222h>.");
+    assert_eq!(clock.normal("2030-01-02 00:00:00"), "2030-01-02 00:00:00");
+    let now = Utc::now().naive_utc().format(FORMAT).to_string();
+    assert_eq!(clock.normal(&now), "<now..............>");
+}

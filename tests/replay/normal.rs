@@ -1,0 +1,166 @@
+//! Makes outputs of two runs comparable: what must differ between runs is replaced by what it is.
+//!
+//! `docs/differences-recorded.md` lists these replacements for its readers.
+
+use super::clock::Clock;
+use super::tokens;
+
+/// The recorded texts have lines cut at so many characters.
+const CUT: usize = 400;
+/// 2.13 put this before every message.
+const PREFIX: &str = "[backy2.logging] ";
+
+/// `text` with everything replaced that differs from run to run. Folders and version uids must be the
+/// recorded ones already.
+pub fn normal(text: &str, clock: &Clock) -> String {
+    let with_duration = text.contains("duration (s)");
+    let mut lines: Vec<String> = Vec::new();
+    let mut blobs = Vec::new();
+    for line in text.lines() {
+        // What a program tells of its own inner life.
+        if line.starts_with("   DEBUG: ") {
+            continue;
+        }
+        let line = line.replacen(PREFIX, "", 1);
+        let mut line = progress(&line);
+        line = rates(&line);
+        if with_duration {
+            line = duration(&line);
+        }
+        line = listed_file(&line);
+        line = line_number(&line);
+        line = process(&line);
+        line = allocated(&line);
+        line = clock.normal(&line);
+        line = tokens::normal(&line, &mut blobs);
+        let repeated = line.contains(" Read Queue [*]") && lines.last() == Some(&line);
+        if !repeated {
+            lines.push(line);
+        }
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Cuts lines as those of `recorded` are cut.
+pub fn cut_like(text: &str, recorded: &str) -> String {
+    if !recorded.lines().any(|line| line.chars().count() == CUT) {
+        return text.to_owned();
+    }
+    text.lines().map(|line| line.chars().take(CUT).collect::<String>() + "\n").collect()
+}
+
+/// Leaves out of `text` what was left out of `recorded`, where a line says `… (37 lines) …`.
+pub fn elide_like(text: &str, recorded: &str) -> String {
+    let recorded: Vec<&str> = recorded.lines().collect();
+    let Some(at) = recorded.iter().position(|line| line.starts_with("… (")) else { return text.to_owned() };
+    let lines: Vec<&str> = text.lines().collect();
+    let after = recorded.len() - at - 1;
+    if lines.len() <= at + after {
+        return text.to_owned();
+    }
+    let note = format!("… ({} lines) …", lines.len() - at - after);
+    let kept =
+        lines[..at].iter().copied().chain([&note[..]]).chain(lines[lines.len() - after..].iter().copied());
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+/// Without the numbers of blobs, which are counted in the order of the lines.
+pub fn uncounted(text: &str) -> String {
+    let mut parts = text.split("<blob ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "<blob>" + part.split_once('>').map_or("", |(_, rest)| rest))
+}
+
+/// Lines in byte order.
+pub fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Queues, percent, rate and ETA of a progress line.
+fn progress(line: &str) -> String {
+    let Some((before, rest)) = line.split_once(" Read Queue [") else { return line.to_owned() };
+    let Some((_, after)) = rest.split_once(") ") else { return line.to_owned() };
+    let after = if after.starts_with("Last ID: ") { "Last ID: *" } else { after };
+    format!("{before} Read Queue [*] Write Queue [*] (*) {after}")
+}
+
+/// `Deleted 2 blocks in 0s (224/s). Blocks left: 0 ETA 0s. DB delete took 0s`
+fn rates(line: &str) -> String {
+    let Some((before, _)) = line.split_once(" blocks in ").filter(|(before, _)| before.contains("Deleted "))
+    else {
+        return line.to_owned();
+    };
+    let left = line.split("Blocks left: ").nth(1).and_then(|text| text.split(' ').next()).unwrap_or_default();
+    format!("{before} blocks in *s (*/s). Blocks left: {left} ETA *s. DB delete took *s")
+}
+
+/// The last column of `stats`.
+fn duration(line: &str) -> String {
+    if let Some((before, last)) = line.strip_suffix(" |").and_then(|line| line.rsplit_once("| ")) {
+        let digits = last.trim_start();
+        if !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()) {
+            return format!("{before}| {:>width$} |", "*", width = last.len());
+        }
+    } else if let Some((before, last)) = line.rsplit_once('|')
+        && !last.is_empty()
+        && last.bytes().all(|c| c.is_ascii_digit())
+    {
+        return format!("{before}|*");
+    }
+    line.to_owned()
+}
+
+/// Owner and time in a line of `ls -l`.
+fn listed_file(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_one = words.len() == 9 && words[0].len() == 10 && words[0].starts_with("-rw");
+    if is_one { format!("{} * {} * {}", words[0], words[4], words[8]) } else { line.to_owned() }
+}
+
+/// What `du -k` says of a file, in whole MiB: file systems need some blocks of their own.
+fn allocated(line: &str) -> String {
+    match line.split_once('\t').map(|(size, name)| (size.parse::<u64>(), name)) {
+        Some((Ok(size), name)) => format!("{}\t{name}", size / 1024 * 1024),
+        _ => line.to_owned(),
+    }
+}
+
+/// The number in `(process 4711)`.
+fn process(line: &str) -> String {
+    match line.split_once("(process ").map(|(before, rest)| (before, rest.split_once(')'))) {
+        Some((before, Some((_, after)))) => format!("{before}(process *){after}"),
+        _ => line.to_owned(),
+    }
+}
+
+/// `cmp` counts the lines of random data.
+fn line_number(line: &str) -> String {
+    match line.strip_prefix("cmp: ").and_then(|_| line.rsplit_once(", in line ")) {
+        Some((before, _)) => format!("{before}, in line *"),
+        None => line.to_owned(),
+    }
+}
+
+#[test]
+fn replacements() {
+    let clock = Clock::new("");
+    let line = "    INFO: [backy2.logging] Restore phase 2/2 (data) to null:// Read Queue [====      ] Write Queue \
+                [          ] (10.0% 0.0MB/sØ ETA 0s) Last ID: None";
+    let short =
+        "    INFO: Restore phase 2/2 (data) to null:// Read Queue [*] Write Queue [*] (*) Last ID: *\n";
+    assert_eq!(normal(&format!("{line}\n{line}\n"), &clock), short);
+    assert_eq!(normal("   DEBUG: x\n", &clock), "");
+    let deleted =
+        "Deleted 2 blocks in 0s (224/s). Blocks left: 0 ETA 0s. DB delete took 0s\nDeleted 2 blocks.\n";
+    let expected =
+        "Deleted 2 blocks in *s (*/s). Blocks left: 0 ETA *s. DB delete took *s\nDeleted 2 blocks.\n";
+    assert_eq!(normal(deleted, &clock), expected);
+    let stats = "| bytes | duration (s) |\n|     1 |           12 |\n";
+    assert_eq!(normal(stats, &clock), "| bytes | duration (s) |\n|     1 |            * |\n");
+    let listed = "-rw-r--r-- 1 root root 50000000 Nov 20 17:07 r2.out\n";
+    assert_eq!(normal(listed, &clock), "-rw-r--r-- * 50000000 * r2.out\n");
+    assert_eq!(uncounted("a <blob 1>\n<blob 23>.\n"), "a <blob>\n<blob>.\n");
+    assert_eq!(elide_like("a\nb\nc\nd\n", "a\n… (2 lines) …\nz\n"), "a\n… (2 lines) …\nd\n");
+}
