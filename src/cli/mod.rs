@@ -81,12 +81,15 @@ fn run(words: Vec<OsString>) -> u8 {
     if let Ok(spec) = std::env::var("BACKY2_FAILPOINT") {
         crate::failpoint::arm(&spec);
     }
-    let wants_json = words.iter().any(|word| word == "--json");
+    // It may be shortened, as any long option.
+    let is_json = |word: &str| word.len() > 2 && "--json".starts_with(word);
+    let wants_json = words.iter().filter_map(|word| word.to_str()).any(is_json);
     let parsed = args::parse(words.clone());
     match parsed {
         Err(answer) => told_by_clap(&answer, &words, wants_json),
-        Ok(Cli { command: None, .. }) => {
-            to_stdout(&args::usage());
+        Ok(Cli { command: None, global }) => {
+            let error = || format!("{}\n", exit::json("No command was given.", exit::CANNOT_BEGIN));
+            to_stdout(&if global.json { error() } else { args::usage() });
             exit::CANNOT_BEGIN
         }
         Ok(Cli { global, command: Some(command) }) => {
@@ -181,7 +184,12 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global:
             }
             code
         }
-        None => exit::FAILED,
+        None => {
+            if global.json {
+                let _ = terminal.print(&format!("{}\n", exit::json("internal error", exit::FAILED)));
+            }
+            exit::FAILED
+        }
     };
     match code {
         exit::DONE => terminal.info("Backy complete.\n"),
