@@ -13,6 +13,7 @@ mod live;
 pub mod log;
 mod panic;
 mod progress;
+mod secret;
 pub mod table;
 #[cfg(test)]
 mod tape;
@@ -33,8 +34,6 @@ use std::process::ExitCode;
 use table::Style;
 use terminal::Terminal;
 
-/// What stands for a key.
-const MASK: &str = "********";
 /// Exit code of wrong usage.
 const WRONG_USAGE: u8 = 2;
 
@@ -206,7 +205,7 @@ fn first_line(words: &[OsString], command: &Command) -> String {
     for word in words {
         line.push(' ');
         match secret {
-            Some(secret) if word == secret => line += MASK,
+            Some(secret) if word == secret => line += secret::MASK,
             _ => line += &word.to_string_lossy(),
         }
     }
@@ -216,31 +215,18 @@ fn first_line(words: &[OsString], command: &Command) -> String {
 /// Prints what clap has to say instead of running a command: help, the version, or what is wrong. A word of
 /// the command line that could be a key does not show.
 fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
-    let mut text = answer.to_string();
-    let mut masked = false;
-    for word in words.iter().filter_map(|word| word.to_str()).filter(|word| could_be_key(word)) {
-        masked |= text.contains(word);
-        text = text.replace(word, MASK);
-    }
+    let text = answer.to_string();
+    let shown = secret::without_keys(&text, words);
     if answer.use_stderr() && wants_json {
-        to_stdout(&format!("{}\n", exit::json(text.trim(), WRONG_USAGE)));
+        to_stdout(&format!("{}\n", exit::json(shown.trim(), WRONG_USAGE)));
     }
     match answer.kind() {
         ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         // Nothing can be done about a stream that is closed.
-        _ if masked => drop(write!(std::io::stderr(), "{text}")),
+        _ if shown != text => drop(write!(std::io::stderr(), "{shown}")),
         _ => drop(answer.print()),
     }
     if answer.use_stderr() { WRONG_USAGE } else { exit::DONE }
-}
-
-/// Whether it looks like a master key or like the better part of one, perhaps behind `--option=`.
-fn could_be_key(word: &str) -> bool {
-    let mut digits = 0;
-    word.bytes().any(|byte| {
-        digits = if byte.is_ascii_hexdigit() { digits + 1 } else { 0 };
-        digits >= 40
-    })
 }
 
 /// To stdout, whoever reads it or not.
