@@ -86,7 +86,7 @@ fn a_key_that_is_none_or_another_changes_nothing_and_does_not_show() {
     let wrong = "f00d".repeat(16);
     for (key, word) in [
         (&wrong[..], "old key"),
-        (&NEW[..], "old key"),
+        (NEW, "old key"),
         (&OLD[..63], "64 hex digits"),
         (&OLD[..62], "64 hex digits"),
         ("", "64 hex digits"),

@@ -15,6 +15,7 @@ pub mod log;
 mod manual;
 mod panic;
 mod progress;
+mod secret;
 pub mod table;
 #[cfg(test)]
 mod tape;
@@ -35,8 +36,6 @@ use std::process::ExitCode;
 use table::Style;
 use terminal::Terminal;
 
-/// What stands for a key.
-const MASK: &str = "********";
 /// Exit code of wrong usage.
 const WRONG_USAGE: u8 = 2;
 
@@ -83,12 +82,15 @@ fn run(words: Vec<OsString>) -> u8 {
     if let Ok(spec) = std::env::var("BACKY2_FAILPOINT") {
         crate::failpoint::arm(&spec);
     }
-    let wants_json = words.iter().any(|word| word == "--json");
+    // It may be shortened, as any long option.
+    let is_json = |word: &str| word.len() > 2 && "--json".starts_with(word);
+    let wants_json = words.iter().filter_map(|word| word.to_str()).any(is_json);
     let parsed = grammar::parse(words.clone());
     match parsed {
         Err(answer) => told_by_clap(&answer, &words, wants_json),
-        Ok(Cli { command: None, .. }) => {
-            to_stdout(&grammar::usage());
+        Ok(Cli { command: None, global }) => {
+            let error = || format!("{}\n", exit::json("No command was given.", exit::CANNOT_BEGIN));
+            to_stdout(&if global.json { error() } else { grammar::usage() });
             exit::CANNOT_BEGIN
         }
         Ok(Cli { global, command: Some(command) }) => {
@@ -186,7 +188,12 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global:
             }
             code
         }
-        None => exit::FAILED,
+        None => {
+            if global.json {
+                let _ = terminal.print(&format!("{}\n", exit::json("internal error", exit::FAILED)));
+            }
+            exit::FAILED
+        }
     };
     match code {
         exit::DONE => terminal.info("Backy complete.\n"),
@@ -203,7 +210,7 @@ fn first_line(words: &[OsString], command: &Command) -> String {
     for word in words {
         line.push(' ');
         match secret {
-            Some(secret) if word == secret => line += MASK,
+            Some(secret) if word == secret => line += secret::MASK,
             _ => line += &word.to_string_lossy(),
         }
     }
@@ -213,31 +220,18 @@ fn first_line(words: &[OsString], command: &Command) -> String {
 /// Prints what clap has to say instead of running a command: help, the version, or what is wrong. A word of
 /// the command line that could be a key does not show.
 fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
-    let mut text = answer.to_string();
-    let mut masked = false;
-    for word in words.iter().filter_map(|word| word.to_str()).filter(|word| could_be_key(word)) {
-        masked |= text.contains(word);
-        text = text.replace(word, MASK);
-    }
+    let text = answer.to_string();
+    let shown = secret::without_keys(&text, words);
     if answer.use_stderr() && wants_json {
-        to_stdout(&format!("{}\n", exit::json(text.trim(), WRONG_USAGE)));
+        to_stdout(&format!("{}\n", exit::json(shown.trim(), WRONG_USAGE)));
     }
     match answer.kind() {
         ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         // Nothing can be done about a stream that is closed.
-        _ if masked => drop(write!(std::io::stderr(), "{text}")),
+        _ if shown != text => drop(write!(std::io::stderr(), "{shown}")),
         _ => drop(answer.print()),
     }
     if answer.use_stderr() { WRONG_USAGE } else { exit::DONE }
-}
-
-/// Whether it looks like a master key or like the better part of one, perhaps behind `--option=`.
-fn could_be_key(word: &str) -> bool {
-    let mut digits = 0;
-    word.bytes().any(|byte| {
-        digits = if byte.is_ascii_hexdigit() { digits + 1 } else { 0 };
-        digits >= 40
-    })
 }
 
 /// To stdout, whoever reads it or not.

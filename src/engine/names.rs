@@ -16,20 +16,33 @@ const LISTED: usize = 10;
 /// # Errors
 /// [`Error::VersionNotFound`] or [`Error::Refused`], listing what could have been meant.
 pub fn find(site: &mut Site<'_>, text: &str) -> Result<Version> {
-    if let Ok(version) = site.meta.version(text) {
-        return Ok(version);
+    let mut meant = candidates(site, text)?;
+    match meant.len() {
+        0 => Err(not_found(site, text)?),
+        1 => Ok(meant.remove(0)),
+        _ => Err(ambiguous(text, &meant)),
     }
-    let by_name = by_name(site, text)?;
-    let by_prefix = by_prefix(site, text)?;
-    match (by_name, &by_prefix[..]) {
-        (Some(version), []) => Ok(version),
-        (None, [version]) => Ok(version.clone()),
-        (None, []) => Err(not_found(site, text)?),
-        (name, prefixed) => {
-            let candidates: Vec<&Version> = name.iter().chain(prefixed).collect();
-            Err(Error::Refused(format!("'{text}' may mean several versions:{}", listed(&candidates))))
-        }
+}
+
+/// All versions that `text` may mean.
+///
+/// # Errors
+/// The database fails.
+pub fn candidates(site: &mut Site<'_>, text: &str) -> Result<Vec<Version>> {
+    match site.meta.version(text) {
+        Ok(version) => return Ok(vec![version]),
+        Err(Error::VersionNotFound(_)) => {}
+        Err(error) => return Err(error),
     }
+    let mut meant = by_prefix(site, text)?;
+    meant.extend(by_name(site, text)?.filter(|named| meant.iter().all(|version| version.uid != named.uid)));
+    Ok(meant)
+}
+
+/// The error that says so.
+pub fn ambiguous(text: &str, meant: &[Version]) -> Error {
+    let meant: Vec<&Version> = meant.iter().collect();
+    Error::Refused(format!("'{text}' may mean several versions:{}", listed(&meant)))
 }
 
 /// What `NAME`, `NAME:latest` and `NAME:N` mean. A name may hold colons itself: the whole text is tried first.

@@ -6,7 +6,7 @@ use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
-use chrono::TimeDelta;
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use std::collections::BTreeSet;
 
 /// Adds tags to a version.
@@ -127,9 +127,12 @@ fn tagged<'v>(versions: &'v [Version], tag: &str) -> Vec<&'v Version> {
     versions.iter().filter(|version| version.valid && version.tags.iter().any(|t| t == tag)).collect()
 }
 
+/// The moment so much later, or earlier; within the years that a date in the database can have.
 fn after(time: Timestamp, by: TimeDelta) -> Timestamp {
-    let naive = time.naive();
-    Timestamp::from_naive(naive.checked_add_signed(by).unwrap_or(naive))
+    let midnight = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default().into();
+    let (first, last): (NaiveDateTime, NaiveDateTime) = (midnight(1, 1, 1), midnight(9999, 12, 31));
+    let end = if by < TimeDelta::zero() { first } else { last };
+    Timestamp::from_naive(time.naive().checked_add_signed(by).unwrap_or(end).clamp(first, last))
 }
 
 fn delta(duration: std::time::Duration) -> TimeDelta {

@@ -38,7 +38,11 @@ pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>)
     let uid = match version {
         Some(text) => match site.meta.past_runs(Some(text), Some(1))?.is_empty() {
             false => Some(text.to_owned()),
-            true => Some(names::find(site, text).map_or_else(|_| text.to_owned(), |version| version.uid)),
+            true => match &names::candidates(site, text)?[..] {
+                [] => Some(text.to_owned()),
+                [version] => Some(version.uid.clone()),
+                several => return Err(names::ambiguous(text, several)),
+            },
         },
         None => None,
     };

@@ -41,7 +41,16 @@ impl Install {
 
     /// As [`Install::new`], but `initdb` was not called yet.
     pub fn without_database(block_size: u32) -> Self {
-        let folder = tempfile::tempdir().expect("tempdir");
+        Self::in_folder(block_size, tempfile::tempdir().expect("tempdir"))
+    }
+
+    /// The same in memory where there is such a folder: for tests that flush to disk very often.
+    pub fn in_memory(block_size: u32) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_folder(block_size, folder.expect("tempdir"))
+    }
+
+    fn in_folder(block_size: u32, folder: tempfile::TempDir) -> Self {
         let dir = folder.path().to_str().expect("utf-8").to_owned();
         for part in ["data", "lock", "cache"] {
             std::fs::create_dir(folder.path().join(part)).expect("mkdir");

@@ -26,10 +26,11 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
         terminal.info(&format!("Deleted {} blocks.", cleaned.deleted));
         cleaned
     };
-    context
-        .report(|| json!({"deleted": cleaned.deleted, "failed": cleaned.failed, "in_use": cleaned.in_use}))?;
     match cleaned.failed {
-        0 => Ok(Outcome::Done),
+        0 => {
+            context.report(|| json!({"deleted": cleaned.deleted, "in_use": cleaned.in_use}))?;
+            Ok(Outcome::Done)
+        }
         failed => Err(Error::Refused(format!(
             "{failed} blobs could not be deleted (the reasons are above). The next cleanup tries again."
         ))),

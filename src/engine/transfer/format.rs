@@ -36,7 +36,7 @@ pub(super) fn reader<R: Read>(input: R) -> csv::Reader<R> {
 
 /// The record without the CR of a line end behind its last field.
 pub(super) fn without_cr(record: StringRecord) -> StringRecord {
-    match record.iter().last().and_then(|last| last.strip_suffix('\r')) {
+    match record.iter().next_back().and_then(|last| last.strip_suffix('\r')) {
         Some(last) => record.iter().take(record.len() - 1).chain([last]).collect(),
         None => record,
     }

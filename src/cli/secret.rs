@@ -1,0 +1,42 @@
+//! Master keys on the command line, where a user may put them wrongly.
+
+use std::ffi::OsString;
+
+/// What stands for a key.
+pub(super) const MASK: &str = "********";
+/// Hex digits in a row that are the better part of a key. A uid has 12 at most.
+const DIGITS: usize = 40;
+
+/// `text` without those of `words` that could be a key, perhaps behind `--option=`.
+pub(super) fn without_keys(text: &str, words: &[OsString]) -> String {
+    let keys = words.iter().filter_map(|word| word.to_str()).filter(|word| could_be_key(word));
+    keys.fold(text.to_owned(), |text, key| text.replace(key, MASK))
+}
+
+fn could_be_key(word: &str) -> bool {
+    let mut digits = 0;
+    word.bytes().any(|byte| {
+        digits = if byte.is_ascii_hexdigit() { digits + 1 } else { 0 };
+        digits >= DIGITS
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_key_does_not_show() {
+        let key = "decafbad".repeat(8);
+        let option = format!("--key={key}");
+        let words = ["backy2", "rekey", &key[..63], &option, "da3b9c6a-e505-11f1-90ca-02fc00000001"];
+        let words = words.map(OsString::from);
+        let text = format!("'{option}' and {} and {}", &key[..63], words[4].to_string_lossy());
+        assert_eq!(
+            without_keys(&text, &words[3..]),
+            format!("'********' and {} and {}", &key[..63], words[4].to_string_lossy())
+        );
+        assert!(!without_keys(&text, &words).contains("decafbad"));
+        assert!(without_keys(&text, &words).contains("da3b9c6a-e505-11f1-90ca-02fc00000001"));
+    }
+}

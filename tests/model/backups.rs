@@ -1,0 +1,190 @@
+//! Backups of all kinds.
+
+use crate::image::{Image, data};
+use crate::world::{Expected, Seen, World};
+use backy2::engine::backup::{self, Made, Options};
+use backy2::types::error::{Error, Result};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+/// What to back up, and how.
+struct Plan {
+    name: String,
+    image: Image,
+    hints: Option<String>,
+    base: Option<String>,
+    resume: Option<String>,
+}
+
+/// Runs it, with an end after `patience` blocks.
+fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
+    let path = world.install.path("source.img");
+    plan.image.write(&path, holes);
+    *world.monitor.created.lock().expect("not poisoned") = None;
+    let mut site = world.site();
+    world.monitor.patience.store(patience, Ordering::Relaxed);
+    let source = world.install.url("source.img");
+    let hints = plan
+        .hints
+        .as_ref()
+        .map(|text| -> (Box<dyn std::io::Read + '_>, &str) { (Box::new(text.as_bytes()), "hints") });
+    let made = backup::run(
+        &mut site,
+        Options {
+            source: &source,
+            name: &plan.name,
+            snapshot_name: "",
+            hints,
+            base: plan.base.as_deref(),
+            resume: plan.resume.as_deref(),
+            tags: vec!["t".into()],
+            expire: None,
+        },
+    );
+    world.monitor.patience.store(-1, Ordering::Relaxed);
+    made
+}
+
+/// The data (checksum and size) of valid blobs that blocks name, in the configured encryption version.
+fn known(world: &World) -> BTreeSet<(String, usize)> {
+    let sql = world.install.sql();
+    let mut statement = sql
+        .prepare(
+            "SELECT DISTINCT b.checksum, b.size FROM blobs b JOIN block_map m ON m.blob_id = b.id
+             WHERE b.id > 0 AND b.valid = 1 AND b.enc_version = ?",
+        )
+        .expect("prepared");
+    let version = world.config.encryption_version;
+    let rows = statement.query_map([version], |row| Ok((row.get(0)?, row.get(1)?))).expect("asked");
+    rows.collect::<rusqlite::Result<_>>().expect("rows")
+}
+
+/// What each new blob holds: none may be what was known, or what another new one holds.
+fn nothing_is_stored_twice(world: &World, known: &BTreeSet<(String, usize)>, new: &[String]) {
+    let sql = world.install.sql();
+    let mut all = known.clone();
+    for uid in new {
+        let found = sql.query_row("SELECT checksum, size FROM blobs WHERE uid = ?", [uid], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, usize>(1)?))
+        });
+        let found = found.expect("a new blob has a row");
+        assert!(all.insert(found), "{uid} was known already");
+    }
+}
+
+/// A backup that goes through, or is interrupted.
+fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
+    let known = known(world);
+    let holes = world.random.bool();
+    let patience = if world.random.u8(0..6) == 0 { world.random.i64(1..8) } else { -1 };
+    println!(
+        "backup {:?} {:?} base {:?} resume {:?} patience {patience}",
+        plan.image, plan.hints, plan.base, plan.resume
+    );
+    let made = run(world, &plan, holes, patience);
+    let created = world.monitor.created.lock().expect("not poisoned").clone();
+    let new = world.take_stock();
+    let expected = |finished| Expected { name: plan.name.clone(), image: plan.image.clone(), finished };
+    match made {
+        Ok(made) => {
+            nothing_is_stored_twice(world, &known, &new);
+            let statistics = made.run.statistics;
+            assert_eq!(statistics.written.blocks, new.len() as u64);
+            assert_eq!(made.version.size_bytes, plan.image.size() as u64);
+            world.versions.insert(made.version.uid.clone(), expected(true));
+            assert!(made.version.valid);
+            assert_checksums(world, &made.version.uid);
+            seen.backups += 1;
+            seen.dedup_hits += statistics.dedup.blocks;
+            seen.holes += statistics.sparse.blocks;
+            seen.bases += u64::from(plan.base.is_some() && statistics.dedup.blocks > 0);
+            seen.hints += u64::from(plan.hints.is_some());
+            seen.continued += u64::from(plan.resume.is_some());
+            match world.config.encryption_version {
+                0 => seen.plain += new.len() as u64,
+                _ => seen.encrypted += new.len() as u64,
+            }
+        }
+        Err(Error::Interrupted(_)) => {
+            seen.interruptions += 1;
+            if let Some(uid) = created {
+                world.versions.insert(uid.clone(), expected(false));
+                assert!(!world.is_valid(&uid));
+                assert_checksums(world, &uid);
+            }
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Every row of the version names a blob of the right data.
+fn assert_checksums(world: &World, uid: &str) {
+    let image = &world.versions[uid].image;
+    let hasher = backy2::hash::Hasher::new(world.config.hash_function);
+    let sql = world.install.sql();
+    let mut statement =
+        sql.prepare("SELECT id, checksum, size FROM blocks WHERE version_uid = ?").expect("prepared");
+    let rows = statement
+        .query_map([uid], |row| {
+            Ok((row.get::<_, usize>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, usize>(2)?))
+        })
+        .expect("asked");
+    for row in rows {
+        let (id, checksum, size) = row.expect("a row");
+        let content = image.blocks[id];
+        let wanted = (content > 0).then(|| hasher.digest(&data(content, image.length(id))).hex());
+        assert_eq!((checksum, size), (wanted, image.length(id)), "block {id} of {uid}");
+    }
+}
+
+fn name(world: &mut World) -> String {
+    ["vm1", "vm2"][world.random.usize(0..2)].to_owned()
+}
+
+/// All blocks are read; perhaps with hints that tell of all that is not zeros.
+pub fn full(world: &mut World, seen: &mut Seen) {
+    let image = Image::random(&mut world.random);
+    let hints = (world.random.u8(0..4) == 0).then(|| {
+        let some: Vec<usize> = (0..image.blocks.len()).filter(|id| image.blocks[*id] > 0).collect();
+        image.hints(&some, &mut world.random)
+    });
+    let plan = Plan { name: name(world), image, hints, base: None, resume: None };
+    back_up(world, seen, plan);
+}
+
+/// From a base, with hints or without.
+pub fn incremental(world: &mut World, seen: &mut Seen) {
+    let Some(base) = world.some(|world, uid, version| version.finished && world.is_valid(uid)) else {
+        return;
+    };
+    let old = world.versions[&base].clone();
+    let (image, changed) = old.image.changed(&mut world.random);
+    let hints = (world.random.u8(0..4) > 0).then(|| image.hints(&changed, &mut world.random));
+    back_up(world, seen, Plan { name: old.name, image, hints, base: Some(base), resume: None });
+}
+
+/// Hints that do not tell of a change are found out: the images have few blocks, all outside are looked at.
+pub fn wrong_hints(world: &mut World, seen: &mut Seen) {
+    let fits = |world: &World, uid: &str, version: &Expected| {
+        version.finished && (2..=10).contains(&version.image.blocks.len()) && world.is_valid(uid)
+    };
+    let Some(base) = world.some(fits) else { return };
+    let old = world.versions[&base].clone();
+    let mut image = old.image.clone();
+    let id = world.random.usize(1..image.blocks.len());
+    image.blocks[id] = (image.blocks[id] + 1) % crate::image::CONTENTS;
+    let hints = format!(r#"[{{"offset": 0, "length": {}, "exists": true}}]"#, image.length(0));
+    let plan = Plan { name: old.name, image, hints: Some(hints), base: Some(base), resume: None };
+    match run(world, &plan, false, -1) {
+        Err(Error::BaseMismatch { block, .. }) => assert_eq!(block, id as u64),
+        other => panic!("{other:?}"),
+    }
+    seen.mismatches += 1;
+}
+
+/// Goes on with an unfinished version.
+pub fn resume(world: &mut World, seen: &mut Seen) {
+    let Some(uid) = world.some(|_, _, version| !version.finished) else { return };
+    let Expected { name, image, .. } = world.versions[&uid].clone();
+    back_up(world, seen, Plan { name, image, hints: None, base: None, resume: Some(uid) });
+}

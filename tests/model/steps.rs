@@ -1,0 +1,220 @@
+//! The steps of a sequence that are no backups.
+
+use crate::backups;
+use crate::image::{BLOCK, data};
+use crate::world::{Seen, World};
+use backy2::engine::{cleanup, remove, restore, scrub, transfer};
+use backy2::types::error::Error;
+use std::collections::BTreeSet;
+
+/// One random step.
+pub fn step(world: &mut World, seen: &mut Seen) {
+    seen.steps += 1;
+    match world.random.u8(0..36) {
+        0..=5 => backups::full(world, seen),
+        6..=11 => backups::incremental(world, seen),
+        12 => backups::wrong_hints(world, seen),
+        13..=15 => backups::resume(world, seen),
+        16..=18 => remove(world, seen),
+        19..=20 => clean_up_fast(world, seen),
+        21 => clean_up_fully(world, seen),
+        22..=23 => damage(world, seen),
+        24..=25 => repair(world, seen),
+        26..=27 => scrub_one(world, seen),
+        28..=29 => restore_one(world, seen),
+        30..=32 => export(world, seen),
+        _ => import(world, seen),
+    }
+}
+
+/// At the end everything is scrubbed and restored once more, and a full cleanup leaves what is named.
+pub fn end(world: &mut World, seen: &mut Seen) {
+    for uid in world.versions.keys().cloned().collect::<Vec<_>>() {
+        restore(world, seen, &uid);
+        scrub(world, seen, &uid);
+    }
+    clean_up_fully(world, seen);
+    crate::invariants::check(world);
+    world.install.assert_database_of_imports();
+}
+
+fn remove(world: &mut World, seen: &mut Seen) {
+    let Some(uid) = world.some(|_, _, _| true) else { return };
+    println!("rm {uid}");
+    let rows = world.install.rows(&uid) as u64;
+    assert_eq!(remove::run(&mut world.site(), &uid, true).expect("removed"), (uid.clone(), rows));
+    world.versions.remove(&uid);
+    seen.removed += 1;
+}
+
+fn after_cleanup(world: &mut World, seen: &mut Seen, before: BTreeSet<String>) -> BTreeSet<String> {
+    let after = world.install.stored_uids();
+    let gone: Vec<String> = before.difference(&after).cloned().collect();
+    seen.blobs_cleaned += gone.len() as u64;
+    // If a dump brings one of them back, it is bad from the beginning.
+    world.damaged.extend(gone);
+    after
+}
+
+fn clean_up_fast(world: &mut World, seen: &mut Seen) {
+    println!("cleanup");
+    let before = world.install.stored_uids();
+    cleanup::fast(&mut world.site(), false).expect("cleaned");
+    assert_eq!(world.install.stored_uids(), before, "nothing is an hour old");
+    cleanup::fast(&mut world.site(), true).expect("cleaned");
+    let after = after_cleanup(world, seen, before);
+    let named = world.install.named_uids();
+    let left: Vec<&String> = after.difference(&named).filter(|uid| world.named_once.contains(*uid)).collect();
+    assert!(left.is_empty(), "no version names them any more: {left:?}");
+    seen.fast_cleanups += 1;
+}
+
+fn clean_up_fully(world: &mut World, seen: &mut Seen) {
+    println!("cleanup --full");
+    let before = world.install.stored_uids();
+    cleanup::full(&mut world.site(), "").expect("cleaned");
+    let after = after_cleanup(world, seen, before);
+    assert!(after.is_subset(&world.install.named_uids()), "only what is named is left");
+    seen.full_cleanups += 1;
+}
+
+/// A blob is deleted or changed.
+fn damage(world: &mut World, seen: &mut Seen) {
+    let good: Vec<String> =
+        world.install.stored_uids().into_iter().filter(|uid| !world.damaged.contains(uid)).collect();
+    let Some(uid) = world.random.choice(good) else { return };
+    let path = world.install.blob(&uid);
+    // Several plain blobs with another checksum look like a wrong hash function, which is refused.
+    if world.config.encryption_version == 0 || world.random.bool() {
+        std::fs::remove_file(path).expect("removed");
+    } else {
+        let mut data = std::fs::read(&path).expect("read");
+        let at = world.random.usize(0..data.len());
+        data[at] ^= 1 << world.random.u8(0..8);
+        std::fs::write(path, data).expect("written");
+    }
+    println!("damage {uid}");
+    world.damaged.insert(uid);
+    seen.damaged += 1;
+}
+
+/// A blob is put back as it was.
+fn repair(world: &mut World, seen: &mut Seen) {
+    let named = world.install.named_uids();
+    let bad: Vec<String> = world.damaged.iter().filter(|uid| named.contains(*uid)).cloned().collect();
+    let Some(uid) = world.random.choice(bad) else { return };
+    println!("repair {uid}");
+    let path = world.install.blob(&uid);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::write(path, &world.stored[&uid]).expect("written");
+    world.damaged.remove(&uid);
+    seen.repaired += 1;
+}
+
+fn scrub_one(world: &mut World, seen: &mut Seen) {
+    if let Some(uid) = world.some(|_, _, _| true) {
+        scrub(world, seen, &uid);
+    }
+}
+
+fn scrub(world: &mut World, seen: &mut Seen, uid: &str) {
+    println!("scrub {uid}");
+    let bad = world.bad_blocks(uid);
+    let blobs = world.blobs_of(uid);
+    let options = scrub::Options { version: uid, source: None, percentile: 100 };
+    let verdict = scrub::run(&mut world.site(), &options).expect("scrubbed");
+    assert_eq!(matches!(verdict, scrub::Verdict::Good { .. }), bad.is_empty(), "{verdict:?} {bad:?}");
+    assert_eq!(world.is_valid(uid), bad.is_empty());
+    if bad.is_empty() {
+        // An unfinished version may have all of its blocks.
+        world.versions.get_mut(uid).expect("there").finished = true;
+        world.found_bad.retain(|bad| !blobs.iter().flatten().any(|blob| blob == bad));
+    } else {
+        found(world, &blobs);
+        seen.bad_scrubs += 1;
+    }
+    seen.scrubs += 1;
+}
+
+/// The bad ones of these blobs are known to be bad from now on.
+fn found(world: &mut World, blobs: &[Option<String>]) {
+    let bad = blobs.iter().flatten().filter(|blob| world.damaged.contains(*blob));
+    let bad: Vec<String> = bad.cloned().collect();
+    world.found_bad.extend(bad);
+}
+
+fn restore_one(world: &mut World, seen: &mut Seen) {
+    if let Some(uid) = world.some(|_, _, _| true) {
+        restore(world, seen, &uid);
+    }
+}
+
+fn restore(world: &mut World, seen: &mut Seen, uid: &str) {
+    println!("restore {uid}");
+    let (bad, blobs) = (world.bad_blocks(uid), world.blobs_of(uid));
+    let was_valid = world.is_valid(uid);
+    let image = world.versions[uid].image.clone();
+    let target = world.install.url("target.img");
+    // Old data that must not show.
+    std::fs::write(world.install.path("target.img"), data(5, BLOCK).repeat(12)).expect("written");
+    let options = restore::Options {
+        version: uid,
+        target: &target,
+        sparse: world.random.bool(),
+        force: true,
+        continue_from: None,
+    };
+    let target_is_large_enough = image.size() <= 12 * BLOCK;
+    if !target_is_large_enough {
+        std::fs::remove_file(world.install.path("target.img")).expect("removed");
+    }
+    let restored = restore::run(&mut world.site(), &options).expect("restored");
+    let mut told = BTreeSet::new();
+    for range in &restored.bad {
+        told.extend(range.start as usize / BLOCK..(range.end as usize).div_ceil(BLOCK));
+    }
+    assert_eq!((told, restored.was_valid), (bad.clone(), was_valid));
+    let mut wanted = image.bytes();
+    for id in &bad {
+        // Of what is missing, or does not decrypt, there is nothing.
+        wanted[id * BLOCK..][..image.length(*id)].fill(0);
+    }
+    let data = std::fs::read(world.install.path("target.img")).expect("read");
+    assert!(data[..wanted.len()] == wanted, "{uid}");
+    found(world, &blobs);
+    seen.restores += 1;
+    seen.bad_restores += u64::from(!bad.is_empty());
+}
+
+fn export(world: &mut World, seen: &mut Seen) {
+    let Some(uid) = world.some(|_, _, version| version.finished) else { return };
+    println!("export {uid}");
+    let mut dump = Vec::new();
+    transfer::export(&mut world.site(), &uid, || Ok(&mut dump)).expect("exported");
+    let expected = world.versions[&uid].clone();
+    world.dumps.push((uid, String::from_utf8(dump).expect("text"), expected));
+    seen.exports += 1;
+}
+
+fn import(world: &mut World, seen: &mut Seen) {
+    let mut dumps = world.dumps.clone();
+    if world.random.u8(0..4) > 0 {
+        dumps.retain(|(uid, ..)| !world.versions.contains_key(uid));
+    }
+    let Some((uid, dump, expected)) = world.random.choice(dumps) else { return };
+    println!("import {uid}");
+    let imported = transfer::import(&mut world.site(), dump.as_bytes(), "dump");
+    match (imported, world.versions.contains_key(&uid)) {
+        (Ok(imported), false) => {
+            assert_eq!(imported, uid);
+            world.versions.insert(uid.clone(), expected);
+            // It may tell of blobs that were found bad before it was written.
+            let told: Vec<&str> =
+                dump.lines().skip(2).filter(|line| line.split(',').nth(6) == Some("0")).collect();
+            world.found_bad.extend(told.iter().filter_map(|line| line.split(',').next()).map(str::to_owned));
+            seen.imports += 1;
+        }
+        (Err(Error::VersionExists(_)), true) => seen.imports_refused += 1,
+        (other, there) => panic!("{other:?}, and it {} there", if there { "was" } else { "was not" }),
+    }
+}

@@ -1,0 +1,175 @@
+//! An installation, what should be in it, and what has been seen to happen.
+
+use crate::common::install::Install;
+use crate::image::{BLOCK, Image};
+use backy2::config::{self, Config, Origin};
+use backy2::engine::{Access, Site, init};
+use backy2::monitor::{Level, Monitor, Progress};
+use backy2::types::error::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A monitor that interrupts the work after a while, and remembers which version was begun.
+#[derive(Default)]
+pub struct Double {
+    /// How many more blocks may be done; below zero there is no end.
+    pub patience: AtomicI64,
+    pub created: Mutex<Option<String>>,
+}
+
+impl Monitor for Double {
+    fn progress(&self, _: &Progress<'_>) {
+        if self.patience.load(Ordering::Relaxed) > 0 {
+            self.patience.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn say(&self, _: Level, _: &str) {}
+
+    fn version_created(&self, uid: &str) {
+        *self.created.lock().expect("not poisoned") = Some(uid.to_owned());
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        (self.patience.load(Ordering::Relaxed) == 0).then_some(Signal::Terminate)
+    }
+}
+
+/// A version as it should be.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub name: String,
+    pub image: Image,
+    /// False while it is being made and can be continued.
+    pub finished: bool,
+}
+
+macro_rules! seen {
+    ($($what:ident),* $(,)?) => {
+        /// What has happened, and how often.
+        #[derive(Debug, Default)]
+        pub struct Seen { pub steps: u64, $(pub $what: u64),* }
+
+        impl std::ops::AddAssign for Seen {
+            fn add_assign(&mut self, other: Seen) {
+                self.steps += other.steps;
+                $(self.$what += other.$what;)*
+            }
+        }
+
+        impl Seen {
+            pub fn assert_all(&self) {
+                $(assert!(self.$what > 0, "{} did not occur: {self:?}", stringify!($what));)*
+            }
+        }
+    };
+}
+
+seen! {
+    backups, dedup_hits, bases, hints, holes, mismatches, interruptions, continued, removed, fast_cleanups,
+    full_cleanups, blobs_cleaned, damaged, repaired, scrubs, bad_scrubs, restores, bad_restores, exports, imports,
+    imports_refused, encrypted, plain,
+}
+
+pub struct World {
+    pub install: Install,
+    pub config: Config,
+    pub monitor: Double,
+    pub random: fastrand::Rng,
+    pub versions: BTreeMap<String, Expected>,
+    /// Data of blobs as it was stored.
+    pub stored: BTreeMap<String, Vec<u8>>,
+    /// Blobs that are not in the store as they were stored: changed or deleted.
+    pub damaged: BTreeSet<String>,
+    /// Blobs that the program has found to be bad.
+    pub found_bad: BTreeSet<String>,
+    /// Dumps, and what their versions should be.
+    pub dumps: Vec<(String, String, Expected)>,
+    /// Blobs that once had a row.
+    pub named_once: BTreeSet<String>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let install = Install::in_memory(BLOCK as u32);
+        install.set("encryption_version", if random.bool() { "1" } else { "0" });
+        let config = config::load(&Origin::File(install.path("backy.cfg")), None).expect("a configuration");
+        init::database(&config).expect("a database");
+        let monitor = Double::default();
+        monitor.patience.store(-1, Ordering::Relaxed);
+        World {
+            install,
+            config,
+            monitor,
+            random,
+            versions: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            found_bad: BTreeSet::new(),
+            dumps: Vec::new(),
+            named_once: BTreeSet::new(),
+        }
+    }
+
+    pub fn site(&self) -> Site<'_> {
+        Site::open(&self.config, &self.monitor, Access::Write).expect("opened")
+    }
+
+    /// Some version that `fits`.
+    pub fn some(&mut self, fits: impl Fn(&World, &str, &Expected) -> bool) -> Option<String> {
+        let uids: Vec<&String> = self
+            .versions
+            .iter()
+            .filter(|(uid, version)| fits(self, uid, version))
+            .map(|(uid, _)| uid)
+            .collect();
+        let uids: Vec<String> = uids.into_iter().cloned().collect();
+        self.random.choice(uids)
+    }
+
+    /// The blob of each block of a version: `None` without a row, an empty text for a hole.
+    pub fn blobs_of(&self, uid: &str) -> Vec<Option<String>> {
+        let sql = self.install.sql();
+        let mut statement = sql
+            .prepare_cached(
+                "SELECT m.block_id, b.uid FROM block_map m JOIN blobs b ON b.id = m.blob_id
+                 JOIN versions v ON v.id = m.version_id WHERE v.uid = ?",
+            )
+            .expect("prepared");
+        let rows = statement
+            .query_map([uid], |row| Ok((row.get::<_, usize>(0)?, row.get::<_, Option<String>>(1)?)))
+            .expect("asked");
+        let mut blobs = vec![None; self.versions[uid].image.blocks.len()];
+        for row in rows {
+            let (id, blob) = row.expect("a row");
+            blobs[id] = Some(blob.unwrap_or_default());
+        }
+        blobs
+    }
+
+    /// Whether the database calls the version valid.
+    pub fn is_valid(&self, uid: &str) -> bool {
+        let sql = "SELECT valid FROM versions WHERE uid = ?";
+        self.install.sql().query_row(sql, [uid], |row| row.get(0)).expect("a version")
+    }
+
+    /// Remembers the data of blobs that were stored since the last time, and returns their names.
+    pub fn take_stock(&mut self) -> Vec<String> {
+        let stored = self.install.stored_uids();
+        let new: Vec<String> = stored.into_iter().filter(|uid| !self.stored.contains_key(uid)).collect();
+        for uid in &new {
+            self.stored.insert(uid.clone(), std::fs::read(self.install.blob(uid)).expect("a blob"));
+        }
+        self.named_once.extend(self.install.named_uids());
+        new
+    }
+
+    /// The blocks that a restore cannot have as they were, given what is wrong in the store.
+    pub fn bad_blocks(&self, uid: &str) -> BTreeSet<usize> {
+        let blobs = self.blobs_of(uid);
+        let bad = |blob: &Option<String>| blob.as_ref().is_none_or(|blob| self.damaged.contains(blob));
+        blobs.iter().enumerate().filter(|(_, blob)| bad(blob)).map(|(id, _)| id).collect()
+    }
+}
