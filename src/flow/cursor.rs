@@ -36,11 +36,6 @@ impl<'a> Cursor<'a> {
         Cursor { source, geometry, state: Mutex::new(State { left, extent: 0..0 }) }
     }
 
-    /// Whether all work was handed out.
-    pub fn is_done(&self) -> bool {
-        self.state.lock().unwrap_or_else(|e| e.into_inner()).left.is_empty()
-    }
-
     /// The next piece of work, or `None` when nothing is left.
     pub fn next(&self) -> Option<Work> {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());

@@ -100,9 +100,7 @@ impl Ingest<'_> {
             Coordinator::new(self.context(version, count, &latch), meta, tally).run(channels)
         });
         latch.into_result()?;
-        if !cursor.is_done() {
-            self.monitor.check()?;
-        }
+        self.monitor.check()?;
         Ok(merge(again.into_iter().map(|id| id..id + 1).collect()))
     }
 
