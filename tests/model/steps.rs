@@ -56,6 +56,8 @@ fn remove_one(world: &mut World, seen: &mut Seen, uid: String) {
 fn after_cleanup(world: &mut World, seen: &mut Seen, before: BTreeSet<String>) -> BTreeSet<String> {
     let after = world.install.stored_uids();
     let gone: Vec<String> = before.difference(&after).cloned().collect();
+    let named = world.install.named_uids();
+    assert!(!gone.iter().any(|uid| named.contains(uid)), "a cleanup has deleted what versions name");
     seen.blobs_cleaned += gone.len() as u64;
     // If a dump brings one of them back, it is bad from the beginning.
     world.damaged.extend(gone);
