@@ -2,7 +2,7 @@
 
 use crate::backups;
 use crate::image::{BLOCK, data};
-use crate::world::{Seen, World};
+use crate::world::{Expected, Seen, World};
 use backy2::engine::{cleanup, remove, restore, scrub, transfer};
 use backy2::types::error::Error;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// One random step.
 pub fn step(world: &mut World, seen: &mut Seen) {
     seen.steps += 1;
-    match world.random.u8(0..36) {
+    match world.random.u8(0..38) {
         0..=5 => backups::full(world, seen),
         6..=11 => backups::incremental(world, seen),
         12 => backups::wrong_hints(world, seen),
@@ -22,7 +22,8 @@ pub fn step(world: &mut World, seen: &mut Seen) {
         24..=25 => repair(world, seen),
         26..=27 => scrub_one(world, seen),
         28..=29 => restore_one(world, seen),
-        30..=32 => export(world, seen),
+        30..=31 => export(world, seen),
+        32..=35 => there_and_back(world, seen),
         _ => import(world, seen),
     }
 }
@@ -39,7 +40,12 @@ pub fn end(world: &mut World, seen: &mut Seen) {
 }
 
 fn remove(world: &mut World, seen: &mut Seen) {
-    let Some(uid) = world.some(|_, _, _| true) else { return };
+    if let Some(uid) = world.some(|_, _, _| true) {
+        remove_one(world, seen, uid);
+    }
+}
+
+fn remove_one(world: &mut World, seen: &mut Seen, uid: String) {
     println!("rm {uid}");
     let rows = world.install.rows(&uid) as u64;
     assert_eq!(remove::run(&mut world.site(), &uid, true).expect("removed"), (uid.clone(), rows));
@@ -50,6 +56,8 @@ fn remove(world: &mut World, seen: &mut Seen) {
 fn after_cleanup(world: &mut World, seen: &mut Seen, before: BTreeSet<String>) -> BTreeSet<String> {
     let after = world.install.stored_uids();
     let gone: Vec<String> = before.difference(&after).cloned().collect();
+    let named = world.install.named_uids();
+    assert!(!gone.iter().any(|uid| named.contains(uid)), "a cleanup has deleted what versions name");
     seen.blobs_cleaned += gone.len() as u64;
     // If a dump brings one of them back, it is bad from the beginning.
     world.damaged.extend(gone);
@@ -187,7 +195,12 @@ fn restore(world: &mut World, seen: &mut Seen, uid: &str) {
 }
 
 fn export(world: &mut World, seen: &mut Seen) {
-    let Some(uid) = world.some(|_, _, version| version.finished) else { return };
+    if let Some(uid) = world.some(|_, _, version| version.finished) {
+        export_one(world, seen, uid);
+    }
+}
+
+fn export_one(world: &mut World, seen: &mut Seen, uid: String) {
     println!("export {uid}");
     let mut dump = Vec::new();
     transfer::export(&mut world.site(), &uid, || Ok(&mut dump)).expect("exported");
@@ -201,7 +214,22 @@ fn import(world: &mut World, seen: &mut Seen) {
     if world.random.u8(0..4) > 0 {
         dumps.retain(|(uid, ..)| !world.versions.contains_key(uid));
     }
-    let Some((uid, dump, expected)) = world.random.choice(dumps) else { return };
+    if let Some(dump) = world.random.choice(dumps) {
+        import_one(world, seen, dump);
+    }
+}
+
+/// What is listed as deletable comes back: cleanup must see that.
+fn there_and_back(world: &mut World, seen: &mut Seen) {
+    let Some(uid) = world.some(|_, _, version| version.finished) else { return };
+    export_one(world, seen, uid.clone());
+    remove_one(world, seen, uid);
+    let dump = world.dumps.last().cloned().expect("just exported");
+    import_one(world, seen, dump);
+    clean_up_fast(world, seen);
+}
+
+fn import_one(world: &mut World, seen: &mut Seen, (uid, dump, expected): (String, String, Expected)) {
     println!("import {uid}");
     let imported = transfer::import(&mut world.site(), dump.as_bytes(), "dump");
     match (imported, world.versions.contains_key(&uid)) {
