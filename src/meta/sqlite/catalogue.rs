@@ -111,10 +111,29 @@ pub(super) fn set_expire(
     Ok(())
 }
 
-pub(super) fn begin_version(connection: &Connection, version: &NewVersion) -> rusqlite::Result<()> {
+pub(super) fn begin_version(connection: &Connection, new: &NewVersion) -> rusqlite::Result<()> {
+    let new = new.clone();
+    let version = Version {
+        key: 0,
+        uid: new.uid,
+        date: new.date,
+        expire: new.expire,
+        name: new.name,
+        snapshot_name: new.snapshot_name,
+        size: new.size,
+        size_bytes: new.size_bytes,
+        valid: false,
+        protected: false,
+        tags: new.tags,
+    };
+    insert_version(connection, &version)
+}
+
+/// Inserts a version as it is, but for its key, which the database gives.
+pub(super) fn insert_version(connection: &Connection, version: &Version) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             version.uid,
             version.date.to_database(),
@@ -122,7 +141,9 @@ pub(super) fn begin_version(connection: &Connection, version: &NewVersion) -> ru
             version.name,
             version.snapshot_name,
             version.size,
-            version.size_bytes
+            version.size_bytes,
+            version.valid,
+            version.protected
         ],
     )?;
     add_tags(connection, &version.uid, &version.tags)

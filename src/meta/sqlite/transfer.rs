@@ -1,7 +1,7 @@
 //! Rows as dumps hold them, out and in.
 
 use super::Abort;
-use super::catalogue::{add_tags, timestamp};
+use super::catalogue::{insert_version, timestamp};
 use crate::failpoint;
 use crate::meta::{DumpRow, DumpRows};
 use crate::types::block::Encryption;
@@ -85,25 +85,6 @@ fn refused(e: rusqlite::Error, row: &DumpRow) -> Abort {
 fn version_exists(connection: &Connection, uid: &str) -> rusqlite::Result<bool> {
     let found = connection.query_row("SELECT 1 FROM versions WHERE uid = ?", [uid], |_| Ok(())).optional()?;
     Ok(found.is_some())
-}
-
-fn insert_version(t: &Transaction, version: &Version) -> rusqlite::Result<()> {
-    t.execute(
-        "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
-            version.uid,
-            version.date.to_database(),
-            version.expire.map(|t| t.to_database()),
-            version.name,
-            version.snapshot_name,
-            version.size,
-            version.size_bytes,
-            version.valid,
-            version.protected
-        ],
-    )?;
-    add_tags(t, &version.uid, &version.tags)
 }
 
 /// Inserts through the view, whose trigger finds the blob's row or makes it, and refuses a blob that is being
