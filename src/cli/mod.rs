@@ -7,6 +7,7 @@ pub mod commands;
 pub mod csv_list;
 pub mod dates;
 pub mod exit;
+mod help;
 pub mod human;
 pub mod listing;
 mod live;

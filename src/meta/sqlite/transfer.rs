@@ -8,7 +8,7 @@ use crate::types::block::Encryption;
 use crate::types::error::Error;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, ffi, params};
 
 fn from_row(row: &Row) -> rusqlite::Result<DumpRow> {
     let text = |column: usize| -> rusqlite::Result<Option<String>> {
@@ -51,9 +51,16 @@ pub(super) fn import(t: &Transaction, version: &Version, rows: DumpRows<'_>) -> 
     for row in rows {
         let row = row.map_err(Abort::Because)?;
         insert_row(t, &version.uid, &row).map_err(|e| match e.sqlite_error_code() {
-            // Twice the same block, or a blob that is being deleted.
             Some(ErrorCode::ConstraintViolation) => {
-                Abort::Because(Error::DumpFormat(format!("Block {} cannot be imported: {e}", row.id)))
+                let why = match e.sqlite_error().map(|e| e.extended_code) {
+                    Some(ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => "the dump has it twice".to_owned(),
+                    // The trigger's own text, such as that a cleanup is deleting the blob.
+                    _ => e.to_string(),
+                };
+                Abort::Because(Error::DumpFormat(format!(
+                    "Block {} cannot be imported: {why}. Nothing was imported.",
+                    row.id
+                )))
             }
             _ => Abort::Sql(e),
         })?;
