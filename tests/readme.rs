@@ -6,38 +6,100 @@
 
 mod common;
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_backy2");
 
+/// All of the documentation that was written by hand.
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "docs/manual.md",
+    "docs/backup.md",
+    "docs/restore.md",
+    "docs/maintenance.md",
+    "docs/schedules.md",
+    "docs/recovery.md",
+    "docs/scripting.md",
+    "docs/migration.md",
+    "docs/json.md",
+    "docs/packaging.md",
+    "docs/differences.md",
+    "docs/architecture.md",
+];
+
 /// The lines of all `sh` blocks.
 fn commands(text: &str) -> Vec<&str> {
-    let mut inside = false;
+    let (mut inside, mut indent) = (false, 0);
     let mut found = Vec::new();
-    for line in text.lines().map(str::trim_start) {
-        match line {
-            "```sh" => inside = true,
-            _ if line.starts_with("```") => inside = false,
-            _ if inside => found.push(line),
+    for line in text.lines() {
+        let bare = line.trim_start();
+        match bare {
+            "```sh" => (inside, indent) = (true, line.len() - bare.len()),
+            _ if bare.starts_with("```") => inside = false,
+            _ if inside => found.push(line.get(indent..).unwrap_or(bare)),
             _ => {}
         }
     }
     found
 }
 
+/// This build's program as `backy2` in `bin`. Each test gives its installations a name of their own: what needs
+/// to be alone must not see the processes of others.
+fn install(bin: &Path) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("bk{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let rename = format!("sed -i 's/^process_name: .*/process_name: {name}/' \"$HOME\"/*/backy.cfg");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' init '*) {BINARY} \"$@\" && {rename} ;; *) exec {BINARY} \"$@\" ;; esac\n"
+    );
+    std::fs::create_dir(bin).expect("a folder");
+    std::fs::write(bin.join("backy2"), script).expect("written");
+    let runnable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("backy2"), runnable).expect("changed");
+    let nightly = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/nightly.sh");
+    symlink(nightly, bin.join("backy2-nightly")).expect("a link");
+}
+
+/// Runs `script` at `home`; what it printed.
+fn run_script(home: &Path, script: &str) -> Result<String, String> {
+    let bin = home.join("bin");
+    install(&bin);
+    let file = bin.join("commands");
+    std::fs::write(&file, script).expect("written");
+    let path = std::env::var("PATH").expect("a PATH");
+    // mkfs is not in everybody's PATH.
+    let path = format!("{}:{path}:/usr/sbin:/sbin", bin.display());
+    let output = Command::new("sh")
+        .arg("-ev")
+        .arg(file)
+        .current_dir(home)
+        .env("HOME", home)
+        .env("PATH", path)
+        .env("BACKY2", BINARY)
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        Ok(out.into_owned())
+    } else {
+        Err(format!("{}\n{out}\n{err}", output.status))
+    }
+}
+
 fn run_all(file: &str) {
+    if is_missing(file) {
+        return;
+    }
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(project.join(file)).expect("the documentation");
-    let home = tempfile::tempdir().expect("a folder");
-    let bin = home.path().join("bin");
-    std::fs::create_dir(&bin).expect("a folder");
-    symlink(BINARY, bin.join("backy2")).expect("a link");
-    let mut script = String::from("set -e\n");
+    let mut script = String::new();
     for command in commands(&text) {
         match command.strip_prefix("cargo ") {
-            None => script += &format!("echo '>>>' {}\n{command}\n", quoted(command)),
+            None => script += &format!("{command}\n"),
             Some(cargo) => {
                 if let Some((_, rest)) = cargo.split_once(" && ") {
                     script += &format!("(cd {} && {rest})\n", quoted(project.to_str().expect("text")));
@@ -46,20 +108,10 @@ fn run_all(file: &str) {
         }
     }
     assert!(script.contains("backy2"), "{file} has no commands");
-    let path = std::env::var("PATH").expect("a PATH");
-    // mkfs is not in everybody's PATH.
-    let path = format!("{}:{path}:/usr/sbin:/sbin", bin.display());
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .current_dir(home.path())
-        .env("HOME", home.path())
-        .env("PATH", path)
-        .env("BACKY2", BINARY)
-        .stdin(Stdio::null())
-        .output()
-        .expect("a shell");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{file}: {}\n{out}\n{err}", output.status);
+    let home = tempfile::tempdir().expect("a folder");
+    if let Err(text) = run_script(home.path(), &script) {
+        panic!("{file}: {text}");
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -78,27 +130,107 @@ fn is_missing(test: &str) -> bool {
 
 #[test]
 fn the_commands_of_the_readme_work() {
-    if !is_missing("the_commands_of_the_readme_work") {
-        run_all("README.md");
-    }
+    run_all("README.md");
 }
 
 #[test]
 fn the_commands_of_the_manual_work() {
-    if !is_missing("the_commands_of_the_manual_work") {
-        run_all("docs/manual.md");
-    }
+    run_all("docs/manual.md");
 }
 
 #[test]
-fn the_documentation_leads_nowhere_else_than_to_files() {
+fn the_commands_of_the_manual_on_backups_work() {
+    run_all("docs/backup.md");
+}
+
+#[test]
+fn the_commands_of_the_manual_on_restores_work() {
+    run_all("docs/restore.md");
+}
+
+#[test]
+fn the_commands_of_the_manual_on_maintenance_work() {
+    run_all("docs/maintenance.md");
+}
+
+#[test]
+fn the_commands_of_the_manual_on_schedules_work() {
+    run_all("docs/schedules.md");
+}
+
+#[test]
+fn the_commands_of_the_manual_on_recovery_work() {
+    run_all("docs/recovery.md");
+}
+
+#[test]
+fn the_commands_of_the_manual_on_scripts_work() {
+    run_all("docs/scripting.md");
+}
+
+/// Two names, three nights: the second one has nothing to do, and in the third a source is missing and all has
+/// expired.
+#[test]
+fn the_nightly_script_backs_up_what_is_due_and_removes_nothing_in_a_bad_night() {
+    let script = r#"
+backy2 -b ~/backup init >/dev/null
+head -c 100000 /dev/urandom > a; head -c 200000 /dev/urandom > b
+printf '# comment\n\nvm-a %s/a\nother %s/b\n' "$HOME" "$HOME" > sources
+mkdir dumps
+export SOURCES=sources DUMPS=dumps BACKY2="backy2 -b $HOME/backup"
+night() { code=0; backy2-nightly >breaches 2>errors || code=$?; echo "code $code"; }
+list() { backy2 -b ~/backup -ms ls -f name,valid,tags; ls dumps | grep -c csv; }
+night; list
+night; list
+for uid in $(backy2 -b ~/backup -ms ls -f uid); do backy2 -b ~/backup -m expire $uid 2020-01-01; done
+mv a gone
+sed -i 's/^interval: .*/interval: 1s/; s/^keep: .*/keep: 8000/; s/^sla: .*/sla: 0s/' backup/backy.cfg
+sleep 1.1
+night; list
+grep -c 'the backup of vm-a' errors
+mv gone a
+sleep 1.1
+night; list
+grep -c '^vm-a|daily: Too few' breaches
+"#;
+    let home = tempfile::tempdir().expect("a folder");
+    let said = run_script(home.path(), script).expect("all went through");
+    let (vm_a, other) = ("vm-a|1|daily,monthly,weekly", "other|1|daily,monthly,weekly");
+    let expected = [
+        &["code 0", other, vm_a, "2"][..],
+        &["code 0", other, vm_a, "2"],
+        &["code 1", other, other, vm_a, "3", "1"],
+        &["code 0", other, other, vm_a, "3", "1"],
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected.concat());
+}
+
+/// The anchors of the headings of a document, as code hosts make them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn the_documentation_leads_nowhere_else_than_to_files_and_headings() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in ["README.md", "docs/manual.md", "docs/differences.md", "docs/architecture.md"] {
-        let text = std::fs::read_to_string(project.join(file)).expect("the documentation");
-        let folder = project.join(file).parent().expect("a folder").to_owned();
+    for file in DOCUMENTS {
+        let own = project.join(file);
+        let text = std::fs::read_to_string(&own).expect("the documentation");
+        let folder = own.parent().expect("a folder").to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let (path, _) = link.split_once('#').unwrap_or((link, ""));
-            assert!(path.is_empty() || folder.join(path).exists(), "{file}: there is no {link}");
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { own.clone() } else { folder.join(path) };
+            assert!(target.exists(), "{file}: there is no {link}");
+            if !anchor.is_empty() {
+                let there = anchors(&std::fs::read_to_string(&target).expect("a text"));
+                assert!(there.iter().any(|other| other == anchor), "{file}: {link} is no heading");
+            }
         }
     }
 }

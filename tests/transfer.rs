@@ -50,3 +50,16 @@ fn an_import_that_is_killed_has_imported_nothing() {
     install.ok(&["scrub", &uid]);
     assert!(install.restored(&uid, "out.img") == image);
 }
+
+#[test]
+fn a_dump_with_a_block_twice_is_refused() {
+    let (install, uid, _) = with_a_version();
+    let dump = install.text("x.csv");
+    install.ok(&["export", &uid, &dump]);
+    install.ok(&["rm", "-f", &uid]);
+    let text = std::fs::read_to_string(&dump).expect("the dump");
+    let twice = text.lines().last().expect("a block");
+    std::fs::write(&dump, format!("{text}{twice}\r\n")).expect("written");
+    install.refuses(23, &["import", &dump], &["Block 40", "twice", "Nothing was imported"]);
+    assert_eq!(install.uids(&[]).len(), 0);
+}

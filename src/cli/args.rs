@@ -5,22 +5,10 @@
 //! positionals, `-5` is a value. Numbers and dates stay text here: a bad one is told by the command
 //! and not as wrong usage.
 
+use super::help;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// The end of the help.
-const EXIT_CODES: &str = "Exit codes:
-  0    done
-  1    could not begin: configuration, database, or a restore target that is refused
-  2    wrong usage
-  5    backup: the source does not match the base version and the hints
-  6    backup, restore: the data store failed, or the key is wrong in a restore
-  20   scrub, restore: some of the data is bad
-  100  any other error
-  130, 143  ended by SIGINT, SIGTERM
-
-`backy2 COMMAND --help` tells about one command.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -28,7 +16,7 @@ const EXIT_CODES: &str = "Exit codes:
     name = "backy2",
     version,
     about = "Block-level backup of images and block devices",
-    after_help = EXIT_CODES,
+    after_help = help::EXIT_CODES,
     disable_version_flag = true,
     disable_help_subcommand = true,
     infer_long_args = true,
@@ -102,7 +90,7 @@ pub enum Command {
     Scrub(ScrubArgs),
     /// Write the metadata of a version to a file
     ///
-    /// The dump holds no data: with it, the data store and the key, the version can be had again.
+    /// The dump holds no data and no tags: with it, the data store and the key, the version can be had again.
     Export(ExportArgs),
     /// Read the metadata of a version from a file that export wrote
     Import(ImportArgs),
@@ -120,9 +108,12 @@ pub enum Command {
     Du(DuArgs),
     /// Wrap all keys anew with the configured master key
     ///
-    /// Put the new key into the configuration first. The data is not touched.
+    /// Put the new key into the configuration first; nothing else may run meanwhile. All keys are changed, or
+    /// none. The data is not touched. Dumps that were exported before still need the old key.
     Rekey(RekeyArgs),
     /// Store a version anew in the configured encryption version
+    ///
+    /// Makes a new version with the tag migrated-encryption-to-N. The old one stays until rm.
     MigrateEncryption(VersionArgs),
     /// Add tags to a version
     AddTag(TagArgs),
@@ -208,7 +199,7 @@ pub struct BackupArgs {
     /// With -r: take what the hints do not touch from this version; without one it counts as zeros
     #[arg(short, long, value_name = "VERSION_UID")]
     pub from_version: Option<String>,
-    /// Go on with the interrupted backup that left this incomplete version
+    /// Go on with the interrupted backup that left this incomplete version: its uid, or 6 characters of it
     #[arg(short, long, value_name = "VERSION_UID")]
     pub continue_version: Option<String>,
     /// Tags, comma-separated [default: b_daily, b_weekly, b_monthly when they are due]
@@ -236,7 +227,8 @@ pub struct RestoreArgs {
     /// Go on with an interrupted restore at this block, its "Last ID" [default: 0]
     #[arg(short, long, value_name = "BLOCK_ID")]
     pub continue_from: Option<String>,
-    /// Uid of the version, as ls shows it
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
     /// Where to write it: file://PATH, null://, or a path that starts with /, ./ or ../
     pub target: String,
@@ -245,7 +237,8 @@ pub struct RestoreArgs {
 /// Arguments of commands that name a version and nothing else.
 #[derive(Args, Clone, Debug, Default)]
 pub struct VersionArgs {
-    /// Uid of the version, as ls shows it
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
 }
 
@@ -255,7 +248,8 @@ pub struct RmArgs {
     /// Remove it however young it is; a protected version stays
     #[arg(short, long)]
     pub force: bool,
-    /// Uid of the version, as ls shows it
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
 }
 
@@ -268,7 +262,8 @@ pub struct ScrubArgs {
     /// Verify only about this percentage of the blocks, 0 to 100
     #[arg(short, long, value_name = "N", default_value = "100")]
     pub percentile: String,
-    /// Uid of the version, as ls shows it
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
 }
 
@@ -289,7 +284,8 @@ pub struct CleanupArgs {
 /// Arguments of `export`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ExportArgs {
-    /// The version
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
     /// The file, "-" for stdout
     pub filename: OsString,
@@ -311,21 +307,23 @@ pub struct StatsArgs {
     /// Only the newest N
     #[arg(short, long, value_name = "N")]
     pub limit: Option<String>,
-    /// Only backups of this version
+    /// Only backups that made this version, which may have been removed: then its uid is needed
     pub version_uid: Option<String>,
 }
 
 /// Arguments of `diff-meta`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(after_help = help::DIFFERENCES)]
 pub struct DiffMetaArgs {
-    /// The one version (its blocks are "left")
+    /// The one version, "left": named by uid, NAME or NAME:N as everywhere
     pub version_uid1: String,
-    /// The other version
+    /// The other version, "right"
     pub version_uid2: String,
 }
 
 /// Arguments of `du`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(after_help = help::SPACE)]
 pub struct DuArgs {
     /// Columns, comma-separated
     /// [default: Real,Null,Dedup Own,Dedup Others,Individual,Est. Space,Est. Space freed]
@@ -345,7 +343,8 @@ pub struct RekeyArgs {
 /// Arguments of `add-tag` and `remove-tag`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TagArgs {
-    /// The version
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
     /// Tags, comma-separated
     pub tags: String,
@@ -354,7 +353,8 @@ pub struct TagArgs {
 /// Arguments of `expire`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ExpireArgs {
-    /// The version
+    /// The version.
+    #[arg(help = help::VERSION)]
     pub version_uid: String,
     /// The date in UTC: YYYY-MM-DD, or that with " HH:MM:SS" or "THH:MM:SS"; '' clears it
     pub expire: String,
@@ -362,6 +362,7 @@ pub struct ExpireArgs {
 
 /// Arguments of `due` and `sla`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(after_help = help::SCHEDULERS)]
 pub struct ScheduleArgs {
     /// Sections of the configuration to go by, comma-separated
     #[arg(short, long, value_name = "LIST", default_value = "daily,weekly,monthly")]
@@ -369,7 +370,7 @@ pub struct ScheduleArgs {
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,
-    /// Only backups of this name
+    /// Only this name, also if there is no version of it
     pub name: Option<String>,
 }
 

@@ -109,6 +109,31 @@ fn wrong_usage_is_told_on_stderr_with_exit_code_2() {
 }
 
 #[test]
+fn tips_do_not_mislead() {
+    let said = |line: &[&str]| read(line).expect_err("wrong usage").to_string();
+    for (line, word) in [
+        (&["ls", "-m"][..], "'-m'"),
+        (&["due", "--json"], "'--json'"),
+        (&["ls", "--mach"], "'--mach'"),
+        (&["rekey", "-c", "x", "y"], "'-c'"),
+    ] {
+        let text = said(line);
+        assert!(text.contains(&format!("{word} stands before the command")), "{text}");
+        assert!(!text.contains("as a value"), "{text}");
+    }
+    for (line, tip) in [
+        (&["help"][..], "backy2 COMMAND --help"),
+        (&["fuse", "/mnt"], "not in this release"),
+        (&["nbd"], "not in this release"),
+        (&["statts"], "'stats'"),
+        (&["ls", "--feilds", "x"], "--fields"),
+    ] {
+        assert!(said(line).contains(tip), "{}", said(line));
+    }
+    assert!(!said(&["fuse"]).contains("'due'"));
+}
+
+#[test]
 fn help_and_version_win_over_the_rest() {
     for line in [&["-V"][..], &["-V", "ls"], &["-mV"], &["--versi"]] {
         assert_eq!(read(line).expect_err("the version").kind(), ErrorKind::DisplayVersion, "{line:?}");

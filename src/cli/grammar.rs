@@ -1,6 +1,7 @@
 //! The grammar that clap makes of the definitions of the arguments, and what it gives: commands, usage.
 
 use super::args::{Cli, Command, Global};
+use super::help;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use std::ffi::OsString;
 /// Wrong usage, and also a request for help or for the version: clap tells them apart.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut grammar = grammar();
-    let matches = grammar.try_get_matches_from_mut(words)?;
+    let matches = grammar.try_get_matches_from_mut(words).map_err(|error| help::with_tip(error, &grammar))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
     let no_folder = cli.global.backupdir.as_ref().is_none_or(|dir| dir.is_empty());
     if no_folder && matches!(cli.command, Some(Command::Init)) {

@@ -8,6 +8,7 @@ pub mod csv_list;
 pub mod dates;
 pub mod exit;
 pub mod grammar;
+mod help;
 pub mod human;
 pub mod listing;
 mod live;

@@ -89,6 +89,15 @@ fn not_found(site: &mut Site<'_>, text: &str) -> Result<Error> {
         return Ok(Error::VersionNotFound(text.to_owned()));
     }
     similar.reverse();
+    let named = |version: &&Version| version.name == word || version.name == text;
+    let invalid: Vec<&Version> = similar.iter().filter(named).collect();
+    if !invalid.is_empty() && invalid.iter().all(|version| !version.valid) {
+        return Ok(Error::Refused(format!(
+            "Version {text} not found: there is no valid version of that name. Invalid ones must be named by their \
+             uid; a restore says what of them is bad:{}",
+            listed(&invalid)
+        )));
+    }
     let candidates: Vec<&Version> = similar.iter().collect();
     Ok(Error::Refused(format!("Version {text} not found. Similar are:{}", listed(&candidates))))
 }

@@ -15,6 +15,17 @@ fn a_version_that_is_not_there_makes_no_target() {
 }
 
 #[test]
+fn a_name_with_invalid_versions_only_is_told_with_their_uids() {
+    let (install, uid) = with_version();
+    install.change("UPDATE versions SET valid = 0");
+    for text in ["a", "a:latest", "a:0"] {
+        let words = ["not found", "no valid version", &uid, "(invalid)"];
+        install.refuses(100, &["restore", text, &install.url("out")], &words);
+    }
+    install.fails(20, &["restore", &uid[..6], &install.url("out")]);
+}
+
+#[test]
 fn a_target_that_exists_is_not_touched_without_force() {
     let (install, uid) = with_version();
     let target = install.image("out", &[7; 9 * BLOCK]);
