@@ -1,4 +1,4 @@
-//! Block-level backup of images, block devices and Ceph RBD volumes.
+//! Block-level backup of disk images and block devices.
 //!
 //! The modules form layers, and imports go downward only (`tests/architecture.rs` holds the table):
 //!
