@@ -44,10 +44,11 @@ fn byte(cell: &str) -> Option<u8> {
 fn flush(out: &mut String, bytes: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(bytes);
     for line in text.split_inclusive('\n') {
-        // A tail may begin, and a head may end, within a hex number.
+        // A tail may begin, and a head may end, within a hex number; the name of a blob only begins like one.
         let hex = |c: char| c.is_ascii_hexdigit();
         let begin = line.chars().take_while(|c| hex(*c)).count();
-        let shown = if (12..32).contains(&begin) {
+        let ends = !line[begin..].starts_with(|c: char| c.is_ascii_alphanumeric());
+        let shown = if ends && (12..32).contains(&begin) {
             format!("<tail of hex>{}", &line[begin..])
         } else {
             line.to_owned()
