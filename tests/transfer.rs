@@ -60,6 +60,6 @@ fn a_dump_with_a_block_twice_is_refused() {
     let text = std::fs::read_to_string(&dump).expect("the dump");
     let twice = text.lines().last().expect("a block");
     std::fs::write(&dump, format!("{text}{twice}\r\n")).expect("written");
-    install.refuses(23, &["import", &dump], &["Block 40", "twice", "Nothing was imported"]);
+    install.refuses(23, &["import", &dump], &["line 44", "block 40", "twice", "Nothing was imported"]);
     assert_eq!(install.uids(&[]).len(), 0);
 }
