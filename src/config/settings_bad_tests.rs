@@ -27,7 +27,7 @@ const BAD: &[(&str, &str, &str)] = &[
         "DEFAULTS",
         "hash_function: sha512,",
         "hash_function: \"sha512,\" is not one of md5, sha1, sha224, sha256, \
-        sha384, sha512, blake2b, blake2s, sha3_224, sha3_256, sha3_384, sha3_512.",
+        sha384, sha512, blake2b, blake2s, sha3_224, sha3_256, sha3_384, sha3_512, blake3.",
     ),
     ("DEFAULTS", "hash_function: nosuchhash", "hash_function: \"nosuchhash\" is not one of md5, "),
     ("DEFAULTS", "hash_function: SHA512", "hash_function: \"SHA512\" is not one of md5, "),

@@ -152,7 +152,8 @@ impl Ingest<'_> {
         while let Ok(first) = raw.recv() {
             let more = raw.try_iter().take(self.hasher.lanes() - 1);
             let blocks: Vec<Raw> = std::iter::once(first).chain(more).collect();
-            let checksums = self.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
+            let checksums =
+                self.hasher.digest_all(&blocks.iter().map(|block| &block.data[..]).collect::<Vec<_>>());
             for (Raw { id, data }, checksum) in blocks.into_iter().zip(checksums) {
                 if fresh.send(Fresh::Hashed { id, checksum, data }).is_err() {
                     return;

@@ -1,8 +1,8 @@
 //! The few kernel calls that need more than the standard library: block devices, the process title,
 //! the page cache, flushing folders and file systems.
 //!
-//! `unsafe` stands nowhere else in the crate; each file that has some says so at its top and argues for
-//! every block.
+//! `unsafe` stands here, and with the vector instructions of `hash`; each file that has some says so at its top and
+//! argues for every block.
 
 pub mod cache;
 pub mod device;
