@@ -5,6 +5,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// At least so many buffers has a run: enough that every thread has a block in hand, and the lanes of the hash stage
+/// fill while others are in work.
+pub const BUFFERS: usize = 24;
 
 /// A fixed number of buffers of one size: the only memory that block data lives in, so that a run's memory
 /// does not depend on the size of the image.
@@ -32,42 +37,77 @@ impl BufferPool {
     /// `None` if `stop` came first.
     pub fn take(&self, length: usize, latch: &Latch) -> Option<Buffer> {
         let mut data = loop {
-            match self.free.recv_timeout(std::time::Duration::from_millis(100)) {
+            match self.free.recv_timeout(Duration::from_millis(100)) {
                 Ok(data) => break data,
                 Err(_) if latch.is_closed() => return None,
                 Err(_) => {}
             }
         };
-        if data.len() < self.size {
-            data.resize(self.size, 0);
+        if data.capacity() < self.size {
+            // Not by `resize`, which would fill with zeros what the system hands out as zeros.
+            data = vec![0; self.size];
         }
-        Some(Buffer { data, length: length.min(self.size), back: self.back.clone() })
+        data.resize(length.min(self.size), 0);
+        Some(Buffer { data, back: self.back.clone() })
     }
 }
 
 /// A buffer that goes back to its pool when it is dropped.
 pub struct Buffer {
     data: Vec<u8>,
-    length: usize,
     back: Sender<Vec<u8>>,
 }
 
 impl Deref for Buffer {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.data[..self.length]
+    type Target = Vec<u8>;
+    fn deref(&self) -> &Vec<u8> {
+        &self.data
     }
 }
 
 impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.data[..self.length]
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.data
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         let _ = self.back.try_send(std::mem::take(&mut self.data));
+    }
+}
+
+/// Takes what is ready from a channel, for work that is best done on several things at once.
+///
+/// Of several threads that share one, a single one gathers at a time, so that each gets as much as it can.
+pub struct Gatherer<'a, T> {
+    from: &'a Receiver<T>,
+    most: usize,
+    turn: Mutex<()>,
+}
+
+/// How long a thread that has something waits for the next thing. A source that is slower than that leaves the
+/// processor time to work on few blocks at once; one that is faster fills the lanes.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+impl<'a, T> Gatherer<'a, T> {
+    /// Takes at most `most` things at a time.
+    pub fn new(from: &'a Receiver<T>, most: usize) -> Self {
+        Gatherer { from, most, turn: Mutex::new(()) }
+    }
+
+    /// Waits for one thing and takes the next ones, too, as long as none takes long to come. `None` when all
+    /// senders are gone.
+    pub fn next(&self) -> Option<Vec<T>> {
+        let _turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
+        let mut gathered = vec![self.from.recv().ok()?];
+        while gathered.len() < self.most {
+            match self.from.recv_timeout(PATIENCE) {
+                Ok(next) => gathered.push(next),
+                Err(_) => break,
+            }
+        }
+        Some(gathered)
     }
 }
 
@@ -153,6 +193,19 @@ mod tests {
         assert!(pool.take(1, &latch).is_none(), "none is free and the run ends");
         drop(first);
         assert!(pool.take(1, &latch).is_some());
+    }
+
+    #[test]
+    fn what_is_ready_is_gathered_and_nothing_waits_for_long() {
+        let (sender, receiver) = bounded(10);
+        let gatherer = Gatherer::new(&receiver, 3);
+        (0..5).for_each(|n| sender.send(n).expect("room"));
+        assert_eq!(gatherer.next(), Some(vec![0, 1, 2]));
+        assert_eq!(gatherer.next(), Some(vec![3, 4]), "the sender is there, but sends nothing");
+        sender.send(5).expect("room");
+        drop(sender);
+        assert_eq!(gatherer.next(), Some(vec![5]));
+        assert_eq!(gatherer.next(), None);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
 use crate::meta::{MetaStore, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
-use crate::pool::Permits;
 use crate::types::block::Geometry;
 use crate::types::error::Result;
 use crate::types::hints::{count, subtract};
@@ -65,10 +64,10 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
 
     let config = site.config;
     let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
-    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor };
+    let deliveries = site.parallel(options.target)?.writes;
+    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
     let route = Route { from, rows: Rows::Stored, percentile: 100 };
-    let writes = Permits::new(site.parallel(options.target)?.writes);
-    let sink = Writer { target: &*target, geometry, writes };
+    let sink = Writer { target: &*target, geometry };
     let mut observer = Watch {
         monitor: site.monitor,
         geometry,
@@ -154,13 +153,12 @@ fn zero_sparse(
 struct Writer<'a> {
     target: &'a dyn Target,
     geometry: Geometry,
-    writes: Permits,
 }
 
 impl Sink for Writer<'_> {
     fn accept(&self, id: u64, data: Option<&[u8]>, _: Option<&Damage>, _: &mut Vec<u8>) -> Result<Agreement> {
         if let Some(data) = data {
-            self.writes.with(|| self.target.write_at(self.geometry.offset(id), data))?;
+            self.target.write_at(self.geometry.offset(id), data)?;
         }
         Ok(Agreement::Same)
     }

@@ -8,7 +8,6 @@ use crate::hash::is_zero;
 use crate::io::{self, Source};
 use crate::meta::{MetaStore, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
-use crate::pool::Permits;
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
@@ -64,12 +63,12 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         None => None,
     };
     let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
-    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor };
-    let reads = match options.source {
+    let deliveries = match options.source {
         Some(url) => site.parallel(url)?.reads,
         None => 1,
     };
-    let sink = Compare { source: source.as_deref(), geometry, reads: Permits::new(reads) };
+    let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
+    let sink = Compare { source: source.as_deref(), geometry };
     // Sparse blocks have no blob: they matter only where there is a source to compare with.
     let rows = if source.is_some() { Rows::All } else { Rows::Stored };
     let route = Route { from: 0, rows, percentile: options.percentile };
@@ -142,7 +141,6 @@ fn conclude(
 struct Compare<'a> {
     source: Option<&'a dyn Source>,
     geometry: Geometry,
-    reads: Permits,
 }
 
 impl Sink for Compare<'_> {
@@ -160,7 +158,7 @@ impl Sink for Compare<'_> {
             return Ok(Agreement::Same);
         }
         scratch.resize(length, 0);
-        self.reads.with(|| source.read_at(offset, scratch))?;
+        source.read_at(offset, scratch)?;
         let same = match data {
             Some(data) => data == &scratch[..],
             None => is_zero(scratch),

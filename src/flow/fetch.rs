@@ -5,7 +5,7 @@ use crate::hash::Hasher;
 use crate::pool::Permits;
 use crate::store::{BlobStore, GetError, Wanted};
 use crate::throttle::Throttle;
-use crate::types::block::Blob;
+use crate::types::block::{Blob, Checksum};
 use crate::types::error::{Error, Result};
 
 /// What is wrong with a blob.
@@ -101,12 +101,10 @@ impl<'a> Fetcher<'a> {
         length: usize,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
-        let damage = self.try_fetch(id, blob, length as u64, stop)?;
-        if matches!(damage, Some(Damage::Missing | Damage::Unreadable(_) | Damage::Corrupt(_))) {
-            self.plain.clear();
-        }
-        self.plain.resize(length, 0);
-        Ok(damage)
+        let mut plain = std::mem::take(&mut self.plain);
+        let loaded = self.load(id, blob, length, &mut plain, stop);
+        self.plain = plain;
+        Ok(loaded?.or_else(|| verify(blob, &self.fetch.hasher.digest(&self.plain))))
     }
 
     /// What the last [`Fetcher::fetch`] found.
@@ -114,11 +112,38 @@ impl<'a> Fetcher<'a> {
         &self.plain
     }
 
-    fn try_fetch(
+    /// Fetches the data of block `id` into `plain`, as [`Fetcher::fetch`] does, but does not compare its checksum: where
+    /// there is no other damage, that is left to [`verify`], with digests computed for several blocks at once.
+    ///
+    /// # Errors
+    /// The store as a whole fails.
+    pub fn load(
+        &mut self,
+        id: u64,
+        blob: &Blob,
+        length: usize,
+        plain: &mut Vec<u8>,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Damage>> {
+        let damage = self.decode(id, blob, length as u64, plain, stop)?;
+        if damage.is_some() {
+            plain.clear();
+        }
+        let (is, should) = (plain.len() as u64, length as u64);
+        plain.resize(length, 0);
+        Ok(match damage {
+            None if is != should => Some(Damage::Size { is, should }),
+            None if blob.size != should => Some(Damage::Size { is, should: blob.size }),
+            damage => damage,
+        })
+    }
+
+    fn decode(
         &mut self,
         id: u64,
         blob: &Blob,
         length: u64,
+        plain: &mut Vec<u8>,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let shared = self.fetch;
@@ -136,24 +161,19 @@ impl<'a> Fetcher<'a> {
             Err(GetError::Store(error)) => return Err(error),
         }
         if shared.store.is_generated() {
-            std::mem::swap(&mut self.raw, &mut self.plain);
-        } else if let Err(error) =
-            self.decoder.decode(&mut self.raw, &blob.encryption, length, &mut self.plain)
-        {
+            std::mem::swap(&mut self.raw, plain);
+        } else if let Err(error) = self.decoder.decode(&mut self.raw, &blob.encryption, length, plain) {
             return Ok(Some(Damage::Corrupt(error)));
         }
-        Ok(self.verify(blob, length))
+        Ok(None)
     }
+}
 
-    fn verify(&self, blob: &Blob, length: u64) -> Option<Damage> {
-        let is = self.plain.len() as u64;
-        if is != length || blob.size != length {
-            return Some(Damage::Size { is, should: if is == length { blob.size } else { length } });
-        }
-        let checksum = self.fetch.hasher.digest(&self.plain).hex();
-        match &blob.checksum {
-            Some(should) if *should == checksum => None,
-            should => Some(Damage::Checksum { is: checksum, should: should.clone().unwrap_or_default() }),
-        }
+/// Compares the digest of what was loaded with the one in the metadata.
+pub fn verify(blob: &Blob, digest: &Checksum) -> Option<Damage> {
+    let is = digest.hex();
+    match &blob.checksum {
+        Some(should) if *should == is => None,
+        should => Some(Damage::Checksum { is, should: should.clone().unwrap_or_default() }),
     }
 }

@@ -10,7 +10,7 @@ use crate::hash::{Hasher, is_zero};
 use crate::io::Source;
 use crate::meta::{Fingerprint, MetaStore, NewBlob};
 use crate::monitor::Monitor;
-use crate::pool::{Buffer, BufferPool, Latch, Permits, cores};
+use crate::pool::{BUFFERS, Buffer, BufferPool, Gatherer, Latch, Permits, cores};
 use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
@@ -53,9 +53,6 @@ struct Raw {
     data: Buffer,
 }
 
-/// At least so many buffers: enough that every thread has a block in hand and one waiting.
-const BUFFERS: usize = 24;
-
 impl Ingest<'_> {
     /// Reads the blocks of `ranges` and brings them into `version`. Returns those that have to be stored
     /// anew, because a blob that they reused went away meanwhile.
@@ -74,8 +71,11 @@ impl Ingest<'_> {
         let latch = Latch::default();
         let cursor = Cursor::new(self.source, self.geometry, ranges);
         let permits = Permits::new(self.writes);
+        let (raw_in, raw) = bounded::<Raw>(count);
+        let ready = Gatherer::new(&raw, self.hasher.lanes());
         let again = std::thread::scope(|scope| {
-            let (raw_in, raw) = bounded::<Raw>(count);
+            // Goes with the closure: the hash stage ends when the last reader has.
+            let raw_in = raw_in;
             let (fresh_in, fresh) = bounded::<Fresh>(count);
             let (jobs_in, jobs) = bounded::<Job>(count);
             let (stored_in, stored) = bounded::<Stored>(count);
@@ -86,8 +86,8 @@ impl Ingest<'_> {
                 scope.spawn(|| self.read(&cursor, &buffers, raw, fresh, &latch));
             }
             for _ in 0..cores() {
-                let (raw, fresh) = (raw.clone(), fresh_in.clone());
-                scope.spawn(|| self.hash(raw, fresh));
+                let fresh = fresh_in.clone();
+                scope.spawn(|| self.hash(&ready, fresh));
             }
             // More threads than writes: compression and encryption keep the cores busy.
             for _ in 0..self.writes.max(cores()) {
@@ -95,7 +95,7 @@ impl Ingest<'_> {
                 scope.spawn(|| self.write(jobs, stored, &permits, &latch));
             }
             scope.spawn(|| self.flush(unsynced, synced_in, &latch));
-            drop((raw_in, raw, fresh_in, jobs, stored_in));
+            drop((raw_in, fresh_in, jobs, stored_in));
             let channels = Channels { fresh, jobs: jobs_in, stored, unsynced: unsynced_in, synced };
             Coordinator::new(self.context(version, count, &latch), meta, tally).run(channels)
         });
@@ -147,13 +147,11 @@ impl Ingest<'_> {
         }
     }
 
-    /// A thread of the hash stage: takes what is ready, as many blocks as the hasher does at once.
-    fn hash(&self, raw: Receiver<Raw>, fresh: Sender<Fresh>) {
-        while let Ok(first) = raw.recv() {
-            let more = raw.try_iter().take(self.hasher.lanes() - 1);
-            let blocks: Vec<Raw> = std::iter::once(first).chain(more).collect();
-            let checksums =
-                self.hasher.digest_all(&blocks.iter().map(|block| &block.data[..]).collect::<Vec<_>>());
+    /// A thread of the hash stage.
+    fn hash(&self, ready: &Gatherer<Raw>, fresh: Sender<Fresh>) {
+        while let Some(blocks) = ready.next() {
+            let data: Vec<&[u8]> = blocks.iter().map(|block| &block.data[..]).collect();
+            let checksums = self.hasher.digest_all(&data);
             for (Raw { id, data }, checksum) in blocks.into_iter().zip(checksums) {
                 if fresh.send(Fresh::Hashed { id, checksum, data }).is_err() {
                     return;

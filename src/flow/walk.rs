@@ -1,18 +1,21 @@
-//! The way of data out: rows, readers that fetch and verify, and a sink.
+//! The way of data out: rows, readers that fetch, a stage that verifies, and a sink.
 //!
 //! Restore, scrub and whatever else reads a version differ in the sink only. The calling thread owns the
 //! database connection: it hands out rows in batches, holding no read transaction across them, and gets a
 //! report for each.
 
-use super::fetch::{Damage, Fetch, Fetcher};
+use super::fetch::{Damage, Fetch};
 use crate::meta::{MetaStore, Rows};
 use crate::monitor::Monitor;
-use crate::pool::{Latch, cores};
+use crate::pool::{BUFFERS, BufferPool, Gatherer, Latch, cores};
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::Result;
 use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use stages::{Delivery, Loaded, Out, Stages};
 use std::collections::VecDeque;
+
+mod stages;
 
 /// Where the blocks go. Called by several threads at the same time.
 pub trait Sink: Sync {
@@ -72,6 +75,8 @@ pub struct Walk<'a> {
     pub geometry: Geometry,
     /// Who may stop it.
     pub monitor: &'a dyn Monitor,
+    /// How many blocks are given to the sink at the same time, at least 1.
+    pub deliveries: usize,
 }
 
 /// Told by [`Walk::run`] of what happens, in the calling thread.
@@ -105,20 +110,45 @@ impl Walk<'_> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let latch = Latch::default();
-        let threads = self.fetch.reads().max(cores());
+        let readers = self.fetch.reads().max(cores());
+        let deliverers = self.deliveries.max(1);
+        let buffers = BUFFERS.max(readers + deliverers + 2 * self.fetch.hasher.lanes());
+        let stages = Stages {
+            fetch: self.fetch,
+            geometry: self.geometry,
+            monitor: self.monitor,
+            sink,
+            buffers: BufferPool::new(buffers, self.geometry.block_size() as usize),
+            latch: &latch,
+        };
+        let (loaded_in, loaded) = unbounded::<Loaded>();
+        let unverified = Gatherer::new(&loaded, self.fetch.hasher.lanes());
         std::thread::scope(|scope| {
             let (tasks_in, tasks) = unbounded::<BlockRow>();
+            let (verified_in, verified) = unbounded::<Delivery>();
             let (reports_in, reports) = unbounded::<Option<Report>>();
-            for _ in 0..threads {
-                let (tasks, reports) = (tasks.clone(), reports_in.clone());
-                scope.spawn(|| self.work(tasks, reports, sink, &latch));
+            for _ in 0..readers {
+                let out = Out {
+                    loaded: loaded_in.clone(),
+                    verified: verified_in.clone(),
+                    reports: reports_in.clone(),
+                };
+                let tasks = tasks.clone();
+                scope.spawn(|| stages.load(tasks, out));
             }
-            drop((tasks, reports_in));
+            for _ in 0..cores() {
+                let verified = verified_in.clone();
+                scope.spawn(|| stages.verify(&unverified, verified));
+            }
+            for _ in 0..deliverers {
+                let (verified, reports) = (verified.clone(), reports_in.clone());
+                scope.spawn(|| stages.deliver(verified, reports));
+            }
+            drop((tasks, loaded_in, verified_in, verified, reports_in));
             let mut feeder = Feeder { version, route, rows: VecDeque::new(), next: Some(route.from) };
-            // Two tasks a thread are enough to keep all busy.
-            if let Err(error) =
-                self.conduct(meta, &mut feeder, observer, tasks_in, &reports, threads * 2, &latch)
-            {
+            // So many that every buffer is in use.
+            let most = buffers + readers;
+            if let Err(error) = self.conduct(meta, &mut feeder, observer, tasks_in, &reports, most, &latch) {
                 latch.fail(error);
             }
         });
@@ -168,57 +198,6 @@ impl Walk<'_> {
                 Err(_) => return Ok(()),
             }
         }
-    }
-
-    /// A reader thread. Every task is answered, by `None` if it was given up: who hands out the tasks waits for
-    /// that, and would wait forever once all of them fail.
-    fn work(
-        &self,
-        tasks: Receiver<BlockRow>,
-        reports: Sender<Option<Report>>,
-        sink: &dyn Sink,
-        latch: &Latch,
-    ) {
-        let mut fetcher = match Fetcher::new(self.fetch) {
-            Ok(fetcher) => fetcher,
-            Err(error) => return latch.fail(error),
-        };
-        let mut scratch = Vec::new();
-        for row in tasks {
-            let report = match latch.is_closed() {
-                true => None,
-                false => self
-                    .visit(row, &mut fetcher, sink, &mut scratch, latch)
-                    .map_err(|error| latch.fail(error))
-                    .ok(),
-            };
-            if reports.send(report).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn visit(
-        &self,
-        row: BlockRow,
-        fetcher: &mut Fetcher,
-        sink: &dyn Sink,
-        scratch: &mut Vec<u8>,
-        latch: &Latch,
-    ) -> Result<Report> {
-        let BlockRow { id, blob } = row;
-        let length = self.geometry.length(id);
-        let damage = match &blob {
-            Some(blob) => {
-                // A limit of bandwidth must not delay the end.
-                let stop = || latch.is_closed() || self.monitor.interrupted().is_some();
-                fetcher.fetch(id, blob, length, stop)?
-            }
-            None => None,
-        };
-        let data = blob.as_ref().map(|_| fetcher.data());
-        let agreement = sink.accept(id, data, damage.as_ref(), scratch)?;
-        Ok(Report { id, blob, damage, agreement })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{BlobStore, GetError, Wanted};
 use crate::failpoint;
-use crate::sys::cache::drop_behind;
+use crate::sys::cache;
 use crate::sys::durable::{sync_filesystem, sync_folder};
 use crate::types::error::{Error, Result};
 use crate::types::settings::Durability;
@@ -109,7 +109,7 @@ impl FileStore {
             Durability::File => file.sync_all(),
             // Starts the writing now, so that one flush of the file system for a batch finds little to do.
             Durability::Filesystem => {
-                drop_behind(&file);
+                cache::drop_behind(&file, 0..data.len() as u64);
                 Ok(())
             }
             Durability::None => Ok(()),
@@ -200,9 +200,13 @@ impl BlobStore for FileStore {
         };
         // More than the largest possible blob of such a block is damage; do not fill the memory with it.
         let limit = wanted.size.saturating_add(wanted.size / 128).saturating_add(1 << 16);
+        let cached = cache::holds(&file, 0);
         match (&file).take(limit).read_to_end(data) {
             Ok(_) => {
-                drop_behind(&file);
+                // What was read into the page cache for this alone must not push out what others work with.
+                if !cached {
+                    cache::drop_behind(&file, 0..data.len() as u64);
+                }
                 Ok(true)
             }
             Err(e) => Err(GetError::Unreadable(format!("cannot read {}: {e}", path.display()))),

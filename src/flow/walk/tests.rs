@@ -98,7 +98,7 @@ fn a_store_that_fails_at_every_read_ends_the_walk() {
     let keys = Keyring::new(None);
     let hasher = Hasher::new(HashFunction::Sha512);
     let fetch = Fetch::new(&Unreachable, &keys, hasher, 3, 0);
-    let walk = Walk { fetch: &fetch, geometry: Geometry::new(32_000, 16), monitor: &Silent };
+    let walk = Walk { fetch: &fetch, geometry: Geometry::new(32_000, 16), monitor: &Silent, deliveries: 1 };
     let route = Route { from: 0, rows: Rows::All, percentile: 100 };
     let mut count = Count::default();
     let ended = walk.run(&mut meta, &version, route, &Nowhere, &mut count);

@@ -35,10 +35,6 @@ const CH: i32 = 0xca;
 const MAJ: i32 = 0xe8;
 const XOR: i32 = 0x96;
 
-/// How far ahead of the block in work its lane's data is asked for. Eight streams are more than the processor
-/// follows by itself.
-const AHEAD: usize = 1024;
-
 impl Vector<8> for Words {
     #[inline(always)]
     fn splat(word: u64) -> Self {
@@ -147,8 +143,6 @@ fn load(data: &[&[u8]; 8], at: usize) -> [Words; 16] {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn big_endian(lane: &[u8], at: usize) -> __m512i {
     let bytes: &[u8] = &lane[at..at + 64];
-    // SAFETY: a prefetch is a hint, which reads nothing and is sound for every address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(AHEAD).cast()) };
     // SAFETY: `bytes` has 64 bytes, and the load needs no alignment.
     let words = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
     let swap = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0809_0a0b_0c0d_0e0f, 0x0001_0203_0405_0607));

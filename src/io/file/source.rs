@@ -3,18 +3,15 @@
 use super::holes::Holes;
 use super::{Medium, medium};
 use crate::io::{Source, source_error};
-use crate::sys::device;
+use crate::sys::{cache, device};
 use crate::types::error::{Error, Result};
 use rustix::fs::{Advice, fadvise};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-/// The page cache keeps no smaller unit than this.
-const PAGE: u64 = 4096;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A regular file or block device that is backed up.
 pub struct FileSource {
@@ -23,6 +20,8 @@ pub struct FileSource {
     size: u64,
     /// Absent for devices, which cannot tell what they hold.
     holes: Option<Holes>,
+    /// Whether all that was read so far was in the page cache already.
+    cached: AtomicBool,
 }
 
 impl FileSource {
@@ -42,18 +41,16 @@ impl FileSource {
         };
         // More is read ahead then. It is advice: nothing depends on it.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        Ok(FileSource { url: url.to_owned(), file, size, holes })
+        Ok(FileSource { url: url.to_owned(), file, size, holes, cached: AtomicBool::new(true) })
     }
 
-    /// Has the kernel forget what was read: a backup must not push out of the page cache what the host's
-    /// other programs work with.
-    fn forget(&self, offset: u64, length: usize) {
-        // The kernel drops whole pages only; the first one may have been left by the read before.
-        let start = offset / PAGE * PAGE;
-        let length = NonZeroU64::new(offset - start + length as u64);
-        if length.is_some() {
-            let _ = fadvise(&self.file, start, length, Advice::DontNeed);
+    /// Whether what is read at `range` is in the page cache because of others. Once something was not, what
+    /// follows may be there only because the kernel read ahead for this program.
+    fn was_cached(&self, range: &Range<u64>) -> bool {
+        if self.cached.load(Ordering::Relaxed) && !cache::holds(&self.file, range.end.saturating_sub(1)) {
+            self.cached.store(false, Ordering::Relaxed);
         }
+        self.cached.load(Ordering::Relaxed)
     }
 
     fn ended(&self, at: u64) -> Error {
@@ -84,6 +81,8 @@ impl Source for FileSource {
                 format!("{} bytes at offset {offset} are beyond its end at {}", buf.len(), self.size),
             ));
         }
+        let range = offset..offset + buf.len() as u64;
+        let cached = self.was_cached(&range);
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
@@ -94,7 +93,10 @@ impl Source for FileSource {
                 Err(e) => return Err(source_error(&self.url, format!("read error at offset {at}: {e}"))),
             }
         }
-        self.forget(offset, done);
+        // A backup must neither fill the page cache nor take from it what the host's other programs work with.
+        if !cached {
+            cache::drop_behind(&self.file, range);
+        }
         Ok(())
     }
 

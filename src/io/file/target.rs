@@ -170,7 +170,10 @@ impl Target for FileTarget {
                 &self.url,
                 format!("write error in the {} bytes at offset {offset}: {e}", data.len()),
             )
-        })
+        })?;
+        // Starts the writing now, so that the disk works meanwhile and the last flush finds little to do.
+        cache::drop_behind(&self.file, offset..offset.saturating_add(data.len() as u64));
+        Ok(())
     }
 
     fn zero(&self, range: Range<u64>, zeroing: Zeroing) -> Result<bool> {
@@ -191,7 +194,7 @@ impl Target for FileTarget {
     fn flush(&self) -> Result<()> {
         self.flush_all().map_err(|e| target_error(&self.url, format!("cannot flush it to disk: {e}")))?;
         // What was restored need not stay in the host's page cache.
-        cache::drop_behind(&self.file);
+        cache::drop_all(&self.file);
         Ok(())
     }
 }
