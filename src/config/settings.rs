@@ -2,8 +2,8 @@
 
 use super::raw::{Raw, Section};
 use super::values::Keys;
-use super::{known, s3};
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
+use super::{known, s3};
 use crate::types::settings::{Durability, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::time::Duration;

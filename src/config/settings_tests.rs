@@ -127,7 +127,8 @@ fn stores_are_known_by_long_and_short_names() {
                 StoreConfig::File { .. } => assert_eq!(name, "file"),
                 StoreConfig::Null => assert_eq!(name, "null"),
                 StoreConfig::S3(config) => {
-                    let secure = if name == "s3" { "https://s3.us-east-1.amazonaws.com/" } else { "http://h:9000/" };
+                    let secure =
+                        if name == "s3" { "https://s3.us-east-1.amazonaws.com/" } else { "http://h:9000/" };
                     assert_eq!(config.endpoint.as_str(), secure);
                 }
             }

@@ -43,8 +43,7 @@ impl Client {
                     ))
                 })?;
         let key = credential(&config.access_key_id, "aws_access_key_id", "AWS_ACCESS_KEY_ID")?;
-        let secret =
-            credential(&config.secret_access_key, "aws_secret_access_key", "AWS_SECRET_ACCESS_KEY")?;
+        let secret = credential(&config.secret_access_key, "aws_secret_access_key", "AWS_SECRET_ACCESS_KEY")?;
         let credentials = match &config.session_token {
             Some(token) => Credentials::new_with_token(key, secret, token.reveal()),
             None => Credentials::new(key, secret),
@@ -89,8 +88,7 @@ impl Client {
         body: impl AsSendBody,
         limit: Duration,
     ) -> std::result::Result<Response<Body>, Failure> {
-        let mut request =
-            Request::builder().method(A::METHOD.to_str()).uri(action.sign(EXPIRES).as_str());
+        let mut request = Request::builder().method(A::METHOD.to_str()).uri(action.sign(EXPIRES).as_str());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -160,9 +158,8 @@ fn credential(from: &Credential, key: &str, variable: &str) -> Result<String> {
 }
 
 fn from_file(path: &Path, key: &str) -> Result<String> {
-    let error = |problem: &str| {
-        Error::Config(format!("[DataBackend] {key}_file: {} {problem}.", path.display()))
-    };
+    let error =
+        |problem: &str| Error::Config(format!("[DataBackend] {key}_file: {} {problem}.", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| error(&format!("cannot be read: {e}")))?;
     let text = text.trim();
     match text.is_empty() || text.contains(char::is_whitespace) {

@@ -17,7 +17,11 @@ impl S3Store<'_> {
     pub(super) fn delete_all(&self, uids: &[&str]) -> Vec<(String, Failure)> {
         let mut failed = Vec::new();
         for batch in uids.chunks(MOST_AT_ONCE) {
-            let left = if self.bulk.load(Ordering::Relaxed) { self.delete_many(batch, &mut failed) } else { batch.to_vec() };
+            let left = if self.bulk.load(Ordering::Relaxed) {
+                self.delete_many(batch, &mut failed)
+            } else {
+                batch.to_vec()
+            };
             self.delete_each(&left, &mut failed);
         }
         failed

@@ -97,11 +97,9 @@ impl Failure {
 
     fn of_tls(told: &str, Names { endpoint, tls }: Names) -> Self {
         let advice = match told.to_lowercase().contains("certificate") {
-            true => {
-                "The server's certificate must be one that this system trusts; add its authority to the \
+            true => "The server's certificate must be one that this system trusts; add its authority to the \
                  system's, or name a file with it in the environment variable SSL_CERT_FILE"
-                    .to_owned()
-            }
+                .to_owned(),
             false => format!("Does the server speak https? See {endpoint} and {tls} in [DataBackend]"),
         };
         Failure::new(Kind::Lasting, format!("TLS failed: {told}. {advice}"))
@@ -127,8 +125,15 @@ fn kind(status: u16, code: &str) -> Kind {
         // Told with various statuses. A wrong digest is one of a body that was damaged on its way.
         (
             _,
-            "RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable" | "OperationAborted"
-            | "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" | "TooManyRequests",
+            "RequestTimeout"
+            | "SlowDown"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "OperationAborted"
+            | "BadDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "IncompleteBody"
+            | "TooManyRequests",
         ) => Kind::Busy,
         _ => Kind::Lasting,
     }

@@ -100,7 +100,9 @@ fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure>> {
     let next = xml::text(list, "NextContinuationToken").filter(|token| truncated && !token.is_empty());
     Some(match truncated && next.is_none() {
         // What is not listed would count as missing.
-        true => Err(Failure::new(Kind::Lasting, "the listing has more pages, and the server does not say where")),
+        true => {
+            Err(Failure::new(Kind::Lasting, "the listing has more pages, and the server does not say where"))
+        }
         false => Ok(Page { keys, next }),
     })
 }
@@ -175,7 +177,8 @@ impl BlobStore for S3Store<'_> {
             match page.next {
                 None => return Ok(()),
                 next if next == token => {
-                    let failure = Failure::new(Kind::Lasting, "the server gives the same page again and again");
+                    let failure =
+                        Failure::new(Kind::Lasting, "the server gives the same page again and again");
                     return Err(self.error(failure, "cannot list the bucket"));
                 }
                 next => token = next,
