@@ -1,5 +1,6 @@
 //! Servers of S3 for tests, each with an empty bucket: rclone, which keeps objects as files, and Ceph's radosgw.
 
+use rusty_s3::S3Action;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -142,15 +143,35 @@ impl S3Server {
         Ok(())
     }
 
-    fn make_bucket(&self) -> Result<(), String> {
-        use rusty_s3::S3Action;
-        let url = self.endpoint().parse().map_err(|_| self.endpoint())?;
+    fn bucket(&self) -> (rusty_s3::Bucket, rusty_s3::Credentials) {
+        let url = self.endpoint().parse().expect("a URL");
         let bucket = rusty_s3::Bucket::new(url, rusty_s3::UrlStyle::Path, BUCKET, "us-east-1");
-        let bucket = bucket.map_err(|e| e.to_string())?;
-        let credentials = rusty_s3::Credentials::new(&self.key[..], &self.secret[..]);
+        (bucket.expect("a bucket"), rusty_s3::Credentials::new(&self.key[..], &self.secret[..]))
+    }
+
+    fn make_bucket(&self) -> Result<(), String> {
+        let (bucket, credentials) = self.bucket();
         let url = bucket.create_bucket(&credentials).sign(Duration::from_secs(60));
         ureq::put(url.as_str()).send_empty().map(drop).map_err(|e| format!("no bucket: {e}"))
     }
+
+    /// Stores an object.
+    pub fn put(&self, key: &str, data: &[u8]) {
+        let (bucket, credentials) = self.bucket();
+        let url = bucket.put_object(Some(&credentials), key).sign(Duration::from_secs(60));
+        AGENT.with(|agent| agent.put(url.as_str()).send(data).expect("stored"));
+    }
+
+    /// Reads an object, if it is there.
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let (bucket, credentials) = self.bucket();
+        let url = bucket.get_object(Some(&credentials), key).sign(Duration::from_secs(60));
+        AGENT.with(|agent| agent.get(url.as_str()).call().ok()?.body_mut().read_to_vec().ok())
+    }
+}
+
+thread_local! {
+    static AGENT: ureq::Agent = ureq::Agent::new_with_defaults();
 }
 
 impl Drop for S3Server {

@@ -10,7 +10,7 @@ const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// The pause after the first failure; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a pause may go on after a signal.
 const SLICE: Duration = Duration::from_millis(50);
 /// Less time than this is too short for another try.
@@ -18,7 +18,7 @@ const TOO_SHORT: Duration = Duration::from_millis(20);
 /// The shortest time that an attempt gets for connecting and for each answer.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);
 /// When a user is told that it takes longer.
-const WORTH_TELLING: Duration = Duration::from_secs(5);
+const WORTH_TELLING: Duration = Duration::from_secs(3);
 
 /// How long requests are repeated. Shared by all threads that use a store.
 pub(super) struct Patience<'a> {
@@ -29,6 +29,9 @@ pub(super) struct Patience<'a> {
     monitor: &'a dyn Monitor,
     /// Whether the server has ever answered.
     reached: AtomicBool,
+    /// Whether some request has waited for the server in vain, and none has succeeded since: the others need not
+    /// wait as long once more.
+    gone: AtomicBool,
     /// Whether the user knows that requests fail.
     told: AtomicBool,
 }
@@ -41,6 +44,7 @@ impl<'a> Patience<'a> {
             retry_time,
             monitor,
             reached: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             told: AtomicBool::new(false),
         }
     }
@@ -73,6 +77,9 @@ impl<'a> Patience<'a> {
             let spent = started.elapsed();
             let left = self.patience().saturating_sub(spent);
             if left < TOO_SHORT {
+                if failure.kind == Kind::Network {
+                    self.gone.store(true, Ordering::Relaxed);
+                }
                 return Err(given_up(failure, tries, spent));
             }
             self.tell(what, &failure, spent, left);
@@ -82,24 +89,26 @@ impl<'a> Patience<'a> {
 
     /// How long requests are repeated, as things are.
     fn patience(&self) -> Duration {
-        match self.reached.load(Ordering::Relaxed) {
-            true => self.retry_time,
-            false => self.retry_time.min(FIRST_CONTACT),
+        match (self.gone.load(Ordering::Relaxed), self.reached.load(Ordering::Relaxed)) {
+            (true, _) => Duration::ZERO,
+            (false, true) => self.retry_time,
+            (false, false) => self.retry_time.min(FIRST_CONTACT),
         }
     }
 
     /// How long the connection of the next try may be silent, so that all of them come to an end in time.
     fn limit(&self, tries: u32, spent: Duration) -> Duration {
         let left = self.patience().saturating_sub(spent).max(SHORTEST_TRY);
-        match (tries, self.reached.load(Ordering::Relaxed)) {
-            (0, true) => self.timeout,
-            (0, false) => self.timeout.min(FIRST_CONTACT),
+        match tries {
+            0 if self.reached.load(Ordering::Relaxed) => self.timeout,
+            0 => self.timeout.min(FIRST_CONTACT),
             _ => self.timeout.min(left),
         }
     }
 
     fn succeeded(&self) {
         self.reached.store(true, Ordering::Relaxed);
+        self.gone.store(false, Ordering::Relaxed);
         if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
             self.monitor.info("The data store answers again.");
         }
