@@ -1,5 +1,5 @@
 //! What several integration tests need.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod skip;
 pub use skip::skip;

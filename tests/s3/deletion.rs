@@ -109,9 +109,11 @@ fn a_server_that_goes_away_ends_a_cleanup_that_can_go_on() {
         0 | 1 => Fault::None,
         _ => Fault::Reset,
     });
-    let error = install.fails(100, &["cleanup", "--dangerous-force"]);
-    assert!(error.contains("given up after"), "{error}");
-    assert!(error.lines().count() < 30, "not a line for each blob: {error}");
+    let run = install.run(&["cleanup", "--dangerous-force"]);
+    assert_eq!(run.code, 100, "{run:?}");
+    assert!(run.stderr.contains("Connection reset"), "{run:?}");
+    assert!(run.stdout.contains("given up after"), "{run:?}");
+    assert!(run.stdout.lines().count() < 30, "not a line for each blob: {run:?}");
     assert_eq!(waiting(&install), 1100, "one request went through");
     drop(proxy);
     install.set_in("DataBackend", "endpoint_url", &server.endpoint());

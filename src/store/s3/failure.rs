@@ -79,10 +79,16 @@ impl Failure {
             // TLS tells what it finds wrong as bad data.
             E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(&io.to_string(), names),
             E::Io(io) => match io.kind() {
-                ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-                    Failure::new(Kind::Network, format!("{io}. See {endpoint} in [DataBackend]"))
-                }
-                _ => Failure::new(Kind::Network, io.to_string()),
+                ErrorKind::TimedOut
+                | ErrorKind::WouldBlock
+                | ErrorKind::Interrupted
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::NotConnected
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof => Failure::new(Kind::Network, io.to_string()),
+                // No connection came about: refused, no way to the host, its name is not known.
+                _ => Failure::new(Kind::Network, format!("{io}. See {endpoint} in [DataBackend]")),
             },
             E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(&error.to_string(), names),
             E::Protocol(_) | E::ConnectionFailed | E::BodyStalled | E::LargeResponseHeader(..) => {
