@@ -22,7 +22,7 @@ pub mod table;
 mod tape;
 pub mod terminal;
 
-use crate::config::{self, Config, Origin};
+use crate::config::{self, Config, Origin, StoreConfig};
 use crate::monitor::Monitor;
 use crate::sys::title;
 use crate::types::error::{Error, Result};
@@ -131,7 +131,10 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         let result = panic::guarded(|| commands::init(&terminal, dir));
         return Ok(end(&terminal, result, command.kind(), global));
     }
-    let config = config::load(&origin, std::env::home_dir().as_deref())?;
+    let mut config = config::load(&origin, std::env::home_dir().as_deref())?;
+    if let StoreConfig::S3(store) = &mut config.data.store {
+        store.complete(|name| std::env::var(name).ok());
+    }
     // Other instances look for this name before they take exclusive locks.
     title::set(&config.process_name);
     let log = Log::open(loudness, Some(&config.logfile))?;

@@ -47,6 +47,8 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
             "disable_encoding_type",
             "host",
             "secure",
+            "timeout",
+            "retry_time",
         ],
     ),
     ("io_file", &["simultaneous_reads", "simultaneous_writes"]),

@@ -11,6 +11,7 @@ mod known;
 mod load;
 mod mask;
 mod raw;
+mod s3;
 mod settings;
 mod template;
 mod toml;
@@ -21,6 +22,7 @@ mod example_tests;
 
 pub use load::load;
 pub use mask::mask_url;
+pub use s3::{Addressing, Credential, Names, S3Config};
 pub use template::folder_template;
 
 use crate::types::settings::{Durability, HashFunction, MasterKey};
@@ -115,8 +117,8 @@ pub enum StoreConfig {
     },
     /// Keeps nothing.
     Null,
-    /// A kind that this build cannot open: its name (`s3`, `minio`). Commands that need no blobs work.
-    Unsupported(String),
+    /// A bucket: types `s3` and `minio`.
+    S3(Box<S3Config>),
 }
 
 /// `[io_*]`.

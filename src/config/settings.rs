@@ -1,9 +1,9 @@
 //! From raw sections to settings: defaults, ranges, and what must be there.
 
-use super::known;
 use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
+use super::{known, s3};
 use crate::types::settings::{Durability, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         }
     }
     let keys = Keys::new(raw, "DEFAULTS");
+    let mut warnings = known::warnings(raw);
     Ok(Config {
         logfile: keys.path("logfile", "/tmp/backy.log")?,
         block_size: keys.number("block_size", 1..=MAX_BLOCK_SIZE, 4_194_304)? as u32,
@@ -45,13 +46,13 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         encryption_key: encryption_key(keys)?,
         encryption_version: keys.number("encryption_version", 0..=1, 1)? as u32,
         meta: meta(Keys::new(raw, "MetaBackend"))?,
-        data: data(Keys::new(raw, "DataBackend"))?,
+        data: data(Keys::new(raw, "DataBackend"), &mut warnings)?,
         io: IoConfig {
             file: parallel(Keys::new(raw, "io_file"))?,
             null: parallel(Keys::new(raw, "io_null"))?,
         },
         schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
-        warnings: known::warnings(raw),
+        warnings,
     })
 }
 
@@ -100,18 +101,19 @@ fn meta(keys: Keys) -> Result<MetaConfig> {
 enum StoreKind {
     File,
     Null,
-    Unsupported(&'static str),
+    S3,
+    Minio,
 }
 
-fn data(keys: Keys) -> Result<DataConfig> {
+fn data(keys: Keys, warnings: &mut Vec<String>) -> Result<DataConfig> {
     const KINDS: [(&str, StoreKind); 8] = [
         ("backy2.data_backends.file", StoreKind::File),
-        ("backy2.data_backends.s3", StoreKind::Unsupported("s3")),
-        ("backy2.data_backends.minio", StoreKind::Unsupported("minio")),
+        ("backy2.data_backends.s3", StoreKind::S3),
+        ("backy2.data_backends.minio", StoreKind::Minio),
         ("backy2.data_backends.null", StoreKind::Null),
         ("file", StoreKind::File),
-        ("s3", StoreKind::Unsupported("s3")),
-        ("minio", StoreKind::Unsupported("minio")),
+        ("s3", StoreKind::S3),
+        ("minio", StoreKind::Minio),
         ("null", StoreKind::Null),
     ];
     const SYNC: [(&str, Durability); 3] =
@@ -120,7 +122,12 @@ fn data(keys: Keys) -> Result<DataConfig> {
     let store = match keys.choice("type", &KINDS, StoreKind::File)? {
         StoreKind::File => StoreConfig::File { path: keys.path("path", "/tmp")?, sync },
         StoreKind::Null => StoreConfig::Null,
-        StoreKind::Unsupported(name) => StoreConfig::Unsupported(name.to_owned()),
+        StoreKind::S3 => {
+            let (config, warning) = s3::s3(keys)?;
+            warnings.extend(warning);
+            StoreConfig::S3(Box::new(config))
+        }
+        StoreKind::Minio => StoreConfig::S3(Box::new(s3::minio(keys)?)),
     };
     let Parallel { reads, writes } = parallel(keys)?;
     Ok(DataConfig {

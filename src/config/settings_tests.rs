@@ -121,13 +121,15 @@ fn toml_says_the_same() {
 fn stores_are_known_by_long_and_short_names() {
     for name in ["file", "s3", "minio", "null"] {
         for long in ["", "backy2.data_backends."] {
-            let config = ini(&with("DataBackend", &format!("type: {long}{name}"))).expect(name);
+            let keys = format!("type: {long}{name}\nbucket_name: b\nhost: h:9000");
+            let config = ini(&with("DataBackend", &keys)).expect(name);
             match config.data.store {
                 StoreConfig::File { .. } => assert_eq!(name, "file"),
                 StoreConfig::Null => assert_eq!(name, "null"),
-                StoreConfig::Unsupported(kind) => {
-                    assert_eq!(kind, name);
-                    assert!(["s3", "minio"].contains(&name));
+                StoreConfig::S3(config) => {
+                    let secure =
+                        if name == "s3" { "https://s3.us-east-1.amazonaws.com/" } else { "http://h:9000/" };
+                    assert_eq!(config.endpoint.as_str(), secure);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use super::Site;
 use crate::failpoint;
+use crate::monitor::Monitor;
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
@@ -12,6 +13,8 @@ use std::time::Instant;
 const GRACE: i64 = 3600;
 /// Entries looked at in one transaction, and names asked for at once.
 const BATCH: usize = 1000;
+/// Blobs of a batch whose failure is told one by one.
+const MOST_TOLD: usize = 10;
 
 /// What a cleanup did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,8 +93,10 @@ fn delete(
     let failed = store.delete(uids);
     let took = started.elapsed();
     failpoint::pass("cleanup-deleted");
-    for (_, error) in &failed {
-        site.monitor.warning(&format!("{error}. The next cleanup tries again."));
+    tell(site.monitor, &failed, "The next cleanup tries again.");
+    if failed.len() == uids.len() {
+        // Where nothing can be deleted nothing else needs to be tried.
+        store.check()?;
     }
     let gone: Vec<String> =
         uids.iter().filter(|uid| !failed.iter().any(|(other, _)| other == *uid)).cloned().collect();
@@ -108,6 +113,18 @@ fn delete(
         started.elapsed().as_secs_f64()
     ));
     Ok(())
+}
+
+/// Tells of blobs that could not be deleted, but not of a thousand with the same reason.
+fn tell(monitor: &dyn Monitor, failed: &[(String, Error)], what_next: &str) {
+    let told = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
+    for (_, error) in told.clone().take(MOST_TOLD) {
+        monitor.warning(&format!("{error}. {what_next}"));
+    }
+    match told.count().saturating_sub(MOST_TOLD) {
+        0 => {}
+        more => monitor.warning(&format!("{more} more blobs could not be deleted. {what_next}")),
+    }
 }
 
 /// Lists the store and deletes every blob that begins with `prefix` and that no row names. Needs exclusive
@@ -130,8 +147,9 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
         let unused = meta.without_row(batch)?;
         batch.clear();
         let failed = store.delete(&unused);
-        for (_, error) in &failed {
-            monitor.warning(&format!("{error}. The next full cleanup tries again."));
+        tell(monitor, &failed, "The next full cleanup tries again.");
+        if !failed.is_empty() && failed.len() == unused.len() {
+            store.check()?;
         }
         cleaned.deleted += (unused.len() - failed.len()) as u64;
         cleaned.failed += failed.len() as u64;

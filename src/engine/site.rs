@@ -86,9 +86,9 @@ impl<'a> Site<'a> {
     /// Opens the data store.
     ///
     /// # Errors
-    /// A kind of store that this build cannot open.
-    pub fn open_store(&self) -> Result<Box<dyn BlobStore>> {
-        store::open(&self.config.data.store)
+    /// The credentials of a bucket are missing.
+    pub fn open_store(&self) -> Result<Box<dyn BlobStore + 'a>> {
+        store::open(&self.config.data, self.monitor)
     }
 
     /// Finds the version that `text` means (see [`names::find`]) and pins it: `rm` of it fails as long as the

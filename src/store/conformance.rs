@@ -6,6 +6,12 @@ use crate::types::settings::Durability;
 use crate::types::uid::BlobUid;
 use std::collections::BTreeSet;
 
+#[path = "../../tests/common/s3_server.rs"]
+#[allow(dead_code)]
+mod s3_server;
+#[path = "../../tests/common/skip.rs"]
+mod skip;
+
 fn get(store: &dyn BlobStore, uid: &str) -> Option<Vec<u8>> {
     let mut data = vec![42; 7];
     let found = store.get(Wanted { uid, block: 0, size: 4 }, &mut data).expect("get");
@@ -66,6 +72,37 @@ fn the_file_store_keeps_the_contract() {
     for sync in [Durability::File, Durability::Filesystem, Durability::None] {
         let folder = tempfile::tempdir().expect("tempdir");
         suite(&FileStore::new(folder.path(), sync));
+    }
+}
+
+fn bucket(server: &s3_server::S3Server) -> crate::config::DataConfig {
+    let text = format!(
+        "[DEFAULTS]\n[MetaBackend]\n[DataBackend]\ntype: s3\nendpoint_url: {}\nbucket_name: {}\n\
+         aws_access_key_id: {}\naws_secret_access_key: {}\n",
+        server.endpoint(),
+        s3_server::BUCKET,
+        server.key,
+        server.secret
+    );
+    let folder = tempfile::tempdir().expect("tempdir");
+    let file = folder.path().join("backy.cfg");
+    std::fs::write(&file, text).expect("write");
+    crate::config::load(&crate::config::Origin::File(file), None).expect("good").data
+}
+
+#[test]
+fn a_bucket_of_rclone_keeps_the_contract() {
+    match s3_server::S3Server::rclone() {
+        Ok(server) => suite(&*open(&bucket(&server), &crate::monitor::Silent).expect("opens")),
+        Err(reason) => skip::skip("a_bucket_of_rclone_keeps_the_contract", &reason),
+    }
+}
+
+#[test]
+fn a_bucket_of_radosgw_keeps_the_contract() {
+    match s3_server::S3Server::radosgw() {
+        Ok(server) => suite(&*open(&bucket(&server), &crate::monitor::Silent).expect("opens")),
+        Err(reason) => skip::skip("a_bucket_of_radosgw_keeps_the_contract", &reason),
     }
 }
 

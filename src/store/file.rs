@@ -43,10 +43,7 @@ impl FileStore {
     }
 
     fn file(&self, uid: &str) -> Result<PathBuf> {
-        // A uid from a damaged database must not lead out of the store.
-        let plain =
-            uid.len() >= 4 && uid.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_');
-        if !plain {
+        if !BlobUid::is_plain(uid) {
             return Err(self.error(format!("{uid:?} is no name of a blob")));
         }
         Ok(self.path.join(&uid[..2]).join(&uid[2..4]).join(format!("{uid}{ENDING}")))

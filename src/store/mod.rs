@@ -2,8 +2,10 @@
 
 pub mod file;
 pub mod null;
+pub mod s3;
 
-use crate::config::StoreConfig;
+use crate::config::{DataConfig, StoreConfig};
+use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 
 /// What a caller wants to read.
@@ -80,17 +82,19 @@ pub enum GetError {
     Store(Error),
 }
 
-/// Opens a store. Nothing is created or checked yet.
+/// Opens the store of that configuration. Nothing is created or checked yet. A signal that `monitor` knows of ends
+/// every wait for a server.
 ///
 /// # Errors
-/// [`Error::Config`] for a kind of store that this build cannot open.
-pub fn open(config: &StoreConfig) -> Result<Box<dyn BlobStore>> {
-    match config {
+/// [`Error::Config`]: the credentials of a bucket are missing.
+pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
+    match &config.store {
         StoreConfig::File { path, sync } => Ok(Box::new(file::FileStore::new(path, *sync))),
         StoreConfig::Null => Ok(Box::new(null::NullStore)),
-        StoreConfig::Unsupported(kind) => Err(Error::Config(format!(
-            "[DataBackend] type: this release has no support for {kind}; it can use file and null"
-        ))),
+        StoreConfig::S3(bucket) => {
+            let connections = config.simultaneous_reads.max(config.simultaneous_writes);
+            Ok(Box::new(s3::S3Store::new(bucket, connections, monitor)?))
+        }
     }
 }
 

@@ -54,6 +54,12 @@ impl BlobUid {
             && name.bytes().all(|c| c.is_ascii_alphanumeric())
             && prefix_of(&name[PREFIX..]) == name[..PREFIX]
     }
+
+    /// Whether `name` could be one: letters, digits, `-` and `_`, four at least. A name from a damaged database must
+    /// not lead out of a store.
+    pub fn is_plain(name: &str) -> bool {
+        name.len() >= 4 && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
+    }
 }
 
 fn prefix_of(name: &str) -> String {

@@ -1,0 +1,201 @@
+//! `[DataBackend]` for the types `s3` and `minio`.
+
+use super::values::Keys;
+use crate::types::settings::Secret;
+use crate::types::{Error, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// How a bucket is reached, whatever the server is.
+#[derive(Clone, Debug)]
+pub struct S3Config {
+    /// URL of the service: scheme, host, perhaps a port and a path.
+    pub endpoint: Url,
+    /// Whether the bucket is in the path or in the name of the host.
+    pub addressing: Addressing,
+    /// What requests are signed for.
+    pub region: String,
+    /// The bucket.
+    pub bucket: String,
+    /// Who we are.
+    pub access_key_id: Credential,
+    /// What proves it.
+    pub secret_access_key: Credential,
+    /// Goes with temporary credentials.
+    pub session_token: Option<Secret>,
+    /// Whether names are listed URL-encoded.
+    pub encoding_type: bool,
+    /// For so long a connection may be silent, not 0.
+    pub timeout: Duration,
+    /// For so long a request that fails in passing is repeated; 0 = never.
+    pub retry_time: Duration,
+    /// What the settings are called, for messages.
+    pub names: Names,
+}
+
+/// How the bucket's name gets into a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    /// `https://host/bucket/key`
+    Path,
+    /// `https://bucket.host/key`
+    Virtual,
+}
+
+/// Where a credential comes from.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// From nowhere yet.
+    Unset,
+    /// It is known.
+    Given(Secret),
+    /// It is the first line of a file, which is read when the store is opened.
+    File(PathBuf),
+}
+
+/// The types of store call the same things differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The key of the server's address.
+    pub endpoint: &'static str,
+    /// The key that chooses between http and https.
+    pub tls: &'static str,
+}
+
+impl S3Config {
+    /// Fills in what the configuration leaves open: the credentials, from the variables that all programs for S3
+    /// know. `variable` looks one up. A session token belongs to an access key of the same place.
+    pub fn complete(&mut self, variable: impl Fn(&str) -> Option<String>) {
+        let get = |name: &str| variable(name).filter(|text| !text.is_empty()).map(Secret::new);
+        if matches!(self.access_key_id, Credential::Unset) {
+            self.access_key_id = get("AWS_ACCESS_KEY_ID").map_or(Credential::Unset, Credential::Given);
+            self.session_token = get("AWS_SESSION_TOKEN");
+        }
+        if matches!(self.secret_access_key, Credential::Unset) {
+            self.secret_access_key =
+                get("AWS_SECRET_ACCESS_KEY").map_or(Credential::Unset, Credential::Given);
+        }
+    }
+}
+
+/// The default of `region_name`: AWS wants one, and most other servers take any.
+const REGION: &str = "us-east-1";
+const ENDPOINT: &str = "endpoint_url";
+const HOST: &str = "host";
+const BUCKET: &str = "bucket_name";
+/// Seconds; the defaults of `timeout` and `retry_time`.
+const TIMEOUT: u64 = 60;
+const RETRY_TIME: u64 = 300;
+
+/// The settings of type `s3`, and a warning if two contradict each other.
+pub(super) fn s3(keys: Keys) -> Result<(S3Config, Option<String>)> {
+    let region = region(keys)?;
+    let tls = keys.boolean("use_ssl", true)?;
+    let mut warning = None;
+    let endpoint = match keys.text(ENDPOINT)? {
+        Some((text, value)) if text.contains("://") => {
+            if let Some(contradicted) = keys.find("use_ssl").filter(|_| tls == text.starts_with("http://")) {
+                warning = Some(format!(
+                    "{}: [DataBackend] use_ssl has no effect: {ENDPOINT} ({}) says which it is.",
+                    contradicted.place, value.place
+                ));
+            }
+            url(keys, ENDPOINT, &text)?
+        }
+        Some((text, _)) => url(keys, ENDPOINT, &format!("{}{text}", scheme(tls)))?,
+        None => {
+            let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            let text = format!("{}s3.{region}.{domain}", scheme(tls));
+            Url::parse(&text).map_err(|error| {
+                Error::Config(format!("[DataBackend] region_name: {region:?} makes no address: {error}."))
+            })?
+        }
+    };
+    let names = Names { endpoint: ENDPOINT, tls: "use_ssl" };
+    Ok((common(keys, endpoint, region, names)?, warning))
+}
+
+/// The settings of type `minio`.
+pub(super) fn minio(keys: Keys) -> Result<S3Config> {
+    let Some((host, value)) = keys.text(HOST)? else { return Err(missing(keys, HOST, "HOST:PORT")) };
+    if host.contains('/') {
+        return Err(keys.bad(HOST, value, "is not HOST:PORT; `secure` chooses between http and https"));
+    }
+    // 2.13's default.
+    let endpoint = url(keys, HOST, &format!("{}{host}", scheme(keys.boolean("secure", false)?)))?;
+    common(keys, endpoint, region(keys)?, Names { endpoint: HOST, tls: "secure" })
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https://" } else { "http://" }
+}
+
+fn region(keys: Keys) -> Result<String> {
+    Ok(keys.text("region_name")?.map_or_else(|| REGION.to_owned(), |(text, _)| text))
+}
+
+fn missing(keys: Keys, key: &str, what: &str) -> Error {
+    let place = keys.find("type").map_or_else(String::new, |value| format!("{}: ", value.place));
+    Error::Config(format!("{place}[DataBackend] {key} is missing: this type of store needs it ({what})."))
+}
+
+/// The address of a server, in the value of `key`.
+fn url(keys: Keys, key: &str, text: &str) -> Result<Url> {
+    let good = |url: &Url| {
+        ["http", "https"].contains(&url.scheme())
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    Url::parse(text).ok().filter(good).ok_or_else(|| match keys.find(key) {
+        Some(value) => keys.bad(key, value, "is no address of a server (as https://s3.example.com)"),
+        None => missing(keys, key, "the address of the server"),
+    })
+}
+
+fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3Config> {
+    // boto's names for the same; it takes `auto` to mean what the server is known to do.
+    let styles = [("path", Addressing::Path), ("virtual", Addressing::Virtual), ("auto", Addressing::Path)];
+    let addressing = keys.choice("addressing_style", &styles, Addressing::Path)?;
+    if let Some((version, value)) = keys.text("signature_version")?
+        && !["v4", "s3v4"].contains(&version.as_str())
+    {
+        return Err(keys.bad("signature_version", value, "cannot be had: requests are signed by v4 only"));
+    }
+    let Some((bucket, value)) = keys.text(BUCKET)? else {
+        return Err(missing(keys, BUCKET, "the bucket for the blobs, which must exist"));
+    };
+    if !bucket.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c))
+        || [".", ".."].contains(&&bucket[..])
+    {
+        return Err(keys.bad(BUCKET, value, "is no name of a bucket: letters, digits, -, . and _"));
+    }
+    Ok(S3Config {
+        endpoint,
+        addressing,
+        region,
+        bucket,
+        access_key_id: credential(keys, "aws_access_key_id", "aws_access_key_id_file")?,
+        secret_access_key: credential(keys, "aws_secret_access_key", "aws_secret_access_key_file")?,
+        session_token: None,
+        encoding_type: !keys.boolean("disable_encoding_type", false)?,
+        timeout: Duration::from_secs(keys.number("timeout", 1..=86_400, TIMEOUT)?),
+        retry_time: Duration::from_secs(keys.number("retry_time", 0..=86_400, RETRY_TIME)?),
+        names,
+    })
+}
+
+fn credential(keys: Keys, key: &str, file: &str) -> Result<Credential> {
+    Ok(match (keys.text(key)?, keys.text(file)?) {
+        (Some((text, _)), _) => Credential::Given(Secret::new(text)),
+        (None, Some((path, _))) => Credential::File(path.into()),
+        (None, None) => Credential::Unset,
+    })
+}
+
+#[cfg(test)]
+#[path = "s3_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Deleting objects, many at a time where the server can.
+
+use super::S3Store;
+use super::failure::{Failure, Kind};
+use super::xml;
+use rusty_s3::S3Action;
+use rusty_s3::actions::{DeleteObject, DeleteObjects, ObjectIdentifier};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Names in one request; S3 takes no more.
+const MOST_AT_ONCE: usize = 1000;
+
+impl S3Store<'_> {
+    /// Deletes what has these names, and returns those that could not be deleted, with the reason.
+    pub(super) fn delete_all(&self, uids: &[&str]) -> Vec<(String, Failure)> {
+        let mut failed = Vec::new();
+        for batch in uids.chunks(MOST_AT_ONCE) {
+            let left = if self.bulk.load(Ordering::Relaxed) {
+                self.delete_many(batch, &mut failed)
+            } else {
+                batch.to_vec()
+            };
+            self.delete_each(&left, &mut failed);
+        }
+        failed
+    }
+
+    /// Deletes them in one request, as far as it goes. Returns those that are to be deleted one by one, because
+    /// the server knows no such request.
+    fn delete_many<'u>(&self, uids: &[&'u str], failed: &mut Vec<(String, Failure)>) -> Vec<&'u str> {
+        let mut left = uids.to_vec();
+        let result = self.patience.run("delete blobs", |limit| {
+            let refused = self.delete_once(&left, limit)?;
+            let mut first = None;
+            left.retain(|uid| match refused.get(*uid) {
+                None => false,
+                Some(failure) if failure.kind == Kind::Busy => {
+                    first.get_or_insert_with(|| failure.clone());
+                    true
+                }
+                Some(failure) => {
+                    if failure.kind != Kind::Missing {
+                        failed.push(((*uid).to_owned(), failure.clone()));
+                    }
+                    false
+                }
+            });
+            first.map_or(Ok(()), Err)
+        });
+        match result {
+            Ok(()) => Vec::new(),
+            Err(failure) if failure.kind == Kind::Unknown => {
+                self.bulk.store(false, Ordering::Relaxed);
+                left
+            }
+            Err(failure) => {
+                failed.extend(left.iter().map(|uid| ((*uid).to_owned(), failure.clone())));
+                Vec::new()
+            }
+        }
+    }
+
+    /// One request. What of the objects was not deleted, with the reason.
+    fn delete_once(&self, uids: &[&str], limit: Duration) -> Result<BTreeMap<String, Failure>, Failure> {
+        let client = &self.client;
+        let objects: Vec<_> = uids.iter().map(|uid| ObjectIdentifier::new((*uid).to_owned())).collect();
+        let mut action = DeleteObjects::new(client.bucket(), client.credentials(), objects.iter());
+        action.set_quiet(true);
+        let (body, md5) = action.clone().body_with_md5();
+        action.headers_mut().insert("content-md5", md5.clone());
+        let headers = [("content-md5", &md5[..]), ("content-type", "application/xml")];
+        let mut response = client.send(&action, &headers, body.as_bytes(), limit)?;
+        let status = response.status().as_u16();
+        let told = client.text(&mut response)?;
+        if !told.contains("DeleteResult") {
+            // Some errors come with the status of a success.
+            return Err(Failure::of_answer(status, &told, client.names()));
+        }
+        let mut refused = BTreeMap::new();
+        for error in xml::elements(&told, "Error") {
+            let part = |name| xml::text(error, name).unwrap_or_default();
+            let failure = Failure::of_object(&part("Code"), &part("Message"), client.names());
+            match part("Key") {
+                key if uids.contains(&&key[..]) => refused.insert(key, failure),
+                _ => return Err(failure),
+            };
+        }
+        Ok(refused)
+    }
+
+    /// Deletes them one by one. When the server fails, the rest is not tried.
+    fn delete_each(&self, uids: &[&str], failed: &mut Vec<(String, Failure)>) {
+        for (at, uid) in uids.iter().enumerate() {
+            let result = self.patience.run("delete a blob", |limit| {
+                let action = DeleteObject::new(self.client.bucket(), self.client.credentials(), uid);
+                self.client.send(&action, &[], (), limit).map(drop)
+            });
+            match result {
+                Ok(()) => {}
+                Err(failure) if failure.kind == Kind::Missing => {}
+                Err(failure) if failure.kind == Kind::Lasting => failed.push(((*uid).to_owned(), failure)),
+                Err(failure) => {
+                    failed.extend(uids[at..].iter().map(|uid| ((*uid).to_owned(), failure.clone())));
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Why a request to a bucket has failed, whether it may go through if it is repeated, and what to look at.
+
+use super::xml;
+use crate::config::Names;
+use crate::types::error::Signal;
+use std::io::ErrorKind;
+
+/// Whether a request that failed is worth being repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The network failed, or the server did not keep to the protocol: it may pass.
+    Network,
+    /// The server says that it may pass: overload, an error of its own.
+    Busy,
+    /// There is no object of that name.
+    Missing,
+    /// The server knows no such request.
+    Unknown,
+    /// It fails however often it is repeated.
+    Lasting,
+    /// The user does not want to wait.
+    Interrupted(Signal),
+}
+
+/// A request that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// Whether to repeat it.
+    pub kind: Kind,
+    /// What was wrong, and which setting to look at.
+    pub text: String,
+    /// The status of the answer, if one came.
+    pub status: Option<u16>,
+}
+
+impl Failure {
+    /// One that has nothing to do with an answer.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Failure { kind, text: text.into(), status: None }
+    }
+
+    /// From an answer other than a success.
+    pub fn of_answer(status: u16, body: &str, names: Names) -> Self {
+        let code = xml::text(body, "Code").unwrap_or_default();
+        let message = xml::text(body, "Message").unwrap_or_default();
+        let told = match (code.is_empty(), message.is_empty()) {
+            (true, _) => format!("the server answers {status}, and not as S3 does"),
+            (false, true) => format!("the server answers {status} {code}"),
+            (false, false) => format!("the server answers {status} {code}: {message}"),
+        };
+        let kind = kind(status, &code);
+        let advice = match kind {
+            Kind::Lasting | Kind::Missing => advice(status, &code, names),
+            _ => String::new(),
+        };
+        Failure { kind, text: one_line(&told) + &advice, status: Some(status) }
+    }
+
+    /// From an error of one object in an answer that is a success as a whole.
+    pub fn of_object(code: &str, message: &str, names: Names) -> Self {
+        let kind = match code {
+            // A few servers give their status instead.
+            "AccessDenied" => Kind::Lasting,
+            code => kind(code.parse().unwrap_or(200), code),
+        };
+        let advice = if kind == Kind::Lasting { advice(200, code, names) } else { String::new() };
+        Failure { kind, text: one_line(&format!("{code}: {message}")) + &advice, status: Some(200) }
+    }
+
+    /// From an error of sending or receiving.
+    pub fn of_transport(error: &ureq::Error, names: Names) -> Self {
+        use ureq::Error as E;
+        let Names { endpoint, tls } = names;
+        match error {
+            E::Timeout(_) => Failure::new(Kind::Network, format!("no answer in time ({error})")),
+            E::HostNotFound => {
+                Failure::new(Kind::Network, format!("the host is not known. See {endpoint} in [DataBackend]"))
+            }
+            // TLS tells what it finds wrong as bad data.
+            E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(&io.to_string(), names),
+            E::Io(io) => match io.kind() {
+                ErrorKind::TimedOut
+                | ErrorKind::WouldBlock
+                | ErrorKind::Interrupted
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::NotConnected
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof => Failure::new(Kind::Network, io.to_string()),
+                // No connection came about: refused, no way to the host, its name is not known.
+                _ => Failure::new(Kind::Network, format!("{io}. See {endpoint} in [DataBackend]")),
+            },
+            E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(&error.to_string(), names),
+            E::Protocol(_) | E::ConnectionFailed | E::BodyStalled | E::LargeResponseHeader(..) => {
+                let text = format!(
+                    "this is no answer of a web server ({error}). See {endpoint} and {tls} in [DataBackend]"
+                );
+                Failure::new(Kind::Network, text)
+            }
+            other => Failure::new(Kind::Lasting, format!("{other}. See {endpoint} in [DataBackend]")),
+        }
+    }
+
+    fn of_tls(told: &str, Names { endpoint, tls }: Names) -> Self {
+        let advice = match told.to_lowercase().contains("certificate") {
+            true => "The server's certificate must be one that this system trusts; add its authority to the \
+                 system's, or name a file with it in the environment variable SSL_CERT_FILE"
+                .to_owned(),
+            false => format!("Does the server speak https? See {endpoint} and {tls} in [DataBackend]"),
+        };
+        Failure::new(Kind::Lasting, format!("TLS failed: {told}. {advice}"))
+    }
+}
+
+/// Messages of servers may be pages.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    let line = line.trim_end_matches('.');
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+fn kind(status: u16, code: &str) -> Kind {
+    match (status, code) {
+        (404, "NoSuchKey") | (_, "NoSuchKey") => Kind::Missing,
+        (405 | 501, _) | (_, "NotImplemented" | "MethodNotAllowed") => Kind::Unknown,
+        (408 | 429 | 500 | 502 | 503 | 504, _) => Kind::Busy,
+        // Told with various statuses. A wrong digest is one of a body that was damaged on its way.
+        (
+            _,
+            "RequestTimeout"
+            | "SlowDown"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "OperationAborted"
+            | "BadDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "IncompleteBody"
+            | "TooManyRequests",
+        ) => Kind::Busy,
+        _ => Kind::Lasting,
+    }
+}
+
+/// A sentence about what to look at, with what separates it from the one before.
+fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
+    let keys = match (status, code) {
+        (_, "NoSuchBucket") => "See bucket_name in [DataBackend]: the bucket must exist".to_owned(),
+        (_, "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => {
+            "See aws_access_key_id in [DataBackend], or the environment variables".to_owned()
+        }
+        (_, "SignatureDoesNotMatch") => {
+            "See aws_secret_access_key in [DataBackend], or the environment variable".to_owned()
+        }
+        (_, "RequestTimeTooSkewed" | "RequestExpired") => "See the clock of this machine".to_owned(),
+        (_, "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" | "PermanentRedirect")
+        | (300..400, _) => format!("See region_name and {endpoint} in [DataBackend]"),
+        (_, "") => format!("See {endpoint} and {tls} in [DataBackend]: is this a server of S3?"),
+        (403, _) | (_, "AccessDenied") => {
+            "See the credentials in [DataBackend], and what they may do with the bucket".to_owned()
+        }
+        _ => return String::new(),
+    };
+    format!(". {keys}")
+}
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+//! Repeating what failed in passing: how often, how long, and when it is of no use.
+
+use super::failure::{Failure, Kind};
+use crate::monitor::Monitor;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A server that has never answered is probably a wrong setting: nobody waits for it for long.
+const FIRST_CONTACT: Duration = Duration::from_secs(10);
+/// The pause after the first failure; it doubles with each further one.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a pause may go on after a signal.
+const SLICE: Duration = Duration::from_millis(50);
+/// Less time than this is too short for another try.
+const TOO_SHORT: Duration = Duration::from_millis(20);
+/// The shortest time that an attempt gets for connecting and for each answer.
+const SHORTEST_TRY: Duration = Duration::from_secs(1);
+/// When a user is told that it takes longer.
+const WORTH_TELLING: Duration = Duration::from_secs(3);
+
+/// How long requests are repeated. Shared by all threads that use a store.
+pub(super) struct Patience<'a> {
+    /// How long a connection may be silent.
+    timeout: Duration,
+    /// How long a request is repeated.
+    retry_time: Duration,
+    monitor: &'a dyn Monitor,
+    /// Whether the server has ever answered.
+    reached: AtomicBool,
+    /// Whether some request has waited for the server in vain, and none has succeeded since: the others need not
+    /// wait as long once more.
+    gone: AtomicBool,
+    /// Whether the user knows that requests fail.
+    told: AtomicBool,
+}
+
+impl<'a> Patience<'a> {
+    /// With the configured times. A signal that `monitor` knows of ends every pause.
+    pub fn new(timeout: Duration, retry_time: Duration, monitor: &'a dyn Monitor) -> Self {
+        Patience {
+            timeout,
+            retry_time,
+            monitor,
+            reached: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// Calls `attempt` until it succeeds, or fails for good, or the time is over. It gets the time for which its
+    /// connection may be silent.
+    pub fn run<T>(
+        &self,
+        what: &str,
+        mut attempt: impl FnMut(Duration) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let started = Instant::now();
+        let mut tries = 0;
+        loop {
+            let limit = self.limit(tries, started.elapsed());
+            let failure = match attempt(limit) {
+                Ok(value) => {
+                    self.succeeded();
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if failure.status.is_some() {
+                self.reached.store(true, Ordering::Relaxed);
+            }
+            if ![Kind::Network, Kind::Busy].contains(&failure.kind) {
+                return Err(failure);
+            }
+            let spent = started.elapsed();
+            let left = self.patience().saturating_sub(spent);
+            if left < TOO_SHORT {
+                if failure.kind == Kind::Network {
+                    self.gone.store(true, Ordering::Relaxed);
+                }
+                return Err(given_up(failure, tries, spent));
+            }
+            self.tell(what, &failure, spent, left);
+            self.pause(pause(tries).min(left))?;
+        }
+    }
+
+    /// How long requests are repeated, as things are.
+    fn patience(&self) -> Duration {
+        match (self.gone.load(Ordering::Relaxed), self.reached.load(Ordering::Relaxed)) {
+            (true, _) => Duration::ZERO,
+            (false, true) => self.retry_time,
+            (false, false) => self.retry_time.min(FIRST_CONTACT),
+        }
+    }
+
+    /// How long the connection of the next try may be silent, so that all of them come to an end in time.
+    fn limit(&self, tries: u32, spent: Duration) -> Duration {
+        let left = self.patience().saturating_sub(spent).max(SHORTEST_TRY);
+        match tries {
+            0 if self.reached.load(Ordering::Relaxed) => self.timeout,
+            0 => self.timeout.min(FIRST_CONTACT),
+            _ => self.timeout.min(left),
+        }
+    }
+
+    fn succeeded(&self) {
+        self.reached.store(true, Ordering::Relaxed);
+        self.gone.store(false, Ordering::Relaxed);
+        if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
+            self.monitor.info("The data store answers again.");
+        }
+    }
+
+    fn tell(&self, what: &str, failure: &Failure, spent: Duration, left: Duration) {
+        let text = &failure.text;
+        self.monitor.debug(&format!("{what}: {text}. Trying again."));
+        if spent >= WORTH_TELLING && !self.told.swap(true, Ordering::Relaxed) {
+            self.monitor
+                .warning(&format!("The data store fails: {text}. Trying again for {} s.", left.as_secs()));
+        }
+    }
+
+    /// Sleeps, unless the user wants to end.
+    fn pause(&self, pause: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + pause;
+        loop {
+            if let Some(signal) = self.monitor.interrupted() {
+                return Err(Failure::new(Kind::Interrupted(signal), "interrupted"));
+            }
+            match end.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return Ok(()),
+                left => std::thread::sleep(left.min(SLICE)),
+            }
+        }
+    }
+}
+
+/// Doubles from try to try. A random half keeps many threads, and many hosts, from coming back all at once.
+fn pause(tries: u32) -> Duration {
+    let full = PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
+    full.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// What is told in the end.
+fn given_up(mut failure: Failure, tries: u32, spent: Duration) -> Failure {
+    if tries > 1 {
+        failure.text += &format!(" (given up after {tries} tries in {} s)", spent.as_secs());
+    }
+    failure
+}
+
+#[cfg(test)]
+#[path = "retry_tests.rs"]
+mod tests;
