@@ -14,6 +14,7 @@ mod keys;
 
 pub use keys::Keyring;
 
+use crate::sys::vectors;
 use crate::types::block::{Encryption, from_hex, to_hex};
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit};
@@ -88,7 +89,7 @@ impl<'k> Encoder<'k> {
         let wrapped = self.keys.wrap(key).map_err(std::io::Error::other)?;
         self.compress_behind_header(plain)?;
         let (header, frame) = self.frame.split_at_mut(HEADER);
-        let cipher = Gcm::new_from_slice(key).map_err(std::io::Error::other)?;
+        let cipher = cipher(key).map_err(std::io::Error::other)?;
         let gcm_nonce = Nonce::<U16>::try_from(nonce).map_err(std::io::Error::other)?;
         let tag = cipher
             .encrypt_inout_detached(&gcm_nonce, &[], frame.into())
@@ -170,12 +171,20 @@ impl<'k> Decoder<'k> {
         let (header, frame) = blob.split_at_mut(HEADER);
         let tag = Tag::try_from(&header[..TAG]).map_err(|_| DecodeError::Tag)?;
         let nonce = Nonce::<U16>::try_from(&header[TAG..]).map_err(|_| DecodeError::Tag)?;
-        let cipher = Gcm::new_from_slice(&key).map_err(|_| DecodeError::KeyField)?;
+        let cipher = cipher(&key).map_err(|_| DecodeError::KeyField)?;
         cipher
             .decrypt_inout_detached(&nonce, &[], (&mut *frame).into(), &tag)
             .map_err(|_| DecodeError::Tag)?;
         Ok(frame)
     }
+}
+
+/// The cipher of one blob, ready for a long run.
+fn cipher(key: &[u8]) -> Result<Gcm, aes_gcm::aes::cipher::InvalidLength> {
+    let cipher = Gcm::new_from_slice(key);
+    // The library sets keys up and wraps them with instructions that it does not clean up behind.
+    vectors::clear_upper();
+    cipher
 }
 
 /// Reads the wrapped key from the metadata's hex digits.
