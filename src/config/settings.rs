@@ -1,9 +1,9 @@
 //! From raw sections to settings: defaults, ranges, and what must be there.
 
-use super::known;
 use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
+use super::{known, rbd};
 use crate::types::settings::{Durability, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::time::Duration;
@@ -47,8 +47,9 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         meta: meta(Keys::new(raw, "MetaBackend"))?,
         data: data(Keys::new(raw, "DataBackend"))?,
         io: IoConfig {
-            file: parallel(Keys::new(raw, "io_file"))?,
-            null: parallel(Keys::new(raw, "io_null"))?,
+            file: parallel(Keys::new(raw, "io_file"), ONE_EACH)?,
+            null: parallel(Keys::new(raw, "io_null"), ONE_EACH)?,
+            rbd: rbd::settings(Keys::new(raw, "io_rbd"))?,
         },
         schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
         warnings: known::warnings(raw),
@@ -122,7 +123,7 @@ fn data(keys: Keys) -> Result<DataConfig> {
         StoreKind::Null => StoreConfig::Null,
         StoreKind::Unsupported(name) => StoreConfig::Unsupported(name.to_owned()),
     };
-    let Parallel { reads, writes } = parallel(keys)?;
+    let Parallel { reads, writes } = parallel(keys, ONE_EACH)?;
     Ok(DataConfig {
         store,
         simultaneous_writes: writes,
@@ -132,9 +133,17 @@ fn data(keys: Keys) -> Result<DataConfig> {
     })
 }
 
-fn parallel(keys: Keys) -> Result<Parallel> {
-    let number = |key| keys.number(key, 1..=MAX_SIMULTANEOUS, 1).map(|number| number as usize);
-    Ok(Parallel { reads: number("simultaneous_reads")?, writes: number("simultaneous_writes")? })
+/// The default of most sources, targets and stores.
+const ONE_EACH: Parallel = Parallel { reads: 1, writes: 1 };
+
+pub(super) fn parallel(keys: Keys, default: Parallel) -> Result<Parallel> {
+    let number = |key, default: usize| {
+        keys.number(key, 1..=MAX_SIMULTANEOUS, default as u64).map(|number| number as usize)
+    };
+    Ok(Parallel {
+        reads: number("simultaneous_reads", default.reads)?,
+        writes: number("simultaneous_writes", default.writes)?,
+    })
 }
 
 fn scheduler(raw: &Raw, section: &Section) -> Result<Scheduler> {

@@ -45,6 +45,7 @@ fn begin(meta: &mut dyn MetaStore, name: &str, blocks: u64) -> Version {
         size: blocks,
         size_bytes: blocks * u64::from(BLOCK),
         tags: vec!["t".into()],
+        origin: None,
     })
     .expect("begins")
 }

@@ -1,11 +1,11 @@
 //! Writing files and block devices.
 
 use super::device::Device;
-use super::touched::Touched;
 use super::{Medium, medium};
-use crate::io::{Existing, Target, Zeroing, target_error};
+use crate::io::touched::Touched;
+use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
 use crate::sys::{cache, device, durable};
-use crate::types::error::{Error, Result};
+use crate::types::error::Result;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -120,7 +120,11 @@ impl FileTarget {
             Medium::Device => (device::size(&file).map_err(failed)?, Backing::Device(Device::new(&file))),
         };
         if has < size {
-            return Err(too_small(url, has, size, found));
+            let help = match found {
+                Medium::Regular => "Enlarge it, or remove it so that it is created",
+                Medium::Device => "Enlarge it, or restore to another one",
+            };
+            return Err(too_small(url, has, size, help));
         }
         Ok(Self::new(url, path, file, backing))
     }
@@ -194,22 +198,6 @@ impl Target for FileTarget {
         cache::drop_behind(&self.file);
         Ok(())
     }
-}
-
-fn exists(url: &str) -> Error {
-    Error::TargetRefused(format!(
-        "Target already exists: {url}\nNothing was written. You must force the restore (--force) to overwrite it."
-    ))
-}
-
-fn too_small(url: &str, has: u64, needs: u64, medium: Medium) -> Error {
-    let help = match medium {
-        Medium::Regular => "Enlarge it, or remove it so that it is created",
-        Medium::Device => "Enlarge it, or restore to another one",
-    };
-    Error::TargetRefused(format!(
-        "Target size is too small. Has {has}b, need {needs}b: {url}\nNothing was written. {help}."
-    ))
 }
 
 fn why_not_created(path: &Path, error: &io::Error) -> String {
