@@ -94,7 +94,8 @@ fn rounds(ceph: &Ceph, image: &str, block: u32, random: &mut fastrand::Rng, dist
             check(ceph, &install, &new, &what, round % 3 == 0);
             kept.push((what, new));
         }
-        let read = |uid: &str| install.count(&format!("SELECT blocks_read FROM stats WHERE version_uid = '{uid}'"));
+        let read =
+            |uid: &str| install.count(&format!("SELECT blocks_read FROM stats WHERE version_uid = '{uid}'"));
         if round > 0 {
             // Ten blocks are compared with the base.
             let all = size.div_ceil(u64::from(block)) as i64;

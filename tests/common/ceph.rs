@@ -34,21 +34,36 @@ impl Ceph {
             return Some(ceph);
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let is_there = |program: &&str| std::env::split_paths(&path).any(|folder| folder.join(program).exists());
+        let is_there =
+            |program: &&str| std::env::split_paths(&path).any(|folder| folder.join(program).exists());
         if let Some(missing) = PROGRAMS.iter().find(|program| !is_there(program)) {
             skip(test, &format!("{missing} is not installed"));
             return None;
         }
+        let ceph = Arc::new(Self::start());
+        *running = Arc::downgrade(&ceph);
+        Some(ceph)
+    }
+
+    /// A cluster of its own, for a test that breaks it. Only where [`Ceph::get`] has given one.
+    pub fn start() -> Ceph {
         // Sockets have short names.
         let folder = tempfile::tempdir_in("/tmp").expect("a folder");
-        let printed = match script("start", folder.path()) {
+        // Before it starts, so that a start that fails ends what it has begun.
+        let mut ceph = Ceph { conf: PathBuf::new(), folder };
+        let printed = match script("start", ceph.folder.path()) {
             Ok(printed) => printed,
             Err(error) => panic!("no cluster: {error}"),
         };
         let conf = printed.lines().find_map(|line| line.strip_prefix("CEPH_CONF=")).expect("a configuration");
-        let ceph = Arc::new(Ceph { conf: conf.into(), folder });
-        *running = Arc::downgrade(&ceph);
-        Some(ceph)
+        ceph.conf = conf.into();
+        ceph
+    }
+
+    /// The process of its OSD.
+    pub fn osd(&self) -> i32 {
+        let text = std::fs::read_to_string(self.folder.path().join("osd.pid")).expect("read");
+        text.trim().parse().expect("a number")
     }
 
     /// Runs `rbd` to its good end and returns what it printed.

@@ -49,7 +49,7 @@ impl Snapshots {
         }
         let cluster = connect(about, false)?;
         let pool = open_pool(about, &cluster, &spec)?;
-        let image = Image::open_read_only(&pool, &spec.image, None);
+        let image = Image::open_read_only(&pool, &spec.image);
         let image = image.map_err(|e| match is(&e, Errno::NOENT) {
             true => no_image(about, &spec),
             false => about.failed("the image cannot be opened", &e),
@@ -62,7 +62,7 @@ impl Snapshots {
     /// The image as it is now: one that is open for reading does not hear of snapshots.
     fn now(&self) -> Result<(Image, Vec<Snapshot>)> {
         let failed = |e| self.about().failed("its snapshots cannot be listed", &e);
-        let image = Image::open_read_only(&self.pool, &self.spec.image, None).map_err(failed)?;
+        let image = Image::open_read_only(&self.pool, &self.spec.image).map_err(failed)?;
         let snapshots = image.snapshots().map_err(failed)?;
         Ok((image, snapshots))
     }

@@ -93,19 +93,15 @@ impl RbdSource {
 
 /// Opens the image or snapshot for reading.
 fn open_image(about: About<'_>, pool: &Arc<Pool>, spec: &Spec) -> Result<Image> {
-    let error = match Image::open_read_only(pool, &spec.image, spec.snapshot.as_deref()) {
-        Ok(image) => return Ok(image),
-        Err(error) => error,
-    };
-    if !is(&error, Errno::NOENT) {
-        return Err(about.failed("the image cannot be opened", &error));
-    }
-    match &spec.snapshot {
-        Some(name) if Image::open_read_only(pool, &spec.image, None).is_ok() => {
-            Err(no_snapshot(about, spec, name))
-        }
-        _ => Err(no_image(about, spec)),
-    }
+    let image = Image::open_read_only(pool, &spec.image).map_err(|e| match is(&e, Errno::NOENT) {
+        true => no_image(about, spec),
+        false => about.failed("the image cannot be opened", &e),
+    })?;
+    let Some(name) = &spec.snapshot else { return Ok(image) };
+    image.at_snapshot(name).map_err(|e| match is(&e, Errno::NOENT) {
+        true => no_snapshot(about, spec, name),
+        false => about.failed(&format!("the snapshot {name} cannot be opened"), &e),
+    })
 }
 
 fn no_snapshot(about: About<'_>, spec: &Spec, name: &str) -> Error {

@@ -37,7 +37,7 @@ impl RbdTarget {
         }
         let cluster = connect(about, true)?;
         let pool = open_pool(about, &cluster, spec)?;
-        let (image, new) = match Image::open_read_only(&pool, &spec.image, None) {
+        let (image, new) = match Image::open_read_only(&pool, &spec.image) {
             Ok(_) if existing == Existing::Refuse => return Err(exists(url)),
             Ok(seen) => (open_existing(about, &pool, spec, seen, size)?, None),
             Err(e) if is(&e, Errno::NOENT) => (create(about, &pool, spec, size)?, Some(Touched::new(size))),

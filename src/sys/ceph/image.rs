@@ -38,21 +38,29 @@ pub struct Snapshot {
 }
 
 impl Image {
-    /// Opens the image `name`, or a snapshot of it, for reading.
+    /// Opens the image `name` for reading.
     ///
     /// # Errors
-    /// There is no such image or snapshot, or what librbd says.
-    pub fn open_read_only(pool: &Arc<Pool>, name: &str, snapshot: Option<&str>) -> io::Result<Self> {
+    /// There is no such image, or what librbd says.
+    pub fn open_read_only(pool: &Arc<Pool>, name: &str) -> io::Result<Self> {
         let name = c_string(name)?;
-        let snapshot = snapshot.map(c_string).transpose()?;
-        let snapshot = snapshot.as_ref().map_or(null(), |text| text.as_ptr());
         let mut handle = null_mut();
-        // SAFETY: the context is a live one; the strings end in NUL, and live until the call returns; no snapshot is
-        // a null pointer, which means the image itself; `handle` is where the call puts the image.
+        // SAFETY: the context is a live one; the name ends in NUL, and lives until the call returns; the null pointer
+        // means that it is opened at no snapshot; `handle` is where the call puts the image.
         check(unsafe {
-            (pool.functions().rbd_open_read_only)(pool.context, name.as_ptr(), &mut handle, snapshot)
+            (pool.functions().rbd_open_read_only)(pool.context, name.as_ptr(), &mut handle, null())
         })?;
         Ok(Image { pool: Arc::clone(pool), handle })
+    }
+
+    /// Makes this the image as it was at a snapshot. To be opened at one right away, an image needs object maps in good
+    /// order, and this way it does not.
+    ///
+    /// # Errors
+    /// There is none of that name, or what librbd says.
+    pub fn at_snapshot(self, name: &str) -> io::Result<Self> {
+        self.with_name(name, self.functions().rbd_snap_set)?;
+        Ok(self)
     }
 
     /// Opens the image `name` for reading and writing.
@@ -288,7 +296,7 @@ impl Image {
         call: unsafe extern "C" fn(Handle, *const c_char) -> c_int,
     ) -> io::Result<()> {
         let name: CString = c_string(name)?;
-        // SAFETY: `call` is one of the two above; the image is open, and the name ends in NUL and lives until the
+        // SAFETY: `call` is one of those that take an image and a name; the image is open, and the name ends in NUL and lives until the
         // call returns.
         check(unsafe { call(self.handle, name.as_ptr()) }).map(drop)
     }

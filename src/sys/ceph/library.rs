@@ -98,6 +98,7 @@ functions! {
     rbd: rbd_diff_iterate2(Handle, *const c_char, u64, u64, u8, u8, DiffCallback, *mut c_void) -> c_int;
     rbd: rbd_watchers_list(Handle, *mut Watcher, *mut usize) -> c_int;
     rbd: rbd_watchers_list_cleanup(*mut Watcher, usize);
+    rbd: rbd_snap_set(Handle, *const c_char) -> c_int;
     rbd: rbd_snap_create(Handle, *const c_char) -> c_int;
     rbd: rbd_snap_remove(Handle, *const c_char) -> c_int;
     rbd: rbd_snap_list(Handle, *mut SnapInfo, *mut c_int) -> c_int;
