@@ -60,7 +60,7 @@ impl FileTarget {
     /// symbolic links are followed. `url` is what the user calls it.
     ///
     /// # Errors
-    /// [`Error::TargetRefused`] for an existing one that is not accepted or too small; [`Error::Target`]
+    /// [`crate::types::Error::TargetRefused`] for an existing one that is not accepted or too small; [`crate::types::Error::Target`]
     /// where it cannot be opened, created or sized, is in use, or is neither file nor block device.
     pub fn open(url: &str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
         let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
