@@ -32,7 +32,7 @@ b2() { "$program" -b "$work/backup" "$@" >>"$work/log"; }
 openssl enc -aes-128-ctr -pass pass:rbd -nosalt -in /dev/zero 2>"$work/openssl" | head -c "${gib}G" >"$work/data" || true
 rbd --no-progress import "$work/data" rbd/image
 rm "$work/data"
-rbd snap create rbd/image@s
+rbd --no-progress snap create rbd/image@s
 
 # timed NAME COMMAND…: appends wall and processor seconds to a file.
 timed() {
@@ -54,7 +54,7 @@ for ((round = 0; round < rounds; round++)); do
     timed restore b2 restore vm:latest rbd://rbd/restored
     rbd --no-progress rm rbd/restored
     b2 rm -f vm:latest
-    b2 cleanup --full
+    b2 cleanup --dangerous-force
 done
 
 echo "$gib GiB, medians of $rounds rounds, $(nproc) cores:"
