@@ -33,9 +33,15 @@ fn image(seed: u64) -> Vec<u8> {
     image
 }
 
-/// Those that other files of tests stop at: `upgrade` and `transfer`.
-const ELSEWHERE: [(&str, &[usize]); 3] =
-    [("upgrade-middle", &[1]), ("import-before-commit", &[1]), ("rekey-before-commit", &[1])];
+/// Those that other files of tests stop at: `upgrade`, `transfer`, `rekey` and `rbd_incremental`.
+const ELSEWHERE: [(&str, &[usize]); 6] = [
+    ("upgrade-middle", &[1]),
+    ("import-before-commit", &[1]),
+    ("rekey-before-commit", &[1]),
+    ("incremental-noted", &[1]),
+    ("incremental-made", &[1]),
+    ("incremental-valid", &[1]),
+];
 
 /// Names of the failpoints in the source.
 fn in_source(folder: &Path, found: &mut BTreeSet<String>) {

@@ -2,6 +2,7 @@
 
 mod common;
 
+use backy2::config::IoConfig;
 use backy2::io::{Existing, Source, Target, Zeroing, open_source, open_target};
 use backy2::types::Error;
 use std::fs;
@@ -43,7 +44,7 @@ impl Loop {
         let url = format!("file://{}", self.device);
         let start = Instant::now();
         loop {
-            match open_target(&url, size as u64, existing) {
+            match open_target(&url, &IoConfig::default(), size as u64, existing) {
                 Err(error) if error.to_string().contains("in use") && start.elapsed().as_secs() < 1 => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -53,7 +54,7 @@ impl Loop {
     }
 
     fn source(&self) -> Box<dyn Source> {
-        open_source(&self.device, 4096).expect("opened")
+        open_source(&self.device, &IoConfig::default(), 4096).expect("opened")
     }
 
     /// All bytes, as the device gives them and as they are in the file behind it.

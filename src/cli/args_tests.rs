@@ -44,6 +44,17 @@ fn options_may_follow_positionals() {
 }
 
 #[test]
+fn an_incremental_backup_finds_its_base_itself() {
+    let args = backup(&["backup", "--incr", "rbd://p/i", "name", "-t", "a"]);
+    assert!(args.incremental && args.rbd.is_none() && args.tag.is_some());
+    for more in [&["-r", "h"][..], &["-f", "u"], &["-c", "u"], &["-s", "x"]] {
+        let words = [&["backy2", "backup", "--incremental", "rbd://p/i", "n"], more].concat();
+        assert!(parse(words.into_iter().map(Into::into)).is_err(), "{more:?}");
+    }
+    assert!(backup(&["backup", "--incremental", "-s", "x", "/a", "n"]).incremental);
+}
+
+#[test]
 fn unusual_values_are_values() {
     let args = backup(&["backup", "-r", "-", "-t", "", "file:///a", "-5"]);
     assert_eq!(args.rbd, Some("-".into()));

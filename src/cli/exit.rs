@@ -34,7 +34,9 @@ impl Outcome {
 /// The exit code of `error` in a command of this kind.
 pub fn code(error: &Error, command: Kind) -> u8 {
     match error {
-        Error::Config(_) | Error::Database(_) | Error::TargetRefused(_) => CANNOT_BEGIN,
+        Error::Config(_) | Error::Database(_) | Error::NoSuchImage { .. } | Error::TargetRefused(_) => {
+            CANNOT_BEGIN
+        }
         Error::BaseMismatch { .. } => 5,
         Error::Store { .. } if command != Kind::Other => 6,
         Error::WrongKey(_) if command == Kind::Restore => 6,
@@ -101,6 +103,7 @@ mod tests {
             (Error::Hints(text()), [100, 100, 100]),
             (Error::BaseMismatch { base: text(), block: 1, offset: 1 }, [5, 5, 5]),
             (Error::Source { url: text(), message: text() }, [100, 100, 100]),
+            (Error::NoSuchImage { url: text(), message: text() }, [1, 1, 1]),
             (Error::TargetRefused(text()), [1, 1, 1]),
             (Error::Target { url: text(), message: text() }, [100, 100, 100]),
             (store(), [6, 6, 100]),

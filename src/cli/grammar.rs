@@ -2,6 +2,7 @@
 
 use super::args::{Cli, Command, Global};
 use super::help;
+use crate::io;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
@@ -19,6 +20,17 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
         return Err(grammar.error(
             ErrorKind::MissingRequiredArgument,
             "init needs the folder to make, before the command: backy2 -b DIR init",
+        ));
+    }
+    if let Some(Command::Backup(args)) = &cli.command
+        && args.incremental
+        && !args.snapshot_name.is_empty()
+        && matches!(io::kind(&args.source), Ok(io::Kind::Rbd))
+    {
+        return Err(grammar.error(
+            ErrorKind::ArgumentConflict,
+            "the argument '--incremental' makes the snapshot of an RBD image itself, and notes its name: \
+             '--snapshot-name' cannot be used with it",
         ));
     }
     Ok(cli)

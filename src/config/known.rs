@@ -61,6 +61,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
             "simultaneous_reads",
             "simultaneous_writes",
             "new_image_features",
+            "timeout",
         ],
     ),
     ("io_null", &["simultaneous_reads", "simultaneous_writes"]),

@@ -11,6 +11,7 @@ mod known;
 mod load;
 mod mask;
 mod raw;
+mod rbd;
 mod s3;
 mod settings;
 mod template;
@@ -128,6 +129,32 @@ pub struct IoConfig {
     pub file: Parallel,
     /// `[io_null]`.
     pub null: Parallel,
+    /// `[io_rbd]`.
+    pub rbd: RbdConfig,
+}
+
+/// `[io_rbd]`.
+#[derive(Clone, Debug)]
+pub struct RbdConfig {
+    /// Ceph's own configuration file.
+    pub conffile: PathBuf,
+    /// Full name of the user: `client.NAME`.
+    pub user: String,
+    /// Name of the cluster, as the configuration file and the keyring are called.
+    pub cluster: String,
+    /// Requests at the same time.
+    pub parallel: Parallel,
+    /// Features of images that a restore creates: a sum of `RBD_FEATURE_*`.
+    pub new_image_features: u64,
+    /// How long to wait for an answer of the cluster, at least a second.
+    pub timeout: Duration,
+}
+
+impl Default for IoConfig {
+    fn default() -> Self {
+        let one_each = Parallel { reads: 1, writes: 1 };
+        IoConfig { file: one_each, null: one_each, rbd: RbdConfig::default() }
+    }
 }
 
 /// How many requests are under way at the same time, each at least 1.

@@ -3,7 +3,7 @@
 use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
-use super::{known, s3};
+use super::{known, rbd, s3};
 use crate::types::settings::{Durability, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::time::Duration;
@@ -48,8 +48,9 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         meta: meta(Keys::new(raw, "MetaBackend"))?,
         data: data(Keys::new(raw, "DataBackend"), &mut warnings)?,
         io: IoConfig {
-            file: parallel(Keys::new(raw, "io_file"))?,
-            null: parallel(Keys::new(raw, "io_null"))?,
+            file: parallel(Keys::new(raw, "io_file"), ONE_EACH)?,
+            null: parallel(Keys::new(raw, "io_null"), ONE_EACH)?,
+            rbd: rbd::settings(Keys::new(raw, "io_rbd"))?,
         },
         schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
         warnings,
@@ -129,7 +130,7 @@ fn data(keys: Keys, warnings: &mut Vec<String>) -> Result<DataConfig> {
         }
         StoreKind::Minio => StoreConfig::S3(Box::new(s3::minio(keys)?)),
     };
-    let Parallel { reads, writes } = parallel(keys)?;
+    let Parallel { reads, writes } = parallel(keys, ONE_EACH)?;
     Ok(DataConfig {
         store,
         simultaneous_writes: writes,
@@ -139,9 +140,17 @@ fn data(keys: Keys, warnings: &mut Vec<String>) -> Result<DataConfig> {
     })
 }
 
-fn parallel(keys: Keys) -> Result<Parallel> {
-    let number = |key| keys.number(key, 1..=MAX_SIMULTANEOUS, 1).map(|number| number as usize);
-    Ok(Parallel { reads: number("simultaneous_reads")?, writes: number("simultaneous_writes")? })
+/// The default of most sources, targets and stores.
+const ONE_EACH: Parallel = Parallel { reads: 1, writes: 1 };
+
+pub(super) fn parallel(keys: Keys, default: Parallel) -> Result<Parallel> {
+    let number = |key, default: usize| {
+        keys.number(key, 1..=MAX_SIMULTANEOUS, default as u64).map(|number| number as usize)
+    };
+    Ok(Parallel {
+        reads: number("simultaneous_reads", default.reads)?,
+        writes: number("simultaneous_writes", default.writes)?,
+    })
 }
 
 fn scheduler(raw: &Raw, section: &Section) -> Result<Scheduler> {

@@ -10,6 +10,28 @@ const BAD: &[(&str, &str, &str)] = &[
         "lock_dir:\n  /k\n  cachedir: /c",
         "lock_dir: \"\\n/k\\ncachedir: /c\" is longer than one line",
     ),
+    (
+        "io_rbd",
+        "rados_name: admin",
+        "rados_name: \"admin\" is not the full name of a user, such as client.admin.",
+    ),
+    ("io_rbd", "rados_name: client.", "rados_name: \"client.\" is not the full name"),
+    ("io_rbd", "cluster_name: a/b", "cluster_name: \"a/b\" is not one word"),
+    ("io_rbd", "ceph_conffile:", "ceph_conffile: the value is empty."),
+    ("io_rbd", "simultaneous_reads: 0", "simultaneous_reads: \"0\" is not a whole number from 1 to 1024."),
+    ("io_rbd", "timeout: 0s", "timeout: \"0s\" is too short a time."),
+    ("io_rbd", "timeout: 30", "timeout: \"30\" is not a time"),
+    (
+        "io_rbd",
+        "new_image_features: LAYERING RBD_FEATURE_X",
+        "new_image_features: \"LAYERING RBD_FEATURE_X\" has the word RBD_FEATURE_X, which is not one of \
+        RBD_FEATURE_LAYERING, ",
+    ),
+    (
+        "io_rbd",
+        "new_image_features: object-map",
+        "new_image_features: \"object-map\" has RBD_FEATURE_OBJECT_MAP, which needs RBD_FEATURE_EXCLUSIVE_LOCK too.",
+    ),
     ("DEFAULTS", "block_size: abc", "block_size: \"abc\" is not a whole number from 1 to 1073741824."),
     ("DEFAULTS", "block_size: 0", "block_size: \"0\" is not a whole number from 1 to 1073741824."),
     ("DEFAULTS", "block_size: -1", "block_size: \"-1\" is not a whole number"),

@@ -51,6 +51,10 @@ fn what_is_not_said_has_the_defaults_of_2_13() {
     assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (0, 0));
     assert_eq!(config.io.file, Parallel { reads: 1, writes: 1 });
     assert_eq!(config.io.null, Parallel { reads: 1, writes: 1 });
+    let rbd = &config.io.rbd;
+    assert_eq!((rbd.conffile.as_path(), &*rbd.user), (Path::new("/etc/ceph/ceph.conf"), "client.admin"));
+    assert_eq!((&*rbd.cluster, rbd.parallel), ("ceph", Parallel { reads: 10, writes: 1 }));
+    assert_eq!((rbd.new_image_features, rbd.timeout), (1 | 4, Duration::from_secs(60)));
     assert!(config.schedulers.is_empty());
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
@@ -65,7 +69,9 @@ fn everything_can_be_set() {
                 [DataBackend]\ntype: file\npath: /d%%\nsync: none\nsimultaneous_writes: 2\n\
                 simultaneous_reads: 3\nbandwidth_read: 4\nbandwidth_write: 5\n\
                 [io_file]\nsimultaneous_reads: 6\nsimultaneous_writes: 1024\n[io_null]\n\
-                simultaneous_reads: 7\n[hourly]\ninterval: 60m\nkeep: 0\nsla: 90s\n\
+                simultaneous_reads: 7\n[io_rbd]\nceph_conffile: /c\nrados_name: client.b.c\ncluster_name: x\n\
+                simultaneous_reads: 2\nsimultaneous_writes: 3\ntimeout: 2m\nnew_image_features:\n \
+                RBD_FEATURE_LAYERING\n    exclusive-lock OBJECT_MAP\n RBD_FEATURE_FAST_DIFF\n[hourly]\ninterval: 60m\nkeep: 0\nsla: 90s\n\
                 [daily]\ninterval: 1d\nkeep: 8\nsla: 0s\n";
     let config = ini(text).expect("good");
     assert_eq!(config.logfile, Path::new("/l"));
@@ -85,6 +91,10 @@ fn everything_can_be_set() {
     assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (4, 5));
     assert_eq!(config.io.file, Parallel { reads: 6, writes: 1024 });
     assert_eq!(config.io.null, Parallel { reads: 7, writes: 1 });
+    let rbd = &config.io.rbd;
+    assert_eq!((rbd.conffile.as_path(), &*rbd.user, &*rbd.cluster), (Path::new("/c"), "client.b.c", "x"));
+    assert_eq!(rbd.parallel, Parallel { reads: 2, writes: 3 });
+    assert_eq!((rbd.new_image_features, rbd.timeout), (1 | 4 | 8 | 16, Duration::from_secs(120)));
     let scheduler = |name: &str, interval, keep, sla| Scheduler {
         name: name.into(),
         interval: Duration::from_secs(interval),
@@ -100,7 +110,8 @@ fn toml_says_the_same() {
     let text = "[DEFAULTS]\nlogfile = '/l'\nblock_size = 65536\ndeduplication = false\n\
                 encryption_version = 0\ndisallow_rm_when_younger_than_days = '6'\n\
                 [MetaBackend]\ntype = 'sql'\nengine = 'postgresql://u:p%40@h/d'\n\
-                [DataBackend]\ntype = 'null'\nsync = 'file'\nuse_ssl = true\n[io_file]\n\
+                [DataBackend]\ntype = 'null'\nsync = 'file'\nuse_ssl = true\n[io_rbd]\n\
+                new_image_features = ['layering']\n[io_file]\n\
                 simultaneous_reads = 6\n[weekly]\ninterval = '7d'\nkeep = 5\nsla = '12h'\n[daily]\n\
                 interval = '1d'\nkeep = 8\nsla = '6h'\n";
     let config = toml(text).expect("good");
@@ -111,7 +122,7 @@ fn toml_says_the_same() {
     assert_eq!(config.disallow_rm_when_younger_than_days, 6);
     assert_eq!(config.meta.engine, "postgresql://u:p%40@h/d");
     assert!(matches!(config.data.store, StoreConfig::Null));
-    assert_eq!(config.io.file, Parallel { reads: 6, writes: 1 });
+    assert_eq!((config.io.file, config.io.rbd.new_image_features), (Parallel { reads: 6, writes: 1 }, 1));
     let names: Vec<_> = config.schedulers.iter().map(|s| (s.name.as_str(), s.keep)).collect();
     assert_eq!(names, [("weekly", 5), ("daily", 8)]);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
@@ -194,8 +205,8 @@ fn unknown_keys_and_sections_are_warnings() {
         ),
         (
             "io_rbd",
-            "rados_name: # x",
-            "f.cfg:2: [io_rbd] rados_name: what follows the # belongs to the value. \
+            "ceph_conffile: # x",
+            "f.cfg:2: [io_rbd] ceph_conffile: what follows the # belongs to the value. \
             Give the comment a line of its own.",
         ),
     ] {

@@ -88,6 +88,15 @@ impl<'a> Keys<'a> {
         Ok(Some((text, value)))
     }
 
+    /// Words with white space between them, on any number of lines; from TOML a list of strings, or a string.
+    pub fn words(&self, key: &str) -> Result<Option<(Vec<String>, &'a Value)>> {
+        let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
+        if !matches!(value.kind, Kind::Ini | Kind::Text | Kind::List) {
+            return Err(self.bad(key, value, "is not a list of strings"));
+        }
+        Ok(Some((text.split_whitespace().map(str::to_owned).collect(), value)))
+    }
+
     /// A path, taken literally: `~` is an ordinary character.
     pub fn path(&self, key: &str, default: &str) -> Result<PathBuf> {
         Ok(self.text(key)?.map_or_else(|| default.into(), |(text, _)| text.into()))

@@ -5,7 +5,7 @@ use crate::flow::coordinator::Tally;
 use crate::flow::ingest::Ingest;
 use crate::flow::plan::{Base, Plan};
 use crate::hash::is_zero;
-use crate::io::{self, Source};
+use crate::io::{self, Changes, Source};
 use crate::locks::Guard;
 use crate::meta::{Finish, Rows, StatisticsRow};
 use crate::monitor::{Activity, Progress};
@@ -16,7 +16,7 @@ use crate::types::error::{Error, Result};
 use crate::types::hints::{Hints, count, subtract};
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
-use crate::types::version::{Count, NewVersion, Version};
+use crate::types::version::{Count, NewVersion, Origin, Version};
 use std::time::Instant;
 
 /// What a user asks for.
@@ -37,6 +37,8 @@ pub struct Options<'o> {
     pub tags: Vec<String>,
     /// When the user wants it gone.
     pub expire: Option<Timestamp>,
+    /// Whether the source will still be there if the backup fails, so that it can be continued.
+    pub source_stays: bool,
 }
 
 /// What was made.
@@ -61,19 +63,20 @@ const ROUNDS: usize = 10;
 pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let started = Instant::now();
     let store = site.open_store()?;
-    let source = io::open_source(options.source, site.config.block_size)?;
+    let source = io::open_source(options.source, &site.config.io, site.config.block_size)?;
     let geometry = Geometry::new(source.size(), site.config.block_size);
     check_settings(site, &*store)?;
-    let hints = match options.hints {
-        Some((input, what)) => Some(Hints::from_json(input, what, geometry)?),
-        None => None,
-    };
     let base = match options.base {
         Some(uid) => Some(open_base(site, uid)?),
         None => None,
     };
+    let hints = match (options.hints, &base) {
+        (Some((input, what)), _) => Some(Hints::from_json(input, what, geometry)?),
+        (None, Some((base, _, _))) => changes(site, &*source, base, geometry)?,
+        (None, None) => None,
+    };
     let resumed = match options.resume {
-        Some(uid) => Some(open_unfinished(site, uid, geometry)?),
+        Some(uid) => Some(open_unfinished(site, uid, &*source, geometry)?),
         None => None,
     };
     let present = match &resumed {
@@ -86,37 +89,53 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     if let Some((base, _, _)) = base.as_ref().filter(|_| hints.as_ref().is_some_and(|h| !h.is_empty())) {
         compare_with_base(site, &*source, geometry, base, &plan, &mut tally)?;
     }
-    let names = (options.name, options.snapshot_name);
+    let snapshot_name = match options.snapshot_name {
+        "" => source.snapshot_name(),
+        given => given,
+    };
     let (version, _lock, given) = match resumed {
         Some((version, lock)) => {
             site.meta.add_tags(&version, &options.tags)?;
             (version, lock, options.tags)
         }
-        None => begin(site, geometry, names, options.tags, options.expire)?,
+        None => {
+            let origin = source.origin().cloned();
+            let (name, tags, expire) = (options.name, options.tags, options.expire);
+            begin(site, geometry, Naming { name, snapshot_name, tags, expire, origin })?
+        }
     };
     let reads = site.parallel(options.source)?.reads;
     let base = base.as_ref().map(|(version, _, _)| version);
     let job =
         Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
     let run = job.complete(&plan, base, options.name).inspect_err(|_| {
-        site.monitor.error(&format!(
-            "Version {0} is incomplete; continue it with `backy2 backup -c {0} {1} {2}`.",
-            version.uid, options.source, options.name
-        ));
+        let text = match options.source_stays {
+            true => format!(
+                "Version {0} is incomplete; continue it with `backy2 backup -c {0} {1} {2}`.",
+                version.uid, options.source, options.name
+            ),
+            false => format!(
+                "Version {0} is incomplete. Back up again: what it has is used again. Then `backy2 rm -f {0}`.",
+                version.uid
+            ),
+        };
+        site.monitor.error(&text);
     })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
 }
 
-/// What a version that is made from another one is called.
-pub struct NewCopy<'o> {
+/// What a new version is called.
+pub struct Naming<'o> {
     /// Name of the version.
     pub name: &'o str,
     /// Name of the snapshot, or empty.
     pub snapshot_name: &'o str,
-    /// All of its tags.
+    /// All of its tags; none: automatic ones.
     pub tags: Vec<String>,
     /// When the user wants it gone.
     pub expire: Option<Timestamp>,
+    /// Which snapshot it is of, where that is certain.
+    pub origin: Option<Origin>,
 }
 
 /// Stores `source`, which is no source of the user's, as a new version.
@@ -127,18 +146,18 @@ pub fn copy(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
     source: &dyn Source,
-    new: NewCopy<'_>,
+    new: Naming<'_>,
 ) -> Result<Made> {
     let started = Instant::now();
     check_settings(site, store)?;
     let geometry = Geometry::new(source.size(), site.config.block_size);
     let plan = Plan::new(geometry, None, None, &[]);
-    let names = (new.name, new.snapshot_name);
-    let (version, _lock, tags) = begin(site, geometry, names, new.tags, new.expire)?;
+    let name = new.name;
+    let (version, _lock, tags) = begin(site, geometry, new)?;
     let reads = site.config.data.simultaneous_reads;
     let tally = Tally::default();
     let job = Job { site, store, source, geometry, version: &version, tally, reads, started };
-    let run = job.complete(&plan, None, new.name).inspect_err(|_| {
+    let run = job.complete(&plan, None, name).inspect_err(|_| {
         site.monitor.error(&format!(
             "The new version {0} is incomplete. Begin again: what it has is used again. Then `backy2 rm -f {0}`.",
             version.uid
@@ -177,8 +196,41 @@ fn open_base(site: &mut Site<'_>, uid: &str) -> Result<(Version, Base, Guard)> {
     Ok((version, base, guard))
 }
 
+/// What has changed since `base`, where the source can tell.
+fn changes(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    base: &Version,
+    geometry: Geometry,
+) -> Result<Option<Hints>> {
+    if source.origin().is_none() {
+        return Ok(None);
+    }
+    let monitor = site.monitor;
+    let changes = match site.meta.origin(base)? {
+        Some(origin) => source.changes_since(&origin, &base.snapshot_name, &|| monitor.check())?,
+        None => Changes::Unknown("no snapshot of an image was recorded with it".to_owned()),
+    };
+    match changes {
+        Changes::Known(hints) => Hints::new(&hints, source.url(), geometry).map(Some),
+        Changes::Unknown(why) => {
+            monitor.info(&format!(
+                "What has changed since version {} is not known: {why}. All is read; what is stored already is not \
+                 stored again.",
+                base.uid
+            ));
+            Ok(None)
+        }
+    }
+}
+
 /// The version to be continued, locked.
-fn open_unfinished(site: &mut Site<'_>, uid: &str, geometry: Geometry) -> Result<(Version, Guard)> {
+fn open_unfinished(
+    site: &mut Site<'_>,
+    uid: &str,
+    source: &dyn Source,
+    geometry: Geometry,
+) -> Result<(Version, Guard)> {
     let (version, guard) = site.own(uid)?;
     if version.valid {
         return Err(Error::Refused(format!("You cannot continue a valid version: {uid} is complete.")));
@@ -191,6 +243,15 @@ fn open_unfinished(site: &mut Site<'_>, uid: &str, geometry: Geometry) -> Result
             geometry.size_bytes()
         )));
     }
+    let begun = site.meta.origin(&version)?;
+    if begun.is_some() && begun.as_ref() != source.origin() {
+        return Err(Error::Refused(format!(
+            "Version {uid} was begun from snapshot {} of an RBD image, and {} is not that. Cannot continue: give that \
+             snapshot, or start a new backup.",
+            version.snapshot_name,
+            source.url()
+        )));
+    }
     Ok((version, guard))
 }
 
@@ -201,26 +262,21 @@ fn present(site: &mut Site<'_>, version: &Version) -> Result<Vec<std::ops::Range
 }
 
 /// Makes the version, locked before anybody can see it.
-fn begin(
-    site: &mut Site<'_>,
-    geometry: Geometry,
-    (name, snapshot_name): (&str, &str),
-    tags: Vec<String>,
-    expire: Option<Timestamp>,
-) -> Result<(Version, Guard, Vec<String>)> {
+fn begin(site: &mut Site<'_>, geometry: Geometry, new: Naming<'_>) -> Result<(Version, Guard, Vec<String>)> {
     let now = Timestamp::now();
-    let given = if tags.is_empty() { tags::automatic(site, name, now)? } else { tags };
+    let given = if new.tags.is_empty() { tags::automatic(site, new.name, now)? } else { new.tags };
     let uid = VersionUid::generate();
     let lock = site.locks.own(&uid)?;
     let version = site.meta.begin_version(&NewVersion {
         uid,
         date: now,
-        expire,
-        name: name.to_owned(),
-        snapshot_name: snapshot_name.to_owned(),
+        expire: new.expire,
+        name: new.name.to_owned(),
+        snapshot_name: new.snapshot_name.to_owned(),
         size: geometry.blocks(),
         size_bytes: geometry.size_bytes(),
         tags: given.clone(),
+        origin: new.origin,
     })?;
     Ok((version, lock, given))
 }
@@ -297,6 +353,7 @@ impl Job<'_, '_> {
             while !read.is_empty() {
                 read = self.ingest(&read)?;
             }
+            self.source.verify()?;
             let row = self.statistics_row(name);
             match self.site.meta.finish_version(self.version, &row)? {
                 Finish::Valid => return Ok(()),

@@ -1,6 +1,6 @@
 //! Making a version anew in the configured encryption version.
 
-use super::backup::{self, Made, NewCopy};
+use super::backup::{self, Made, Naming};
 use super::{Access, Site, site};
 use crate::flow::version_source::VersionSource;
 use crate::types::error::{Error, Result};
@@ -29,10 +29,8 @@ pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let source = VersionSource::new(old.clone(), config.block_size, second.meta, &fetch);
     let mut tags = old.tags.clone();
     tags.push(format!("migrated-encryption-to-{}", config.encryption_version));
-    backup::copy(
-        site,
-        &*store,
-        &source,
-        NewCopy { name: &old.name, snapshot_name: &old.snapshot_name, tags, expire: old.expire },
-    )
+    // The copy can be the base of a backup as the old version could.
+    let origin = site.meta.origin(&old)?;
+    let (name, snapshot_name) = (&*old.name, &*old.snapshot_name);
+    backup::copy(site, &*store, &source, Naming { name, snapshot_name, tags, expire: old.expire, origin })
 }

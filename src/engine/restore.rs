@@ -55,14 +55,14 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         true => Existing::Accept,
         false => Existing::Refuse,
     };
-    let target = io::open_target(options.target, version.size_bytes, existing)?;
+    let config = site.config;
+    let target = io::open_target(options.target, &config.io, version.size_bytes, existing)?;
     if !version.valid {
         site.monitor.warning(&format!("Version {} is invalid: some of its data may be bad.", version.uid));
     }
     let mut casualties = Casualties::new(site.monitor, site.meta.is_writable());
     zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)?;
 
-    let config = site.config;
     let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
     let deliveries = site.parallel(options.target)?.writes;
     let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };

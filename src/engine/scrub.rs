@@ -2,6 +2,7 @@
 
 use super::damage::Casualties;
 use super::{Site, site};
+use crate::config::Config;
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::hash::is_zero;
@@ -59,7 +60,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     let config = site.config;
     let geometry = Geometry::new(version.size_bytes, config.block_size);
     let source = match options.source {
-        Some(url) => Some(open_source(url, geometry, config.block_size)?),
+        Some(url) => Some(open_source(url, geometry, config)?),
         None => None,
     };
     let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
@@ -90,8 +91,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     conclude(site, &version, options.percentile, bad, differs)
 }
 
-fn open_source(url: &str, geometry: Geometry, block_size: u32) -> Result<Box<dyn Source>> {
-    let source = io::open_source(url, block_size)?;
+fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn Source>> {
+    let source = io::open_source(url, &config.io, config.block_size)?;
     match source.size() < geometry.size_bytes() {
         false => Ok(source),
         true => Err(Error::Source {

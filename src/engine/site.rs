@@ -53,17 +53,23 @@ impl<'a> Site<'a> {
         locks.startup_check()?;
         let Engine::Sqlite(path) = url::parse(&config.meta.engine)?;
         let mut database = Sqlite::open(&path)?;
-        if let State::Old { catalogue_is_current, .. } = database.state()? {
-            if access == Access::Catalogue && catalogue_is_current {
-                // What is to be listed is there as it is.
-            } else if !database.is_writable() && access != Access::Write {
+        match database.state()? {
+            State::Current => {}
+            State::Behind if access == Access::Write && database.is_writable() => database.add_tables()?,
+            // Nothing that it lacks is needed then.
+            State::Behind => {}
+            // What is to be listed is there as it is.
+            State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
+            State::Old { .. } if database.is_writable() => {
+                let _exclusive = locks.upgrade(&config.process_name)?;
+                upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+            }
+            State::Old { .. } if access == Access::Write => {}
+            State::Old { .. } => {
                 monitor.warning(
                     "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
                 );
                 database = upgrade::upgraded_copy(&database, &config.cachedir)?;
-            } else if database.is_writable() {
-                let _exclusive = locks.upgrade(&config.process_name)?;
-                upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
             }
         }
         let site = Site {
@@ -135,6 +141,7 @@ impl<'a> Site<'a> {
         Ok(match io::kind(url)? {
             Kind::File => self.config.io.file,
             Kind::Null => self.config.io.null,
+            Kind::Rbd => self.config.io.rbd.parallel,
         })
     }
 }

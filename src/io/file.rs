@@ -4,7 +4,6 @@ mod device;
 mod holes;
 mod source;
 mod target;
-mod touched;
 
 pub use source::FileSource;
 pub use target::FileTarget;

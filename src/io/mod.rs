@@ -1,13 +1,19 @@
 //! Sources that are backed up, and targets that are restored to.
 
+use crate::config::IoConfig;
 use crate::types::error::{Error, Result};
+use crate::types::hints::Hint;
+use crate::types::version::Origin;
 use file::{FileSource, FileTarget};
 use null::{NullSource, NullTarget};
+use rbd::{RbdSource, RbdTarget};
 use std::ops::Range;
 use url::Location;
 
 pub mod file;
 pub mod null;
+pub mod rbd;
+mod touched;
 pub mod url;
 
 /// Something that can be backed up: bytes at offsets. Shared by all reader threads.
@@ -36,6 +42,43 @@ pub trait Source: Send + Sync {
     fn next_data(&self, offset: u64) -> Option<Range<u64>> {
         (offset < self.size()).then(|| offset..self.size())
     }
+
+    /// The snapshot that this is, where that is certain and will stay so. `None` for all but RBD snapshots.
+    fn origin(&self) -> Option<&Origin> {
+        None
+    }
+
+    /// What the snapshot that this is is called; empty where it is none, or nobody can tell.
+    fn snapshot_name(&self) -> &str {
+        ""
+    }
+
+    /// Makes sure that what was read until now is what was asked for. To be called when all is read.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::Source`]: it went away meanwhile, so that zeros may have been read instead.
+    fn verify(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What has changed since the snapshot `base`, which was called `name` then. `check` is called now and then,
+    /// and what it returns as an error ends the search.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where `base` is of another image, or its name now means another snapshot;
+    /// [`Error::Source`]; what `check` returns.
+    fn changes_since(&self, _base: &Origin, _name: &str, _check: &dyn Fn() -> Result<()>) -> Result<Changes> {
+        Ok(Changes::Unknown("the source is no snapshot of an RBD image".to_owned()))
+    }
+}
+
+/// What a source knows of its changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// All of them, as hints within the source's size.
+    Known(Vec<Hint>),
+    /// Nothing, and why: a clause for a sentence. All must be read.
+    Unknown(String),
 }
 
 /// How much a target should do for a range that must not show old data.
@@ -85,18 +128,16 @@ pub enum Existing {
     Accept,
 }
 
-/// Which settings apply to a source or target: those of `[io_file]` or of `[io_null]`.
+/// Which settings apply to a source or target: those of `[io_file]`, `[io_null]` or `[io_rbd]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file or block device.
     File,
     /// Generated data, or data that is dropped.
     Null,
+    /// An image in Ceph.
+    Rbd,
 }
-
-/// Why `rbd://` cannot be used yet, and what can.
-const NO_RBD: &str = "this build has no support for rbd:// yet. Map the image with `rbd map` and give the path of \
-                      the device instead, such as /dev/rbd/POOL/IMAGE.";
 
 /// Which kind of source or target `url` names.
 ///
@@ -106,7 +147,7 @@ pub fn kind(url: &str) -> Result<Kind> {
     match Location::parse(url) {
         Ok(Location::File(_)) => Ok(Kind::File),
         Ok(Location::Null(_)) => Ok(Kind::Null),
-        Ok(Location::Rbd(_)) => Err(source_error(url, NO_RBD)),
+        Ok(Location::Rbd(_)) => Ok(Kind::Rbd),
         Err(message) => Err(source_error(url, message)),
     }
 }
@@ -115,13 +156,14 @@ pub fn kind(url: &str) -> Result<Kind> {
 /// made up; nothing else depends on it.
 ///
 /// # Errors
-/// [`Error::Source`] where the URL is none, or what it names cannot be opened or has no size.
-pub fn open_source(url: &str, block_size: u32) -> Result<Box<dyn Source>> {
+/// [`Error::Source`] where the URL is none, or what it names cannot be opened or has no size;
+/// [`Error::NoSuchImage`], and [`Error::Config`] where Ceph's configuration cannot be read.
+pub fn open_source(url: &str, config: &IoConfig, block_size: u32) -> Result<Box<dyn Source>> {
     match Location::parse(url) {
         Ok(Location::File(path)) => Ok(Box::new(FileSource::open(url, &path)?)),
         Ok(Location::Null(Some(size))) => Ok(Box::new(NullSource::new(url, size, block_size))),
         Ok(Location::Null(None)) => Err(source_error(url, "a source needs a size, such as null://10G")),
-        Ok(Location::Rbd(_)) => Err(source_error(url, NO_RBD)),
+        Ok(Location::Rbd(spec)) => Ok(Box::new(RbdSource::open(url, &spec, &config.rbd)?)),
         Err(message) => Err(source_error(url, message)),
     }
 }
@@ -132,12 +174,12 @@ pub fn open_source(url: &str, block_size: u32) -> Result<Box<dyn Source>> {
 /// # Errors
 /// [`Error::TargetRefused`] where the target exists though `existing` is [`Existing::Refuse`], or has fewer
 /// than `size` bytes. [`Error::Target`] where the URL is none, or what it names cannot be opened, created or
-/// sized, or is a device in use.
-pub fn open_target(url: &str, size: u64, existing: Existing) -> Result<Box<dyn Target>> {
+/// sized, or is in use; [`Error::NoSuchImage`] and [`Error::Config`] as for sources.
+pub fn open_target(url: &str, config: &IoConfig, size: u64, existing: Existing) -> Result<Box<dyn Target>> {
     match Location::parse(url) {
         Ok(Location::File(path)) => Ok(Box::new(FileTarget::open(url, &path, size, existing)?)),
         Ok(Location::Null(_)) => Ok(Box::new(NullTarget::new(url))),
-        Ok(Location::Rbd(_)) => Err(target_error(url, NO_RBD)),
+        Ok(Location::Rbd(spec)) => Ok(Box::new(RbdTarget::open(url, &spec, size, existing, &config.rbd)?)),
         Err(message) => Err(target_error(url, message)),
     }
 }
@@ -150,34 +192,50 @@ fn target_error(url: &str, message: impl ToString) -> Error {
     Error::Target { url: url.to_owned(), message: message.to_string() }
 }
 
+/// A target is there, and was not expected.
+fn exists(url: &str) -> Error {
+    Error::TargetRefused(format!(
+        "Target already exists: {url}\nNothing was written. You must force the restore (--force) to overwrite it."
+    ))
+}
+
+/// A target has less room (bytes) than the image needs; `help` says what to do, without a full stop.
+fn too_small(url: &str, has: u64, needs: u64, help: &str) -> Error {
+    Error::TargetRefused(format!(
+        "Target size is too small. Has {has}b, need {needs}b: {url}\nNothing was written. {help}."
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_url_opens_what_it_names() {
+        let config = IoConfig::default();
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("a b").to_str().expect("text").to_owned();
-        let target = open_target(&path, 10, Existing::Refuse).expect("created");
+        let target = open_target(&path, &config, 10, Existing::Refuse).expect("created");
         assert_eq!(target.url(), path);
-        let source = open_source(&format!("file://{path}"), 4).expect("opened");
+        let source = open_source(&format!("file://{path}"), &config, 4).expect("opened");
         assert_eq!((source.url(), source.size()), (&*format!("file://{path}"), 10));
-        assert_eq!(open_source("null://1k", 4).expect("opened").size(), 1024);
-        assert_eq!(open_target("null://", 4, Existing::Refuse).expect("opened").url(), "null://");
+        assert_eq!(open_source("null://1k", &config, 4).expect("opened").size(), 1024);
+        assert_eq!(open_target("null://", &config, 4, Existing::Refuse).expect("opened").url(), "null://");
         assert_eq!((kind(&path).ok(), kind("null://").ok()), (Some(Kind::File), Some(Kind::Null)));
     }
 
     #[test]
     fn what_cannot_be_opened_is_an_error_of_its_side() {
-        for url in ["null://", "rbd://a/b", "x", "/nonexistent/x"] {
-            let error = open_source(url, 4).err().expect(url);
+        let config = IoConfig::default();
+        for url in ["null://", "rbd://a", "x", "/nonexistent/x"] {
+            let error = open_source(url, &config, 4).err().expect(url);
             assert!(matches!(&error, Error::Source { url: told, .. } if told == url), "{error:?}");
         }
-        for url in ["rbd://a/b", "x", "/nonexistent/x"] {
-            let error = open_target(url, 4, Existing::Accept).err().expect(url);
+        for url in ["rbd://a", "x", "/nonexistent/x"] {
+            let error = open_target(url, &config, 4, Existing::Accept).err().expect(url);
             assert!(matches!(&error, Error::Target { url: told, .. } if told == url), "{error:?}");
         }
-        assert!(kind("rbd://a/b").is_err());
+        assert_eq!(kind("rbd://a/b").ok(), Some(Kind::Rbd));
         assert!(kind("what").is_err());
     }
 }

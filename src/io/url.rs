@@ -1,5 +1,6 @@
 //! What a source or target is called: `file://PATH`, `null://SIZE`, `rbd://POOL/IMAGE`, or just a path.
 
+use super::rbd::Spec;
 use std::path::PathBuf;
 
 /// Where a source or target is.
@@ -11,8 +12,8 @@ pub enum Location {
     /// Generated data of that many bytes, or what drops all that is written to it: `null://SIZE`. The size is
     /// absent in `null://`, which is a target only.
     Null(Option<u64>),
-    /// What follows `rbd://`: `POOL/IMAGE` or `POOL/IMAGE@SNAPSHOT`.
-    Rbd(String),
+    /// An image in Ceph: `rbd://POOL/IMAGE`, `rbd://POOL/NAMESPACE/IMAGE`, each also with `@SNAPSHOT`.
+    Rbd(Spec),
 }
 
 /// The kinds that there are, for messages.
@@ -42,7 +43,7 @@ impl Location {
             "file" => file(rest),
             "null" if rest.is_empty() => Ok(Location::Null(None)),
             "null" => size(rest).map(|size| Location::Null(Some(size))),
-            "rbd" => Ok(Location::Rbd(rest.to_owned())),
+            "rbd" => Spec::parse(rest).map(Location::Rbd),
             _ => Err(format!("Invalid URL: the type {scheme}:// is unknown. {KNOWN}.")),
         }
     }
@@ -154,6 +155,7 @@ mod tests {
             let message = Location::parse(url).expect_err(url);
             assert!(message.contains(help), "{url}: {message}");
         }
-        assert_eq!(Location::parse("rbd://pool/image@s"), Ok(Location::Rbd("pool/image@s".to_owned())));
+        assert!(matches!(Location::parse("RBD://pool/image@s"), Ok(Location::Rbd(_))));
+        assert!(Location::parse("rbd://pool").is_err());
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// Held by who needs to be alone.
 const GLOBAL: &str = "backy";
 const CLEANUP: &str = "backy-cleanup-fast";
+/// In front of a snapshot's name.
+const SNAPSHOT: &str = "rbd-";
 
 /// How long a command tries to get past the global lock. Each command holds it for an instant at its start.
 const START: Duration = Duration::from_secs(1);
@@ -90,6 +92,23 @@ impl LockDir {
         retry(INSTANT, || self.try_exclusive(CLEANUP))?.ok_or_else(|| {
             Error::Locked("Another backy cleanup is running. Try again when it has ended.".to_owned())
         })
+    }
+
+    /// Keeps a snapshot of an RBD image from being removed by others who make such snapshots, as long as it is read.
+    /// `name` is that of the image and of the snapshot. `None`: it is being made or removed.
+    ///
+    /// # Errors
+    /// [`Error::LockDir`].
+    pub fn use_snapshot(&self, name: &str) -> Result<Option<Guard>> {
+        self.try_shared(&format!("{SNAPSHOT}{name}"))
+    }
+
+    /// Keeps a snapshot of an RBD image for itself, to make or remove it. `None`: somebody uses it.
+    ///
+    /// # Errors
+    /// [`Error::LockDir`].
+    pub fn own_snapshot(&self, name: &str) -> Result<Option<Guard>> {
+        self.try_exclusive(&format!("{SNAPSHOT}{name}"))
     }
 
     /// Makes sure that nobody else uses the database while it is upgraded. Waits up to a minute for another

@@ -23,6 +23,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("rule 5: a killed cleanup goes on", cleanup_goes_on),
     ("marks", marks),
     ("full cleanup", full_cleanup),
+    ("origins of versions, and snapshots that were made", origins),
 ];
 
 const BLOCK: u32 = 4096;
@@ -45,6 +46,7 @@ fn begin(meta: &mut dyn MetaStore, name: &str, blocks: u64) -> Version {
         size: blocks,
         size_bytes: blocks * u64::from(BLOCK),
         tags: vec!["t".into()],
+        origin: None,
     })
     .expect("begins")
 }
@@ -309,4 +311,48 @@ fn full_cleanup(meta: &mut dyn MetaStore) {
     assert_eq!(meta.drop_unnamed_blobs().expect("drops"), 1);
     let all = uids(&[gone.clone(), kept].concat());
     assert_eq!(meta.without_row(&all).expect("asks"), uids(&gone));
+}
+
+fn origins(meta: &mut dyn MetaStore) {
+    let image = |name: &str| ImageId {
+        cluster: "c".into(),
+        pool: 3,
+        namespace: String::new(),
+        image: name.to_owned(),
+    };
+    let mut made = |name: &str, snapshot: u64| {
+        let origin = Origin { image: image(name), snapshot, taken: 1 << 60 };
+        let new = NewVersion {
+            uid: crate::types::uid::VersionUid::generate(),
+            date: Timestamp::now(),
+            expire: None,
+            name: "vm".into(),
+            snapshot_name: "s".into(),
+            size: 0,
+            size_bytes: 0,
+            tags: Vec::new(),
+            origin: Some(origin.clone()),
+        };
+        (meta.begin_version(&new).expect("begins"), origin)
+    };
+    let (first, second, other) = (made("i", 7), made("i", 8), made("j", 7));
+    let without = begin(meta, "vm", 0);
+    assert_eq!(meta.origin(&first.0).expect("asks"), Some(first.1.clone()));
+    assert_eq!(meta.origin(&without).expect("asks"), None);
+    assert_eq!(meta.versions_of(&image("i")).expect("lists"), [first.clone(), second.clone()]);
+    assert_eq!(meta.versions_of(&other.1.image).expect("lists"), [other]);
+    let elsewhere = ImageId { namespace: "n".into(), ..image("i") };
+    assert_eq!(meta.versions_of(&elsewhere).expect("lists"), []);
+    meta.remove_version(&first.0, 0).expect("removes");
+    assert_eq!(meta.versions_of(&image("i")).expect("lists"), [second]);
+
+    for name in ["b", "a", "b"] {
+        meta.note_snapshot(&image("i"), name).expect("notes");
+    }
+    meta.note_snapshot(&elsewhere, "c").expect("notes");
+    assert_eq!(meta.noted_snapshots(&image("i")).expect("lists"), ["a", "b"]);
+    meta.forget_snapshot(&image("i"), "b").expect("forgets");
+    meta.forget_snapshot(&image("i"), "c").expect("there is none");
+    assert_eq!(meta.noted_snapshots(&image("i")).expect("lists"), ["a"]);
+    assert_eq!(meta.noted_snapshots(&elsewhere).expect("lists"), ["c"]);
 }

@@ -11,7 +11,7 @@ pub mod url;
 use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
-use crate::types::version::{Count, NewVersion, Statistics, Version};
+use crate::types::version::{Count, ImageId, NewVersion, Origin, Statistics, Version};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -303,6 +303,21 @@ pub trait MetaStore: Send {
     /// Makes a version without blocks; it is invalid until [`MetaStore::finish_version`].
     fn begin_version(&mut self, version: &NewVersion) -> Result<Version>;
 
+    /// Which snapshot `version` was made from, where that was recorded.
+    fn origin(&mut self, version: &Version) -> Result<Option<Origin>>;
+
+    /// The versions made from snapshots of `image`, valid or not, by date.
+    fn versions_of(&mut self, image: &ImageId) -> Result<Vec<(Version, Origin)>>;
+
+    /// Records that a snapshot of that name is about to be made; twice is as good as once.
+    fn note_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()>;
+
+    /// The snapshots that were recorded so, by name.
+    fn noted_snapshots(&mut self, image: &ImageId) -> Result<Vec<String>>;
+
+    /// Forgets a snapshot that is gone.
+    fn forget_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()>;
+
     /// Takes the valid rows of `base` in `ranges` over into `version`.
     fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried>;
 
@@ -385,6 +400,9 @@ pub trait MetaStore: Send {
 pub enum State {
     /// Nothing.
     Current,
+    /// [`sqlite::Sqlite::add_tables`] before anything is backed up: an earlier revision of this schema. What it has
+    /// is as it should be.
+    Behind,
     /// [`sqlite::upgrade::upgrade`]: it has the schema of an older release, named by its revision.
     Old {
         /// Revision as `alembic_version` names it; empty for the oldest.

@@ -76,6 +76,15 @@ pub enum Error {
         message: String,
     },
 
+    /// A pool, image or snapshot of Ceph that is named does not exist.
+    #[error("{url}: {message}")]
+    NoSuchImage {
+        /// The URL as given.
+        url: String,
+        /// What there is not.
+        message: String,
+    },
+
     /// A restore target is there already and was not forced, or is too small.
     #[error("{0}")]
     TargetRefused(String),

@@ -1,6 +1,6 @@
 //! Points in time as the database holds them: naive UTC.
 
-use chrono::{NaiveDate, NaiveDateTime, Utc};
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use std::fmt;
 
 /// A point in time in UTC, with microseconds.
@@ -40,6 +40,11 @@ impl Timestamp {
                 date.and_hms_opt(0, 0, 0)
             })
             .map(Timestamp)
+    }
+
+    /// `YYYYmmddTHHMMSS`, the form in names, of `seconds` later.
+    pub fn compact(&self, seconds: i64) -> String {
+        (self.0 + TimeDelta::seconds(seconds)).format("%Y%m%dT%H%M%S").to_string()
     }
 
     /// `YYYY-MM-DD HH:MM:SS.ffffff`, the form in the database.

@@ -48,6 +48,33 @@ pub struct NewVersion {
     pub size_bytes: u64,
     /// Without duplicates.
     pub tags: Vec<String>,
+    /// Which snapshot it is of, where that is certain.
+    pub origin: Option<Origin>,
+}
+
+/// An RBD image, by what never means another one: names are changed and given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageId {
+    /// The identity of the Ceph cluster.
+    pub cluster: String,
+    /// The pool's number.
+    pub pool: i64,
+    /// The namespace in the pool, or empty.
+    pub namespace: String,
+    /// The image's identity in the pool.
+    pub image: String,
+}
+
+/// The snapshot of an RBD image that a version was made from: what proves later that a list of changes since
+/// then is one of changes since that version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The image.
+    pub image: ImageId,
+    /// The snapshot's number in the pool.
+    pub snapshot: u64,
+    /// When it was made, in nanoseconds since 1970.
+    pub taken: i64,
 }
 
 /// A count of blocks and of the bytes in them.

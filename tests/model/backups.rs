@@ -39,6 +39,7 @@ fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
             resume: plan.resume.as_deref(),
             tags: vec!["t".into()],
             expire: None,
+            source_stays: true,
         },
     );
     world.monitor.patience.store(-1, Ordering::Relaxed);

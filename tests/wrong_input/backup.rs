@@ -141,7 +141,7 @@ fn a_source_that_is_none_is_named() {
         ("file:///nonexistent/nosuch.img", "/nonexistent/nosuch.img"),
         ("file://nosuch.img", "nosuch.img"),
         ("/nonexistent/nosuch.img", "/nonexistent/nosuch.img"),
-        ("rbd://pool/image@snap", "rbd"),
+        ("rbd://pool", "names no image"),
         ("/dev/null", "/dev/null"),
         (&folder, "directory"),
         (&fifo, "fifo"),

@@ -84,7 +84,7 @@ fn a_target_that_cannot_be_is_named() {
         ("file://", "no path"),
         ("file:///nonexistent/dir/x", "/nonexistent/dir"),
         ("null://5XB", "5XB"),
-        ("rbd://pool/image", "rbd"),
+        ("rbd://pool", "names no image"),
         (&folder, "directory"),
         (&inside, "a.img"),
         ("/dev/null", "/dev/null"),

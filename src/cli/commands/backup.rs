@@ -5,6 +5,7 @@ use crate::cli::commands::{ls, stats};
 use crate::cli::exit::Outcome;
 use crate::cli::{Context, csv_list, dates};
 use crate::engine::backup::{self, Options};
+use crate::engine::incremental;
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
@@ -30,19 +31,21 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         (Some(file), Some(label)) => Some((open_hints(file)?, label.as_str())),
         _ => None,
     };
-    let made = backup::run(
-        &mut site,
-        Options {
-            source: &args.source,
-            name: &args.name,
-            snapshot_name: &args.snapshot_name,
-            hints,
-            base: args.from_version.as_deref().filter(|uid| !uid.is_empty()),
-            resume: args.continue_version.as_deref().filter(|uid| !uid.is_empty()),
-            tags,
-            expire,
-        },
-    )?;
+    let options = Options {
+        source: &args.source,
+        name: &args.name,
+        snapshot_name: &args.snapshot_name,
+        hints,
+        base: args.from_version.as_deref().filter(|uid| !uid.is_empty()),
+        resume: args.continue_version.as_deref().filter(|uid| !uid.is_empty()),
+        tags,
+        expire,
+        source_stays: true,
+    };
+    let made = match args.incremental {
+        true => incremental::run(&mut site, options)?,
+        false => backup::run(&mut site, options)?,
+    };
     let uid = &made.version.uid;
     terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
     if context.style.machine && !context.json {

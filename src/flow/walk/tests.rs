@@ -79,6 +79,7 @@ fn version(meta: &mut Sqlite, blocks: u64) -> Version {
         size: blocks,
         size_bytes: blocks * 16,
         tags: Vec::new(),
+        origin: None,
     };
     let version = meta.begin_version(&new).expect("begins");
     let fingerprint = Fingerprint { checksum: "00".into(), size: 16, enc_version: 0 };

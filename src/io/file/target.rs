@@ -1,11 +1,11 @@
 //! Writing files and block devices.
 
 use super::device::Device;
-use super::touched::Touched;
 use super::{Medium, medium};
-use crate::io::{Existing, Target, Zeroing, target_error};
+use crate::io::touched::Touched;
+use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
 use crate::sys::{cache, device, durable};
-use crate::types::error::{Error, Result};
+use crate::types::error::Result;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -60,7 +60,7 @@ impl FileTarget {
     /// symbolic links are followed. `url` is what the user calls it.
     ///
     /// # Errors
-    /// [`Error::TargetRefused`] for an existing one that is not accepted or too small; [`Error::Target`]
+    /// [`crate::types::Error::TargetRefused`] for an existing one that is not accepted or too small; [`crate::types::Error::Target`]
     /// where it cannot be opened, created or sized, is in use, or is neither file nor block device.
     pub fn open(url: &str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
         let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
@@ -120,7 +120,11 @@ impl FileTarget {
             Medium::Device => (device::size(&file).map_err(failed)?, Backing::Device(Device::new(&file))),
         };
         if has < size {
-            return Err(too_small(url, has, size, found));
+            let help = match found {
+                Medium::Regular => "Enlarge it, or remove it so that it is created",
+                Medium::Device => "Enlarge it, or restore to another one",
+            };
+            return Err(too_small(url, has, size, help));
         }
         Ok(Self::new(url, path, file, backing))
     }
@@ -197,22 +201,6 @@ impl Target for FileTarget {
         cache::drop_all(&self.file);
         Ok(())
     }
-}
-
-fn exists(url: &str) -> Error {
-    Error::TargetRefused(format!(
-        "Target already exists: {url}\nNothing was written. You must force the restore (--force) to overwrite it."
-    ))
-}
-
-fn too_small(url: &str, has: u64, needs: u64, medium: Medium) -> Error {
-    let help = match medium {
-        Medium::Regular => "Enlarge it, or remove it so that it is created",
-        Medium::Device => "Enlarge it, or restore to another one",
-    };
-    Error::TargetRefused(format!(
-        "Target size is too small. Has {has}b, need {needs}b: {url}\nNothing was written. {help}."
-    ))
 }
 
 fn why_not_created(path: &Path, error: &io::Error) -> String {

@@ -1,5 +1,6 @@
 //! Versions, tags and statistics.
 
+use super::origins;
 use crate::meta::{StatisticsRow, VersionFilter};
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
@@ -126,7 +127,8 @@ pub(super) fn begin_version(connection: &Connection, new: &NewVersion) -> rusqli
         protected: false,
         tags: new.tags,
     };
-    insert_version(connection, &version)
+    insert_version(connection, &version)?;
+    new.origin.map_or(Ok(()), |origin| origins::record(connection, &version.uid, &origin))
 }
 
 /// Inserts a version as it is, but for its key, which the database gives.

@@ -5,6 +5,7 @@ mod catalogue;
 mod cleanup;
 mod marks;
 mod open;
+mod origins;
 mod read;
 mod rekey;
 mod schema;
@@ -19,7 +20,7 @@ use super::{
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
-use crate::types::version::{NewVersion, Version};
+use crate::types::version::{ImageId, NewVersion, Origin, Version};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -63,6 +64,14 @@ impl Sqlite {
     /// [`Error::Database`]: not initialised, or of a release that this one does not know.
     pub fn state(&self) -> Result<State> {
         schema::state(&self.connection, &self.location)
+    }
+
+    /// Brings a database in [`State::Behind`] up to date.
+    ///
+    /// # Errors
+    /// What the database says; nothing is changed then.
+    pub fn add_tables(&mut self) -> Result<()> {
+        schema::add(&mut self.connection, &self.location)
     }
 
     /// Runs `work` in a read transaction of its own statements.
@@ -168,6 +177,21 @@ impl MetaStore for Sqlite {
     fn begin_version(&mut self, version: &NewVersion) -> Result<Version> {
         self.write("making a version", |t| catalogue::begin_version(t, version))?;
         self.version(&version.uid)
+    }
+    fn origin(&mut self, version: &Version) -> Result<Option<Origin>> {
+        self.read("looking up a snapshot", |c| origins::origin(c, &version.uid))
+    }
+    fn versions_of(&mut self, image: &ImageId) -> Result<Vec<(Version, Origin)>> {
+        self.read("listing versions of an image", |c| origins::versions_of(c, image))
+    }
+    fn note_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()> {
+        self.write("noting a snapshot", |t| origins::note(t, image, name))
+    }
+    fn noted_snapshots(&mut self, image: &ImageId) -> Result<Vec<String>> {
+        self.read("listing snapshots", |c| origins::noted(c, image))
+    }
+    fn forget_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()> {
+        self.write("forgetting a snapshot", |t| origins::forget(t, image, name))
     }
     fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried> {
         self.write("carrying unchanged blocks", |t| backup::carry(t, base.key, version.key, ranges))

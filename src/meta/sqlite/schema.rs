@@ -8,9 +8,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
 
 /// The DDL of a new database.
-pub(super) const DDL: &str = include_str!("schema.sql");
+pub(super) const DDL: &str = concat!(include_str!("schema.sql"), include_str!("rbd.sql"));
+/// What revision 2 has and revision 1 has not.
+const ADDITIONS: &str = include_str!("rbd.sql");
 /// The revision of [`DDL`], as in its table `schema_version`.
-const REVISION: i64 = 1;
+const REVISION: i64 = 2;
+/// A revision that lacks [`ADDITIONS`] and nothing else.
+const WITHOUT_ADDITIONS: i64 = 1;
 /// The revisions of 2.x, oldest first; the empty one is from before there was `alembic_version`.
 const OLD_REVISIONS: [&str; 9] = [
     "",
@@ -40,6 +44,7 @@ pub(super) fn state(connection: &Connection, location: &str) -> Result<State> {
             .map_err(failed)?;
         return match revision {
             Some(REVISION) => Ok(State::Current),
+            Some(WITHOUT_ADDITIONS) => Ok(State::Behind),
             Some(newer) => Err(invalid(&format!(
                 "Its schema has revision {newer}, this release knows {REVISION}. Use the newer release that made it."
             ))),
@@ -67,6 +72,21 @@ pub(super) fn state(connection: &Connection, location: &str) -> Result<State> {
     }
     let catalogue_is_current = OLD_REVISIONS.last() == Some(&&revision[..]);
     Ok(State::Old { revision, catalogue_is_current })
+}
+
+/// Adds the tables that a database of revision 1 of the schema lacks. The others stay as they are, so that whoever
+/// else uses the database now is not disturbed.
+///
+/// # Errors
+/// What the database says; nothing is changed then.
+pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
+    let failed = |e: rusqlite::Error| error(location, "adding tables", &e);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    // Another process may have been faster.
+    if state(&transaction, location)? == State::Behind {
+        transaction.execute_batch(ADDITIONS).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
 }
 
 /// Makes a database with the current schema in `path`.

@@ -135,4 +135,3 @@ INSERT INTO alembic_version (version_num) VALUES ('30349b678801');
 CREATE TABLE schema_version (
     revision INTEGER NOT NULL PRIMARY KEY
 );
-INSERT INTO schema_version (revision) VALUES (1);

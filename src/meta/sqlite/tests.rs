@@ -239,6 +239,7 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
         size: geometry.blocks(),
         size_bytes: geometry.size_bytes(),
         tags: Vec::new(),
+        origin: None,
     };
     let base = database.begin_version(&new("a")).expect("begins");
     let blob = NewBlob {

@@ -29,7 +29,7 @@ const ASIDE: &str = "before_upgrade_";
 /// # Errors
 /// Too little space, or what the database says; nothing is changed then.
 pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
-    if database.state()? == State::Current {
+    if !matches!(database.state()?, State::Old { .. }) {
         return Ok(());
     }
     check_space(&database.path, &database.location)?;
@@ -135,7 +135,7 @@ fn migrate(connection: &mut Connection, location: &str, say: &mut dyn FnMut(&str
     connection.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON").map_err(failed)?;
     let result = (|| {
         let t = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        if schema::state(&t, location)? == State::Current {
+        if !matches!(schema::state(&t, location)?, State::Old { .. }) {
             return Ok(());
         }
         set_aside(&t).map_err(failed)?;

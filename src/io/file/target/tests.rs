@@ -1,6 +1,7 @@
 //! Tests of targets that are regular files; those of devices stand in `tests/devices.rs`.
 
 use super::*;
+use crate::types::error::Error;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use tempfile::TempDir;

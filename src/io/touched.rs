@@ -1,9 +1,9 @@
-//! Which parts of a new file have been written to: all others are holes, and read as zeros already.
+//! Which parts of a new target have been written to: all others are holes, and read as zeros already.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many parts a file is thought of as. At one bit each they take 8 KiB, however large the file is.
+/// How many parts a file is thought of as. At one bit each they take 8 KiB, however large the target is.
 const PARTS: u64 = 1 << 16;
 /// No part is smaller than a page.
 const SMALLEST: u64 = 4096;

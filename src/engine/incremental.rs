@@ -1,0 +1,221 @@
+//! The incremental backup in one command: makes the snapshot, finds the base, backs up what has changed, and removes
+//! the snapshots that no later backup needs.
+//!
+//! Every snapshot is noted in the database before it is made, and a lock is held on it as long as it is used. What is
+//! noted, not locked, and not the base of some name's next backup is removed; so a snapshot that a killed run has left
+//! behind goes with the next run, and snapshots of others never go.
+
+use super::Site;
+use super::backup::{self, Made, Options};
+use crate::failpoint;
+use crate::io::rbd::{Removal, Snapshots};
+use crate::io::{self, Kind};
+use crate::locks::Guard;
+use crate::meta::VersionFilter;
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+use crate::types::version::{ImageId, Version};
+use std::collections::BTreeMap;
+
+/// So many names are tried for a new snapshot, one for each second from now on.
+const NAMES: i64 = 10;
+
+/// Backs up a source, taking what has not changed from the newest valid version of the same name. `options` have
+/// neither hints nor base nor a version to be continued.
+///
+/// # Errors
+/// As [`backup::run`]. The snapshot that was made for it is removed then, if that is possible.
+pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
+    match io::kind(options.source)? {
+        Kind::Rbd => of_image(site, &options),
+        Kind::File | Kind::Null => of_file(site, options),
+    }
+}
+
+/// Nothing tells what has changed: all but holes is read, and what is known is not stored.
+fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
+    let filter = VersionFilter { name: Some(options.name.to_owned()), ..VersionFilter::default() };
+    let newest = site.meta.versions(&filter)?.into_iter().rfind(|version| version.valid);
+    let base = newest.map(|version| version.uid);
+    site.monitor.info(&match &base {
+        Some(uid) => {
+            format!("The base is version {uid}. All is read; what is stored already is not stored again.")
+        }
+        None => format!("There is no valid version of {}: a full backup.", options.name),
+    });
+    backup::run(site, Options { base: base.as_deref(), ..options })
+}
+
+/// A snapshot that nobody removes as long as this lives.
+struct Held {
+    name: String,
+    _guard: Guard,
+}
+
+fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
+    let snapshots = Snapshots::open(options.source, &site.config.io.rbd)?;
+    let base = find_base(site, &snapshots, options.name)?;
+    site.monitor.info(&match &base {
+        Some((version, snapshot)) => format!(
+            "The base is version {}, of snapshot {}: what has changed since is backed up.",
+            version.uid, snapshot.name
+        ),
+        None => format!("No valid version of {} has its snapshot on the image: a full backup.", options.name),
+    });
+    let new = make(site, &snapshots)?;
+    site.monitor.info(&format!("Made snapshot {}.", new.name));
+    let url = snapshots.url_of(&new.name);
+    let mut made = backup::run(
+        site,
+        of_snapshot(options, &url, &new.name, base.as_ref().map(|(version, _)| &*version.uid)),
+    );
+    if let Err(Error::BaseMismatch { base, block, .. }) = &made {
+        site.monitor.warning(&format!(
+            "Block {block} of version {base} is not what its snapshot has, so that version is no base: a full backup."
+        ));
+        made = backup::run(site, of_snapshot(options, &url, &new.name, None));
+    }
+    drop(base);
+    match &made {
+        Ok(_) => {
+            failpoint::pass("incremental-valid");
+            tidy(site, &snapshots, &new.name);
+        }
+        Err(_) => discard(site, &snapshots, &new.name),
+    }
+    made
+}
+
+/// The backup of a snapshot, with what the user asked for.
+fn of_snapshot<'a>(
+    asked: &Options<'a>,
+    url: &'a str,
+    snapshot: &'a str,
+    base: Option<&'a str>,
+) -> Options<'a> {
+    Options {
+        source: url,
+        name: asked.name,
+        snapshot_name: snapshot,
+        hints: None,
+        base,
+        resume: None,
+        tags: asked.tags.clone(),
+        expire: asked.expire,
+        // What a failed run has stored is found by its checksum, so that the snapshot can go.
+        source_stays: false,
+    }
+}
+
+/// What a snapshot's lock is called.
+fn lock_name(image: &ImageId, snapshot: &str) -> String {
+    format!("{}-{}-{snapshot}", image.pool, image.image)
+}
+
+/// The newest valid version of that name whose snapshot is still on the image and proven to be the one that it was
+/// made from.
+fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<Option<(Version, Held)>> {
+    let versions = site.meta.versions_of(snapshots.image())?;
+    for (version, origin) in versions.into_iter().rev() {
+        if version.name != name || !version.valid {
+            continue;
+        }
+        let Some(snapshot) = snapshots.name_of(&origin)? else { continue };
+        let Some(guard) = site.locks.use_snapshot(&lock_name(snapshots.image(), &snapshot))? else {
+            continue;
+        };
+        // It may have been removed before it was locked.
+        if snapshots.name_of(&origin)?.as_ref() == Some(&snapshot) {
+            return Ok(Some((version, Held { name: snapshot, _guard: guard })));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a snapshot.
+fn make(site: &mut Site<'_>, snapshots: &Snapshots) -> Result<Held> {
+    let image = snapshots.image();
+    let now = Timestamp::now();
+    let noted = site.meta.noted_snapshots(image)?;
+    for seconds in 0..NAMES {
+        let name = format!("backy2-{}", now.compact(seconds));
+        if noted.contains(&name) {
+            continue;
+        }
+        let Some(guard) = site.locks.own_snapshot(&lock_name(image, &name))? else { continue };
+        site.meta.note_snapshot(image, &name)?;
+        failpoint::pass("incremental-noted");
+        if snapshots.create(&name)? {
+            failpoint::pass("incremental-made");
+            return Ok(Held { name, _guard: guard });
+        }
+        // Somebody else's.
+        site.meta.forget_snapshot(image, &name)?;
+    }
+    Err(Error::Refused(format!(
+        "No snapshot could be made: those that the next {NAMES} seconds would name are there already. Is the clock right?"
+    )))
+}
+
+/// Takes back the snapshot of a backup that failed. If that fails too, the next run does it.
+fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
+    let removed = snapshots.remove(name).and_then(|removal| match removal {
+        Removal::Gone => site.meta.forget_snapshot(snapshots.image(), name).map(|()| true),
+        Removal::InUse => Ok(false),
+    });
+    match removed {
+        Ok(true) => site.monitor.info(&format!("Removed snapshot {name}.")),
+        Ok(false) => site.monitor.warning(&format!("Snapshot {name} is protected or in use, and stays.")),
+        Err(error) => site.monitor.warning(&format!("{error}. The next --incremental removes it.")),
+    }
+}
+
+/// Removes the snapshots that no name's next backup needs. Nothing of it is worth failing for: what stays is tried
+/// again by the next run.
+fn tidy(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) {
+    if let Err(error) = remove_unneeded(site, snapshots, new) {
+        site.monitor.warning(&format!("Older snapshots were not removed: {error}"));
+    }
+}
+
+fn remove_unneeded(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) -> Result<()> {
+    let image = snapshots.image();
+    let there: BTreeMap<String, u64> = snapshots.list()?.into_iter().collect();
+    let noted = site.meta.noted_snapshots(image)?;
+    for name in noted.iter().filter(|name| *name != new) {
+        let Some(id) = there.get(name) else {
+            // Killed before it was made, or somebody has removed it.
+            if let Some(_guard) = site.locks.own_snapshot(&lock_name(image, name))? {
+                site.meta.forget_snapshot(image, name)?;
+            }
+            continue;
+        };
+        // Who makes one locks it first, and keeps the lock until its version is valid or given up: so whether it is
+        // needed is looked at under the lock.
+        let Some(_guard) = site.locks.own_snapshot(&lock_name(image, name))? else { continue };
+        if is_needed(site, image, &there, *id)? {
+            continue;
+        }
+        match snapshots.remove(name)? {
+            Removal::Gone => {
+                site.meta.forget_snapshot(image, name)?;
+                site.monitor.info(&format!("Removed snapshot {name}."));
+            }
+            Removal::InUse => {
+                site.monitor.info(&format!("Snapshot {name} is protected or in use, and stays."));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the snapshot is that of the newest valid version of some name that has its snapshot: its next base.
+fn is_needed(site: &mut Site<'_>, image: &ImageId, there: &BTreeMap<String, u64>, id: u64) -> Result<bool> {
+    let mut bases = BTreeMap::new();
+    for (version, origin) in site.meta.versions_of(image)? {
+        if version.valid && there.values().any(|there| *there == origin.snapshot) {
+            bases.insert(version.name, origin.snapshot);
+        }
+    }
+    Ok(bases.values().any(|base| *base == id))
+}

@@ -1,0 +1,151 @@
+//! `rbd://`: images in Ceph, by the host's own librbd.
+
+mod extents;
+mod snapshots;
+mod source;
+mod spec;
+mod target;
+
+pub use snapshots::{Removal, Snapshots};
+pub use source::RbdSource;
+pub use spec::Spec;
+pub use target::RbdTarget;
+
+use crate::config::RbdConfig;
+use crate::sys::ceph::{Cluster, Image, Pool, Snapshot};
+use crate::types::error::{Error, Result};
+use crate::types::version::{ImageId, Origin};
+use rustix::io::Errno;
+use std::io;
+use std::sync::Arc;
+
+/// Whose error it is that something cannot be opened or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Source,
+    Target,
+}
+
+/// What is being opened, for error texts.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    url: &'a str,
+    side: Side,
+    config: &'a RbdConfig,
+}
+
+impl About<'_> {
+    fn error(&self, message: impl ToString) -> Error {
+        let (url, message) = (self.url.to_owned(), message.to_string());
+        match self.side {
+            Side::Source => Error::Source { url, message },
+            Side::Target => Error::Target { url, message },
+        }
+    }
+
+    fn absent(&self, message: String) -> Error {
+        Error::NoSuchImage { url: self.url.to_owned(), message }
+    }
+
+    /// `what` could not be done: the error with, for the usual causes, what to do.
+    fn failed(&self, what: &str, error: &io::Error) -> Error {
+        self.error(format!("{what}: {}", reason(error, self.config)))
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    Errno::from_io_error(error) == Some(errno)
+}
+
+/// What an error of the libraries means.
+fn reason(error: &io::Error, config: &RbdConfig) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::TIMEDOUT) => format!(
+            "the cluster did not answer within {} seconds (timeout in [io_rbd]). `ceph -s` tells how it is; the \
+             addresses of its monitors are those in {}",
+            config.timeout.as_secs(),
+            config.conffile.display()
+        ),
+        Some(Errno::PERM | Errno::ACCESS) => format!(
+            "{error}. {} needs the rights `mon 'profile rbd' osd 'profile rbd pool=POOL'`, and its right key",
+            config.user
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// Connects to the cluster. Only for a source that is read once is librbd's cache a hindrance.
+fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
+    let config = about.config;
+    let cluster = Cluster::new(&config.cluster, &config.user)
+        .map_err(|text| about.error(text))?
+        .map_err(|e| about.failed("no connection can be prepared", &e))?;
+    cluster.read_configuration(&config.conffile).map_err(|e| {
+        Error::Config(format!(
+            "[io_rbd] ceph_conffile: {} cannot be read: {e}. It is what Ceph's own commands have, usually \
+             /etc/ceph/ceph.conf.",
+            config.conffile.display()
+        ))
+    })?;
+    let seconds = config.timeout.as_secs().max(1).to_string();
+    for (option, value) in [
+        ("client_mount_timeout", &*seconds),
+        ("rados_mon_op_timeout", &seconds),
+        ("rados_osd_op_timeout", &seconds),
+        // What goes wrong is told by us, in one line.
+        ("log_to_stderr", "false"),
+        ("err_to_stderr", "false"),
+        ("rbd_cache", if cached { "true" } else { "false" }),
+    ] {
+        cluster
+            .set(option, value)
+            .map_err(|e| about.failed(&format!("option {option} cannot be set"), &e))?;
+    }
+    cluster.connect().map_err(|e| match Errno::from_io_error(&e) {
+        Some(Errno::NOENT) => about.error(format!(
+            "no connection to the cluster: there is no key of {} where {} says that keyrings are (or no monitor is \
+             named there)",
+            config.user,
+            config.conffile.display()
+        )),
+        _ => about.failed("no connection to the cluster", &e),
+    })?;
+    Ok(Arc::new(cluster))
+}
+
+fn open_pool(about: About<'_>, cluster: &Arc<Cluster>, spec: &Spec) -> Result<Arc<Pool>> {
+    Pool::open(cluster, &spec.pool, &spec.namespace).map(Arc::new).map_err(|e| match is(&e, Errno::NOENT) {
+        true => about.absent(format!("there is no pool {}. `ceph osd pool ls` lists them.", spec.pool)),
+        false => about.failed(&format!("the pool {} cannot be opened", spec.pool), &e),
+    })
+}
+
+/// There is no image as `spec` says.
+fn no_image(about: About<'_>, spec: &Spec) -> Error {
+    let Spec { pool, namespace, image, .. } = spec;
+    match namespace.is_empty() {
+        true => about.absent(format!("there is no image {image} in the pool {pool}. `rbd ls {pool}` lists them.")),
+        false => about.absent(format!(
+            "there is no image {image} in the namespace {namespace} of the pool {pool}. `rbd ls {pool}/{namespace}` \
+             lists them."
+        )),
+    }
+}
+
+fn identify(about: About<'_>, cluster: &Cluster, pool: &Pool, spec: &Spec, image: &Image) -> Result<ImageId> {
+    let unknown = |e: io::Error| about.failed("its identity cannot be had", &e);
+    Ok(ImageId {
+        cluster: cluster.fsid().map_err(unknown)?,
+        pool: pool.id(),
+        namespace: spec.namespace.clone(),
+        image: image.id().map_err(unknown)?,
+    })
+}
+
+/// The snapshot as it is recorded with a version.
+fn origin(about: About<'_>, id: &ImageId, image: &Image, snapshot: &Snapshot) -> Result<Origin> {
+    let taken = image
+        .snapshot_time(snapshot.id)
+        .map_err(|e| about.failed(&format!("the time of snapshot {} cannot be had", snapshot.name), &e))?;
+    Ok(Origin { image: id.clone(), snapshot: snapshot.id, taken })
+}

@@ -1,0 +1,150 @@
+//! Making and removing snapshots of an image.
+
+use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin};
+use crate::config::RbdConfig;
+use crate::io::source_error;
+use crate::io::url::Location;
+use crate::sys::ceph::{Image, Pool, Snapshot};
+use crate::types::error::Result;
+use crate::types::version::{ImageId, Origin};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+/// An image, looked at for the sake of its snapshots.
+pub struct Snapshots {
+    url: String,
+    spec: Spec,
+    config: RbdConfig,
+    pool: Arc<Pool>,
+    id: ImageId,
+}
+
+/// What became of the removal of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, or was not there.
+    Gone,
+    /// It is protected, or something depends on it.
+    InUse,
+}
+
+impl Snapshots {
+    /// Opens the image that `url` names.
+    ///
+    /// # Errors
+    /// The URL names no image or a snapshot, or it cannot be opened for writing; see
+    /// [`RbdSource::open`](super::RbdSource::open).
+    pub fn open(url: &str, config: &RbdConfig) -> Result<Self> {
+        let about = About { url, side: Side::Source, config };
+        let spec = match Location::parse(url) {
+            Ok(Location::Rbd(spec)) => spec,
+            Ok(_) => return Err(about.error("only images in Ceph have snapshots that can be made here")),
+            Err(message) => return Err(about.error(message)),
+        };
+        if let Some(snapshot) = &spec.snapshot {
+            return Err(about.error(format!(
+                "a snapshot is made by the backup itself: leave @{snapshot} out, or back up that snapshot without \
+                 --incremental"
+            )));
+        }
+        let cluster = connect(about, false)?;
+        let pool = open_pool(about, &cluster, &spec)?;
+        let image = Image::open_read_only(&pool, &spec.image);
+        let image = image.map_err(|e| match is(&e, Errno::NOENT) {
+            true => no_image(about, &spec),
+            false => about.failed("the image cannot be opened", &e),
+        })?;
+        let id = identify(about, &cluster, &pool, &spec, &image)?;
+        drop(image);
+        Ok(Snapshots { url: url.to_owned(), spec, config: config.clone(), pool, id })
+    }
+
+    /// The image as it is now: one that is open for reading does not hear of snapshots.
+    fn now(&self) -> Result<(Image, Vec<Snapshot>)> {
+        let failed = |e| self.about().failed("its snapshots cannot be listed", &e);
+        let image = Image::open_read_only(&self.pool, &self.spec.image).map_err(failed)?;
+        let snapshots = image.snapshots().map_err(failed)?;
+        Ok((image, snapshots))
+    }
+
+    /// The image, open for writing; not for longer than need be: if the program is killed meanwhile, others wait for
+    /// half a minute until Ceph has forgotten it.
+    fn writable(&self) -> Result<Image> {
+        let image = Image::open(&self.pool, &self.spec.image);
+        image.map_err(|e| self.about().failed("the image cannot be opened for writing", &e))
+    }
+
+    fn about(&self) -> About<'_> {
+        About { url: &self.url, side: Side::Source, config: &self.config }
+    }
+
+    /// The image.
+    pub fn image(&self) -> &ImageId {
+        &self.id
+    }
+
+    /// The URL of a snapshot.
+    pub fn url_of(&self, name: &str) -> String {
+        self.spec.at(name).to_string()
+    }
+
+    /// The names and numbers of the snapshots.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub fn list(&self) -> Result<Vec<(String, u64)>> {
+        let (_, snapshots) = self.now()?;
+        Ok(snapshots.into_iter().map(|snapshot| (snapshot.name, snapshot.id)).collect())
+    }
+
+    /// The present name of the snapshot `wanted`, if it is still there.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub fn name_of(&self, wanted: &Origin) -> Result<Option<String>> {
+        if wanted.image != self.id {
+            return Ok(None);
+        }
+        let (image, snapshots) = self.now()?;
+        let Some(found) = snapshots.into_iter().find(|snapshot| snapshot.id == wanted.snapshot) else {
+            return Ok(None);
+        };
+        let same = origin(self.about(), &self.id, &image, &found)? == *wanted;
+        Ok(same.then_some(found.name))
+    }
+
+    /// Makes a snapshot. Returns whether it was made: there may be one of that name.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub fn create(&self, name: &str) -> Result<bool> {
+        match self.writable()?.create_snapshot(name) {
+            Ok(()) => Ok(true),
+            Err(e) if is(&e, Errno::EXIST) => Ok(false),
+            Err(e) => Err(self.about().failed(&format!("the snapshot {name} cannot be made"), &e)),
+        }
+    }
+
+    /// Removes a snapshot, unless it is protected.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub fn remove(&self, name: &str) -> Result<Removal> {
+        let image = self.writable()?;
+        match image.is_protected(name) {
+            Ok(true) => return Ok(Removal::InUse),
+            Err(e) if is(&e, Errno::NOENT) => return Ok(Removal::Gone),
+            // The removal will tell.
+            Ok(false) | Err(_) => {}
+        }
+        match image.remove_snapshot(name) {
+            Ok(()) => Ok(Removal::Gone),
+            Err(e) if is(&e, Errno::NOENT) => Ok(Removal::Gone),
+            Err(e) if is(&e, Errno::BUSY) => Ok(Removal::InUse),
+            Err(e) => Err(source_error(
+                &self.url,
+                format!("the snapshot {name} cannot be removed: {}", super::reason(&e, &self.config)),
+            )),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Reading an image or a snapshot.
+
+use super::extents::{Extents, data_of, windows};
+use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
+use crate::config::RbdConfig;
+use crate::io::{Changes, Source, source_error};
+use crate::sys::ceph::{Image, Pool, Snapshot};
+use crate::types::error::{Error, Result};
+use crate::types::hints::Hint;
+use crate::types::version::Origin;
+use rustix::io::Errno;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An image, or a snapshot of one, that is backed up.
+pub struct RbdSource {
+    url: String,
+    config: RbdConfig,
+    spec: Spec,
+    pool: Arc<Pool>,
+    image: Image,
+    size: u64,
+    extents: Extents,
+    origin: Option<Origin>,
+}
+
+impl RbdSource {
+    /// Opens what `spec` names; `url` is what the user calls it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchImage`]; [`Error::Config`] where Ceph's configuration cannot be read; [`Error::Source`].
+    pub fn open(url: &str, spec: &Spec, config: &RbdConfig) -> Result<Self> {
+        let about = About { url, side: Side::Source, config };
+        let cluster = connect(about, false)?;
+        let pool = open_pool(about, &cluster, spec)?;
+        let image = open_image(about, &pool, spec)?;
+        let size = image.size().map_err(|e| about.failed("its size cannot be had", &e))?;
+        let origin = match &spec.snapshot {
+            None => None,
+            Some(name) => {
+                let snapshots = list(about, &image)?;
+                let snapshot = snapshots.iter().find(|snapshot| snapshot.name == *name);
+                let snapshot = snapshot.ok_or_else(|| no_snapshot(about, spec, name))?;
+                let id = identify(about, &cluster, &pool, spec, &image)?;
+                Some(origin(about, &id, &image, snapshot)?)
+            }
+        };
+        let extents = Extents::new(size);
+        let (url, config, spec) = (url.to_owned(), config.clone(), spec.clone());
+        Ok(RbdSource { url, config, spec, pool, image, size, extents, origin })
+    }
+
+    fn about(&self) -> About<'_> {
+        About { url: &self.url, side: Side::Source, config: &self.config }
+    }
+
+    /// The snapshot `base` as it is now, or why it cannot serve: an error where going on would be wrong.
+    fn find_base(
+        &self,
+        own: &Origin,
+        base: &Origin,
+        name: &str,
+    ) -> Result<std::result::Result<Snapshot, String>> {
+        let refused = |why: &str| {
+            Error::Refused(format!(
+                "{}: the base version is not of this image: {why}. Nothing was done. Give another base (-f), or \
+                 none.",
+                self.url
+            ))
+        };
+        if base.image != own.image {
+            return Err(refused("it was made from an image with another identity"));
+        }
+        let about = self.about();
+        let snapshots = list(about, &self.image)?;
+        let Some(found) = snapshots.iter().find(|snapshot| snapshot.id == base.snapshot) else {
+            return match snapshots.iter().any(|snapshot| snapshot.name == name) {
+                true => Err(refused(&format!(
+                    "its snapshot {name} was removed, and another one was made under that name"
+                ))),
+                false => Ok(Err(format!("its snapshot {name} is no longer there"))),
+            };
+        };
+        if *base != origin(about, &base.image, &self.image, found)? {
+            return Err(refused(&format!("its snapshot {name} was made at another time")));
+        }
+        if base.snapshot > own.snapshot {
+            return Ok(Err(format!("its snapshot {name} is newer than the source")));
+        }
+        Ok(Ok(found.clone()))
+    }
+}
+
+/// Opens the image or snapshot for reading.
+fn open_image(about: About<'_>, pool: &Arc<Pool>, spec: &Spec) -> Result<Image> {
+    let image = Image::open_read_only(pool, &spec.image).map_err(|e| match is(&e, Errno::NOENT) {
+        true => no_image(about, spec),
+        false => about.failed("the image cannot be opened", &e),
+    })?;
+    let Some(name) = &spec.snapshot else { return Ok(image) };
+    image.at_snapshot(name).map_err(|e| match is(&e, Errno::NOENT) {
+        true => no_snapshot(about, spec, name),
+        false => about.failed(&format!("the snapshot {name} cannot be opened"), &e),
+    })
+}
+
+fn no_snapshot(about: About<'_>, spec: &Spec, name: &str) -> Error {
+    let image = Spec { snapshot: None, ..spec.clone() }.to_string();
+    let image = image.trim_start_matches("rbd://");
+    about.absent(format!("the image has no snapshot {name}. `rbd snap ls {image}` lists them."))
+}
+
+fn list(about: About<'_>, image: &Image) -> Result<Vec<Snapshot>> {
+    image.snapshots().map_err(|e| about.failed("its snapshots cannot be listed", &e))
+}
+
+impl Source for RbdSource {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(source_error(
+                &self.url,
+                format!("{} bytes at offset {offset} are beyond its end at {}", buf.len(), self.size),
+            ));
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            match self.image.read(at, &mut buf[done..]) {
+                // At the very end of an image librbd says that the offset is invalid.
+                Ok(0) => return Err(ended(&self.url, at, self.size)),
+                Err(e) if is(&e, Errno::INVAL) => return Err(ended(&self.url, at, self.size)),
+                Ok(n) => done += n,
+                Err(e) => {
+                    let why = reason(&e, &self.config);
+                    return Err(source_error(&self.url, format!("read error at offset {at}: {why}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> Option<Range<u64>> {
+        self.extents.next_data(offset, |window| data_of(&self.image, window))
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    fn snapshot_name(&self) -> &str {
+        self.spec.snapshot.as_deref().unwrap_or_default()
+    }
+
+    fn verify(&self) -> Result<()> {
+        let Some(own) = &self.origin else { return Ok(()) };
+        // An object of a snapshot that was removed reads as a hole. Our image does not hear of that: look again.
+        let now = open_image(self.about(), &self.pool, &self.spec)?;
+        match list(self.about(), &now)?.iter().any(|snapshot| snapshot.id == own.snapshot) {
+            true => Ok(()),
+            false => Err(self.about().error("the snapshot was removed while it was backed up")),
+        }
+    }
+
+    fn changes_since(&self, base: &Origin, name: &str, check: &dyn Fn() -> Result<()>) -> Result<Changes> {
+        let Some(own) = &self.origin else {
+            return Ok(Changes::Unknown(
+                "the source is the image itself and not a snapshot of it".to_owned(),
+            ));
+        };
+        let from = match self.find_base(own, base, name)? {
+            Ok(found) => found.name,
+            Err(why) => return Ok(Changes::Unknown(why)),
+        };
+        let mut hints: Vec<Hint> = Vec::new();
+        for window in windows(self.size) {
+            check()?;
+            self.image
+                .diff(Some(&from), window, &mut |offset, length, exists| {
+                    let length = length.min(self.size.saturating_sub(offset));
+                    match hints.last_mut() {
+                        Some(last) if last.exists == exists && last.offset + last.length == offset => {
+                            last.length += length;
+                        }
+                        _ => hints.push(Hint { offset, length, exists }),
+                    }
+                })
+                .map_err(|e| {
+                    self.about().failed(&format!("the changes since snapshot {from} cannot be had"), &e)
+                })?;
+        }
+        // What is read now is what has data.
+        self.extents.read_all();
+        Ok(Changes::Known(hints))
+    }
+}
+
+fn ended(url: &str, at: u64, size: u64) -> Error {
+    source_error(
+        url,
+        format!(
+            "the source ends at offset {at}, though it had {size} bytes when it was opened: it has shrunk meanwhile"
+        ),
+    )
+}

@@ -1,0 +1,185 @@
+//! Ceph's RADOS block devices, by the libraries of the host: a safe face for the few functions that are used.
+//!
+//! Errors are those of the operating system (`io::Error`), which is what the libraries give. The caller says what it
+//! was about.
+#![allow(unsafe_code)]
+
+mod image;
+mod library;
+
+pub use image::{Image, Snapshot};
+
+use library::{Functions, Handle};
+use std::ffi::{CString, c_int};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+/// What a call of the libraries says: 0 or more, or a negative errno.
+fn check(code: c_int) -> io::Result<c_int> {
+    if code < 0 { Err(io::Error::from_raw_os_error(code.saturating_neg())) } else { Ok(code) }
+}
+
+/// As [`check`], for calls that return a number of bytes.
+fn check_length(length: isize) -> io::Result<usize> {
+    usize::try_from(length)
+        .map_err(|_| io::Error::from_raw_os_error(i32::try_from(length.saturating_neg()).unwrap_or(i32::MAX)))
+}
+
+fn c_string(text: impl Into<Vec<u8>>) -> io::Result<CString> {
+    CString::new(text).map_err(|_| io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error()))
+}
+
+/// A connection to a cluster, or a handle that will become one.
+pub struct Cluster {
+    functions: &'static Functions,
+    handle: Handle,
+}
+
+// SAFETY: librados says that a `rados_t` may be used by several threads at once; nothing of ours is behind it.
+unsafe impl Send for Cluster {}
+// SAFETY: as above.
+unsafe impl Sync for Cluster {}
+
+impl Cluster {
+    /// A handle for the cluster called `cluster` and the user with the full name `user` (`client.admin`); not yet
+    /// connected. Loads the libraries.
+    ///
+    /// # Errors
+    /// `Err`: the libraries are missing or too old. Inside: what librados says.
+    pub fn new(cluster: &str, user: &str) -> Result<io::Result<Self>, String> {
+        let functions = library::functions()?;
+        Ok((|| {
+            let (cluster, user) = (c_string(cluster)?, c_string(user)?);
+            let mut handle = null_mut();
+            // SAFETY: both strings end in NUL and live until the call returns; `handle` is where it puts the handle.
+            check(unsafe { (functions.rados_create2)(&mut handle, cluster.as_ptr(), user.as_ptr(), 0) })?;
+            Ok(Cluster { functions, handle })
+        })())
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// It is missing or is none.
+    pub fn read_configuration(&self, path: &Path) -> io::Result<()> {
+        let path = c_string(path.as_os_str().as_bytes())?;
+        // SAFETY: the handle is a live one, and the path ends in NUL and lives until the call returns.
+        check(unsafe { (self.functions.rados_conf_read_file)(self.handle, path.as_ptr()) }).map(drop)
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// There is none of that name, or the value is bad.
+    pub fn set(&self, option: &str, value: &str) -> io::Result<()> {
+        let (option, value) = (c_string(option)?, c_string(value)?);
+        // SAFETY: as above, for both strings.
+        check(unsafe { (self.functions.rados_conf_set)(self.handle, option.as_ptr(), value.as_ptr()) })
+            .map(drop)
+    }
+
+    /// Connects. Waits as long as `client_mount_timeout` says.
+    ///
+    /// # Errors
+    /// No monitor answers, or it does not know the user or the key.
+    pub fn connect(&self) -> io::Result<()> {
+        // SAFETY: the handle is a live one.
+        check(unsafe { (self.functions.rados_connect)(self.handle) }).map(drop)
+    }
+
+    /// The identity of the cluster, as text. Needs a connection.
+    ///
+    /// # Errors
+    /// What librados says.
+    pub fn fsid(&self) -> io::Result<String> {
+        let mut text = [0_u8; 64];
+        // SAFETY: the call writes at most the number of bytes that it is told, into a buffer of that size.
+        let length = check(unsafe {
+            (self.functions.rados_cluster_fsid)(self.handle, text.as_mut_ptr().cast(), text.len())
+        })?;
+        let length = usize::try_from(length).unwrap_or(0).min(text.len());
+        Ok(String::from_utf8_lossy(&text[..length]).trim_end_matches('\0').to_owned())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // SAFETY: the handle is a live one, nobody uses it any more (pools hold a reference to this), and it is not
+        // used again.
+        unsafe { (self.functions.rados_shutdown)(self.handle) }
+    }
+}
+
+/// A pool, or a namespace in one.
+pub struct Pool {
+    cluster: Arc<Cluster>,
+    context: Handle,
+}
+
+// SAFETY: as for the cluster: an I/O context may be used by several threads. Its namespace is set only before it is
+// shared.
+unsafe impl Send for Pool {}
+// SAFETY: as above.
+unsafe impl Sync for Pool {}
+
+impl Pool {
+    /// Opens the pool `name`, and in it `namespace`; the empty one is that of images without.
+    ///
+    /// # Errors
+    /// There is no such pool. Whether there is such a namespace shows only later.
+    pub fn open(cluster: &Arc<Cluster>, name: &str, namespace: &str) -> io::Result<Self> {
+        let (name, namespace) = (c_string(name)?, c_string(namespace)?);
+        let functions = cluster.functions;
+        let mut context = null_mut();
+        // SAFETY: the cluster's handle is a live one; the name ends in NUL; `context` is where the call puts the
+        // context.
+        check(unsafe { (functions.rados_ioctx_create)(cluster.handle, name.as_ptr(), &mut context) })?;
+        // SAFETY: the context was made by the call above; the namespace ends in NUL and is copied.
+        unsafe { (functions.rados_ioctx_set_namespace)(context, namespace.as_ptr()) };
+        Ok(Pool { cluster: Arc::clone(cluster), context })
+    }
+
+    /// Its number, which another pool of the cluster never gets.
+    pub fn id(&self) -> i64 {
+        // SAFETY: the context is a live one.
+        unsafe { (self.functions().rados_ioctx_get_id)(self.context) }
+    }
+
+    /// Makes an image of `size` bytes with the given features (a sum of `RBD_FEATURE_*`).
+    ///
+    /// # Errors
+    /// There is one of that name, or what librbd says.
+    pub fn create(&self, name: &str, size: u64, features: u64) -> io::Result<()> {
+        /// `RBD_IMAGE_OPTION_FEATURES`.
+        const FEATURES: c_int = 1;
+        let name = c_string(name)?;
+        let functions = self.functions();
+        let mut options = null_mut();
+        // SAFETY: the options are made, used and destroyed here and nowhere else; the context is a live one, and the
+        // name ends in NUL and lives until the call returns.
+        let code = unsafe {
+            (functions.rbd_image_options_create)(&mut options);
+            let mut code = (functions.rbd_image_options_set_uint64)(options, FEATURES, features);
+            if code >= 0 {
+                code = (functions.rbd_create4)(self.context, name.as_ptr(), size, options);
+            }
+            (functions.rbd_image_options_destroy)(options);
+            code
+        };
+        check(code).map(drop)
+    }
+
+    fn functions(&self) -> &'static Functions {
+        self.cluster.functions
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // SAFETY: the context is a live one, images hold a reference to this, and it is not used again.
+        unsafe { (self.functions().rados_ioctx_destroy)(self.context) }
+    }
+}
