@@ -87,8 +87,8 @@ impl<'k> Encoder<'k> {
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let (key, nonce) = random.split_at(32);
         let wrapped = self.keys.wrap(key).map_err(std::io::Error::other)?;
-        self.compress_behind_header(plain)?;
-        let (header, frame) = self.frame.split_at_mut(HEADER);
+        let length = self.compress_behind_header(plain)?;
+        let (header, frame) = self.frame[..length].split_at_mut(HEADER);
         let cipher = cipher(key).map_err(std::io::Error::other)?;
         let gcm_nonce = Nonce::<U16>::try_from(nonce).map_err(std::io::Error::other)?;
         let tag = cipher
@@ -98,20 +98,18 @@ impl<'k> Encoder<'k> {
         header[TAG..].copy_from_slice(nonce);
         let encryption =
             Encryption { version: 1, envkey: Some(to_hex(&wrapped)), nonce: Some(to_hex(nonce)) };
-        Ok((&self.frame, encryption))
+        Ok((&self.frame[..length], encryption))
     }
 
-    /// Leaves the header's room and the frame behind it in `self.frame`, without a second copy.
-    fn compress_behind_header(&mut self, plain: &[u8]) -> std::io::Result<()> {
+    /// Leaves the header's room and the frame behind it in `self.frame`, without a second copy, and returns the length
+    /// of both. What is behind them is not cleared: the memory is used again for every block.
+    fn compress_behind_header(&mut self, plain: &[u8]) -> std::io::Result<usize> {
         let room = HEADER + zstd::zstd_safe::compress_bound(plain.len());
         if self.frame.len() < room {
             self.frame.resize(room, 0);
-        } else {
-            self.frame.truncate(room);
         }
-        let written = self.compressor.compress_to_buffer(plain, &mut self.frame[HEADER..])?;
-        self.frame.truncate(HEADER + written);
-        Ok(())
+        let written = self.compressor.compress_to_buffer(plain, &mut self.frame[HEADER..room])?;
+        Ok(HEADER + written)
     }
 }
 
