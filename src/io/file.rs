@@ -1,6 +1,7 @@
 //! `file://`: regular files and block devices.
 
 mod device;
+mod direct;
 mod holes;
 mod source;
 mod target;

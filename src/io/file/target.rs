@@ -1,6 +1,7 @@
 //! Writing files and block devices.
 
 use super::device::Device;
+use super::direct::Direct;
 use super::{Medium, medium};
 use crate::io::touched::Touched;
 use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
@@ -24,6 +25,7 @@ pub struct FileTarget {
     url: String,
     path: PathBuf,
     file: File,
+    direct: Option<Direct>,
     medium: Backing,
     /// False once the file system has said that it cannot punch holes.
     punches: AtomicBool,
@@ -131,7 +133,8 @@ impl FileTarget {
 
     fn new(url: &str, path: &Path, file: File, medium: Backing) -> Self {
         let punches = AtomicBool::new(true);
-        FileTarget { url: url.to_owned(), path: path.to_owned(), file, medium, punches }
+        let direct = Direct::open(&file);
+        FileTarget { url: url.to_owned(), path: path.to_owned(), file, direct, medium, punches }
     }
 
     /// Zeroes a range of a regular file.
@@ -147,6 +150,17 @@ impl FileTarget {
             Zeroing::IfCheap => Ok(false),
             Zeroing::Always => write_zeros(&self.file, range).map(|()| true),
         }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let done = self.direct.as_ref().map_or(Ok(0), |direct| direct.write(offset, data))?;
+        let (offset, rest) = (offset + done as u64, &data[done..]);
+        if !rest.is_empty() {
+            self.file.write_all_at(rest, offset)?;
+            // Starts the writing now, so that the disk works meanwhile and the last flush finds little to do.
+            cache::drop_behind(&self.file, offset..offset + rest.len() as u64);
+        }
+        Ok(())
     }
 
     fn flush_all(&self) -> io::Result<()> {
@@ -169,15 +183,12 @@ impl Target for FileTarget {
         if let Backing::New(touched) = &self.medium {
             touched.touch(offset..offset.saturating_add(data.len() as u64));
         }
-        self.file.write_all_at(data, offset).map_err(|e| {
+        self.write(offset, data).map_err(|e| {
             target_error(
                 &self.url,
                 format!("write error in the {} bytes at offset {offset}: {e}", data.len()),
             )
-        })?;
-        // Starts the writing now, so that the disk works meanwhile and the last flush finds little to do.
-        cache::drop_behind(&self.file, offset..offset.saturating_add(data.len() as u64));
-        Ok(())
+        })
     }
 
     fn zero(&self, range: Range<u64>, zeroing: Zeroing) -> Result<bool> {
