@@ -92,7 +92,7 @@ fn large_versions_are_carried_removed_and_added_up_as_a_whole() {
     let hints = hints.to_str().expect("utf-8");
     let second = Duration::from_secs(1);
     // Debug builds hash slowly: the changed blocks and those that are compared get seconds of their own.
-    timed(&install, &["backup", "-r", hints, "-f", BASE, &url, "vm"], plain, 3, 8 * second);
+    timed(&install, &["backup", "-r", hints, "-f", BASE, &url, "vm"], plain, 3, 3 * second);
 
     let count = |sql: &str| u64::try_from(install.count(sql)).expect("a number");
     let stored = blocks() - blocks() / 1000 * SPARSE;

@@ -94,6 +94,16 @@ impl Sqlite {
         switched.map_err(|e| error(&self.location, "switching the check of references", &e))
     }
 
+    /// Runs `work` with a larger page cache: each row that it makes or deletes has its places in all indexes, far
+    /// from those of the row before.
+    fn with_large_cache<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        // Where it cannot be had, it is only slower.
+        let _ = self.connection.pragma_update(None, "cache_size", -open::LARGE_CACHE);
+        let done = work(self);
+        let _ = self.connection.pragma_update(None, "cache_size", -open::CACHE);
+        done
+    }
+
     /// As [`Sqlite::write`], for work that can also fail in another way than by SQL.
     fn transact<T>(
         &mut self,
@@ -179,7 +189,7 @@ impl MetaStore for Sqlite {
         self.read("reading blocks", |c| transfer::dump_rows(c, version.key, from, limit))
     }
     fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()> {
-        self.transact("importing a version", |t| transfer::import(t, version, rows))
+        self.with_large_cache(|s| s.transact("importing a version", |t| transfer::import(t, version, rows)))
     }
     fn rekey(&mut self, rewrap: Rewrap<'_>) -> Result<Rekeyed> {
         self.transact("rekeying", |t| rekey::rekey(t, rewrap))
@@ -245,7 +255,8 @@ impl MetaStore for Sqlite {
         self.read("looking for unfinished deletions", |c| cleanup::doomed(c, after, limit))
     }
     fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
-        self.write("looking for deletable blobs", |t| cleanup::take_candidates(t, after, before, limit))
+        let work = |t: &Transaction| cleanup::take_candidates(t, after, before, limit);
+        self.with_large_cache(|s| s.write("looking for deletable blobs", work))
     }
     fn forget_deleted(&mut self, uids: &[String]) -> Result<()> {
         self.write("forgetting deleted blobs", |t| cleanup::forget(t, uids))
