@@ -11,10 +11,14 @@ use std::time::Instant;
 /// Blobs of removed versions stay for so long, in seconds: a backup that found one as known before the `rm`
 /// has committed its row by then.
 const GRACE: i64 = 3600;
-/// Entries looked at in one transaction, and names asked for at once.
+/// Names asked for, and entries deleted, at once.
 const BATCH: usize = 1000;
 /// Blobs of a batch whose failure is told one by one.
 const MOST_TOLD: usize = 10;
+/// Entries looked at in one transaction. Their rows are all over the database, so that each transaction writes about
+/// as many pages: the more entries share these, the less is written. 2.13's readers and other writers wait for it, which
+/// is a second at most.
+const CANDIDATES: usize = 20_000;
 
 /// What a cleanup did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     let mut after = i64::MIN;
     loop {
         site.monitor.check()?;
-        let batch = site.meta.take_delete_candidates(after, before, BATCH)?;
+        let batch = site.meta.take_delete_candidates(after, before, CANDIDATES)?;
         failpoint::pass("cleanup-doomed");
         cleaned.in_use += batch.in_use;
         match batch.next {

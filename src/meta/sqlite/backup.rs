@@ -11,6 +11,8 @@ use crate::types::version::{Count, Version};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::ops::Range;
 
+/// Runs without the check of references: what a row of the base names is there, as the base keeps it from going
+/// away, and whether the version is there is asked here.
 pub(super) fn carry(
     t: &Transaction,
     base: i64,
@@ -22,7 +24,8 @@ pub(super) fn carry(
         "INSERT INTO block_map (version_id, block_id, blob_id)
          SELECT ?1, block_id, blob_id FROM block_map
          WHERE version_id = ?2 AND block_id >= ?3 AND block_id < ?4
-           AND blob_id NOT IN (SELECT id FROM blobs WHERE valid = 0)",
+           AND blob_id NOT IN (SELECT id FROM blobs WHERE valid = 0)
+           AND EXISTS (SELECT 1 FROM versions WHERE id = ?1)",
     )?;
     let mut holes = t.prepare(
         "SELECT count(*), coalesce(-sum(blob_id), 0) FROM block_map

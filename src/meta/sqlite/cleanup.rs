@@ -10,6 +10,8 @@ use crate::meta::Candidates;
 use crate::types::version::Version;
 use rusqlite::{Connection, Params, Transaction, params};
 
+/// Runs without the check of references: nothing but rows of `block_map` and tags refers to a version, and they go
+/// first, in the same transaction.
 pub(super) fn remove_version(t: &Transaction, version: &Version, now: i64) -> rusqlite::Result<u64> {
     let rows = list_unnamed(t, "version_id = ?", [version.key], now)?;
     failpoint::pass("rm-middle");
@@ -26,32 +28,39 @@ pub(super) fn list_unnamed(
     parameters: impl Params + Clone,
     now: i64,
 ) -> rusqlite::Result<u64> {
+    // All in the order of a key: what comes in no order reads and writes the same pages again and again.
     t.execute_batch(
-        "CREATE TEMP TABLE IF NOT EXISTS gone (uid TEXT PRIMARY KEY, size BIGINT) WITHOUT ROWID;
-         DELETE FROM temp.gone;",
+        "PRAGMA temp.cache_size = -16384;
+         CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY);
+         CREATE TEMP TABLE unnamed (uid TEXT PRIMARY KEY, size BIGINT) WITHOUT ROWID;",
     )?;
     t.execute(
         &format!(
-            "INSERT OR IGNORE INTO temp.gone SELECT b.uid, b.size
-             FROM (SELECT DISTINCT blob_id FROM block_map WHERE {condition} AND blob_id > 0) m
-             JOIN blobs b ON b.id = m.blob_id WHERE b.uid <> ''"
+            "INSERT OR IGNORE INTO temp.gone
+             SELECT blob_id FROM block_map WHERE {condition} AND blob_id > 0 ORDER BY blob_id"
         ),
         parameters.clone(),
     )?;
     let rows = t.execute(&format!("DELETE FROM block_map WHERE {condition}"), parameters)? as u64;
-    // By uid, not by row: two rows may share the data.
     t.execute(
-        "DELETE FROM temp.gone WHERE EXISTS
-           (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = gone.uid)",
+        "INSERT OR IGNORE INTO temp.unnamed
+         SELECT b.uid, b.size FROM temp.gone CROSS JOIN blobs b ON b.id = gone.id
+         WHERE b.uid <> '' AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = gone.id) ORDER BY b.uid",
         [],
     )?;
-    t.execute("UPDATE deleted_blocks SET time = ? WHERE uid IN (SELECT uid FROM temp.gone)", [now])?;
+    // By uid, not by row: two rows may share the data.
     t.execute(
-        "INSERT INTO deleted_blocks (uid, size, delete_candidate, time) SELECT uid, size, 0, ? FROM temp.gone
-         WHERE NOT EXISTS (SELECT 1 FROM deleted_blocks d WHERE d.uid = gone.uid)",
+        "DELETE FROM temp.unnamed WHERE EXISTS
+           (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = unnamed.uid)",
+        [],
+    )?;
+    t.execute("UPDATE deleted_blocks SET time = ? WHERE uid IN (SELECT uid FROM temp.unnamed)", [now])?;
+    t.execute(
+        "INSERT INTO deleted_blocks (uid, size, delete_candidate, time) SELECT uid, size, 0, ? FROM temp.unnamed
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_blocks d WHERE d.uid = unnamed.uid) ORDER BY uid",
         [now],
     )?;
-    t.execute("DELETE FROM temp.gone", [])?;
+    t.execute_batch("DROP TABLE temp.gone; DROP TABLE temp.unnamed;")?;
     Ok(rows)
 }
 

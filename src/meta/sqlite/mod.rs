@@ -84,6 +84,35 @@ impl Sqlite {
         self.transact(what, |t| work(t).map_err(Abort::Sql))
     }
 
+    /// As [`Sqlite::write`], for work that takes all references for granted and sees to them itself: SQLite would
+    /// look up the other end of each row, which takes as long as the rest of the work.
+    fn write_in_bulk<T>(
+        &mut self,
+        what: &str,
+        work: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        // Within a transaction the switch does nothing.
+        self.check_references(false)?;
+        let done = self.write(what, work);
+        self.check_references(true)?;
+        done
+    }
+
+    fn check_references(&self, on: bool) -> Result<()> {
+        let switched = self.connection.pragma_update(None, "foreign_keys", on);
+        switched.map_err(|e| error(&self.location, "switching the check of references", &e))
+    }
+
+    /// Runs `work` with a larger page cache: each row that it makes or deletes has its places in all indexes, far
+    /// from those of the row before.
+    fn with_large_cache<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        // Where it cannot be had, it is only slower.
+        let _ = self.connection.pragma_update(None, "cache_size", -open::LARGE_CACHE);
+        let done = work(self);
+        let _ = self.connection.pragma_update(None, "cache_size", -open::CACHE);
+        done
+    }
+
     /// As [`Sqlite::write`], for work that can also fail in another way than by SQL.
     fn transact<T>(
         &mut self,
@@ -169,7 +198,7 @@ impl MetaStore for Sqlite {
         self.read("reading blocks", |c| transfer::dump_rows(c, version.key, from, limit))
     }
     fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()> {
-        self.transact("importing a version", |t| transfer::import(t, version, rows))
+        self.with_large_cache(|s| s.transact("importing a version", |t| transfer::import(t, version, rows)))
     }
     fn rekey(&mut self, rewrap: Rewrap<'_>) -> Result<Rekeyed> {
         self.transact("rekeying", |t| rekey::rekey(t, rewrap))
@@ -194,7 +223,7 @@ impl MetaStore for Sqlite {
         self.write("forgetting a snapshot", |t| origins::forget(t, image, name))
     }
     fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried> {
-        self.write("carrying unchanged blocks", |t| backup::carry(t, base.key, version.key, ranges))
+        self.write_in_bulk("carrying unchanged blocks", |t| backup::carry(t, base.key, version.key, ranges))
     }
     fn set_sparse(&mut self, version: &Version, geometry: Geometry, ranges: &[Range<u64>]) -> Result<()> {
         self.write("recording sparse blocks", |t| backup::set_sparse(t, version.key, geometry, ranges))
@@ -244,13 +273,14 @@ impl MetaStore for Sqlite {
         self.write("marking a version valid", |t| marks::version_valid(t, version.key))
     }
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
-        self.write("removing a version", |t| cleanup::remove_version(t, version, now))
+        self.write_in_bulk("removing a version", |t| cleanup::remove_version(t, version, now))
     }
     fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>> {
         self.read("looking for unfinished deletions", |c| cleanup::doomed(c, after, limit))
     }
     fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
-        self.write("looking for deletable blobs", |t| cleanup::take_candidates(t, after, before, limit))
+        let work = |t: &Transaction| cleanup::take_candidates(t, after, before, limit);
+        self.with_large_cache(|s| s.write("looking for deletable blobs", work))
     }
     fn forget_deleted(&mut self, uids: &[String]) -> Result<()> {
         self.write("forgetting deleted blobs", |t| cleanup::forget(t, uids))

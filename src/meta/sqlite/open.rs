@@ -10,6 +10,11 @@ use std::time::Duration;
 /// carries or removes a version of millions of blocks, and takes seconds.
 pub(super) const BUSY: Duration = Duration::from_secs(60);
 
+/// Page cache, in KiB: ordinarily, and for what goes over all indexes in no order and has no buffers of blocks
+/// beside it.
+pub(super) const CACHE: i64 = 32 << 10;
+pub(super) const LARGE_CACHE: i64 = 96 << 10;
+
 /// Opens for writing, else for reading, else as a file that nobody changes (a database in WAL mode on a
 /// read-only file system can be opened no other way).
 pub(super) fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
@@ -54,8 +59,8 @@ fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connectio
     // Reads the header, and so tells whether this is a database at all.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     // Temporary tables stay in files, the default: the list of what `rm` leaves unused can be long.
-    connection
-        .execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA synchronous = FULL;")?;
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
+    connection.pragma_update(None, "cache_size", -CACHE)?;
     // The file of another release stays as it is until it is upgraded.
     if writable && schema::has(&connection, "schema_version")? {
         use_wal(&connection);

@@ -230,18 +230,7 @@ fn look_ups_use_indexes() {
 fn a_large_commit_and_a_large_removal_are_set_based() {
     let (_folder, mut database) = database();
     let geometry = Geometry::new(200_000 * 4096, 4096);
-    let new = |uid: &str| NewVersion {
-        uid: uid.into(),
-        date: Timestamp::now(),
-        expire: None,
-        name: "big".into(),
-        snapshot_name: String::new(),
-        size: geometry.blocks(),
-        size_bytes: geometry.size_bytes(),
-        tags: Vec::new(),
-        origin: None,
-    };
-    let base = database.begin_version(&new("a")).expect("begins");
+    let base = version(&mut database, "a", geometry);
     let blob = NewBlob {
         uid: "b".repeat(32),
         fingerprint: Fingerprint { checksum: "00".into(), size: 4096, enc_version: 0 },
@@ -252,7 +241,7 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
     let missing = database.missing(&base).expect("asks");
     assert_eq!(missing.len(), 100_000);
     database.set_sparse(&base, geometry, &missing).expect("records");
-    let next = database.begin_version(&new("b")).expect("begins");
+    let next = version(&mut database, "b", geometry);
     let started = std::time::Instant::now();
     let carried = database.carry(&base, &next, &[0..200_000]).expect("carries");
     let took = started.elapsed();
@@ -316,4 +305,40 @@ fn rule_5_a_listed_blob_that_is_in_use_stays() {
         .query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0))
         .expect("count");
     assert_eq!(entries, 0, "the entry is forgotten");
+}
+
+#[test]
+fn work_in_bulk_leaves_the_check_of_references_on_and_breaks_none() {
+    let (_folder, mut database) = database();
+    let geometry = Geometry::new(3 * 4096, 4096);
+    let base = version(&mut database, "a", geometry);
+    database.set_sparse(&base, geometry, &[0..3]).expect("records");
+    let gone = version(&mut database, "b", geometry);
+    assert_eq!(database.remove_version(&gone, 0).expect("removes"), 0);
+    let carried = database.carry(&base, &gone, &[0..3]).expect("carries");
+    assert_eq!(carried, Carried::default(), "nothing into a version that is gone");
+    assert_eq!(database.write_in_bulk("failing", |t| t.execute("nonsense", [])).ok(), None);
+    let checked = database.connection.query_row("PRAGMA foreign_keys", [], |row| row.get::<_, bool>(0));
+    assert!(checked.expect("asks"), "also after an error");
+    let row = "INSERT INTO block_map VALUES (1, 7, 12345)";
+    assert!(database.connection.execute(row, []).is_err(), "there is no such blob");
+    database.remove_version(&base, 0).expect("removes");
+    let broken = "SELECT count(*) FROM pragma_foreign_key_check";
+    let broken = database.connection.query_row(broken, [], |row| row.get::<_, i64>(0));
+    assert_eq!(broken.expect("asks"), 0);
+}
+
+fn version(database: &mut Sqlite, uid: &str, geometry: Geometry) -> Version {
+    let new = NewVersion {
+        uid: uid.into(),
+        date: Timestamp::now(),
+        expire: None,
+        name: "vm".into(),
+        snapshot_name: String::new(),
+        size: geometry.blocks(),
+        size_bytes: geometry.size_bytes(),
+        tags: Vec::new(),
+        origin: None,
+    };
+    database.begin_version(&new).expect("begins")
 }

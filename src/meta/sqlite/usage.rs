@@ -4,48 +4,110 @@ use super::catalogue::timestamp;
 use crate::meta::{PastRun, Usage};
 use crate::types::time::Timestamp;
 use crate::types::version::{Count, Statistics};
+use rusqlite::types::Value;
 use rusqlite::{Connection, named_params};
 use std::collections::HashMap;
 
-/// One query whatever the number of versions: first each version's own count of each blob, then how often and
-/// in how many versions each of these blobs occurs at all.
-const USAGE: &str = "
-    WITH own AS (
-        SELECT m.version_id AS version, b.uid AS uid, max(b.size) AS size, count(*) AS here
-        FROM block_map m JOIN blobs b ON b.id = m.blob_id
-        WHERE m.blob_id > 0 AND (:version IS NULL OR m.version_id = :version)
-        GROUP BY m.version_id, b.uid),
-    overall AS (
-        SELECT b.uid AS uid, count(*) AS rows, count(DISTINCT m.version_id) AS versions
-        FROM blobs b CROSS JOIN block_map m ON m.blob_id = b.id
-        WHERE b.id > 0 AND (:version IS NULL OR b.uid IN (SELECT uid FROM own))
-        GROUP BY b.uid)
-    SELECT own.version,
-           sum(own.size * own.here),
-           sum(CASE WHEN overall.versions = 1 THEN (own.here - 1) * own.size ELSE 0 END),
-           sum(CASE WHEN overall.versions > 1 THEN own.here * own.size ELSE 0 END),
-           sum(CASE WHEN overall.versions = 1 AND own.here = 1 THEN own.size ELSE 0 END),
-           sum(1.0 * own.size / overall.rows),
-           sum(CASE WHEN overall.versions = 1 THEN own.size ELSE 0 END)
-    FROM own JOIN overall USING (uid) GROUP BY own.version";
+/// How often each version names each blob, blob by blob: they come from the index in that order, so that nothing
+/// is sorted or kept, however many there are. With a version only the blobs that it names.
+const BY_ID: &str = "
+    SELECT m.blob_id, m.version_id, b.size, count(*)
+    FROM block_map m CROSS JOIN blobs b ON b.id = m.blob_id
+    WHERE m.blob_id > 0 AND :version IS NULL
+    GROUP BY m.blob_id, m.version_id";
+/// The same for the blobs of one version, without sorting the rows of all versions that name them: the outer loop
+/// gives each blob once, in the order of the index.
+const BY_ID_OF_ONE: &str = "
+    SELECT own.blob_id, m.version_id, b.size, 1
+    FROM (SELECT blob_id FROM block_map WHERE version_id = :version AND blob_id > 0 GROUP BY blob_id) own
+    CROSS JOIN blobs b ON b.id = own.blob_id CROSS JOIN block_map m ON m.blob_id = own.blob_id";
+/// The same by uid, for databases in which rows of `blobs` share their data: an old dump was imported after a rekey.
+const BY_UID: &str = "
+    SELECT b.uid, m.version_id, max(b.size), count(*)
+    FROM blobs b CROSS JOIN block_map m ON m.blob_id = b.id
+    WHERE b.id > 0 AND (:version IS NULL OR b.uid IN (
+        SELECT uid FROM block_map JOIN blobs ON id = blob_id WHERE version_id = :version AND blob_id > 0))
+    GROUP BY b.uid, m.version_id";
+
+/// What one version has of a blob.
+struct Share {
+    version: i64,
+    size: u64,
+    rows: u64,
+}
+
+/// Sums of what a version takes; beside the whole bytes of its space there are fractions.
+#[derive(Default)]
+struct Sums {
+    usage: Usage,
+    fraction: f64,
+}
+
+impl Sums {
+    /// Adds what the version has of a blob. `rows` is the number of all rows that name it, `alone` whether they
+    /// all are this version's. A damaged row may claim any size: nothing overflows.
+    fn add(&mut self, share: &Share, rows: u64, alone: bool) {
+        let Share { size, rows: here, .. } = *share;
+        let bytes = size.saturating_mul(here);
+        let sum = |total: &mut u64, bytes: u64| *total = total.saturating_add(bytes);
+        let usage = &mut self.usage;
+        sum(&mut usage.real, bytes);
+        // As 2.13 counts: once for the version, however often the version itself names the blob.
+        sum(&mut usage.space, size / rows);
+        self.fraction += (size % rows) as f64 / rows as f64;
+        if alone {
+            sum(&mut usage.dedup_own, bytes - size);
+            sum(&mut usage.individual, if here == 1 { size } else { 0 });
+            sum(&mut usage.space_freed, size);
+        } else {
+            sum(&mut usage.dedup_others, bytes);
+        }
+    }
+
+    /// With the space as a whole number; of two that are equally near, the even one.
+    fn rounded(self) -> Usage {
+        let odd = self.usage.space % 2;
+        let rest = (odd as f64 + self.fraction).round_ties_even() as u64;
+        Usage { space: (self.usage.space - odd).saturating_add(rest), ..self.usage }
+    }
+}
+
+/// Adds one blob, with the shares that all versions have of it, to the sums of the versions, or of only one.
+fn add(blob: &[Share], only: Option<i64>, all: &mut HashMap<i64, Sums>) {
+    let rows = blob.iter().map(|share| share.rows).sum();
+    for share in blob.iter().filter(|share| only.is_none_or(|only| only == share.version)) {
+        all.entry(share.version).or_default().add(share, rows, blob.len() == 1);
+    }
+}
 
 pub(super) fn usage(connection: &Connection, version: Option<i64>) -> rusqlite::Result<HashMap<i64, Usage>> {
-    let mut all: HashMap<i64, Usage> = HashMap::new();
     let parameters = named_params! {":version": version};
-    let mut statement = connection.prepare(USAGE)?;
+    let shared = "SELECT EXISTS (SELECT 1 FROM blobs WHERE uid > '' GROUP BY uid HAVING count(*) > 1)";
+    let sql = match (connection.query_row(shared, [], |row| row.get(0))?, version) {
+        (true, _) => BY_UID,
+        (false, None) => BY_ID,
+        (false, Some(_)) => BY_ID_OF_ONE,
+    };
+    let mut sums: HashMap<i64, Sums> = HashMap::new();
+    let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query(parameters)?;
+    let (mut blob, mut shares): (Value, Vec<Share>) = (Value::Null, Vec::new());
     while let Some(row) = rows.next()? {
-        let usage = Usage {
-            real: row.get(1)?,
-            null: 0,
-            dedup_own: row.get(2)?,
-            dedup_others: row.get(3)?,
-            individual: row.get(4)?,
-            space: row.get::<_, f64>(5)?.round_ties_even() as u64,
-            space_freed: row.get(6)?,
-        };
-        all.insert(row.get(0)?, usage);
+        let key: Value = row.get(0)?;
+        if key != blob {
+            add(&shares, version, &mut sums);
+            shares.clear();
+            blob = key;
+        }
+        let share = Share { version: row.get(1)?, size: row.get(2)?, rows: row.get(3)? };
+        match shares.last_mut() {
+            Some(last) if last.version == share.version => last.rows += share.rows,
+            _ => shares.push(share),
+        }
     }
+    add(&shares, version, &mut sums);
+    let rounded = sums.into_iter().map(|(key, sums)| (key, sums.rounded()));
+    let mut all: HashMap<i64, Usage> = rounded.collect();
     // The id of a hole is its size below zero.
     let mut holes = connection.prepare(
         "SELECT version_id, -sum(blob_id) FROM block_map
