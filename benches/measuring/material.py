@@ -115,8 +115,8 @@ def fill_old_schema(database, versions, blocks, checksum, envkey):
         )
         connection.execute("INSERT INTO tags (version_uid, name) VALUES (?, 'daily')", (version,))
         connection.executemany(
-            "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)"
-            " VALUES (?, ?, ?, ?, ?, ?, 1, 1, ?, ?)",
+            "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey,"
+            " enc_nonce) VALUES (?, ?, ?, ?, ?, ?, 1, 1, ?, ?)",
             ((uids.randbytes(16).hex(), version, i, now, checksum, BLOCK, envkey, "0a" * 16) for i in range(blocks)),
         )
         connection.commit()

@@ -6,6 +6,7 @@ import shutil
 
 from .process import Command, output
 
+DEBIAN = ["restic", "borgbackup", "e2fsprogs", "python3-venv"]
 # benji 0.17 asks for a release of ruamel.yaml that does not compile with today's Python: its other requirements
 # are as it names them.
 BENJI = ["benji==0.17.0"]
@@ -21,7 +22,7 @@ BENJI_NEEDS = [
 def install(work):
     """Installs what can be had: Debian packages as root, benji into a folder of its own."""
     commands = [
-        ["apt-get", "install", "-q", "-y", "--no-install-recommends", "restic", "borgbackup", "e2fsprogs", "python3-venv"],
+        ["apt-get", "install", "-q", "-y", "--no-install-recommends", *DEBIAN],
         ["python3", "-m", "venv", os.path.join(work, "benji")],
         [os.path.join(work, "benji/bin/pip"), "install", "-q", "--no-deps", *BENJI],
         [os.path.join(work, "benji/bin/pip"), "install", "-q", "--prefer-binary", *BENJI_NEEDS],

@@ -90,8 +90,9 @@ class Report:
         row = [f"{program.title} {self.versions[program.name]}", seconds(wall) + spread, seconds(cpu)]
         row.append(f"{at_most}{memory / MB:.0f} MB")
         if ours:
-            pairs = [(value, median(ours, what)) for value, what in ((wall, "wall"), (cpu, "cpu"), (memory, "memory"))]
-            row += [f"{value / own:.2f}" if own > 0 else "–" for value, own in pairs]
+            for value, what in ((wall, "wall"), (cpu, "cpu"), (memory, "memory")):
+                own = median(ours, what)
+                row.append(f"{value / own:.2f}" if own > 0 else "–")
         return row
 
     def limit(self, job, limit, ours):
@@ -112,7 +113,8 @@ class Report:
         rows = [row for row in (self.goal(goal, results, limit) for goal in GOALS if goal[0] == job.name) if row]
         if not rows:
             return []
-        return ["| goal | measured | |", "| --- | ---: | --- |"] + ["| " + " | ".join(row) + " |" for row in rows] + [""]
+        head = ["| goal | measured | |", "| --- | ---: | --- |"]
+        return head + ["| " + " | ".join(row) + " |" for row in rows] + [""]
 
     def goal(self, goal, results, limit):
         """A row about a goal, if what it is about was measured in this run."""
@@ -123,7 +125,6 @@ class Report:
         first = next(iter(ours))
         if kind in ("faster", "synced"):
             label = "until a `sync` has ended" if kind == "synced" else first
-            # What 2.13 leaves unflushed, the variant without flushes does, too.
             value = median(results[peer][label], "wall") / median(ours[label], "wall")
             text, shown, good = f"wall of {peer} ÷ backy2's: at least {bound}", f"{value:.2f}", value >= bound
         elif kind == "limit":

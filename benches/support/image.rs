@@ -5,7 +5,7 @@ use backy2::io::{self, Source};
 use backy2::types::block::{Checksum, Geometry};
 use backy2::types::settings::HashFunction;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The default size of blocks, in bytes.
 const BLOCK: u32 = 4 << 20;
@@ -37,7 +37,9 @@ pub struct Image {
 impl Image {
     /// Opens the image and reads all of it once.
     pub fn open(path: &str) -> Self {
-        let source = io::open_source(path, BLOCK).expect("an image");
+        let path = std::fs::canonicalize(path).expect("an image");
+        let url = format!("file://{}", path.display());
+        let source = io::open_source(&url, BLOCK).expect("an image");
         let geometry = Geometry::new(source.size(), BLOCK);
         let hasher = Hasher::new(HashFunction::Sha512);
         let mut seen = HashSet::new();
@@ -51,8 +53,7 @@ impl Image {
                 Block { id, checksum, new: checksum.is_some_and(|checksum| seen.insert(checksum)) }
             })
             .collect();
-        let path = Path::new(path.strip_prefix("file://").unwrap_or(path));
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path.parent().expect("a file is in a folder");
         Image { source, geometry, hasher, blocks, folder: folder.to_owned() }
     }
 
