@@ -43,6 +43,9 @@ class Builder:
 def commit():
     """What is measured, as far as git knows."""
     try:
-        return output(Command(["git", "describe", "--always", "--dirty"], cwd=PROJECT)).strip()
+        name = output(Command(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT)).strip()
+        measured = ["src", "benches", "Cargo.toml", "Cargo.lock"]
+        changed = output(Command(["git", "status", "--porcelain", "--", *measured], cwd=PROJECT)).strip()
+        return f"{name} with changes" if changed else name
     except (Failed, OSError):
-        return "unknown commit"
+        return "of an unknown commit"

@@ -40,7 +40,20 @@ class Peer:
     def __init__(self, folder):
         self.folder = os.path.join(folder, self.name)
         self.store = os.path.join(self.folder, "store")
-        self.count = 0
+
+    @property
+    def count(self):
+        """How many backups were made; kept in a file, for stores that are kept."""
+        path = os.path.join(self.folder, "count")
+        if not os.path.exists(path):
+            return 0
+        with open(path) as file:
+            return int(file.read())
+
+    @count.setter
+    def count(self, value):
+        with open(os.path.join(self.folder, "count"), "w") as file:
+            file.write(str(value))
 
     def missing(self):
         """Why it cannot be measured, and what to do; None if it can."""

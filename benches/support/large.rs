@@ -10,6 +10,7 @@ use backy2::types::time::Timestamp;
 use backy2::types::uid::{BlobUid, VersionUid};
 use backy2::types::version::{NewVersion, Statistics, Version};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The default size of blocks, in bytes.
 pub const BLOCK: u32 = 4 << 20;
@@ -23,7 +24,8 @@ const ROWS: usize = 50_000;
 pub enum Checksums {
     /// Blob n's is [`checksum`] of n.
     Different,
-    /// All are that of a block of zeros, so that each block could be one of a sparse file.
+    /// All are that of a block of zeros, so that each block could be one of a sparse file. The names of the
+    /// blobs ascend, which makes large databases quickly.
     OfZeros,
 }
 
@@ -68,12 +70,12 @@ pub fn add_version(
     let wrapped = to_hex(&Keyring::new(Some(&key)).wrap(&[7; 32]).expect("wrapped"));
     let zeros = Hasher::new(HashFunction::Sha512).digest(&vec![0; BLOCK as usize]);
     let version = meta.begin_version(&new_version(name, blocks)).expect("a version");
-    let rows: Vec<NewRow> = order(blocks, scattered)
-        .into_iter()
-        .map(|id| row(id, &wrapped, (checksums == Checksums::OfZeros).then_some(zeros)))
-        .collect();
-    for batch in rows.chunks(ROWS) {
-        let rejected = meta.commit_blocks(&version, batch).expect("committed");
+    for batch in order(blocks, scattered).chunks(ROWS) {
+        let rows: Vec<NewRow> = batch
+            .iter()
+            .map(|id| row(*id, &wrapped, (checksums == Checksums::OfZeros).then_some(zeros)))
+            .collect();
+        let rejected = meta.commit_blocks(&version, &rows).expect("committed");
         assert!(rejected.is_empty(), "new blobs cannot be rejected");
     }
     let statistics = StatisticsRow {
@@ -102,9 +104,13 @@ fn order(blocks: u64, scattered: u64) -> Vec<u64> {
 }
 
 fn row(id: u64, wrapped: &str, checksum_of_all: Option<Checksum>) -> NewRow {
-    let checksum = checksum_of_all.map_or_else(|| checksum(id), |checksum| checksum.hex());
+    static NAMES: AtomicU64 = AtomicU64::new(0);
+    let (uid, checksum) = match checksum_of_all {
+        Some(checksum) => (format!("{:032x}", NAMES.fetch_add(1, Ordering::Relaxed)), checksum.hex()),
+        None => (BlobUid::generate(), checksum(id)),
+    };
     let fingerprint = Fingerprint { checksum, size: u64::from(BLOCK), enc_version: 1 };
     let encryption =
         Encryption { version: 1, envkey: Some(wrapped.to_owned()), nonce: Some("0a".repeat(16)) };
-    NewRow::Store { ids: vec![id], blob: NewBlob { uid: BlobUid::generate(), fingerprint, encryption } }
+    NewRow::Store { ids: vec![id], blob: NewBlob { uid, fingerprint, encryption } }
 }
