@@ -13,7 +13,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 class Builder:
     """Paths of what was built."""
 
-    def __init__(self, quick):
+    def __init__(self, quick, runs):
         profile = [] if quick else ["--release"]
         argv = [os.environ.get("CARGO", "cargo"), "build", "--message-format=json", *profile]
         argv += ["--bin", "backy2", "--bench", "limit", "--bench", "database"]
@@ -22,7 +22,7 @@ class Builder:
             raise Failed("the build failed")
         messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         self.paths = {m["target"]["name"]: m["executable"] for m in messages if m.get("executable")}
-        self.quick = quick
+        self.rounds = min(runs, 3)
 
     @property
     def program(self):
@@ -35,8 +35,8 @@ class Builder:
 
     def limits(self, image, ways):
         """What `limit` measures of these ways, by their names; and the number of threads."""
-        runs = "1" if self.quick else "3"
-        found = json.loads(output(Command([self.paths["limit"], image, "--json", "--runs", runs, *ways])))
+        rounds = ["--runs", str(self.rounds)]
+        found = json.loads(output(Command([self.paths["limit"], image, "--json", *rounds, *ways])))
         return found["ways"], found["threads"]
 
 
