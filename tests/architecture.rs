@@ -94,9 +94,9 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below `src` and `tests`.
+/// The files below `src`, `tests` and `benches`.
 fn files() -> Vec<File> {
-    let paths = files_below(project(), &["src", "tests"]);
+    let paths = files_below(project(), &["src", "tests", "benches"]);
     let mut files: Vec<File> = paths
         .iter()
         .map(|path| {
@@ -111,7 +111,7 @@ fn files() -> Vec<File> {
     for file in &mut files {
         // Also the files below a module that is there for tests only.
         let is_test = for_tests.iter().any(|test| file.path == *test || file.path.starts_with(&stem(test)));
-        if is_test || file.path.starts_with("tests/") {
+        if is_test || !file.path.starts_with("src/") {
             file.product = String::new();
         }
     }
@@ -158,7 +158,7 @@ fn imports_go_downward_only() {
     let mut problems = Vec::new();
     for file in files() {
         let Some(module) = file.module() else { continue };
-        if file.path.starts_with("tests/") {
+        if !file.path.starts_with("src/") {
             continue;
         }
         let Some(own) = layer(module) else {

@@ -27,6 +27,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/migration.md",
     "docs/json.md",
     "docs/packaging.md",
+    "docs/performance.md",
     "docs/differences.md",
     "docs/architecture.md",
 ];

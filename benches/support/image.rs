@@ -1,0 +1,86 @@
+//! The blocks of an image, looked at once: which are holes, which are zeros, which have the same data.
+
+use backy2::hash::{Hasher, is_zero};
+use backy2::io::{self, Source};
+use backy2::types::block::{Checksum, Geometry};
+use backy2::types::settings::HashFunction;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+/// The default size of blocks, in bytes.
+const BLOCK: u32 = 4 << 20;
+
+/// A block that is no hole.
+pub struct Block {
+    /// Its number.
+    pub id: u64,
+    /// Its digest; `None` where all is zero.
+    pub checksum: Option<Checksum>,
+    /// Whether no block before it has the same data.
+    pub new: bool,
+}
+
+/// An image and what is known of its blocks.
+pub struct Image {
+    /// The image.
+    pub source: Box<dyn Source>,
+    /// How it is cut.
+    pub geometry: Geometry,
+    /// What a backup would compute the digests with.
+    pub hasher: Hasher,
+    /// Its blocks but the holes.
+    pub blocks: Vec<Block>,
+    /// Where work files may be made.
+    pub folder: PathBuf,
+}
+
+impl Image {
+    /// Opens the image and reads all of it once.
+    pub fn open(path: &str) -> Self {
+        let path = std::fs::canonicalize(path).expect("an image");
+        let url = format!("file://{}", path.display());
+        let source = io::open_source(&url, BLOCK).expect("an image");
+        let geometry = Geometry::new(source.size(), BLOCK);
+        let hasher = Hasher::new(HashFunction::Sha512);
+        let mut seen = HashSet::new();
+        let mut data = Vec::new();
+        let blocks = with_data(&*source, geometry)
+            .into_iter()
+            .map(|id| {
+                data.resize(geometry.length(id), 0);
+                source.read_at(geometry.offset(id), &mut data).expect("read");
+                let checksum = (!is_zero(&data)).then(|| hasher.digest(&data));
+                Block { id, checksum, new: checksum.is_some_and(|checksum| seen.insert(checksum)) }
+            })
+            .collect();
+        let folder = path.parent().expect("a file is in a folder");
+        Image { source, geometry, hasher, blocks, folder: folder.to_owned() }
+    }
+
+    /// What there is, for a reader.
+    pub fn summary(&self) -> String {
+        let stored = self.blocks.iter().filter(|block| block.checksum.is_some()).count();
+        let new = self.blocks.iter().filter(|block| block.new).count();
+        format!(
+            "{} blocks: {} in holes, {} of zeros, {} with data, {new} of them unlike all before; {} hashed at once",
+            self.geometry.blocks(),
+            self.geometry.blocks() - self.blocks.len() as u64,
+            self.blocks.len() - stored,
+            stored,
+            self.hasher.lanes()
+        )
+    }
+}
+
+/// The blocks that are not wholly in holes.
+fn with_data(source: &dyn Source, geometry: Geometry) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut next = 0;
+    while let Some(range) = source.next_data(geometry.offset(next)) {
+        let block = u64::from(geometry.block_size());
+        let (first, end) = (next.max(range.start / block), range.end.div_ceil(block));
+        found.extend(first..end);
+        next = end;
+    }
+    found
+}
