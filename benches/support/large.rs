@@ -48,6 +48,7 @@ pub fn new_version(name: &str, blocks: u64) -> NewVersion {
         size: blocks,
         size_bytes: blocks * u64::from(BLOCK),
         tags: vec!["daily".into()],
+        origin: None,
     }
 }
 

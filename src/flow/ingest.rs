@@ -150,8 +150,7 @@ impl Ingest<'_> {
     /// A thread of the hash stage.
     fn hash(&self, ready: &Gatherer<Raw>, fresh: Sender<Fresh>) {
         while let Some(blocks) = ready.next() {
-            let data: Vec<&[u8]> = blocks.iter().map(|block| &block.data[..]).collect();
-            let checksums = self.hasher.digest_all(&data);
+            let checksums = self.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
             for (Raw { id, data }, checksum) in blocks.into_iter().zip(checksums) {
                 if fresh.send(Fresh::Hashed { id, checksum, data }).is_err() {
                     return;

@@ -64,9 +64,10 @@ impl Hasher {
     }
 
     /// The digests of several blocks of any lengths, in their order.
-    pub fn digest_all(&self, blocks: &[&[u8]]) -> Vec<Checksum> {
+    pub fn digest_all<'a>(&self, blocks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Checksum> {
+        let blocks: Vec<&[u8]> = blocks.into_iter().collect();
         match self.lanes {
-            Some((kernel, variant)) if blocks.len() > 1 => kernel.digest_all(variant, blocks, Checksum::new),
+            Some((kernel, variant)) if blocks.len() > 1 => kernel.digest_all(variant, &blocks, Checksum::new),
             _ => blocks.iter().map(|block| self.digest(block)).collect(),
         }
     }

@@ -84,8 +84,7 @@ impl Stages<'_> {
     /// A thread of the stage that verifies.
     pub fn verify(&self, loaded: &Gatherer<Loaded>, verified: Sender<Delivery>) {
         while let Some(blocks) = loaded.next() {
-            let data: Vec<&[u8]> = blocks.iter().map(|block| &block.data[..]).collect();
-            let digests = self.fetch.hasher.digest_all(&data);
+            let digests = self.fetch.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
             for (Loaded { id, blob, data }, digest) in blocks.into_iter().zip(digests) {
                 let damage = verify(&blob, &digest);
                 let row = BlockRow { id, blob: Some(blob) };
