@@ -1,5 +1,6 @@
 //! The blocks of an image, looked at once: which are holes, which are zeros, which have the same data.
 
+use backy2::config::IoConfig;
 use backy2::hash::{Hasher, is_zero};
 use backy2::io::{self, Source};
 use backy2::types::block::{Checksum, Geometry};
@@ -39,7 +40,7 @@ impl Image {
     pub fn open(path: &str) -> Self {
         let path = std::fs::canonicalize(path).expect("an image");
         let url = format!("file://{}", path.display());
-        let source = io::open_source(&url, BLOCK).expect("an image");
+        let source = io::open_source(&url, &IoConfig::default(), BLOCK).expect("an image");
         let geometry = Geometry::new(source.size(), BLOCK);
         let hasher = Hasher::new(HashFunction::Sha512);
         let mut seen = HashSet::new();
