@@ -3,8 +3,8 @@
 use crate::types::error::{Error, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::ops::{Deref, DerefMut};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// At least so many buffers has a run: enough that every thread has a block in hand, and the lanes of the hash stage
@@ -14,48 +14,61 @@ pub const BUFFERS: usize = 24;
 /// A fixed number of buffers of one size: the only memory that block data lives in, so that a run's memory
 /// does not depend on the size of the image.
 ///
-/// The memory of a buffer is taken when it is first needed, and buffers that are free are used again last
-/// in, first out by the channel's order of return, so a small job takes little.
+/// The memory of a buffer is taken when it is first needed, and the buffer that came back last is used first, so that a
+/// small job takes little, and memory that the processor has in its caches is used again.
 pub struct BufferPool {
-    free: Receiver<Vec<u8>>,
-    back: Sender<Vec<u8>>,
+    shelf: Arc<Shelf>,
     size: usize,
+}
+
+/// Where the buffers are that nobody uses.
+struct Shelf {
+    free: Mutex<Vec<Vec<u8>>>,
+    came_back: Condvar,
+}
+
+impl Shelf {
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.free.lock().unwrap_or_else(|e| e.into_inner())
+    }
 }
 
 impl BufferPool {
     /// `count` buffers of `size` bytes.
     pub fn new(count: usize, size: usize) -> Self {
-        let (back, free) = bounded(count);
-        for _ in 0..count {
-            // Empty vectors take no memory yet.
-            let _ = back.try_send(Vec::new());
-        }
-        BufferPool { free, back, size }
+        // Empty vectors take no memory yet.
+        let free = Mutex::new(vec![Vec::new(); count]);
+        BufferPool { shelf: Arc::new(Shelf { free, came_back: Condvar::new() }), size }
     }
 
     /// A buffer of `length` bytes (at most the pool's size), with arbitrary content. Waits until one is free;
-    /// `None` if `stop` came first.
+    /// `None` if `latch` was closed first.
     pub fn take(&self, length: usize, latch: &Latch) -> Option<Buffer> {
+        let mut free = self.shelf.free();
         let mut data = loop {
-            match self.free.recv_timeout(Duration::from_millis(100)) {
-                Ok(data) => break data,
-                Err(_) if latch.is_closed() => return None,
-                Err(_) => {}
+            if let Some(data) = free.pop() {
+                break data;
             }
+            if latch.is_closed() {
+                return None;
+            }
+            let waited = self.shelf.came_back.wait_timeout(free, Duration::from_millis(100));
+            free = waited.unwrap_or_else(|e| e.into_inner()).0;
         };
+        drop(free);
         if data.capacity() < self.size {
             // Not by `resize`, which would fill with zeros what the system hands out as zeros.
             data = vec![0; self.size];
         }
         data.resize(length.min(self.size), 0);
-        Some(Buffer { data, back: self.back.clone() })
+        Some(Buffer { data, shelf: Arc::clone(&self.shelf) })
     }
 }
 
 /// A buffer that goes back to its pool when it is dropped.
 pub struct Buffer {
     data: Vec<u8>,
-    back: Sender<Vec<u8>>,
+    shelf: Arc<Shelf>,
 }
 
 impl Deref for Buffer {
@@ -73,7 +86,8 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let _ = self.back.try_send(std::mem::take(&mut self.data));
+        self.shelf.free().push(std::mem::take(&mut self.data));
+        self.shelf.came_back.notify_one();
     }
 }
 
