@@ -36,7 +36,7 @@ fn by_definition(model: &Model, version: usize) -> [u64; 7] {
     let rows = &model[version];
     let real = rows.iter().filter(|(blob, _)| blob.is_some()).map(|(_, size)| size).sum();
     let null = rows.iter().filter(|(blob, _)| blob.is_none()).map(|(_, size)| size).sum();
-    let (mut own, mut others, mut individual, mut space, mut freed) = (0, 0, 0, 0.0, 0);
+    let (mut own, mut others, mut individual, mut space, mut freed) = (0, 0, 0, (0, 1), 0);
     let distinct: BTreeMap<usize, u64> =
         rows.iter().filter_map(|(blob, size)| Some(((*blob)?, *size))).collect();
     for (blob, size) in distinct {
@@ -53,9 +53,25 @@ fn by_definition(model: &Model, version: usize) -> [u64; 7] {
         if everywhere == here {
             freed += size;
         }
-        space += size as f64 / everywhere as f64;
+        space = plus(space, (size, everywhere));
     }
-    [real, null, own, others, individual, space.round_ties_even() as u64, freed]
+    [real, null, own, others, individual, rounded(space), freed]
+}
+
+/// The sum of two fractions, in lowest terms: in floating point, halves would now and then be less or more.
+fn plus(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
+    let (over, under) = (a.0 * b.1 + b.0 * a.1, a.1 * b.1);
+    let (mut divisor, mut rest) = (over, under);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    (over / divisor, under / divisor)
+}
+
+/// To the nearest whole number; of two that are equally near, the even one.
+fn rounded((over, under): (u64, u64)) -> u64 {
+    let (whole, rest) = (over / under, over % under);
+    whole + u64::from(2 * rest > under || (2 * rest == under && whole % 2 == 1))
 }
 
 /// Puts the model into the database as a backup would have.

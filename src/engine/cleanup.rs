@@ -15,10 +15,10 @@ const GRACE: i64 = 3600;
 const BATCH: usize = 1000;
 /// Blobs of a batch whose failure is told one by one.
 const MOST_TOLD: usize = 10;
-/// Entries looked at in one transaction. Their rows are all over the database, so that each transaction writes about
-/// as many pages: the more entries share these, the less is written. 2.13's readers and other writers wait for it, which
-/// is a second at most.
-const CANDIDATES: usize = 20_000;
+/// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Their
+/// rows are all over the database, so that a transaction writes about a page for each index of each: the more entries
+/// share these, the less is written. Other writers wait for it.
+const MOST_CANDIDATES: usize = 16 * BATCH;
 
 /// What a cleanup did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,10 +44,11 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     // The messages are those of release 2.13: scripts look for them.
     site.monitor.info("Deleting false positives...");
     let before = if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE };
-    let mut after = i64::MIN;
+    let (mut after, mut limit) = (i64::MIN, BATCH);
     loop {
         site.monitor.check()?;
-        let batch = site.meta.take_delete_candidates(after, before, CANDIDATES)?;
+        let batch = site.meta.take_delete_candidates(after, before, limit)?;
+        limit = MOST_CANDIDATES.min(2 * limit);
         failpoint::pass("cleanup-doomed");
         cleaned.in_use += batch.in_use;
         match batch.next {

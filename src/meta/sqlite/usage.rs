@@ -36,11 +36,13 @@ struct Share {
     rows: u64,
 }
 
-/// Sums of what a version takes; beside the whole bytes of its space there are fractions.
+/// Sums of what a version takes. The space is a sum of fractions, beside it what rounding has cost so far
+/// (Neumaier's summation, as SQLite's `sum` does it): else a million blobs make it some bytes wrong.
 #[derive(Default)]
 struct Sums {
     usage: Usage,
-    fraction: f64,
+    space: f64,
+    lost: f64,
 }
 
 impl Sums {
@@ -53,8 +55,10 @@ impl Sums {
         let usage = &mut self.usage;
         sum(&mut usage.real, bytes);
         // As 2.13 counts: once for the version, however often the version itself names the blob.
-        sum(&mut usage.space, size / rows);
-        self.fraction += (size % rows) as f64 / rows as f64;
+        let part = size as f64 / rows as f64;
+        let space = self.space + part;
+        self.lost += if self.space >= part { self.space - space + part } else { part - space + self.space };
+        self.space = space;
         if alone {
             sum(&mut usage.dedup_own, bytes - size);
             sum(&mut usage.individual, if here == 1 { size } else { 0 });
@@ -66,9 +70,7 @@ impl Sums {
 
     /// With the space as a whole number; of two that are equally near, the even one.
     fn rounded(self) -> Usage {
-        let odd = self.usage.space % 2;
-        let rest = (odd as f64 + self.fraction).round_ties_even() as u64;
-        Usage { space: (self.usage.space - odd).saturating_add(rest), ..self.usage }
+        Usage { space: (self.space + self.lost).round_ties_even() as u64, ..self.usage }
     }
 }
 
