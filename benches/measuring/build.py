@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import subprocess
+import time
 
 from .material import run_builder
-from .process import Command, Failed, output
+from .process import Command, Failed, busy, output, share
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -34,10 +36,19 @@ class Builder:
         return run_builder(Command([self.paths["database"], path, *numbers])).strip()
 
     def limits(self, image, ways):
-        """What `limit` measures of these ways, by their names; and the number of threads."""
+        """What `limit` measures of these ways, by their names; the number of threads; the part of all cores'
+        time that others took meanwhile."""
         rounds = ["--runs", str(self.rounds)]
+        before, own, start = busy(), children(), time.monotonic()
         found = json.loads(output(Command([self.paths["limit"], image, "--json", *rounds, *ways])))
-        return found["ways"], found["threads"]
+        others = busy() - before - (children() - own)
+        return found["ways"], found["threads"], share(max(0.0, others), time.monotonic() - start)
+
+
+def children():
+    """CPU seconds of all commands that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def commit():

@@ -94,7 +94,7 @@ def incremental(context, program):
     """Of the whole image with hints, less a backup of an image that has nothing but the changed blocks."""
     whole, alone = incremental_whole(context, program), incremental_alone(context, program)
     wall, cpu = whole.wall - alone.wall, whole.cpu - alone.cpu
-    return Measured(wall, cpu, whole.memory, whole.synced), whole, alone
+    return Measured(wall, cpu, whole.memory, whole.synced, whole.others + alone.others), whole, alone
 
 
 def incremental_whole(context, program):

@@ -11,12 +11,28 @@ import time
 Command = collections.namedtuple("Command", "argv env cwd", defaults=(None, None))
 
 # wall and cpu in seconds, memory in bytes (the most that was resident at once), synced: wall until a sync
-# behind it has ended, too.
-Measured = collections.namedtuple("Measured", "wall cpu memory synced")
+# behind it has ended, too; others: CPU seconds that went elsewhere while the command ran, those that the
+# hypervisor took included.
+Measured = collections.namedtuple("Measured", "wall cpu memory synced others")
+
+# More than this part of all cores' time, and a run was disturbed. Threads of the kernel that write back are in it.
+DISTURBED = 0.05
 
 
 class Failed(Exception):
     """A command did not end well."""
+
+
+def busy():
+    """CPU seconds that all cores were not idle since the system was started."""
+    with open("/proc/stat") as file:
+        user, nice, system, _, _, irq, softirq, steal = (int(n) for n in file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def share(others, wall):
+    """Which part of all cores' time others took. Ticks of the clock are too coarse for short commands."""
+    return others / (wall * os.cpu_count()) if wall >= 0.5 else 0.0
 
 
 def own_memory():
@@ -30,6 +46,7 @@ def run(command, log, timeout):
     with open(log, "ab") as out:
         out.write((" ".join(command.argv) + "\n").encode())
         out.flush()
+        before = busy()
         start = time.monotonic()
         child = subprocess.Popen(
             command.argv, env=environment, cwd=command.cwd, stdin=subprocess.DEVNULL, stdout=out,
@@ -39,6 +56,7 @@ def run(command, log, timeout):
         timer.start()
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - start
+        others = busy() - before
         timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
         os.sync()
@@ -48,7 +66,8 @@ def run(command, log, timeout):
             tail = said.read()[-2000:].decode(errors="replace")
         why = f"was stopped after {timeout} s" if wall >= timeout else f"ended with {child.returncode}"
         raise Failed(f"{' '.join(command.argv)} {why}:\n{tail}")
-    return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, synced)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(wall, cpu, usage.ru_maxrss * 1024, synced, max(0.0, others - cpu))
 
 
 def output(command):

@@ -1,5 +1,6 @@
 """Turns measurements into tables."""
 
+import collections
 import datetime
 import os
 import platform
@@ -7,7 +8,7 @@ import re
 import statistics
 
 from .build import commit
-from .process import own_memory
+from .process import DISTURBED, own_memory, share
 
 # The way of `limit` that a job can be compared with.
 WAYS = {"first": "first", "second": "unchanged", "scrub": "scrub", "restore-memory": "restore", "restore": "restore"}
@@ -24,6 +25,15 @@ GOALS = [
     ("list", "seconds", None, 0.015), ("list-large", "seconds", None, 0.015),
     ("incremental", "seconds", None, 3), ("incremental", "memory", None, 150),
 ]
+
+
+# What `limit` found of one way, the number of threads, the part of all cores' time that others took meanwhile.
+Limit = collections.namedtuple("Limit", "found threads others")
+
+
+def disturbed(samples):
+    """The greatest part of all cores' time that others took in one of these runs."""
+    return max(share(sample.others, sample.wall) for sample in samples)
 
 
 def median(samples, what):
@@ -59,6 +69,7 @@ class Report:
         ours = results.get("backy2")
         if limit and ours:
             lines += self.limit(job, limit, ours)
+        lines += self.disturbances(results, limit)
         if not self.quick:
             lines += self.goals(job, results, limit)
         return "\n".join(lines)
@@ -68,6 +79,17 @@ class Report:
         quick = " A quick try of an unoptimised build: these figures say nothing." if self.quick else ""
         runs = "one run" if self.runs == 1 else f"medians of {self.runs} runs, least and most in brackets"
         return f"{today}, backy2 {commit()}, {machine()}; {runs}.{quick}"
+
+    def disturbances(self, results, limit):
+        """What else ran: nothing can be judged by a measurement that others have disturbed."""
+        measured = [program for program in self.programs if program.name in results]
+        found = [(p.title, max(disturbed(s) for s in results[p.name].values())) for p in measured]
+        if limit:
+            found.append(("the limit", limit.others))
+        bad = [f"{title} {part:.0%}" for title, part in found if part > DISTURBED]
+        if not bad:
+            return []
+        return [f"**Disturbed**: other processes took part of all cores' time, at worst {', '.join(bad)}.", ""]
 
     def table(self, label, samples):
         ours = samples.get("backy2")
@@ -96,16 +118,18 @@ class Report:
         return row
 
     def limit(self, job, limit, ours):
-        found, threads = limit
+        found, threads = limit.found, limit.threads
         stages = ", ".join(
             f"{name} {seconds(stage['seconds'])} ({stage['bytes'] / stage['seconds'] / 1e9:.2f} GB/s)"
             for name, stage in found["stages"].items()
         )
         wall = median(ours[""], "wall")
+        ratio = wall / found["limit_seconds"]
+        below = " A limit that is beaten is none: it was measured too high." if ratio < 1 else ""
         return [
             f"Limit by CPU: {seconds(found['cpu_seconds'])} on one core ({stages}), of which {threads} cores do "
             f"{found['scale']:.2f} times as much: **{seconds(found['limit_seconds'])}**. backy2 takes "
-            f"**{wall / found['limit_seconds']:.2f}** times that.",
+            f"**{ratio:.2f}** times that.{below}",
             "",
         ]
 
@@ -128,7 +152,7 @@ class Report:
             value = median(results[peer][label], "wall") / median(ours[label], "wall")
             text, shown, good = f"wall of {peer} ÷ backy2's: at least {bound}", f"{value:.2f}", value >= bound
         elif kind == "limit":
-            value = median(ours[first], "wall") / limit[0]["limit_seconds"]
+            value = median(ours[first], "wall") / limit.found["limit_seconds"]
             text, shown, good = f"wall ÷ limit: at most {bound}", f"{value:.2f}", value <= bound
         elif kind == "memory":
             value = max(median(samples, "memory") for samples in ours.values()) / MB
@@ -136,7 +160,18 @@ class Report:
         else:
             value = median(ours[first], "wall")
             text, shown, good = f"wall: under {seconds(bound)}", seconds(value), value < bound
+        if self.unsound(kind, value, first, ours, results.get(peer), limit):
+            return [text, shown, "not judged: disturbed"]
         return [text, shown, "met" if good else "**not met**"]
+
+    def unsound(self, kind, value, label, ours, theirs, limit):
+        """Whether a value says nothing because others took part in it. Memory does not suffer from them."""
+        if kind == "memory":
+            return False
+        if kind == "limit" and (limit.others > DISTURBED or value < 1):
+            return True
+        involved = [ours[label]] + ([theirs[label]] if theirs and label in theirs else [])
+        return any(disturbed(samples) > DISTURBED for samples in involved)
 
 
 def write(path, sections):
