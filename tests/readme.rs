@@ -19,6 +19,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/manual.md",
     "docs/backup.md",
     "docs/restore.md",
+    "docs/mounts.md",
     "docs/maintenance.md",
     "docs/schedules.md",
     "docs/recovery.md",

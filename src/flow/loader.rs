@@ -10,6 +10,8 @@ use crate::types::block::Blob;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Who gets a block's data. One that is dropped without [`Taker::take`] must count as failed: that is what becomes
 /// of requests that are under way when the servers end.
@@ -35,7 +37,8 @@ pub struct Request<T> {
 }
 
 enum Job<T> {
-    Load(Request<T>),
+    /// `true`: somebody waits for it.
+    Load(Request<T>, bool),
     Say(Level, String),
 }
 
@@ -49,12 +52,12 @@ impl<T: Taker> Loader<T> {
     /// Asks for a block that somebody waits for.
     pub fn load(&self, request: Request<T>) {
         // Where nobody listens any more the request is dropped, and its taker knows.
-        let _ = self.urgent.send(Job::Load(request));
+        let _ = self.urgent.send(Job::Load(request, true));
     }
 
     /// Asks for a block that will probably be needed.
     pub fn load_ahead(&self, request: Request<T>) {
-        let _ = self.ahead.send(Job::Load(request));
+        let _ = self.ahead.send(Job::Load(request, false));
     }
 
     /// Tells the monitor of the run something, from whatever thread.
@@ -70,18 +73,33 @@ struct Loaded<T> {
     blob: Blob,
     data: Vec<u8>,
     taker: T,
+    urgent: bool,
 }
+
+/// How long a block that nobody waits for may wait for others that are being loaded, so that their digests are
+/// computed together: some times what loading a block takes.
+const GATHERING: Duration = Duration::from_millis(10);
 
 struct Stages<'a> {
     fetch: &'a Fetch<'a>,
     monitor: &'a dyn Monitor,
     /// Blobs whose damage was told: a server is asked for them again and again.
     told: Mutex<BTreeSet<i64>>,
+    /// Blocks that are being loaded.
+    loading: AtomicUsize,
+    /// Held by who gathers blocks: two at a time would each get half of them.
+    gathering: Mutex<()>,
 }
 
 /// Runs the threads as long as `serve` runs.
 pub fn run<T: Taker, R>(fetch: &Fetch<'_>, monitor: &dyn Monitor, serve: impl FnOnce(Loader<T>) -> R) -> R {
-    let stages = Stages { fetch, monitor, told: Mutex::default() };
+    let stages = Stages {
+        fetch,
+        monitor,
+        told: Mutex::default(),
+        loading: AtomicUsize::new(0),
+        gathering: Mutex::default(),
+    };
     let (urgent_in, urgent) = unbounded();
     let (ahead_in, ahead) = unbounded();
     // Closing it ends the readers, however many handles there still are.
@@ -124,18 +142,28 @@ impl Stages<'_> {
             };
             match (job, &mut fetcher) {
                 (Ok(Job::Say(level, text)), _) => self.monitor.say(level, &text),
-                (Ok(Job::Load(request)), Ok(fetcher)) => self.load_one(request, fetcher, &out),
-                (Ok(Job::Load(request)), Err(error)) => request.taker.take(Err(error.to_string())),
+                (Ok(Job::Load(request, urgent)), Ok(fetcher)) => {
+                    self.loading.fetch_add(1, Ordering::Relaxed);
+                    self.load_one(request, urgent, fetcher, &out);
+                    self.loading.fetch_sub(1, Ordering::Relaxed);
+                }
+                (Ok(Job::Load(request, _)), Err(error)) => request.taker.take(Err(error.to_string())),
                 (Err(_), _) => return,
             }
         }
     }
 
-    fn load_one<T: Taker>(&self, request: Request<T>, fetcher: &mut Fetcher, out: &Sender<Loaded<T>>) {
+    fn load_one<T: Taker>(
+        &self,
+        request: Request<T>,
+        urgent: bool,
+        fetcher: &mut Fetcher,
+        out: &Sender<Loaded<T>>,
+    ) {
         let Request { version, id, blob, length, buffer: mut data, taker } = request;
         data.clear();
         match fetcher.load(id, &blob, length, &mut data, || self.monitor.interrupted().is_some()) {
-            Ok(None) => drop(out.send(Loaded { version, id, blob, data, taker })),
+            Ok(None) => drop(out.send(Loaded { version, id, blob, data, taker, urgent })),
             Ok(Some(damage)) => taker.take(Err(self.bad(&version, id, &blob, &damage))),
             Err(error) => {
                 self.monitor.error(&error.to_string());
@@ -144,20 +172,37 @@ impl Stages<'_> {
         }
     }
 
-    /// Compares checksums of what is ready, and waits for no more: somebody waits for each of them.
+    /// Compares checksums.
     fn verify<T: Taker>(&self, loaded: Receiver<Loaded<T>>) {
-        while let Ok(first) = loaded.recv() {
-            let mut blocks = vec![first];
-            blocks.extend(loaded.try_iter().take(self.fetch.hasher.lanes().saturating_sub(1)));
+        while let Some(blocks) = self.gather(&loaded) {
             let data: Vec<&[u8]> = blocks.iter().map(|block| &block.data[..]).collect();
             let digests = self.fetch.hasher.digest_all(&data);
-            for (Loaded { version, id, blob, data, taker }, digest) in blocks.into_iter().zip(digests) {
+            for (Loaded { version, id, blob, data, taker, .. }, digest) in blocks.into_iter().zip(digests) {
                 taker.take(match verify(&blob, &digest) {
                     None => Ok(data),
                     Some(damage) => Err(self.bad(&version, id, &blob, &damage)),
                 });
             }
         }
+    }
+
+    /// As many blocks as are hashed at once, or those that are ready if somebody waits for one of them or no more
+    /// are being loaded. `None` at the end.
+    fn gather<T>(&self, loaded: &Receiver<Loaded<T>>) -> Option<Vec<Loaded<T>>> {
+        let _gathering = self.gathering.lock().unwrap_or_else(|e| e.into_inner());
+        let mut blocks = vec![loaded.recv().ok()?];
+        while blocks.len() < self.fetch.hasher.lanes() {
+            let waits = blocks.iter().any(|block| block.urgent) || self.loading.load(Ordering::Relaxed) == 0;
+            let next = match waits {
+                true => loaded.try_recv().ok(),
+                false => loaded.recv_timeout(GATHERING).ok(),
+            };
+            match next {
+                Some(block) => blocks.push(block),
+                None => break,
+            }
+        }
+        Some(blocks)
     }
 
     /// Tells of a bad blob, once.

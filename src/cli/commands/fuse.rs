@@ -18,8 +18,9 @@ pub(super) fn run(context: &Context, args: &FuseArgs) -> Result<Outcome> {
     image::serve(site, &Options { overlays }, |depot| {
         fuse::run(depot, path, args.read_only, terminal, |versions| {
             terminal.info(&format!(
-                "Mounted on {}: {versions} versions. Ctrl-C or `umount {}` ends it.",
+                "Mounted on {}: {versions} {}. Ctrl-C or `umount {}` ends it.",
                 path.display(),
+                if versions == 1 { "version" } else { "versions" },
                 path.display()
             ));
             context.report(|| json!({"mountpoint": path, "versions": versions}))
