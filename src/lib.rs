@@ -5,6 +5,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | terminal | [`cli`] |
+//! | servers | [`fuse`] |
 //! | engine | [`engine`] |
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
@@ -19,6 +20,7 @@ pub mod crypt;
 pub mod engine;
 pub mod failpoint;
 pub mod flow;
+pub mod fuse;
 pub mod hash;
 pub mod io;
 pub mod locks;

@@ -48,6 +48,7 @@ const CONFINED: &[(&str, &str, &str)] = &[
     ("thread::scope", "src/flow/", "compose the run of what src/flow has"),
     ("thread::spawn", "src/flow/", "compose the run of what src/flow has"),
     ("signal_hook", "src/cli/", "ask Monitor::interrupted"),
+    ("fuser", "src/fuse/", "use engine::image"),
     ("zstd", "src/crypt/", "use crypt's Encoder and Decoder"),
     ("aes_gcm", "src/crypt/", "use crypt's Encoder and Decoder"),
     (

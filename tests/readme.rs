@@ -20,6 +20,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/backup.md",
     "docs/restore.md",
     "docs/s3.md",
+    "docs/mounts.md",
     "docs/maintenance.md",
     "docs/schedules.md",
     "docs/recovery.md",

@@ -106,6 +106,13 @@ pub enum Command {
     DiffMeta(DiffMetaArgs),
     /// List the space that versions take
     Du(DuArgs),
+    /// Mount all versions, to get at single files or to try a backup out
+    ///
+    /// Stays in the foreground until Ctrl-C, SIGTERM or umount. Below MOUNT there are by_version_uid/UID/data, the
+    /// image, with small files beside it, and by_name/NAME/UID and by_name/NAME/latest, which lead there. What is
+    /// written to an image is kept in a temporary file in cachedir, and is gone when the mount ends: no version ever
+    /// changes.
+    Fuse(FuseArgs),
     /// Wrap all keys anew with the configured master key
     ///
     /// Put the new key into the configuration first; nothing else may run meanwhile. All keys are changed, or
@@ -167,6 +174,7 @@ impl Command {
                 | Command::Export(_)
                 | Command::DiffMeta(_)
                 | Command::MigrateEncryption(_)
+                | Command::Fuse(_)
         )
     }
 
@@ -337,6 +345,21 @@ pub struct DuArgs {
     pub fields: Option<String>,
     /// Only this version
     pub version_uid: Option<String>,
+}
+
+/// Arguments of `fuse`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example, the first partition of the newest backup:\n  \
+    backy2 fuse /mnt/backups &\n  \
+    losetup --find --show --partscan /mnt/backups/by_name/vm1/latest/data\n  \
+    mount /dev/loop0p1 /mnt/vm1")]
+pub struct FuseArgs {
+    /// Nothing can be written, not even temporarily
+    #[arg(long)]
+    pub read_only: bool,
+    /// The folder to mount on; it must be empty
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mount: PathBuf,
 }
 
 /// Arguments of `rekey`.

@@ -52,7 +52,7 @@ pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
             .map(|word| format!("'{word}' stands before the command: backy2 {word} ... COMMAND")),
         ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand) {
             Some("help") => Some("'backy2 --help' and 'backy2 COMMAND --help' show the help".to_owned()),
-            Some(word @ ("fuse" | "nbd")) => Some(format!("'{word}' of backy2 2.13 is not in this release")),
+            Some("nbd") => Some("'nbd' of backy2 2.13 is not in this release; 'fuse' is".to_owned()),
             _ => None,
         },
         _ => None,

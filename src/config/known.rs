@@ -16,6 +16,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
             "hash_function",
             "lock_dir",
             "cachedir",
+            "mount_cache_size",
             "process_name",
             "disallow_rm_when_younger_than_days",
             "deduplication",

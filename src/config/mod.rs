@@ -56,6 +56,8 @@ pub struct Config {
     pub lock_dir: PathBuf,
     /// Where temporary copies are kept.
     pub cachedir: PathBuf,
+    /// Bytes of blocks that a mount keeps in memory.
+    pub mount_cache_size: u64,
     /// What `ps` shows, and what other instances look for.
     pub process_name: String,
     /// `rm` refuses versions younger than this many whole days.

@@ -14,6 +14,8 @@ const REQUIRED: [&str; 3] = ["DEFAULTS", "MetaBackend", "DataBackend"];
 const MAX_BLOCK_SIZE: u64 = 1 << 30;
 /// Most requests at the same time: each has a thread.
 const MAX_SIMULTANEOUS: u64 = 1024;
+/// Bytes of blocks in memory: 64 blocks of the default size.
+const MOUNT_CACHE_SIZE: u64 = 256 << 20;
 /// Most versions that a scheduler keeps, so that `keep` times `interval` stays a sensible time.
 const MAX_KEEP: u64 = 100_000;
 
@@ -36,6 +38,7 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         hash_function: hash_function(keys)?,
         lock_dir: keys.path("lock_dir", "/tmp")?,
         cachedir: keys.path("cachedir", "/tmp")?,
+        mount_cache_size: keys.number("mount_cache_size", 0..=u64::MAX, MOUNT_CACHE_SIZE)?,
         process_name: process_name(keys)?,
         disallow_rm_when_younger_than_days: keys.number(
             "disallow_rm_when_younger_than_days",

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod catalogue;
 pub mod cleanup;
 pub mod damage;
+pub mod image;
 pub mod incremental;
 pub mod init;
 pub mod migrate;

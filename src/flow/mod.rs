@@ -4,6 +4,7 @@ pub mod coordinator;
 pub mod cursor;
 pub mod fetch;
 pub mod ingest;
+pub mod loader;
 pub mod plan;
 pub mod probe;
 pub mod version_source;

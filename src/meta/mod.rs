@@ -254,6 +254,10 @@ pub trait MetaStore: Send {
     /// Whether anything can be written to it.
     fn is_writable(&self) -> bool;
 
+    /// A number that changes whenever others have changed the database, if only by adding blocks. Cheap. Says nothing
+    /// about changes made through this connection.
+    fn change_counter(&mut self) -> Result<u64>;
+
     /// The versions that pass `filter`, by name, then date.
     fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>>;
 

@@ -4,6 +4,7 @@ mod backup;
 mod catalogue;
 mod cleanup;
 mod du;
+mod fuse;
 mod generate;
 mod init;
 mod keys;
@@ -47,6 +48,7 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::AddTag(args) => schedule::add_tag(context, args),
         Command::RemoveTag(args) => schedule::remove_tag(context, args),
         Command::Expire(args) => schedule::expire(context, args),
+        Command::Fuse(args) => fuse::run(context, args),
         Command::Due(args) => schedule::due(context, args),
         Command::Sla(args) => schedule::sla(context, args),
         Command::GenerateDocs { dir } => generate(dir),

@@ -177,3 +177,7 @@ pub(super) fn add_statistics(connection: &Connection, row: &StatisticsRow) -> ru
     )?;
     Ok(())
 }
+
+pub(super) fn change_counter(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row("PRAGMA data_version", [], |row| row.get(0))
+}

@@ -166,6 +166,9 @@ impl MetaStore for Sqlite {
     fn is_writable(&self) -> bool {
         self.writable
     }
+    fn change_counter(&mut self) -> Result<u64> {
+        self.read("looking for changes", catalogue::change_counter)
+    }
     fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
         self.read("listing versions", |c| catalogue::versions(c, filter))
     }

@@ -1,0 +1,78 @@
+//! The rows of a version, read in batches as they are needed and kept for a while.
+
+use crate::meta::{MetaStore, Rows as Which};
+use crate::types::block::Blob;
+use crate::types::error::Result;
+use crate::types::version::Version;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows read at once, from a multiple of this on.
+const BATCH: u64 = 512;
+/// Batches kept: some 4 MiB of memory, which stand for 32 GiB of an image with blocks of 4 MiB.
+const KEPT: usize = 16;
+
+/// Where the data of a block is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In a blob.
+    Blob(Arc<Blob>),
+    /// Nowhere: it is zeros.
+    Hole,
+    /// Nowhere: it was never stored.
+    Missing,
+}
+
+/// The connection that all images of a server share.
+pub(super) type Connection = Mutex<Box<dyn MetaStore>>;
+
+/// The rows of one version.
+pub(super) struct Rows {
+    version: Version,
+    blocks: u64,
+    /// The most recently used batch comes last.
+    kept: Mutex<Vec<(u64, Arc<Vec<Place>>)>>,
+}
+
+impl Rows {
+    /// The rows of `version`, which has so many blocks.
+    pub fn new(version: Version, blocks: u64) -> Self {
+        Rows { version, blocks, kept: Mutex::default() }
+    }
+
+    /// Where block `id` is.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn place(&self, meta: &Connection, id: u64) -> Result<Place> {
+        let batch = self.batch(meta, id / BATCH)?;
+        Ok(batch.get((id % BATCH) as usize).cloned().unwrap_or(Place::Missing))
+    }
+
+    fn batch(&self, meta: &Connection, number: u64) -> Result<Arc<Vec<Place>>> {
+        // Held while the database is asked: others would ask it for the same.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kept.iter().rposition(|(other, _)| *other == number) {
+            kept[at..].rotate_left(1);
+        } else {
+            if kept.len() == KEPT {
+                kept.remove(0);
+            }
+            kept.push((number, Arc::new(self.read(meta, number)?)));
+        }
+        Ok(kept.last().map(|(_, batch)| Arc::clone(batch)).unwrap_or_default())
+    }
+
+    fn read(&self, meta: &Connection, number: u64) -> Result<Vec<Place>> {
+        let from = number * BATCH;
+        let length = self.blocks.saturating_sub(from).min(BATCH);
+        let mut meta = meta.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = vec![Place::Missing; length as usize];
+        for row in meta.rows(&self.version, from, length as usize, Which::All)? {
+            // With missing rows there are some of the next batch.
+            if let Some(place) = places.get_mut((row.id - from) as usize) {
+                *place = row.blob.map_or(Place::Hole, |blob| Place::Blob(Arc::new(blob)));
+            }
+        }
+        Ok(places)
+    }
+}

@@ -1,0 +1,161 @@
+//! The state of a mount: the tree, and the images that are open.
+
+use super::node::Node;
+use super::tree::{Numbers, Tree};
+use crate::engine::image::{Depot, Image};
+use crate::monitor::Level;
+use crate::types::error::{Error, Result};
+use fuser::{Errno, FileAttr, FileType, INodeNo};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How long the tree is taken for current without asking the database.
+const FRESH: Duration = Duration::from_millis(200);
+/// Bytes of the blocks in which space is counted in `stat`.
+const SECTOR: u64 = 512;
+
+/// What there is, and what of it is open.
+pub(super) struct Files {
+    depot: Arc<Depot>,
+    watch: Mutex<Watch>,
+    images: RwLock<HashMap<u64, Open>>,
+    /// Held by who opens an image: that takes its time, and others read meanwhile.
+    opening: Mutex<()>,
+    owner: (u32, u32),
+    read_only: bool,
+}
+
+struct Watch {
+    tree: Arc<Tree>,
+    numbers: Numbers,
+    generation: u64,
+    checked: Instant,
+    /// The database failed the last time, and that was told.
+    failing: bool,
+}
+
+struct Open {
+    image: Arc<Image>,
+    handles: usize,
+}
+
+impl Files {
+    /// The versions of `depot`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn new(depot: Arc<Depot>, read_only: bool) -> Result<Self> {
+        let mut numbers = Numbers::default();
+        // In this order: what changes in between is seen the next time.
+        let generation = depot.generation()?;
+        let tree = Arc::new(Tree::new(depot.versions()?, &mut numbers));
+        let watch = Watch { tree, numbers, generation, checked: Instant::now(), failing: false };
+        Ok(Files {
+            depot,
+            watch: Mutex::new(watch),
+            images: RwLock::default(),
+            opening: Mutex::default(),
+            owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+            read_only,
+        })
+    }
+
+    /// The current tree.
+    pub fn tree(&self) -> Arc<Tree> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.checked.elapsed() >= FRESH {
+            let refreshed = self.refresh(&mut watch);
+            watch.checked = Instant::now();
+            let failed = refreshed.is_err();
+            if let (Err(error), false) = (refreshed, watch.failing) {
+                self.depot.say(Level::Error, format!("{error}. The mount shows what it knew before."));
+            }
+            watch.failing = failed;
+        }
+        Arc::clone(&watch.tree)
+    }
+
+    fn refresh(&self, watch: &mut Watch) -> Result<()> {
+        let generation = self.depot.generation()?;
+        if generation != watch.generation {
+            watch.tree = Arc::new(Tree::new(self.depot.versions()?, &mut watch.numbers));
+            watch.generation = generation;
+        }
+        Ok(())
+    }
+
+    /// Opens the image of a version, or counts one handle more.
+    pub fn open(&self, number: u64) -> std::result::Result<(), Errno> {
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(open) = images.get_mut(&number) {
+                open.handles += 1;
+                return Ok(());
+            }
+        }
+        let tree = self.tree();
+        let uid = &tree.version(number).ok_or(Errno::ENOENT)?.uid;
+        let image = self.depot.open(uid).map_err(|error| {
+            self.depot.say(Level::Error, error.to_string());
+            match error {
+                Error::VersionNotFound(_) => Errno::ENOENT,
+                Error::Locked(_) => Errno::EBUSY,
+                _ => Errno::EIO,
+            }
+        })?;
+        let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
+        images.insert(number, Open { image: Arc::new(image), handles: 1 });
+        Ok(())
+    }
+
+    /// Counts one handle less. What was written stays until the mount ends, though nobody has it open.
+    pub fn close(&self, number: u64) {
+        let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = images.get_mut(&number) {
+            open.handles = open.handles.saturating_sub(1);
+            if open.handles == 0 && !open.image.is_changed() {
+                images.remove(&number);
+            }
+        }
+    }
+
+    /// An open image.
+    pub fn image(&self, number: u64) -> std::result::Result<Arc<Image>, Errno> {
+        let images = self.images.read().unwrap_or_else(PoisonError::into_inner);
+        images.get(&number).map(|open| Arc::clone(&open.image)).ok_or(Errno::EBADF)
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// What `stat` says; `None` if it is not there any more.
+    pub fn attributes(&self, tree: &Tree, node: Node) -> Option<FileAttr> {
+        let facts = tree.facts(node)?;
+        let (kind, perm, nlink) = match node {
+            _ if node.is_folder() => (FileType::Directory, if self.read_only { 0o500 } else { 0o700 }, 2),
+            Node::Link(_) | Node::Latest(_) => (FileType::Symlink, 0o777, 1),
+            _ => (FileType::RegularFile, if self.read_only { 0o400 } else { 0o600 }, 1),
+        };
+        Some(FileAttr {
+            ino: INodeNo(node.inode()),
+            size: facts.size,
+            blocks: facts.size.div_ceil(SECTOR),
+            atime: facts.date,
+            mtime: facts.date,
+            ctime: facts.date,
+            crtime: facts.date,
+            kind,
+            perm,
+            nlink,
+            uid: self.owner.0,
+            gid: self.owner.1,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        })
+    }
+}

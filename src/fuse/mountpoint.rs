@@ -1,0 +1,113 @@
+//! The mountpoint: whether it can be one, and what the kernel is told of the mount besides.
+
+use crate::types::error::{Error, Result};
+use rustix::fs::{major, minor};
+use rustix::io::Errno;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const DEVICE: &str = "/dev/fuse";
+/// How far the kernel reads ahead of a sequential reader, in KiB. Its default is 128, in which the time of a request
+/// shows.
+const READ_AHEAD: &str = "4096";
+
+/// Makes sure that `path` can be mounted on.
+///
+/// # Errors
+/// [`Error::Refused`]: it is not there, no folder, not empty, in use, or left over from a process that was killed; or
+/// the kernel has no FUSE.
+pub fn check(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let refused = |why: String| Err(Error::Refused(why));
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if e.raw_os_error() == Some(Errno::NOTCONN.raw_os_error()) => {
+            return refused(format!(
+                "{shown} is still the mountpoint of a process that was killed. `umount {shown}` (without root: \
+                 `fusermount3 -u {shown}`) clears it."
+            ));
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return refused(format!("There is no folder {shown} to mount on. Create it first."));
+        }
+        Err(e) => return refused(format!("{shown} cannot be mounted on: {e}")),
+    };
+    if !metadata.is_dir() {
+        return refused(format!("{shown} is no folder. A mount needs an empty folder."));
+    }
+    if is_mountpoint(path) {
+        return refused(format!(
+            "Something is mounted on {shown} already. Take another folder, or `umount {shown}` first."
+        ));
+    }
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => {}
+        Ok(false) => {
+            return refused(format!(
+                "{shown} is not empty: the mount would hide what it holds. Take an empty folder."
+            ));
+        }
+        Err(e) => return refused(format!("{shown} cannot be mounted on: {e}")),
+    }
+    match fs::metadata(DEVICE) {
+        Ok(_) => Ok(()),
+        Err(_) => refused(format!(
+            "There is no {DEVICE}. Load the kernel's module with `modprobe fuse`; a container needs the device handed in \
+             (as by --device {DEVICE})."
+        )),
+    }
+}
+
+/// Whether the kernel lists `path` as a mountpoint.
+fn is_mountpoint(path: &Path) -> bool {
+    let (Ok(path), Ok(list)) = (path.canonicalize(), fs::read_to_string("/proc/self/mountinfo")) else {
+        return false;
+    };
+    list.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(&unescaped(point)) == path)
+}
+
+/// Blanks and the like are `\` and three octal digits there.
+fn unescaped(text: &str) -> String {
+    let mut plain = text.to_owned();
+    for (escaped, character) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+        plain = plain.replace(escaped, character);
+    }
+    plain
+}
+
+/// Lets the kernel read further ahead on this mount. Without root it cannot be had, and the default does.
+pub(super) fn read_far_ahead(path: &Path) {
+    if let Ok(metadata) = fs::metadata(path) {
+        let device = metadata.dev();
+        let setting = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
+        let _ = fs::write(setting, READ_AHEAD);
+    }
+}
+
+/// Whether other users may be let in: root may do that, and others where the system's FUSE settings allow it.
+pub(super) fn may_allow_others() -> bool {
+    let allowed = || fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+    rustix::process::geteuid().is_root() || allowed().lines().any(|line| line.trim() == "user_allow_other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        check(path).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_on_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(refusal(&folder.path().join("x")).starts_with("There is no folder"));
+        fs::write(folder.path().join("file"), "").expect("written");
+        assert!(refusal(&folder.path().join("file")).contains("is no folder"));
+        assert!(refusal(folder.path()).contains("is not empty"));
+        assert!(refusal(Path::new("/proc")).contains("mounted on /proc already"));
+        assert_eq!(unescaped("/a\\040b\\134c"), "/a b\\c");
+    }
+}

@@ -1,0 +1,72 @@
+//! Names of versions as names of files: any text becomes one, and no two become the same.
+
+/// Bytes of the longest file name.
+const LONGEST: usize = 255;
+/// What is kept of one that would be longer; a number that stands for all of it follows.
+const KEPT: usize = 220;
+
+/// The name of the folder for versions called `name`: `/` is `%2F`, `%` is `%25`; a lone `%` is the empty name. What is
+/// longer than a file name may be is cut.
+pub(super) fn file_name(name: &str) -> String {
+    let mut file = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '/' => file += "%2F",
+            '%' => file += "%25",
+            '\0' => file += "%00",
+            other => file.push(other),
+        }
+    }
+    match &file[..] {
+        "" => return "%".to_owned(),
+        "." => return "%2E".to_owned(),
+        ".." => return "%2E%2E".to_owned(),
+        _ => {}
+    }
+    if file.len() > LONGEST {
+        let mut end = KEPT;
+        while !file.is_char_boundary(end) {
+            end -= 1;
+        }
+        file = format!("{}%{:016x}", &file[..end], fnv1a(name.as_bytes()));
+    }
+    file
+}
+
+/// FNV-1a, 64 bits: the same in every run, so that paths stay what they are.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_becomes_one_that_a_folder_can_have() {
+        for (name, file) in [
+            ("vm1", "vm1"),
+            ("a b", "a b"),
+            ("pool/image@snap", "pool%2Fimage@snap"),
+            ("100%", "100%25"),
+            ("", "%"),
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("../..", "..%2F.."),
+            ("ä", "ä"),
+        ] {
+            assert_eq!(file_name(name), file);
+        }
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c, "the published value");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let (a, b) = ("ä".repeat(500), format!("{}x", "ä".repeat(499)));
+        assert!(file_name(&a).len() <= LONGEST && file_name(&a) != file_name(&b));
+        assert_eq!(file_name(&"x".repeat(255)), "x".repeat(255));
+        assert!(file_name(&"/".repeat(200)).len() <= LONGEST);
+    }
+}
