@@ -9,7 +9,8 @@ use std::path::Path;
 
 /// Why a test cannot run here, if it cannot.
 fn missing(programs: &[&str]) -> Option<String> {
-    let absent = programs.iter().find(|program| run(program, &["-V"]).is_err_and(|why| why.contains("cannot be run")));
+    let absent =
+        programs.iter().find(|program| run(program, &["-V"]).is_err_and(|why| why.contains("cannot be run")));
     absent.map(|program| format!("there is no {program}"))
 }
 
@@ -103,16 +104,19 @@ fn partitions_are_found() {
     fs::write(install.path("image"), disk).expect("written");
     let table = install.path("table");
     fs::write(&table, "label: dos\nstart=2048, size=65536, type=83\n").expect("written");
-    run("sh", &["-c", &format!("sfdisk -q {} < {}", install.text("image"), text(&table))]).expect("partitioned");
+    run("sh", &["-c", &format!("sfdisk -q {} < {}", install.text("image"), text(&table))])
+        .expect("partitioned");
     let uid = install.backup(&[&install.url("image"), "vm"]);
     let mount = Mount::new(&install, &[]);
-    let name = run("losetup", &["--find", "--show", "--partscan", text(&mount.data(&uid))]).expect("attached");
+    let name =
+        run("losetup", &["--find", "--show", "--partscan", text(&mount.data(&uid))]).expect("attached");
     let device = LoopDevice(name);
     let listed = run("sfdisk", &["--dump", &device.0]).expect("listed");
     assert!(listed.contains("start=        2048, size=       65536"), "{listed}");
     let kernel = device.0.replace("/dev/", "/sys/block/");
     let number = kernel.rsplit('/').next().expect("a name").to_owned();
-    let size = fs::read_to_string(format!("{kernel}/{number}p1/size")).expect("the kernel knows the partition");
+    let size =
+        fs::read_to_string(format!("{kernel}/{number}p1/size")).expect("the kernel knows the partition");
     assert_eq!(size.trim(), "65536");
     drop(device);
     mount.unmount();

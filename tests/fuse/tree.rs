@@ -69,10 +69,17 @@ fn the_tree_is_as_the_manual_says() {
         sql.query_row(ask, [&first], |row| row.get(0)).expect("a date")
     };
     assert_eq!(metadata.mtime(), date);
-    assert_eq!(names(&mount.path("by_version_uid").join(&slash)), ["data", "expire", "invalid", "name", "snapshot_name", "tags"]);
+    assert_eq!(
+        names(&mount.path("by_version_uid").join(&slash)),
+        ["data", "expire", "invalid", "name", "snapshot_name", "tags"]
+    );
     assert!(fs::read(folder.join("data")).expect("read") == image);
     assert_eq!(read(&mount.path("by_name/vm1/latest/data")), "small");
-    for change in [fs::write(folder.join("name"), "x"), fs::remove_file(folder.join("data")), fs::create_dir(folder.join("x"))] {
+    for change in [
+        fs::write(folder.join("name"), "x"),
+        fs::remove_file(folder.join("data")),
+        fs::create_dir(folder.join("x")),
+    ] {
         let error = change.expect_err("the tree cannot be changed");
         assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::PERM.raw_os_error()));
     }
@@ -159,7 +166,8 @@ fn a_thousand_versions_are_listed_in_a_second() {
     ));
     let mount = Mount::new(&install, &[]);
     let start = Instant::now();
-    let listing = crate::common::disk::run("ls", &["-l", mount.path("by_version_uid").to_str().expect("utf-8")]);
+    let listing =
+        crate::common::disk::run("ls", &["-l", mount.path("by_version_uid").to_str().expect("utf-8")]);
     let took = start.elapsed();
     assert_eq!(listing.expect("listed").lines().count(), 1001);
     println!("listed in {took:?}");

@@ -35,7 +35,9 @@ fn a_machines_workload_loses_no_write() {
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
                 let (file, image) = (&file, &image);
-                scope.spawn(move || writes_and_reads(file, image, size / threads * thread, size / threads, end))
+                scope.spawn(move || {
+                    writes_and_reads(file, image, size / threads * thread, size / threads, end)
+                })
             })
             .collect();
         workers.into_iter().map(|worker| worker.join().expect("no write was lost")).sum()
@@ -95,9 +97,21 @@ fn fio_verifies_what_it_wrote() {
     let target = format!("--filename={}", mount.data(&uid).display());
     let seconds = if all() { "--runtime=60" } else { "--runtime=3" };
     let args = [
-        "--name=vm", &target, "--rw=randrw", "--rwmixwrite=70", "--bs=4k", "--ioengine=psync", "--direct=1",
-        "--thread", "--verify=crc32c", "--verify_backlog=500", "--verify_fatal=1", "--allow_file_create=0",
-        "--size=256m", "--time_based", seconds,
+        "--name=vm",
+        &target,
+        "--rw=randrw",
+        "--rwmixwrite=70",
+        "--bs=4k",
+        "--ioengine=psync",
+        "--direct=1",
+        "--thread",
+        "--verify=crc32c",
+        "--verify_backlog=500",
+        "--verify_fatal=1",
+        "--allow_file_create=0",
+        "--size=256m",
+        "--time_based",
+        seconds,
     ];
     let said = crate::common::disk::run("fio", &args).expect("all that was written was read again");
     assert!(said.contains("err= 0"), "{said}");

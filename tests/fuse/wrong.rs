@@ -70,7 +70,10 @@ fn without_the_device_it_says_what_is_missing() {
         return;
     }
     if run("unshare", &["--mount", "true"]).is_err() {
-        return crate::common::skip("without_the_device_it_says_what_is_missing", "unshare --mount does not work");
+        return crate::common::skip(
+            "without_the_device_it_says_what_is_missing",
+            "unshare --mount does not work",
+        );
     }
     let install = Install::new(65536);
     fs::create_dir(install.path("mnt")).expect("made");

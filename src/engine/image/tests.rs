@@ -116,8 +116,7 @@ fn bench() -> Bench {
 impl Bench {
     fn serve<R>(&self, work: impl FnOnce(&Counting, Arc<Depot>) -> R) -> R {
         let site = Site::open(&self.config, &self.notes, Access::Read).expect("opened");
-        let counting =
-            Counting { inner: site.open_store().expect("opened"), fetched: Mutex::default() };
+        let counting = Counting { inner: site.open_store().expect("opened"), fetched: Mutex::default() };
         let options = Options { overlays: Some(self.folder.path().to_owned()) };
         serve_from(site, &counting, &options, |depot| {
             counting.forget();
@@ -276,7 +275,11 @@ fn extents_tell_data_holes_and_zeros() {
     bench.serve(|store, depot| {
         let image = depot.open(&bench.uid).expect("opened");
         let end = image.size();
-        let plain = [(0..block(10), Extent::Data), (block(10)..block(20), Extent::Hole), (block(20)..end, Extent::Data)];
+        let plain = [
+            (0..block(10), Extent::Data),
+            (block(10)..block(20), Extent::Hole),
+            (block(20)..end, Extent::Data),
+        ];
         assert_eq!(image.extents(0..end, 100).expect("told"), plain);
         assert_eq!(image.extents(5..end, 1).expect("told"), [(5..block(10), Extent::Data)]);
         image.zero(block(2)..block(4)).expect("zeroed");
