@@ -39,6 +39,7 @@ fn what_is_not_said_has_the_defaults_of_2_13() {
     assert_eq!(config.hash_function, HashFunction::Sha512);
     assert_eq!(config.lock_dir, Path::new("/tmp"));
     assert_eq!(config.cachedir, Path::new("/tmp"));
+    assert_eq!(config.mount_cache_size, 256 << 20);
     assert_eq!(config.process_name, "backy2");
     assert_eq!(config.disallow_rm_when_younger_than_days, 0);
     assert!(config.deduplication);
@@ -62,7 +63,7 @@ fn what_is_not_said_has_the_defaults_of_2_13() {
 #[test]
 fn everything_can_be_set() {
     let text = "[DEFAULTS]\nlogfile: /l\nblock_size = 65_536\nHash_Function: blake2b\nlock_dir: ~/k\n\
-                cachedir: c\nprocess_name: b\ndisallow_rm_when_younger_than_days: 6\ndeduplication: No\n\
+                cachedir: c\nmount_cache_size: 7\nprocess_name: b\ndisallow_rm_when_younger_than_days: 6\ndeduplication: No\n\
                 encryption_key: 000102030405060708090A0B0C0D0E0F101112131415161718191a1b1c1d1e1f\n\
                 encryption_version: 0\n\
                 [MetaBackend]\ntype: sql\nengine: postgresql+psycopg2://u:p%%40@h:5432/d\n\
@@ -78,7 +79,7 @@ fn everything_can_be_set() {
     assert_eq!(config.block_size, 65_536);
     assert_eq!(config.hash_function, HashFunction::Blake2b);
     assert_eq!((config.lock_dir.as_path(), config.cachedir.as_path()), (Path::new("~/k"), Path::new("c")));
-    assert_eq!(config.process_name, "b");
+    assert_eq!((config.process_name.as_str(), config.mount_cache_size), ("b", 7));
     assert_eq!(config.disallow_rm_when_younger_than_days, 6);
     assert!(!config.deduplication);
     let key = config.encryption_key.expect("a key");

@@ -94,6 +94,6 @@ fn numbers_stay_whatever_comes_and_goes() {
     let old: Vec<_> =
         before.children(Node::Uids).expect("a folder").into_iter().map(|(node, _)| node).collect();
     assert!(!old.contains(&walk(&after, "/by_version_uid/u9").expect("there")), "no number is used again");
-    assert_eq!(before.facts(Node::Version(1)).is_some(), true);
+    assert!(before.facts(Node::Version(1)).is_some());
     assert_eq!(after.facts(Node::Version(1)), None);
 }
