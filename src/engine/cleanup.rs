@@ -12,9 +12,8 @@ use std::time::Instant;
 const GRACE: i64 = 3600;
 /// Names asked for, and entries deleted, at once.
 const BATCH: usize = 1000;
-/// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Their
-/// rows are all over the database, so that a transaction writes about a page for each index of each: the more entries
-/// share these, the less is written. Other writers wait for it.
+/// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Each
+/// transaction is flushed to disk twice, into the journal and into the database; but other writers wait for it.
 const MOST_CANDIDATES: usize = 16 * BATCH;
 
 /// What a cleanup did.
