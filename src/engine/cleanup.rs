@@ -15,9 +15,8 @@ const GRACE: i64 = 3600;
 const BATCH: usize = 1000;
 /// Blobs of a batch whose failure is told one by one.
 const MOST_TOLD: usize = 10;
-/// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Their
-/// rows are all over the database, so that a transaction writes about a page for each index of each: the more entries
-/// share these, the less is written. Other writers wait for it.
+/// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Each
+/// transaction is flushed to disk twice, into the journal and into the database; but other writers wait for it.
 const MOST_CANDIDATES: usize = 16 * BATCH;
 
 /// What a cleanup did.
