@@ -7,7 +7,7 @@ use super::fetch::{Damage, Fetch, Fetcher, verify};
 use crate::monitor::{Level, Monitor};
 use crate::pool::cores;
 use crate::types::block::Blob;
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select, unbounded};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -131,6 +131,10 @@ impl Stages<'_> {
     ) {
         let mut fetcher = Fetcher::new(self.fetch);
         loop {
+            // Whoever goes on asking must not keep the servers from their end.
+            if stop.try_recv() == Err(TryRecvError::Disconnected) {
+                return;
+            }
             // Choosing at random between the two would let people wait for what nobody needs yet.
             let job = match urgent.try_recv() {
                 Ok(job) => Ok(job),

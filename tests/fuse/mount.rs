@@ -66,12 +66,16 @@ impl Mount {
 
     /// Waits for the process to end.
     pub fn ended(mut self) -> Run {
+        // What it prints fits into the pipes.
+        let child = self.child.as_mut().expect("runs");
+        wait_until("the mount's process has ended", 3 * SOON, || child.try_wait().expect("asked").is_some());
         crate::common::checks::ended(self.child.take().expect("runs"))
     }
 
     /// Unmounts it and returns what it said.
     pub fn unmount(self) -> Run {
-        run("umount", &[text(&self.at)]).expect("unmounted");
+        // A program that another test is just starting may have a file of it open for an instant.
+        wait_until("unmounted", SOON, || run("umount", &[text(&self.at)]).is_ok());
         let run = self.ended();
         assert_eq!(run.code, 0, "{run:?}");
         run

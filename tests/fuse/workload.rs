@@ -43,7 +43,7 @@ fn a_machines_workload_loses_no_write() {
         workers.into_iter().map(|worker| worker.join().expect("no write was lost")).sum()
     });
     println!("{written} writes, peak {} MiB", peak(mount.pid()));
-    assert!(written > 500, "{written}");
+    assert!(written > 50, "{written}");
     // The cache, what is under way, and the program itself; the image is 256 MiB.
     assert!(peak(mount.pid()) < 200, "{} MiB", peak(mount.pid()));
     drop(file);
@@ -105,6 +105,7 @@ fn fio_verifies_what_it_wrote() {
         "--ioengine=psync",
         "--direct=1",
         "--thread",
+        "--verify_state_save=0",
         "--verify=crc32c",
         "--verify_backlog=500",
         "--verify_fatal=1",
