@@ -179,8 +179,7 @@ impl Stages<'_> {
     /// Compares checksums.
     fn verify<T: Taker>(&self, loaded: Receiver<Loaded<T>>) {
         while let Some(blocks) = self.gather(&loaded) {
-            let data: Vec<&[u8]> = blocks.iter().map(|block| &block.data[..]).collect();
-            let digests = self.fetch.hasher.digest_all(&data);
+            let digests = self.fetch.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
             for (Loaded { version, id, blob, data, taker, .. }, digest) in blocks.into_iter().zip(digests) {
                 taker.take(match verify(&blob, &digest) {
                     None => Ok(data),

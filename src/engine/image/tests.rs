@@ -15,12 +15,12 @@ use std::time::Duration;
 const BLOCK: usize = 64 << 10;
 
 /// The file store, with each fetch counted by blob.
-struct Counting {
-    inner: Box<dyn BlobStore>,
+struct Counting<'a> {
+    inner: Box<dyn BlobStore + 'a>,
     fetched: Mutex<HashMap<String, u64>>,
 }
 
-impl BlobStore for Counting {
+impl BlobStore for Counting<'_> {
     fn location(&self) -> String {
         self.inner.location()
     }
@@ -47,7 +47,7 @@ impl BlobStore for Counting {
     }
 }
 
-impl Counting {
+impl Counting<'_> {
     fn counts(&self) -> Vec<u64> {
         self.fetched.lock().expect("fine").values().copied().collect()
     }
@@ -107,6 +107,7 @@ fn bench() -> Bench {
             resume: None,
             tags: Vec::new(),
             expire: None,
+            source_stays: true,
         };
         backup::run(&mut site, options).expect("backed up").version.uid
     };
