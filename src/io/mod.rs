@@ -184,6 +184,18 @@ pub fn open_target(url: &str, config: &IoConfig, size: u64, existing: Existing) 
     }
 }
 
+/// Refuses a read of `length` bytes at `offset` that goes beyond the size which `source` had when it was opened.
+fn check_range(source: &dyn Source, offset: u64, length: usize) -> Result<()> {
+    let size = source.size();
+    match offset.checked_add(length as u64) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(source_error(
+            source.url(),
+            format!("{length} bytes at offset {offset} are beyond its end at {size}"),
+        )),
+    }
+}
+
 fn source_error(url: &str, message: impl ToString) -> Error {
     Error::Source { url: url.to_owned(), message: message.to_string() }
 }

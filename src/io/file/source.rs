@@ -2,7 +2,7 @@
 
 use super::holes::Holes;
 use super::{Medium, medium};
-use crate::io::{Source, source_error};
+use crate::io::{Source, check_range, source_error};
 use crate::sys::{cache, device};
 use crate::types::error::{Error, Result};
 use rustix::fs::{Advice, fadvise};
@@ -75,12 +75,7 @@ impl Source for FileSource {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         // A file that has grown is still read to its first size only.
-        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
-            return Err(source_error(
-                &self.url,
-                format!("{} bytes at offset {offset} are beyond its end at {}", buf.len(), self.size),
-            ));
-        }
+        check_range(self, offset, buf.len())?;
         let range = offset..offset + buf.len() as u64;
         let cached = self.was_cached(&range);
         let mut done = 0;

@@ -3,7 +3,7 @@
 use super::extents::{Extents, data_of, windows};
 use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
 use crate::config::RbdConfig;
-use crate::io::{Changes, Source, source_error};
+use crate::io::{Changes, Source, check_range, source_error};
 use crate::sys::ceph::{Image, Pool, Snapshot};
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
@@ -124,12 +124,7 @@ impl Source for RbdSource {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
-            return Err(source_error(
-                &self.url,
-                format!("{} bytes at offset {offset} are beyond its end at {}", buf.len(), self.size),
-            ));
-        }
+        check_range(self, offset, buf.len())?;
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
