@@ -11,10 +11,10 @@
 //! the shortcut for 12 bytes.
 
 mod keys;
+mod vectors;
 
 pub use keys::Keyring;
 
-use crate::sys::vectors;
 use crate::types::block::{Encryption, from_hex, to_hex};
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit};

@@ -9,4 +9,3 @@ pub mod ceph;
 pub mod device;
 pub mod durable;
 pub mod title;
-pub mod vectors;

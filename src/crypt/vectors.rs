@@ -6,7 +6,7 @@
 /// Code for the plain architecture (SSE) runs several times slower on Intel's processors while they hold something: each of
 /// its instructions must keep what is there. Compilers clean up behind what they know to have written them; not all
 /// libraries with instructions of their own do. To be called between such a library and a long computation.
-pub fn clear_upper() {
+pub(super) fn clear_upper() {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx") {
         // SAFETY: the processor has AVX, as just asked. The instruction changes only what no value of the
