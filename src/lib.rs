@@ -5,7 +5,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | terminal | [`cli`] |
-//! | servers | [`fuse`] |
+//! | servers | [`fuse`], [`nbd`] |
 //! | engine | [`engine`] |
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
@@ -26,6 +26,7 @@ pub mod io;
 pub mod locks;
 pub mod meta;
 pub mod monitor;
+pub mod nbd;
 pub mod pool;
 pub mod store;
 pub mod sys;

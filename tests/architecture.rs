@@ -45,7 +45,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// What is used in one part of the house only: word, path, and what others do instead.
 const CONFINED: &[(&str, &str, &str)] = &[
     ("rusqlite", "src/meta/", "add a verb to MetaStore"),
-    ("thread::scope", "src/flow/", "compose the run of what src/flow has"),
+    ("thread::scope", "src/flow/,src/nbd/mod.rs", "compose the run of what src/flow has"),
     ("thread::spawn", "src/flow/", "compose the run of what src/flow has"),
     ("signal_hook", "src/cli/", "ask Monitor::interrupted"),
     ("fuser", "src/fuse/", "use engine::image"),

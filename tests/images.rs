@@ -1,5 +1,5 @@
-//! Real file systems, in images and on loop devices: 64 MiB with this project's files; with `BACKY2_TESTS=all` 2 GiB
-//! with those of `/usr/share`. Needs root, `losetup`, `mke2fs`, `e2fsck` and `mount`.
+//! Real file systems, in images and on loop devices: 64 MiB with this project's files; with `BACKY2_TESTS=all` 512 MiB
+//! with those of `/usr/include`. Needs root, `losetup`, `mke2fs`, `e2fsck` and `mount`.
 
 mod common;
 
@@ -17,7 +17,7 @@ struct Disk {
 
 /// Block size and size of the image in MiB.
 fn sizes() -> (u32, u64) {
-    if common::all() { (4 << 20, 2048) } else { (256 << 10, 64) }
+    if common::all() { (4 << 20, 512) } else { (256 << 10, 64) }
 }
 
 impl Disk {
@@ -38,7 +38,7 @@ impl Disk {
     /// Makes the file system, and finds out whether all that the tests need works here.
     fn make(&self, mib: u64) -> Result<(), String> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let from = if common::all() { PathBuf::from("/usr/share") } else { project.join("src") };
+        let from = if common::all() { PathBuf::from("/usr/include") } else { project.join("src") };
         run("mke2fs", &["-q", "-t", "ext4", "-d", text(&from), text(&self.image), &format!("{mib}M")])?;
         let device = LoopDevice::attach(&self.image)?;
         fs::create_dir(self.install.path("mount")).expect("made");

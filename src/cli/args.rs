@@ -113,6 +113,14 @@ pub enum Command {
     /// written to an image is kept in a temporary file in cachedir, and is gone when the mount ends: no version ever
     /// changes.
     Fuse(FuseArgs),
+    /// Serve versions as network block devices (NBD)
+    ///
+    /// Stays in the foreground until Ctrl-C or SIGTERM. Each version is an export, named by its uid. Unless
+    /// --read-only is given, exports can be written: what a client writes becomes a version of its own, called "copy
+    /// on write", when the client has left. The original never changes.
+    ///
+    /// There are no passwords and no encryption: whoever can connect can read.
+    Nbd(NbdArgs),
     /// Wrap all keys anew with the configured master key
     ///
     /// Put the new key into the configuration first; nothing else may run meanwhile. All keys are changed, or
@@ -175,6 +183,7 @@ impl Command {
                 | Command::DiffMeta(_)
                 | Command::MigrateEncryption(_)
                 | Command::Fuse(_)
+                | Command::Nbd(_)
         )
     }
 
@@ -347,21 +356,6 @@ pub struct DuArgs {
     pub version_uid: Option<String>,
 }
 
-/// Arguments of `fuse`.
-#[derive(Args, Clone, Debug, Default)]
-#[command(after_help = "Example, the first partition of the newest backup:\n  \
-    backy2 fuse /mnt/backups &\n  \
-    losetup --find --show --partscan /mnt/backups/by_name/vm1/latest/data\n  \
-    mount /dev/loop0p1 /mnt/vm1")]
-pub struct FuseArgs {
-    /// Nothing can be written, not even temporarily
-    #[arg(long)]
-    pub read_only: bool,
-    /// The folder to mount on; it must be empty
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub mount: PathBuf,
-}
-
 /// Arguments of `rekey`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RekeyArgs {
@@ -422,6 +416,10 @@ pub struct LsArgs {
     /// Only versions of this name
     pub name: Option<String>,
 }
+
+#[path = "args_servers.rs"]
+mod servers;
+pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]
 #[path = "args_tests.rs"]

@@ -134,7 +134,6 @@ fn tips_do_not_mislead() {
     }
     for (line, tip) in [
         (&["help"][..], "backy2 COMMAND --help"),
-        (&["nbd"], "not in this release"),
         (&["statts"], "'stats'"),
         (&["ls", "--feilds", "x"], "--fields"),
     ] {
@@ -163,7 +162,7 @@ fn the_usage_lists_the_commands_in_braces() {
         usage(),
         "usage: backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n              \
          {initdb,init,backup,restore,protect,unprotect,rm,scrub,export,import,cleanup,ls,stats,diff-meta,du,\
-         fuse,rekey,migrate-encryption,add-tag,remove-tag,expire,due,sla}\n              ...\n"
+         fuse,nbd,rekey,migrate-encryption,add-tag,remove-tag,expire,due,sla}\n              ...\n"
     );
     let help = read(&["-h"]).expect_err("the help").to_string();
     assert!(help.contains("{initdb,init,backup"), "{help}");

@@ -40,6 +40,12 @@ pub const DIFFERENCES: &str = "One line a block: SAME, DIFF, NEW LEFT (only the 
 pub const SCHEDULERS: &str = "A scheduler is a section of the configuration with interval, keep and sla; its versions \
                               are the valid ones tagged with its name.";
 
+/// Below `nbd --help`.
+pub const NBD: &str = "Examples:\n  \
+    backy2 nbd vm1:latest &\n  \
+    qemu-img convert -p nbd://localhost vm1.qcow2\n  \
+    nbd-client -N '' localhost /dev/nbd0";
+
 /// Puts a better tip into an error of clap where clap's own would mislead.
 pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
     let word = |kind| match error.get(kind) {
@@ -52,7 +58,6 @@ pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
             .map(|word| format!("'{word}' stands before the command: backy2 {word} ... COMMAND")),
         ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand) {
             Some("help") => Some("'backy2 --help' and 'backy2 COMMAND --help' show the help".to_owned()),
-            Some("nbd") => Some("'nbd' of backy2 2.13 is not in this release; 'fuse' is".to_owned()),
             _ => None,
         },
         _ => None,

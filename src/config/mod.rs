@@ -56,6 +56,8 @@ pub struct Config {
     pub lock_dir: PathBuf,
     /// Where temporary copies are kept.
     pub cachedir: PathBuf,
+    /// Where what clients of the NBD server write is kept until it is stored.
+    pub nbd_cachedir: PathBuf,
     /// Bytes of blocks that a mount keeps in memory.
     pub mount_cache_size: u64,
     /// What `ps` shows, and what other instances look for.

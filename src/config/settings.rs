@@ -38,6 +38,7 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         hash_function: hash_function(keys)?,
         lock_dir: keys.path("lock_dir", "/tmp")?,
         cachedir: keys.path("cachedir", "/tmp")?,
+        nbd_cachedir: Keys::new(raw, "NBD").path("cachedir", "/tmp")?,
         mount_cache_size: keys.number("mount_cache_size", 0..=u64::MAX, MOUNT_CACHE_SIZE)?,
         process_name: process_name(keys)?,
         disallow_rm_when_younger_than_days: keys.number(

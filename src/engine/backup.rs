@@ -2,22 +2,23 @@
 
 use super::{Site, tags};
 use crate::flow::coordinator::Tally;
-use crate::flow::ingest::Ingest;
 use crate::flow::plan::{Base, Plan};
 use crate::hash::is_zero;
 use crate::io::{self, Changes, Source};
 use crate::locks::Guard;
-use crate::meta::{Finish, Rows, StatisticsRow};
-use crate::monitor::{Activity, Progress};
+use crate::meta::{Rows, StatisticsRow};
 use crate::store::BlobStore;
-use crate::throttle::Throttle;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::hints::{Hints, count, subtract};
 use crate::types::time::Timestamp;
-use crate::types::uid::VersionUid;
-use crate::types::version::{Count, NewVersion, Origin, Version};
+use crate::types::version::Version;
 use std::time::Instant;
+
+pub(in crate::engine) mod job;
+
+pub use job::Naming;
+use job::{Job, begin};
 
 /// What a user asks for.
 pub struct Options<'o> {
@@ -51,9 +52,6 @@ pub struct Made {
     /// The tags that this run gave it.
     pub tags: Vec<String>,
 }
-
-/// After so many rounds of blobs going bad under our hands something else is wrong.
-const ROUNDS: usize = 10;
 
 /// Backs up a source.
 ///
@@ -100,8 +98,14 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         }
         None => {
             let origin = source.origin().cloned();
-            let (name, tags, expire) = (options.name, options.tags, options.expire);
-            begin(site, geometry, Naming { name, snapshot_name, tags, expire, origin })?
+            let (name, expire) = (options.name, options.expire);
+            let tags = match options.tags.is_empty() {
+                true => tags::automatic(site, name, Timestamp::now())?,
+                false => options.tags,
+            };
+            let naming = Naming { name, snapshot_name, tags: tags.clone(), expire, origin };
+            let (version, lock) = begin(site, geometry, naming)?;
+            (version, lock, tags)
         }
     };
     let reads = site.parallel(options.source)?.reads;
@@ -124,20 +128,6 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
 }
 
-/// What a new version is called.
-pub struct Naming<'o> {
-    /// Name of the version.
-    pub name: &'o str,
-    /// Name of the snapshot, or empty.
-    pub snapshot_name: &'o str,
-    /// All of its tags; none: automatic ones.
-    pub tags: Vec<String>,
-    /// When the user wants it gone.
-    pub expire: Option<Timestamp>,
-    /// Which snapshot it is of, where that is certain.
-    pub origin: Option<Origin>,
-}
-
 /// Stores `source`, which is no source of the user's, as a new version.
 ///
 /// # Errors
@@ -153,7 +143,8 @@ pub fn copy(
     let geometry = Geometry::new(source.size(), site.config.block_size);
     let plan = Plan::new(geometry, None, None, &[]);
     let name = new.name;
-    let (version, _lock, tags) = begin(site, geometry, new)?;
+    let tags = new.tags.clone();
+    let (version, _lock) = begin(site, geometry, new)?;
     let reads = site.config.data.simultaneous_reads;
     let tally = Tally::default();
     let job = Job { site, store, source, geometry, version: &version, tally, reads, started };
@@ -167,7 +158,7 @@ pub fn copy(
 }
 
 /// Refuses wrong settings before anything is written.
-fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Result<()> {
+pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Result<()> {
     if site.config.encryption_version == 1 && !site.keys.has_key() {
         return Err(Error::Config(
             "[DEFAULTS] encryption_key is missing: new blobs are to be encrypted (encryption_version 1, the \
@@ -261,26 +252,6 @@ fn present(site: &mut Site<'_>, version: &Version) -> Result<Vec<std::ops::Range
     Ok(subtract(&[0..version.size], &missing))
 }
 
-/// Makes the version, locked before anybody can see it.
-fn begin(site: &mut Site<'_>, geometry: Geometry, new: Naming<'_>) -> Result<(Version, Guard, Vec<String>)> {
-    let now = Timestamp::now();
-    let given = if new.tags.is_empty() { tags::automatic(site, new.name, now)? } else { new.tags };
-    let uid = VersionUid::generate();
-    let lock = site.locks.own(&uid)?;
-    let version = site.meta.begin_version(&NewVersion {
-        uid,
-        date: now,
-        expire: new.expire,
-        name: new.name.to_owned(),
-        snapshot_name: new.snapshot_name.to_owned(),
-        size: geometry.blocks(),
-        size_bytes: geometry.size_bytes(),
-        tags: given.clone(),
-        origin: new.origin,
-    })?;
-    Ok((version, lock, given))
-}
-
 /// Reads a few blocks that the hints call unchanged, and compares them with the base: hints of another image
 /// or of another snapshot would make a version that is silently wrong.
 fn compare_with_base(
@@ -312,128 +283,4 @@ fn compare_with_base(
         }
     }
     Ok(())
-}
-
-/// A backup whose version exists.
-struct Job<'j, 's> {
-    site: &'j mut Site<'s>,
-    store: &'j dyn BlobStore,
-    source: &'j dyn Source,
-    geometry: Geometry,
-    version: &'j Version,
-    tally: Tally,
-    reads: usize,
-    started: Instant,
-}
-
-impl Job<'_, '_> {
-    /// Makes the version valid, or leaves it so that it can be continued.
-    fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<StatisticsRow> {
-        self.site.monitor.version_created(&self.version.uid);
-        let result = self.run(plan, base, name);
-        let row = self.statistics_row(name);
-        if result.is_err() {
-            // Best effort: the error that ended the run is the one to tell.
-            let _ = self.site.meta.add_statistics(&row);
-        }
-        result.map(|()| row)
-    }
-
-    fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
-        // A run that stores nothing new would not notice.
-        self.store.check()?;
-        let mut read = match self.prepare(plan, base)? == count(&plan.carry) {
-            true => plan.read.clone(),
-            // Some blob of the base went bad since the plan was made.
-            false => self.site.meta.missing(self.version)?,
-        };
-        // Also where there is nothing to read.
-        self.progress(Activity::BackupData { source: self.source.url() });
-        for _ in 0..ROUNDS {
-            while !read.is_empty() {
-                read = self.ingest(&read)?;
-            }
-            self.source.verify()?;
-            let row = self.statistics_row(name);
-            match self.site.meta.finish_version(self.version, &row)? {
-                Finish::Valid => return Ok(()),
-                Finish::Missing(ranges) => {
-                    self.tally.done = self.tally.done.saturating_sub(count(&ranges));
-                    read = ranges;
-                }
-            }
-        }
-        Err(Error::Internal(format!(
-            "blobs of version {} keep going bad while it is written",
-            self.version.uid
-        )))
-    }
-
-    /// Carries the unchanged blocks over and records the sparse ones: statements, no data. Returns how many
-    /// were carried.
-    fn prepare(&mut self, plan: &Plan, base: Option<&Version>) -> Result<u64> {
-        let source = self.source;
-        self.progress(Activity::BackupPrep { source: source.url() });
-        let mut blocks = 0;
-        let site = &mut *self.site;
-        let statistics = &mut self.tally.statistics;
-        if let Some(base) = base.filter(|_| !plan.carry.is_empty()) {
-            let carried = site.meta.carry(base, self.version, &plan.carry)?;
-            let bytes: u64 = plan.carry.iter().map(|range| self.geometry.bytes(range)).sum();
-            let stored = carried.blocks - carried.sparse.blocks;
-            statistics.dedup += Count { blocks: stored, bytes: bytes.saturating_sub(carried.sparse.bytes) };
-            statistics.sparse += carried.sparse;
-            self.tally.done += carried.blocks;
-            blocks = carried.blocks;
-        }
-        site.meta.set_sparse(self.version, self.geometry, &plan.sparse)?;
-        let bytes = plan.sparse.iter().map(|range| self.geometry.bytes(range)).sum();
-        statistics.sparse += Count { blocks: count(&plan.sparse), bytes };
-        self.tally.done += count(&plan.sparse);
-        Ok(blocks)
-    }
-
-    fn progress(&self, activity: Activity<'_>) {
-        if self.version.size == 0 {
-            return;
-        }
-        self.site.monitor.progress(&Progress {
-            activity,
-            done: self.tally.done,
-            total: self.version.size,
-            bytes: 0,
-            read_queue: 0.0,
-            write_queue: 0.0,
-        });
-    }
-
-    fn ingest(&mut self, read: &[std::ops::Range<u64>]) -> Result<Vec<std::ops::Range<u64>>> {
-        let (config, site) = (self.site.config, &mut *self.site);
-        let throttle = Throttle::new(config.data.bandwidth_write);
-        let ingest = Ingest {
-            source: self.source,
-            store: self.store,
-            monitor: site.monitor,
-            keys: &site.keys,
-            hasher: site.hasher,
-            geometry: self.geometry,
-            enc_version: config.encryption_version,
-            deduplication: config.deduplication,
-            reads: self.reads,
-            writes: config.data.simultaneous_writes,
-            throttle: &throttle,
-        };
-        ingest.run(&mut *site.meta, self.version, read, &mut self.tally)
-    }
-
-    fn statistics_row(&self, name: &str) -> StatisticsRow {
-        StatisticsRow {
-            date: Timestamp::now(),
-            version_uid: self.version.uid.clone(),
-            name: name.to_owned(),
-            geometry: self.geometry,
-            statistics: self.tally.statistics,
-            duration: self.started.elapsed().as_secs(),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod catalogue;
 pub mod cleanup;
+pub mod copy_on_write;
 pub mod damage;
 pub mod image;
 pub mod incremental;

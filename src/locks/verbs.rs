@@ -78,8 +78,8 @@ impl LockDir {
     pub fn own(&self, uid: &str) -> Result<Guard> {
         retry(INSTANT, || self.try_exclusive(uid))?.ok_or_else(|| {
             Error::Locked(format!(
-                "Version {uid} is locked: another backy is writing, removing or reading it, has it mounted, or uses it as \
-                 the base of a backup. Try again when that has ended."
+                "Version {uid} is locked: another backy is writing, removing or reading it, has it mounted, serves it, or \
+                 uses it as the base of a backup. Try again when that has ended."
             ))
         })
     }

@@ -75,23 +75,23 @@ fn in_little_memory(install: &Install, kibibytes: u64, args: &[&str]) -> Run {
     Run::from(shell.stdin(Stdio::null()).output().expect("runs"))
 }
 
-/// The dump has 60 MB.
+/// The dump has 107 MB, not much less than the memory that may be taken.
 #[test]
-fn two_hundred_thousand_blocks_go_out_and_in_within_seconds_and_in_little_memory() {
-    const ENOUGH: u64 = 64 << 10;
+fn half_a_million_blocks_go_out_and_in_within_seconds_and_in_little_memory() {
+    const ENOUGH: u64 = 144 << 10;
     let (install, ..) = with_a_dump();
-    let uid = big_version(&install, 200_000);
+    let uid = big_version(&install, 500_000);
     let path = install.text("big.csv");
     let start = Instant::now();
     let run = in_little_memory(&install, ENOUGH, &["export", &uid, &path]);
     assert_eq!(run.code, 0, "{run:?}");
     let size = std::fs::metadata(&path).expect("there").len();
-    assert!(size > 40 << 20, "{size}: larger than the memory that it was given, nearly");
+    assert!(size > 100 << 20, "{size}: larger than the memory that it was given, nearly");
     install.ok(&["rm", "-f", &uid]);
     let run = in_little_memory(&install, ENOUGH, &["import", &path]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    assert_eq!(install.rows(&uid), 200_000);
+    assert_eq!(install.rows(&uid), 500_000);
     let again = install.text("again.csv");
     install.ok(&["export", &uid, &again]);
     assert!(std::fs::read(&path).expect("read") == std::fs::read(&again).expect("read"));

@@ -1,9 +1,10 @@
 //! Images on loop devices: file systems are mounted from them, written to, and the version stays what it was.
 
+use crate::common::checks::wait_until;
 use crate::common::disk::{LoopDevice, Mounted, run, text};
 use crate::common::images::sha256;
 use crate::common::install::{Install, noise};
-use crate::mount::Mount;
+use crate::mount::{Mount, SOON};
 use std::fs;
 use std::path::Path;
 
@@ -115,9 +116,12 @@ fn partitions_are_found() {
     assert!(listed.contains("start=        2048, size=       65536"), "{listed}");
     let kernel = device.0.replace("/dev/", "/sys/block/");
     let number = kernel.rsplit('/').next().expect("a name").to_owned();
-    let size =
-        fs::read_to_string(format!("{kernel}/{number}p1/size")).expect("the kernel knows the partition");
-    assert_eq!(size.trim(), "65536");
+    // The kernel does not read the table while others have the device open, if only to look what it is.
+    let size = || fs::read_to_string(format!("{kernel}/{number}p1/size"));
+    wait_until("the kernel knows the partition", SOON, || {
+        size().is_ok() || run("blockdev", &["--rereadpt", &device.0]).is_ok() && size().is_ok()
+    });
+    assert_eq!(size().expect("read").trim(), "65536");
     drop(device);
     mount.unmount();
 }

@@ -20,7 +20,7 @@ fn whatever_is_done_versions_are_what_was_backed_up() {
     let seed = common::checks::seed("model");
     let runs = match std::env::var("BACKY2_MODEL").ok().and_then(|text| text.parse().ok()) {
         Some(runs) => runs,
-        None if common::all() => 1000,
+        None if common::all() => 400,
         None => 60,
     };
     let half = |first: u64| {

@@ -9,6 +9,7 @@ mod generate;
 mod init;
 mod keys;
 pub mod ls;
+mod nbd;
 mod restore;
 mod schedule;
 mod scrub;
@@ -49,6 +50,7 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::RemoveTag(args) => schedule::remove_tag(context, args),
         Command::Expire(args) => schedule::expire(context, args),
         Command::Fuse(args) => fuse::run(context, args),
+        Command::Nbd(args) => nbd::run(context, args),
         Command::Due(args) => schedule::due(context, args),
         Command::Sla(args) => schedule::sla(context, args),
         Command::GenerateDocs { dir } => generate(dir),

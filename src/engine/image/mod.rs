@@ -113,7 +113,7 @@ fn check_folder(folder: &Path) -> Result<()> {
     let bad = |why: String| {
         Error::Refused(format!(
             "cachedir {}: {why}. What is written to a mounted version is kept there; set it to a folder that can be \
-             written, or mount with --read-only.",
+             written, or use --read-only.",
             folder.display()
         ))
     };
@@ -135,6 +135,19 @@ impl Depot {
     /// The database fails.
     pub fn versions(&self) -> Result<Vec<Version>> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner).versions(&VersionFilter::default())
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    /// [`Error::VersionNotFound`]; the database fails.
+    pub fn version(&self, uid: &str) -> Result<Version> {
+        self.meta.lock().unwrap_or_else(PoisonError::into_inner).version(uid)
+    }
+
+    /// Whether images can be written to.
+    pub fn is_writable(&self) -> bool {
+        self.overlays.is_some()
     }
 
     /// Opens the version of that uid, and pins it as long as the image lives.

@@ -55,6 +55,20 @@ impl Overlay {
         held || end < range.end.div_ceil(PAGE)
     }
 
+    /// All that it holds, in bytes, ascending.
+    pub fn held(&self) -> Vec<Range<u64>> {
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut at, behind, mut all) = (0, self.size.div_ceil(PAGE), Vec::new());
+        while at < behind {
+            let (held, end) = pages.run(at, behind);
+            if held {
+                all.push(at * PAGE..(end * PAGE).min(self.size));
+            }
+            at = end;
+        }
+        all
+    }
+
     /// Fills what it holds of `buffer`, which is at `offset` of the image, and returns the ranges of the image that
     /// it does not hold.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<Vec<Range<u64>>> {

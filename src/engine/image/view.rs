@@ -74,6 +74,11 @@ impl Image {
         self.overlay.get().is_some()
     }
 
+    /// What was written to it, in bytes, ascending.
+    pub fn changed(&self) -> Vec<Range<u64>> {
+        self.overlay.get().map(Overlay::held).unwrap_or_default()
+    }
+
     /// Fills `buffer` with what is at `offset`. Waits for blocks that are not in memory.
     ///
     /// # Errors

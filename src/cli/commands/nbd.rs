@@ -1,0 +1,74 @@
+//! `nbd`.
+
+use crate::cli::Context;
+use crate::cli::args::NbdArgs;
+use crate::cli::dates;
+use crate::cli::exit::Outcome;
+use crate::engine::image::{self, Options};
+use crate::engine::{Access, Site, names};
+use crate::monitor::Monitor;
+use crate::nbd::{self, Address, Listening};
+use crate::types::error::Result;
+use serde_json::json;
+use std::net::SocketAddr;
+
+pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
+    let (terminal, config) = (&context.terminal, &context.config);
+    let address = match &args.socket {
+        Some(path) => Address::Unix(path.clone()),
+        None => {
+            let port = dates::number("-p/--bind-port", &args.bind_port, u64::from(u16::MAX))?;
+            Address::Tcp(args.bind_address.clone(), port as u16)
+        }
+    };
+    let mut site = Site::open(config, terminal, Access::Read)?;
+    let only = match &args.version_uid {
+        Some(text) => Some(names::find(&mut site, text)?.uid),
+        None => None,
+    };
+    let overlays = (!args.read_only).then(|| config.nbd_cachedir.clone());
+    image::serve(site, &Options { overlays }, |depot| {
+        let uid = only.clone();
+        let options = nbd::Options { address: address.clone(), only: only.clone(), config };
+        nbd::run(depot, options, terminal, |listening| {
+            let place = match (&listening, &address) {
+                (Listening::Tcp(at), _) => json!({"address": at.ip().to_string(), "port": at.port()}),
+                (Listening::Unix, Address::Unix(path)) => json!({"socket": path}),
+                (Listening::Unix, Address::Tcp(..)) => json!({}),
+            };
+            terminal.info(&announcement(&listening, &address, uid.as_deref()));
+            context.report(|| place)
+        })
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// Where the server listens, and the commands of clients that list the versions and attach one.
+fn announcement(listening: &Listening, address: &Address, uid: Option<&str>) -> String {
+    let uid = uid.unwrap_or("VERSION_UID");
+    match (listening, address) {
+        (Listening::Tcp(at), _) => {
+            let (host, port) = (reachable(at), at.port());
+            format!(
+                "Serving NBD on {at}. Ctrl-C ends it. List versions: `nbd-client -l {host} -p {port}`. Attach one: \
+                 `nbd-client -N {uid} {host} -p {port} /dev/nbd0`."
+            )
+        }
+        (Listening::Unix, Address::Unix(path)) => {
+            let path = path.display();
+            format!(
+                "Serving NBD on {path}. Ctrl-C ends it. List versions: `nbdinfo --list 'nbd+unix:///?socket={path}'`. \
+                 Attach one: `nbd-client -N {uid} -unix {path} /dev/nbd0`."
+            )
+        }
+        (Listening::Unix, Address::Tcp(..)) => String::new(),
+    }
+}
+
+/// An address that a client on this host can connect to.
+fn reachable(at: &SocketAddr) -> String {
+    match at.ip() {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        ip => ip.to_string(),
+    }
+}

@@ -1,0 +1,113 @@
+//! Copy on write: what was written to an image becomes a version of its own, which shares all else with the original.
+
+use super::backup::job::{Job, Naming, begin};
+use super::backup::{self, Made};
+use super::image::Image;
+use super::{Access, Site};
+use crate::config::Config;
+use crate::flow::coordinator::Tally;
+use crate::flow::plan::{Base, Plan};
+use crate::io::Source;
+use crate::locks::Guard;
+use crate::monitor::Monitor;
+use crate::types::block::Geometry;
+use crate::types::error::{Error, Result};
+use crate::types::hints::{Hint, Hints};
+use crate::types::version::Version;
+use std::time::Instant;
+
+/// What such versions are called, as in 2.9. Their snapshot name is the uid of the original.
+pub const NAME: &str = "copy on write";
+
+/// A version that was begun, and gets its blocks when the image has been written.
+pub struct Copy<'a> {
+    site: Site<'a>,
+    original: Version,
+    version: Version,
+    _lock: Guard,
+}
+
+impl<'a> Copy<'a> {
+    /// Makes an empty version for what is going to be written to an image of `original`. It has no tags: schedulers
+    /// do not count it.
+    ///
+    /// # Errors
+    /// The original is invalid; the database cannot be written; wrong settings.
+    pub fn begin(config: &'a Config, monitor: &'a dyn Monitor, original: &Version) -> Result<Self> {
+        if !original.valid {
+            return Err(Error::Refused(format!(
+                "Version {} is invalid: no copy can be made of it. Scrub it, or serve it read-only.",
+                original.uid
+            )));
+        }
+        let mut site = Site::open(config, monitor, Access::Write)?;
+        let store = site.open_store()?;
+        backup::check_settings(&mut site, &*store)?;
+        let geometry = Geometry::new(original.size_bytes, config.block_size);
+        let naming =
+            Naming { name: NAME, snapshot_name: &original.uid, tags: Vec::new(), expire: None, origin: None };
+        let (version, lock) = begin(&mut site, geometry, naming)?;
+        Ok(Copy { site, original: original.clone(), version, _lock: lock })
+    }
+
+    /// The version, invalid until it is complete.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Stores the blocks of `image` that were written to, shares all others with the original, and makes the version
+    /// valid. `image` is of the original, and nobody writes to it any more.
+    ///
+    /// # Errors
+    /// Those of a backup, and bad blocks of the original that were written to in part. The version stays invalid.
+    pub fn complete(mut self, image: &Image) -> Result<Made> {
+        let started = Instant::now();
+        let site = &mut self.site;
+        let geometry = Geometry::new(self.original.size_bytes, site.config.block_size);
+        let changed = image.changed().into_iter();
+        let hints: Vec<Hint> = changed
+            .map(|range| Hint { offset: range.start, length: range.end - range.start, exists: true })
+            .collect();
+        let source = Written { url: format!("what was written to version {}", self.original.uid), image };
+        let hints = Hints::new(&hints, source.url(), geometry)?;
+        let base = Base { geometry, unusable: site.meta.unusable(&self.original)? };
+        let plan = Plan::new(geometry, Some(&hints), Some(&base), &[]);
+        let store = site.open_store()?;
+        let reads = site.config.data.simultaneous_reads;
+        let job = Job {
+            site,
+            store: &*store,
+            source: &source,
+            geometry,
+            version: &self.version,
+            tally: Tally::default(),
+            reads,
+            started,
+        };
+        let run = job.complete(&plan, Some(&self.original), NAME)?;
+        Ok(Made { version: self.site.meta.version(&self.version.uid)?, run, tags: Vec::new() })
+    }
+}
+
+/// An image as a source: the version with what was written to it.
+struct Written<'a> {
+    url: String,
+    image: &'a Image,
+}
+
+impl Source for Written<'_> {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn size(&self) -> u64 {
+        self.image.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.image.read_at(offset, buffer).map_err(|fault| Error::Source {
+            url: self.url.clone(),
+            message: format!("offset {offset}: {fault}"),
+        })
+    }
+}

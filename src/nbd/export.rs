@@ -1,0 +1,266 @@
+//! What is served: versions by name, and one of them as a client has it open.
+
+use super::protocol::{Errno, transmission_flag};
+use crate::config::Config;
+use crate::engine::copy_on_write::Copy;
+use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
+use crate::monitor::{Level, Monitor};
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Sizes are rounded up to this: what clients take for a sector at most.
+const SECTOR: u64 = 4096;
+
+/// Which versions are served, and how.
+pub(super) struct Exports<'a> {
+    /// What opens them.
+    pub depot: Arc<Depot>,
+    /// Settings of the copies that are made.
+    pub config: &'a Config,
+    /// Who is told.
+    pub monitor: &'a dyn Monitor,
+    /// The one version that is served, which needs no name; `None`: all are.
+    pub only: Option<String>,
+}
+
+impl<'a> Exports<'a> {
+    /// All of them, by name and date.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn list(&self) -> Result<Vec<Version>> {
+        match &self.only {
+            Some(uid) => Ok(vec![self.depot.version(uid)?]),
+            None => self.depot.versions(),
+        }
+    }
+
+    /// The version of an export's name.
+    ///
+    /// # Errors
+    /// There is none; the database fails.
+    pub fn find(&self, name: &str) -> Result<Version> {
+        match &self.only {
+            Some(uid) if name.is_empty() || name == uid => self.depot.version(uid),
+            Some(_) => Err(Error::VersionNotFound(name.to_owned())),
+            None => self.depot.version(name),
+        }
+    }
+
+    /// Opens a version for one client.
+    ///
+    /// # Errors
+    /// As [`Depot::open`].
+    pub fn open(&self, version: &Version) -> Result<Export<'a>> {
+        let image = self.depot.open(&version.uid)?;
+        let read_only = self.is_read_only(version);
+        let copy = Mutex::new(State::Untouched);
+        Ok(Export { image, read_only, copy, config: self.config, monitor: self.monitor })
+    }
+
+    /// What is told to clients of an export: its size in bytes, and its transmission flags.
+    pub fn facts(&self, version: &Version, structured: bool) -> (u64, u16) {
+        use transmission_flag::*;
+        let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
+        flags |= match self.is_read_only(version) {
+            // Connections that write have a copy each: what one writes, the others do not see.
+            true => READ_ONLY | CAN_MULTI_CONN,
+            false => SEND_TRIM | SEND_WRITE_ZEROES,
+        };
+        if structured {
+            flags |= SEND_DF;
+        }
+        (rounded(version.size_bytes), flags)
+    }
+
+    /// No copy can be made of what is invalid.
+    fn is_read_only(&self, version: &Version) -> bool {
+        !self.depot.is_writable() || !version.valid
+    }
+}
+
+fn rounded(size: u64) -> u64 {
+    size.next_multiple_of(SECTOR)
+}
+
+/// A version that one client has open.
+pub(super) struct Export<'a> {
+    image: Image,
+    read_only: bool,
+    copy: Mutex<State<'a>>,
+    config: &'a Config,
+    monitor: &'a dyn Monitor,
+}
+
+/// What became of the copy that writes make.
+enum State<'a> {
+    Untouched,
+    Begun(Box<Copy<'a>>),
+    Failed,
+}
+
+impl<'a> Export<'a> {
+    /// Bytes, the padding behind the image among them, which is zeros.
+    pub fn size(&self) -> u64 {
+        rounded(self.image.size())
+    }
+
+    /// Whether it cannot be written to.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The version.
+    pub fn version(&self) -> &Version {
+        self.image.version()
+    }
+
+    /// Calls `give` with what is at `offset`. What lies in one block is not copied.
+    ///
+    /// # Errors
+    /// What the client is told, and a text.
+    pub fn read<R>(
+        &self,
+        offset: u64,
+        length: usize,
+        scratch: &mut Vec<u8>,
+        give: impl FnOnce(&[u8]) -> R,
+    ) -> std::result::Result<R, (Errno, String)> {
+        let there = self.image.size().saturating_sub(offset).min(length as u64) as usize;
+        let read = if there == length {
+            self.image.read_with(offset, length, scratch, give)
+        } else {
+            scratch.clear();
+            scratch.resize(length, 0);
+            let inside = if there == 0 { Ok(()) } else { self.image.read_at(offset, &mut scratch[..there]) };
+            inside.map(|()| give(scratch))
+        };
+        read.map_err(|fault| (errno(&fault), fault.to_string()))
+    }
+
+    /// What a range is, from its beginning on: at most `most` extents.
+    ///
+    /// # Errors
+    /// As [`Export::read`].
+    pub fn extents(&self, range: Range<u64>, most: usize) -> std::result::Result<Extents, (Errno, String)> {
+        let size = self.image.size();
+        let mut found: Extents = Vec::new();
+        if range.start < size {
+            let inside = range.start..range.end.min(size);
+            found = self.image.extents(inside, most).map_err(|fault| (errno(&fault), fault.to_string()))?;
+        }
+        let reached = found.last().map_or(range.start, |(last, _)| last.end);
+        if reached >= size && reached < range.end {
+            let room = found.len() < most;
+            match found.last_mut() {
+                Some((last, Extent::Hole)) => last.end = range.end,
+                _ if room => found.push((reached..range.end, Extent::Hole)),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes into the copy; the first write begins it.
+    ///
+    /// # Errors
+    /// What the client is told. Behind the image only zeros can be written.
+    pub fn write(&self, offset: u64, data: &[u8]) -> std::result::Result<(), Errno> {
+        self.begin_copy()?;
+        let there = self.image.size().saturating_sub(offset).min(data.len() as u64) as usize;
+        let (inside, behind) = data.split_at(there);
+        if behind.iter().any(|byte| *byte != 0) {
+            return Err(Errno::NoSpc);
+        }
+        match inside.is_empty() {
+            true => Ok(()),
+            false => self.image.write_at(offset, inside).map_err(|fault| errno(&fault)),
+        }
+    }
+
+    /// Makes a range zeros.
+    ///
+    /// # Errors
+    /// As [`Export::write`].
+    pub fn zero(&self, range: Range<u64>) -> std::result::Result<(), Errno> {
+        self.begin_copy()?;
+        let end = range.end.min(self.image.size());
+        match range.start < end {
+            true => self.image.zero(range.start..end).map_err(|fault| errno(&fault)),
+            false => Ok(()),
+        }
+    }
+
+    /// As safe as it gets before the client leaves.
+    ///
+    /// # Errors
+    /// As [`Export::write`].
+    pub fn flush(&self) -> std::result::Result<(), Errno> {
+        self.image.flush().map_err(|fault| errno(&fault))
+    }
+
+    fn begin_copy(&self) -> std::result::Result<(), Errno> {
+        if self.read_only {
+            return Err(Errno::Perm);
+        }
+        let mut state = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Untouched = *state {
+            *state = match Copy::begin(self.config, self.monitor, self.version()) {
+                Ok(copy) => {
+                    self.monitor.say(
+                        Level::Info,
+                        &format!(
+                            "A client writes to version {}: what it writes becomes version {}.",
+                            self.version().uid,
+                            copy.version().uid
+                        ),
+                    );
+                    State::Begun(Box::new(copy))
+                }
+                Err(error) => {
+                    self.monitor.error(&format!("Version {} cannot be written: {error}", self.version().uid));
+                    State::Failed
+                }
+            };
+        }
+        match *state {
+            State::Failed => Err(Errno::Io),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores what was written, when the client has left.
+    pub fn finish(self) {
+        let State::Begun(copy) = self.copy.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+            return;
+        };
+        let uid = copy.version().uid.clone();
+        match copy.complete(&self.image) {
+            Ok(made) => {
+                let written = made.run.statistics.written;
+                self.monitor.info(&format!(
+                    "Version {uid} is complete: what a client has written to version {}, {} new blocks.",
+                    self.image.version().uid,
+                    written.blocks
+                ));
+            }
+            Err(error) => self.monitor.error(&format!(
+                "What a client has written to version {} could not be stored and is lost: {error}. Version {uid} stays \
+                 incomplete; `backy2 rm -f {uid}` removes it.",
+                self.image.version().uid
+            )),
+        }
+    }
+}
+
+/// What a client hears of a fault.
+fn errno(fault: &Fault) -> Errno {
+    match fault {
+        Fault::Data(_) | Fault::Overlay(_) => Errno::Io,
+        Fault::Range => Errno::Inval,
+        Fault::ReadOnly => Errno::Perm,
+        Fault::Full => Errno::NoSpc,
+    }
+}

@@ -1,0 +1,234 @@
+//! The handshake: the client looks around, and chooses an export.
+
+use super::export::Exports;
+use super::protocol::{
+    BASE_ALLOCATION, BASE_ALLOCATION_ID, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES, Fields, IHAVEOPT, MAX_OPTION,
+    MAX_PAYLOAD, MAX_STRING, Message, NBDMAGIC, cut, info, option, option_reply, reply,
+};
+use crate::types::version::Version;
+use std::io::{self, ErrorKind, Read, Write};
+
+/// The block size that suits best, told to clients that ask.
+const PREFERRED: u32 = 4096;
+
+/// What was agreed on.
+#[derive(Debug)]
+pub(super) struct Agreement {
+    /// What the client wants.
+    pub version: Version,
+    /// Replies to reads are structured.
+    pub structured: bool,
+    /// The client may ask what is allocated.
+    pub allocation: bool,
+}
+
+/// Shakes hands. `None`: the client has left, or talks nonsense.
+///
+/// # Errors
+/// Those of the connection; [`ErrorKind::InvalidData`] with what was wrong.
+pub(super) fn negotiate(
+    stream: &mut (impl Read + Write),
+    exports: &Exports<'_>,
+) -> io::Result<Option<Agreement>> {
+    let flags = FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES;
+    stream.write_all(&Message::default().u64(NBDMAGIC).u64(IHAVEOPT).u16(flags).0)?;
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer)?;
+    let client = u32::from_be_bytes(answer);
+    if client & !u32::from(flags) != 0 {
+        return nonsense("handshake flags");
+    }
+    let no_zeroes = client & u32::from(FLAG_NO_ZEROES) != 0;
+    let mut talk = Talk { stream, exports, no_zeroes, structured: false, allocation: None };
+    loop {
+        match talk.option()? {
+            Next::More => {}
+            Next::Leave => return Ok(None),
+            Next::Serve(version) => {
+                let allocation = talk.structured && talk.allocation.as_ref() == Some(&version.uid);
+                return Ok(Some(Agreement { version, structured: talk.structured, allocation }));
+            }
+        }
+    }
+}
+
+fn nonsense<T>(what: &str) -> io::Result<T> {
+    Err(io::Error::new(ErrorKind::InvalidData, format!("these are no {what} of the NBD protocol")))
+}
+
+struct Talk<'t, 'a, S> {
+    stream: &'t mut S,
+    exports: &'t Exports<'a>,
+    no_zeroes: bool,
+    structured: bool,
+    /// The version for which the client has chosen the context `base:allocation`.
+    allocation: Option<String>,
+}
+
+enum Next {
+    More,
+    Leave,
+    Serve(Version),
+}
+
+impl<S: Read + Write> Talk<'_, '_, S> {
+    fn option(&mut self) -> io::Result<Next> {
+        let mut head = [0; 16];
+        self.stream.read_exact(&mut head)?;
+        let mut fields = Fields(&head);
+        let (Some(IHAVEOPT), Some(option), Some(length)) = (fields.u64(), fields.u32(), fields.u32()) else {
+            return nonsense("options");
+        };
+        if length > MAX_OPTION {
+            io::copy(&mut self.stream.take(u64::from(length)), &mut io::sink())?;
+            return self.say(option, reply::ERR_TOO_BIG, b"the option is too long");
+        }
+        let mut data = vec![0; length as usize];
+        self.stream.read_exact(&mut data)?;
+        match option {
+            option::EXPORT_NAME => self.export_name(&data),
+            option::ABORT => {
+                // It may be gone before it reads that.
+                let _ = self.say(option, reply::ACK, b"");
+                Ok(Next::Leave)
+            }
+            option::LIST => self.list(&data),
+            option::INFO | option::GO => self.info(option, &data),
+            option::STRUCTURED_REPLY if data.is_empty() => {
+                self.structured = true;
+                self.say(option, reply::ACK, b"")
+            }
+            option::STRUCTURED_REPLY => self.say(option, reply::ERR_INVALID, b"the option has no data"),
+            option::LIST_META_CONTEXT | option::SET_META_CONTEXT => self.contexts(option, &data),
+            _ => self.say(option, reply::ERR_UNSUP, b"not supported"),
+        }
+    }
+
+    fn say(&mut self, option: u32, reply: u32, data: &[u8]) -> io::Result<Next> {
+        self.stream.write_all(&option_reply(option, reply, data)).map(|()| Next::More)
+    }
+
+    /// The old way to choose an export, in which there is no way to say no.
+    fn export_name(&mut self, data: &[u8]) -> io::Result<Next> {
+        let found = std::str::from_utf8(data).ok().map(|name| self.exports.find(name));
+        let Some(Ok(version)) = found else {
+            let name = String::from_utf8_lossy(data);
+            return Err(io::Error::new(
+                ErrorKind::NotFound,
+                format!("it wants '{name}', and there is no such version"),
+            ));
+        };
+        let (size, flags) = self.exports.facts(&version, self.structured);
+        let mut answer = Message::default().u64(size).u16(flags);
+        if !self.no_zeroes {
+            answer = answer.bytes(&[0; 124]);
+        }
+        self.stream.write_all(&answer.0)?;
+        Ok(Next::Serve(version))
+    }
+
+    fn list(&mut self, data: &[u8]) -> io::Result<Next> {
+        let option = option::LIST;
+        if !data.is_empty() {
+            return self.say(option, reply::ERR_INVALID, b"the option has no data");
+        }
+        let versions = match self.exports.list() {
+            Ok(versions) => versions,
+            Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
+        };
+        let mut all = Vec::new();
+        for version in versions {
+            let about = description(&version);
+            let entry = Message::default().u32(version.uid.len() as u32).bytes(version.uid.as_bytes());
+            all.extend(option_reply(option, reply::SERVER, &entry.bytes(about.as_bytes()).0));
+        }
+        self.stream.write_all(&all)?;
+        self.say(option, reply::ACK, b"")
+    }
+
+    fn info(&mut self, option: u32, data: &[u8]) -> io::Result<Next> {
+        let Some((name, wanted)) = info_request(data) else {
+            return self.say(option, reply::ERR_INVALID, b"not a name with a list of requests");
+        };
+        let version = match self.exports.find(name) {
+            Ok(version) => version,
+            Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
+        };
+        let (size, flags) = self.exports.facts(&version, self.structured);
+        let mut told = vec![Message::default().u16(info::EXPORT).u64(size).u16(flags)];
+        for kind in wanted {
+            told.push(match kind {
+                info::NAME => Message::default().u16(kind).bytes(version.uid.as_bytes()),
+                info::DESCRIPTION => Message::default().u16(kind).bytes(description(&version).as_bytes()),
+                info::BLOCK_SIZE => Message::default().u16(kind).u32(1).u32(PREFERRED).u32(MAX_PAYLOAD),
+                _ => continue,
+            });
+        }
+        for one in told {
+            self.say(option, reply::INFO, &one.0)?;
+        }
+        self.say(option, reply::ACK, b"")?;
+        Ok(if option == option::GO { Next::Serve(version) } else { Next::More })
+    }
+
+    fn contexts(&mut self, option: u32, data: &[u8]) -> io::Result<Next> {
+        if option == option::SET_META_CONTEXT {
+            self.allocation = None;
+        }
+        let Some((name, queries)) = context_request(data).filter(|_| self.structured) else {
+            return self.say(
+                option,
+                reply::ERR_INVALID,
+                b"not a name with a list of queries, after structured replies",
+            );
+        };
+        let version = match self.exports.find(name) {
+            Ok(version) => version,
+            Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
+        };
+        let lists = option == option::LIST_META_CONTEXT;
+        let meant = |query: &&str| *query == BASE_ALLOCATION || lists && *query == "base:";
+        if lists && queries.is_empty() || queries.iter().any(|query| meant(&query)) {
+            let id = if lists { 0 } else { BASE_ALLOCATION_ID };
+            let context = Message::default().u32(id).bytes(BASE_ALLOCATION.as_bytes());
+            self.say(option, reply::META_CONTEXT, &context.0)?;
+            if !lists {
+                self.allocation = Some(version.uid);
+            }
+        }
+        self.say(option, reply::ACK, b"")
+    }
+}
+
+/// What `INFO` and `GO` ask: a name, and kinds of information.
+fn info_request(data: &[u8]) -> Option<(&str, Vec<u16>)> {
+    let mut fields = Fields(data);
+    let name = fields.string()?;
+    let count = fields.u16()?;
+    let wanted: Option<Vec<u16>> = (0..count).map(|_| fields.u16()).collect();
+    fields.is_empty().then_some((name, wanted?))
+}
+
+/// What questions about contexts ask: a name, and queries.
+fn context_request(data: &[u8]) -> Option<(&str, Vec<&str>)> {
+    let mut fields = Fields(data);
+    let name = fields.string()?;
+    let count = fields.u32()?;
+    let mut queries = Vec::new();
+    for _ in 0..count {
+        queries.push(fields.string()?);
+    }
+    fields.is_empty().then_some((name, queries))
+}
+
+/// What people see beside the uid.
+fn description(version: &Version) -> String {
+    let mut text = format!("{} {}", version.name, version.date);
+    if !version.snapshot_name.is_empty() {
+        text += &format!(" ({})", version.snapshot_name);
+    }
+    if !version.valid {
+        text += ", invalid";
+    }
+    cut(&text, MAX_STRING).to_owned()
+}

@@ -1,0 +1,216 @@
+//! A server for network block devices: each version is an export.
+//!
+//! A thread waits for clients; each of them has some threads of its own. [`protocol`] has what stands on the wire,
+//! `handshake` and `transmission` are the two phases of a connection, `export` what they are about.
+
+mod export;
+mod handshake;
+mod protocol;
+mod socket;
+mod transmission;
+
+pub use socket::Address;
+
+use crate::config::Config;
+use crate::engine::image::Depot;
+use crate::monitor::{Level, Monitor, Progress};
+use crate::pool::Permits;
+use crate::types::error::{Result, Signal};
+use export::Exports;
+use socket::{Listener, Socket};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use transmission::Client;
+
+/// Threads that answer one client: so many of its requests are under way at the same time.
+const THREADS: usize = 4;
+/// Clients at the same time. Each may take [`THREADS`] MiB, and its threads.
+const CLIENTS: usize = 128;
+/// Large reads that are put together in memory at the same time: 32 MiB each.
+const LARGE_READS: usize = 4;
+/// How long a client may be silent until it has chosen an export.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether the server is to end.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is served, and where.
+pub struct Options<'o> {
+    /// Where to listen.
+    pub address: Address,
+    /// Uid of the one version to be served; `None`: all.
+    pub only: Option<String>,
+    /// Settings of the copies that are made of what clients write.
+    pub config: &'o Config,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub enum Listening {
+    /// On this address and port.
+    Tcp(SocketAddr),
+    /// On the unix socket that was asked for.
+    Unix,
+}
+
+/// Serves until a signal comes. `listening` is called as soon as clients may connect. What clients have written by the end
+/// is stored before this returns.
+///
+/// # Errors
+/// The address cannot be listened on; those of `listening`.
+pub fn run(
+    depot: Arc<Depot>,
+    options: Options<'_>,
+    monitor: &dyn Monitor,
+    listening: impl FnOnce(Listening) -> Result<()>,
+) -> Result<()> {
+    let listener = Listener::new(&options.address)?;
+    if let Some(address) = listener.address().filter(|address| !is_local(address.ip())) {
+        monitor.warning(&format!(
+            "Listening on {address}, which other hosts may reach: whoever connects can read all versions that are served, \
+             without a password and unencrypted."
+        ));
+    }
+    listening(listener.address().map_or(Listening::Unix, Listening::Tcp))?;
+    let steadfast = Steadfast(monitor);
+    let exports = Exports { depot, config: options.config, monitor: &steadfast, only: options.only };
+    let server = Server {
+        exports,
+        large: Permits::new(LARGE_READS),
+        clients: Mutex::default(),
+        next: AtomicU64::new(0),
+    };
+    std::thread::scope(|scope| {
+        while monitor.interrupted().is_none() {
+            match listener.accept(PAUSE) {
+                Ok(Some(socket)) => {
+                    if let Some((number, socket)) = server.admit(socket) {
+                        let server = &server;
+                        scope.spawn(move || server.serve(number, &socket));
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    monitor.warning(&format!("A client could not connect: {error}"));
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+        server.end_all();
+    });
+    Ok(())
+}
+
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())
+        }
+    }
+}
+
+struct Server<'a> {
+    exports: Exports<'a>,
+    large: Permits,
+    clients: Mutex<HashMap<u64, Arc<Socket>>>,
+    next: AtomicU64,
+}
+
+impl Server<'_> {
+    /// Takes a client in, unless there are too many.
+    fn admit(&self, socket: Socket) -> Option<(u64, Arc<Socket>)> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= CLIENTS {
+            self.say(
+                Level::Warning,
+                &format!("{} was turned away: there are {CLIENTS} clients already.", socket.peer()),
+            );
+            return None;
+        }
+        let (number, socket) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(socket));
+        clients.insert(number, Arc::clone(&socket));
+        Some((number, socket))
+    }
+
+    fn serve(&self, number: u64, socket: &Socket) {
+        if let Err(error) = self.talk(socket) {
+            let peer = socket.peer();
+            match error.kind() {
+                // That is how most clients leave, and looking for open ports does.
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                    self.say(Level::Debug, &format!("{peer} has left without a word: {error}"));
+                }
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                    self.say(
+                        Level::Warning,
+                        &format!("{peer} was dropped: it said nothing for {} s.", PATIENCE.as_secs()),
+                    );
+                }
+                _ => self.say(Level::Warning, &format!("{peer} was dropped: {error}.")),
+            }
+        }
+        socket.end();
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    fn talk(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_patience(Some(PATIENCE))?;
+        let mut stream = socket;
+        let Some(agreed) = handshake::negotiate(&mut stream, &self.exports)? else { return Ok(()) };
+        let export = self.exports.open(&agreed.version).map_err(|error| {
+            self.say(Level::Error, &error.to_string());
+            io::Error::other(format!("version {} cannot be opened", agreed.version.uid))
+        })?;
+        self.say(Level::Info, &format!("{} has opened version {}.", socket.peer(), agreed.version.uid));
+        socket.set_patience(None)?;
+        let how = (agreed.structured, agreed.allocation);
+        let client = Client::new(&export, how, &self.large, (socket, socket));
+        let done = std::thread::scope(|scope| {
+            let work = || {
+                let done = client.work();
+                // The others wait for requests that nobody may read any more.
+                if done.is_err() {
+                    socket.end();
+                }
+                done
+            };
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+            let ends = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
+            ends.fold(Ok(()), |first: io::Result<()>, end| first.and(end))
+        });
+        self.say(Level::Info, &format!("{} has closed version {}.", socket.peer(), agreed.version.uid));
+        drop(client);
+        export.finish();
+        done
+    }
+
+    fn end_all(&self) {
+        for socket in self.clients.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            socket.end();
+        }
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        self.exports.monitor.say(level, text);
+    }
+}
+
+/// Lets what clients have written be stored although the server was told to end, and shows no progress, as several
+/// of them would show theirs at once.
+struct Steadfast<'a>(&'a dyn Monitor);
+
+impl Monitor for Steadfast<'_> {
+    fn progress(&self, _: &Progress<'_>) {}
+
+    fn say(&self, level: Level, text: &str) {
+        self.0.say(level, text);
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        None
+    }
+}

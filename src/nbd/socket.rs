@@ -1,0 +1,209 @@
+//! Sockets of both kinds, and where they are listened on.
+
+use crate::types::error::{Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
+use rustix::process::umask;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// A host or its address, and a port; 0 takes any that is free.
+    Tcp(String, u16),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// A socket that clients connect to.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Listens.
+    ///
+    /// # Errors
+    /// The address is unknown or in use.
+    pub fn new(address: &Address) -> Result<Self> {
+        let listener = match address {
+            Address::Tcp(host, port) => {
+                let refused = |why: io::Error| {
+                    Error::Refused(format!(
+                        "Cannot listen on {}: {why}. -a and -p choose another address and port.",
+                        shown(host, *port)
+                    ))
+                };
+                let found: Vec<SocketAddr> =
+                    (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
+                Listener::Tcp(TcpListener::bind(&found[..]).map_err(refused)?)
+            }
+            Address::Unix(path) => {
+                let refused =
+                    |why: io::Error| Error::Refused(format!("Cannot listen on {}: {why}", path.display()));
+                clear(path)?;
+                // Data of all versions, for whoever may connect: for the owner only.
+                let before = umask(Mode::RWXG | Mode::RWXO);
+                let bound = UnixListener::bind(path);
+                umask(before);
+                Listener::Unix(bound.map_err(refused)?, path.clone())
+            }
+        };
+        let nonblocking = match &listener {
+            Listener::Tcp(tcp) => tcp.set_nonblocking(true),
+            Listener::Unix(unix, _) => unix.set_nonblocking(true),
+        };
+        nonblocking.map_err(|why| Error::Refused(format!("Cannot wait for clients: {why}")))?;
+        Ok(listener)
+    }
+
+    /// The address and port that it listens on, where it has some.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(tcp) => tcp.local_addr().ok(),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    /// The next client, or `None` if none comes for that long.
+    ///
+    /// # Errors
+    /// Those of the system, such as too many open files.
+    pub fn accept(&self, patience: Duration) -> io::Result<Option<Socket>> {
+        let fd: BorrowedFd<'_> = match self {
+            Listener::Tcp(tcp) => tcp.as_fd(),
+            Listener::Unix(unix, _) => unix.as_fd(),
+        };
+        let wait = Timespec::try_from(patience).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&wait)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let accepted = match self {
+            Listener::Tcp(tcp) => tcp.accept().map(|(stream, from)| Socket::Tcp(stream, from)),
+            Listener::Unix(unix, _) => unix.accept().map(|(stream, _)| Socket::Unix(stream)),
+        };
+        match accepted {
+            Ok(socket) => socket.prepare().map(|()| Some(socket)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes the socket that a killed server has left. Whatever else is there stays, and is in the way.
+fn clear(path: &Path) -> Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let in_the_way = |why: &str| {
+        Err(Error::Refused(format!("{} {why}. --socket needs a path that is free.", path.display())))
+    };
+    if !metadata.file_type().is_socket() {
+        return in_the_way("is there already, and is no socket");
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            let _ = fs::remove_file(path);
+            Ok(())
+        }
+        _ => in_the_way("is the socket of a server that is running"),
+    }
+}
+
+/// Host and port as one writes them.
+pub(super) fn shown(host: &str, port: u16) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+        _ => format!("{host}:{port}"),
+    }
+}
+
+/// A client's connection. Both directions may be used at the same time, each by one thread.
+pub(super) enum Socket {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn prepare(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(tcp, _) => {
+                tcp.set_nonblocking(false)?;
+                tcp.set_nodelay(true)?;
+                // A client whose machine died says nothing: then its connection ends after some minutes.
+                rustix::net::sockopt::set_socket_keepalive(tcp, true)?;
+                rustix::net::sockopt::set_tcp_keepidle(tcp, Duration::from_secs(60))?;
+                Ok(())
+            }
+            Socket::Unix(unix) => unix.set_nonblocking(false),
+        }
+    }
+
+    /// Who that is, for messages.
+    pub fn peer(&self) -> String {
+        match self {
+            Socket::Tcp(_, from) => from.to_string(),
+            Socket::Unix(_) => "the unix socket".to_owned(),
+        }
+    }
+
+    /// How long to wait for the client; `None`: for ever.
+    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        match self {
+            Socket::Tcp(tcp, _) => {
+                tcp.set_read_timeout(patience).and_then(|()| tcp.set_write_timeout(patience))
+            }
+            Socket::Unix(unix) => {
+                unix.set_read_timeout(patience).and_then(|()| unix.set_write_timeout(patience))
+            }
+        }
+    }
+
+    /// Ends the connection: whoever reads or writes returns.
+    pub fn end(&self) {
+        let _ = match self {
+            Socket::Tcp(tcp, _) => tcp.shutdown(Shutdown::Both),
+            Socket::Unix(unix) => unix.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(tcp, _) => (&mut &*tcp).read(buffer),
+            Socket::Unix(unix) => (&mut &*unix).read(buffer),
+        }
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(tcp, _) => (&mut &*tcp).write(data),
+            Socket::Unix(unix) => (&mut &*unix).write(data),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

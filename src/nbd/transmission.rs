@@ -1,0 +1,321 @@
+//! Transmission: requests of one client, answered by several threads.
+//!
+//! The threads take turns at reading a request; while one answers, the next reads on. Replies are written one at a
+//! time, in whatever order they are ready, as the protocol allows.
+
+use super::export::Export;
+use super::protocol::{
+    BASE_ALLOCATION_ID, Errno, MAX_PAYLOAD, REPLY_FLAG_DONE, REQUEST_SIZE, Request, STATE_HOLE, STATE_ZERO,
+    chunk, chunk_head, command, command_flag, error_chunk, simple_reply,
+};
+use crate::engine::image::Extent;
+use crate::pool::Permits;
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// What a client writes is taken over in pieces of so many bytes, and replies up to that length are sent in one piece
+/// with their head.
+const PIECE: usize = 256 << 10;
+/// Reads beyond this take a permit, when their data must be put together in memory, in bytes.
+const LARGE: usize = 1 << 20;
+/// Extents that a reply to `BLOCK_STATUS` holds at most; the client asks on for the rest.
+const EXTENTS: usize = 4096;
+/// Data beyond this is sent in more chunks, in bytes.
+const CHUNK: u64 = 4 << 20;
+
+/// A client that has an export open. `R` and `W` are the two directions of its connection.
+pub(super) struct Client<'c, 'a, R, W> {
+    export: &'c Export<'a>,
+    structured: bool,
+    allocation: bool,
+    large: &'c Permits,
+    input: Mutex<Input<R>>,
+    output: Mutex<W>,
+}
+
+struct Input<R> {
+    from: R,
+    ended: bool,
+}
+
+/// Why a request is not done: what the client is told, and a text where there is room for one.
+type Refusal = (Errno, String);
+
+/// A request that was read, with what a write has brought.
+enum Order {
+    Do(Request),
+    /// Read and done already, as it came with its data.
+    Written(Request, Result<(), Errno>),
+}
+
+impl<'c, 'a, R: Read, W: Write> Client<'c, 'a, R, W> {
+    /// Serves `export`, as agreed. `large` bounds the memory of large reads, of all clients together.
+    pub fn new(
+        export: &'c Export<'a>,
+        (structured, allocation): (bool, bool),
+        large: &'c Permits,
+        (from, to): (R, W),
+    ) -> Self {
+        let input = Mutex::new(Input { from, ended: false });
+        Client { export, structured, allocation, large, input, output: Mutex::new(to) }
+    }
+
+    /// A thread's work, until the client leaves.
+    ///
+    /// # Errors
+    /// The connection fails, or what comes is no request.
+    pub fn work(&self) -> io::Result<()> {
+        let mut scratch = Vec::new();
+        while let Some(order) = self.next(&mut scratch)? {
+            match order {
+                Order::Written(request, done) => self.send(&simple_reply(request.cookie, done.err()), &[])?,
+                Order::Do(request) => self.answer(&request, &mut scratch)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next request. `None`: the client has left.
+    fn next(&self, scratch: &mut Vec<u8>) -> io::Result<Option<Order>> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        if input.ended {
+            return Ok(None);
+        }
+        // Until it is known that another one may follow.
+        input.ended = true;
+        let Some(request) = read_request(&mut input.from)? else { return Ok(None) };
+        if request.command == command::DISC {
+            return Ok(None);
+        }
+        if request.command != command::WRITE {
+            input.ended = false;
+            return Ok(Some(Order::Do(request)));
+        }
+        let checked = self.check_write(&request);
+        let length = request.length as usize;
+        if length <= PIECE && checked.is_ok() {
+            scratch.resize(length, 0);
+            input.from.read_exact(scratch)?;
+            input.ended = false;
+            // Others may read on while this is written.
+            drop(input);
+            return Ok(Some(Order::Written(request, self.export.write(request.offset, scratch))));
+        }
+        let done = self.write_in_pieces(&request, checked, &mut input.from, scratch)?;
+        input.ended = false;
+        Ok(Some(Order::Written(request, done)))
+    }
+
+    /// Takes what comes, writes it if it may be written, and drops it otherwise.
+    fn write_in_pieces(
+        &self,
+        request: &Request,
+        mut done: Result<(), Errno>,
+        from: &mut R,
+        scratch: &mut Vec<u8>,
+    ) -> io::Result<Result<(), Errno>> {
+        let (mut offset, mut left) = (request.offset, request.length as usize);
+        while left > 0 {
+            scratch.resize(left.min(PIECE), 0);
+            from.read_exact(scratch)?;
+            if done.is_ok() {
+                done = self.export.write(offset, scratch);
+            }
+            // An offset out of bounds was refused, so that this cannot matter.
+            offset = offset.wrapping_add(scratch.len() as u64);
+            left -= scratch.len();
+        }
+        Ok(done)
+    }
+
+    fn check_write(&self, request: &Request) -> Result<(), Errno> {
+        check_flags(request, command_flag::FUA)?;
+        match self.range(request) {
+            _ if self.export.is_read_only() => Err(Errno::Perm),
+            None => Err(Errno::NoSpc),
+            Some(_) if request.length > MAX_PAYLOAD => Err(Errno::Inval),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The bytes that a request speaks of, if there are such.
+    fn range(&self, request: &Request) -> Option<Range<u64>> {
+        let end = request.offset.checked_add(u64::from(request.length))?;
+        (end <= self.export.size()).then_some(request.offset..end)
+    }
+
+    fn answer(&self, request: &Request, scratch: &mut Vec<u8>) -> io::Result<()> {
+        match request.command {
+            command::READ => self.read(request, scratch),
+            command::BLOCK_STATUS => self.block_status(request),
+            _ => self.send(&simple_reply(request.cookie, self.change(request).err()), &[]),
+        }
+    }
+
+    fn change(&self, request: &Request) -> Result<(), Errno> {
+        match request.command {
+            command::FLUSH => check_flags(request, 0).and_then(|()| self.export.flush()),
+            command::TRIM | command::WRITE_ZEROES => {
+                let known = match request.command {
+                    command::TRIM => command_flag::FUA,
+                    // What is written is a temporary file: holes in it save space and harm nobody.
+                    _ => command_flag::FUA | command_flag::NO_HOLE,
+                };
+                check_flags(request, known)?;
+                self.export.zero(self.range(request).ok_or(Errno::NoSpc)?)
+            }
+            _ => Err(Errno::Inval),
+        }
+    }
+
+    fn read(&self, request: &Request, scratch: &mut Vec<u8>) -> io::Result<()> {
+        let known = if self.structured { command_flag::DF | command_flag::FUA } else { command_flag::FUA };
+        let range = match (check_flags(request, known), self.range(request)) {
+            (Ok(()), Some(range)) if request.length <= MAX_PAYLOAD => range,
+            (Ok(()), Some(_)) => {
+                return self.fail(request, (Errno::Overflow, "more than 32 MiB at once".into()), None);
+            }
+            _ => return self.fail(request, (Errno::Inval, "no such range or flags".into()), None),
+        };
+        if self.structured && request.flags & command_flag::DF == 0 {
+            return self.read_in_chunks(request, range, scratch);
+        }
+        match range.end - range.start > LARGE as u64 {
+            true => {
+                let done = self.large.with(|| self.read_whole(request, range, scratch));
+                scratch.truncate(LARGE);
+                scratch.shrink_to(LARGE);
+                done
+            }
+            false => self.read_whole(request, range, scratch),
+        }
+    }
+
+    /// In one piece: once it is begun there is no way to tell of an error.
+    fn read_whole(&self, request: &Request, range: Range<u64>, scratch: &mut Vec<u8>) -> io::Result<()> {
+        let length = (range.end - range.start) as usize;
+        let sent = self.export.read(range.start, length, scratch, |data| match self.structured {
+            false => self.send(&simple_reply(request.cookie, None), data),
+            true if data.is_empty() => {
+                self.send(&chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::NONE, 0).0, &[])
+            }
+            true => {
+                let length = data.len() as u32 + 8;
+                let head = chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::OFFSET_DATA, length);
+                self.send(&head.u64(range.start).0, data)
+            }
+        });
+        sent.unwrap_or_else(|refusal| self.fail(request, refusal, None))
+    }
+
+    /// Holes as such, and data as it lies in the cache.
+    fn read_in_chunks(&self, request: &Request, range: Range<u64>, scratch: &mut Vec<u8>) -> io::Result<()> {
+        if range.is_empty() {
+            return self.send(&chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::NONE, 0).0, &[]);
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let extent = match self.export.extents(at..range.end, 1) {
+                Ok(extents) => extents.into_iter().next(),
+                Err(refusal) => return self.fail(request, refusal, Some(at)),
+            };
+            let (part, kind) = extent.unwrap_or((at..range.end, Extent::Data));
+            if kind != Extent::Data {
+                let head = chunk_head(request.cookie, done_if(part.end == range.end), chunk::OFFSET_HOLE, 12);
+                self.send(&head.u64(at).u32((part.end - at) as u32).0, &[])?;
+                at = part.end;
+                continue;
+            }
+            // Up to the next boundary of what may be a block: there it is not copied.
+            let end = part.end.min((at / CHUNK + 1) * CHUNK);
+            let sent = self.export.read(at, (end - at) as usize, scratch, |data| {
+                let (done, length) = (done_if(end == range.end), data.len() as u32 + 8);
+                self.send(&chunk_head(request.cookie, done, chunk::OFFSET_DATA, length).u64(at).0, data)
+            });
+            match sent {
+                Ok(sent) => sent?,
+                Err(refusal) => return self.fail(request, refusal, Some(at)),
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn block_status(&self, request: &Request) -> io::Result<()> {
+        let refused = |text: &str| self.fail(request, (Errno::Inval, text.to_owned()), None);
+        if !self.allocation {
+            return refused("base:allocation was not agreed on");
+        }
+        let (Ok(()), Some(range)) = (check_flags(request, command_flag::REQ_ONE), self.range(request)) else {
+            return refused("no such range or flags");
+        };
+        if range.is_empty() {
+            return refused("an empty range");
+        }
+        let most = if request.flags & command_flag::REQ_ONE != 0 { 1 } else { EXTENTS };
+        let extents = match self.export.extents(range, most) {
+            Ok(extents) => extents,
+            Err(refusal) => return self.fail(request, refusal, None),
+        };
+        let length = 4 + 8 * extents.len() as u32;
+        let mut reply = chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::BLOCK_STATUS, length);
+        reply = reply.u32(BASE_ALLOCATION_ID);
+        for (range, extent) in extents {
+            let state = match extent {
+                Extent::Data => 0,
+                Extent::Hole => STATE_HOLE | STATE_ZERO,
+                Extent::Zero => STATE_ZERO,
+            };
+            reply = reply.u32((range.end - range.start) as u32).u32(state);
+        }
+        self.send(&reply.0, &[])
+    }
+
+    fn fail(&self, request: &Request, (errno, text): Refusal, offset: Option<u64>) -> io::Result<()> {
+        match self.structured {
+            true => self.send(&error_chunk(request.cookie, errno, &text, offset), &[]),
+            false => self.send(&simple_reply(request.cookie, Some(errno)), &[]),
+        }
+    }
+
+    fn send(&self, head: &[u8], data: &[u8]) -> io::Result<()> {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        if data.len() > PIECE {
+            output.write_all(head)?;
+            return output.write_all(data);
+        }
+        // One packet, not two.
+        let mut whole = Vec::with_capacity(head.len() + data.len());
+        whole.extend_from_slice(head);
+        whole.extend_from_slice(data);
+        output.write_all(&whole)
+    }
+}
+
+fn done_if(last: bool) -> u16 {
+    if last { REPLY_FLAG_DONE } else { 0 }
+}
+
+fn check_flags(request: &Request, known: u16) -> Result<(), Errno> {
+    if request.flags & !known == 0 { Ok(()) } else { Err(Errno::Inval) }
+}
+
+/// `None` where the connection ends between two requests.
+fn read_request(from: &mut impl Read) -> io::Result<Option<Request>> {
+    let mut wire = [0; REQUEST_SIZE];
+    let mut filled = 0;
+    while filled < REQUEST_SIZE {
+        match from.read(&mut wire[filled..]) {
+            Ok(0) if filled == 0 => return Ok(None),
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match Request::parse(&wire) {
+        Some(request) => Ok(Some(request)),
+        None => Err(io::Error::new(ErrorKind::InvalidData, "this is no request of the NBD protocol")),
+    }
+}

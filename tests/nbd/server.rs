@@ -1,0 +1,94 @@
+//! A server that ends with the test.
+
+use crate::common::checks::{ended, wait_until};
+use crate::common::install::{Install, Run};
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::Child;
+use std::time::Duration;
+
+/// Within this time a server is there, or gone, and what was written is stored.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A running `backy2 nbd`.
+pub struct Server {
+    child: Option<Child>,
+    /// Its port on the loopback address.
+    pub port: u16,
+}
+
+impl Server {
+    /// Serves the installation on a free port, with further arguments.
+    pub fn new(install: &Install, args: &[&str]) -> Self {
+        let child = start(install, &[&["-p", "0"], args].concat());
+        let mut port = None;
+        wait_until("a server that listens", SOON, || {
+            port = announced(install)
+                .and_then(|place| place.split_once(". ")?.0.rsplit_once(':')?.1.parse().ok());
+            port.is_some()
+        });
+        Server { child: Some(child), port: port.expect("a port") }
+    }
+
+    /// Serves the installation on a unix socket in its folder.
+    pub fn on_socket(install: &Install, args: &[&str]) -> Self {
+        let path = install.text("nbd.sock");
+        let child = start(install, &[&["--socket", &path], args].concat());
+        wait_until("a server that listens", SOON, || announced(install).is_some());
+        Server { child: Some(child), port: 0 }
+    }
+
+    /// The address of an export, as clients understand it.
+    pub fn uri(&self, export: &str) -> String {
+        format!("nbd://127.0.0.1:{}/{export}", self.port)
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("runs").id()
+    }
+
+    /// Ends it as Ctrl-C does, and returns what it said.
+    pub fn end(self) -> Run {
+        self.end_by(Signal::INT)
+    }
+
+    /// Ends it by a signal.
+    pub fn end_by(mut self, signal: Signal) -> Run {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("a pid");
+        kill_process(pid, signal).expect("sent");
+        let child = self.child.as_mut().expect("runs");
+        wait_until("the server has ended", 3 * SOON, || child.try_wait().expect("asked").is_some());
+        let run = ended(self.child.take().expect("runs"));
+        assert_eq!(run.code, 0, "{run:?}");
+        run
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn start(install: &Install, args: &[&str]) -> Child {
+    let _ = std::fs::remove_file(install.path("backy.log"));
+    install.start(&[&["nbd"], args].concat())
+}
+
+/// What the server says when it listens.
+fn announced(install: &Install) -> Option<String> {
+    log(install).lines().find_map(|line| Some(line.split_once("Serving NBD on ")?.1.to_owned()))
+}
+
+/// What was logged since the server was started.
+pub fn log(install: &Install) -> String {
+    std::fs::read_to_string(install.path("backy.log")).unwrap_or_default()
+}
+
+/// Waits until the server has said that.
+pub fn wait_for(install: &Install, text: &str) {
+    wait_until(text, SOON, || log(install).contains(text));
+}
