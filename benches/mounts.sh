@@ -1,10 +1,10 @@
 #!/bin/bash
-# How fast a mount is, next to a restore of the same version to nowhere, in one run.
+# How fast a mount and the NBD server are, next to a restore of the same version to nowhere, in one run.
 #
 # usage: benches/mounts.sh [BINARY]     (root; some 3 GiB in $TMPDIR; the default is target/release/backy2)
 #
-# Prints for both the seconds and MB/s of reading 1 GiB, the ratio of the best of three runs each, and, where fio is
-# installed, 4 KiB random reads a second from memory.
+# Prints the seconds and MB/s of reading 1 GiB, the ratios of the best of three runs each, and, where fio is installed, 4
+# KiB random reads a second from memory. NBD is read by nbdcopy (Debian: libnbd-bin).
 set -euo pipefail
 
 binary=$(realpath "${1:-$(dirname "$0")/../target/release/backy2}")
@@ -48,28 +48,51 @@ seconds() {
 }
 report() { echo "$1: $2 s, $(echo "1073.7 / $2" | bc) MB/s"; }
 
-best_restore=1000 best_mount=1000
+best() { printf '%s\n' "$@" | sort -g | head -1; }
+ratio() { echo "$1 / restore: $(echo "scale=2; $best_restore / $2" | bc)"; }
+
+socket=$work/nbd.sock
+begin_nbd() {
+    "$binary" -b "$work/b" nbd --read-only --socket "$socket" vm >"$work/log" 2>&1 &
+    server=$!
+    until [ -S "$socket" ]; do sleep 0.05; done
+}
+end_nbd() {
+    kill "$server"
+    wait "$server"
+}
+
+best_restore=1000 best_mount=1000 best_nbd=1000
 for _ in 1 2 3; do
     took=$(seconds backy2 restore "$uid" null://)
     report restore "$took"
-    best_restore=$(printf '%s\n' "$best_restore" "$took" | sort -g | head -1)
-    # A mount of its own each time: nothing is in memory, in the program's or the kernel's.
+    best_restore=$(best "$best_restore" "$took")
+    # A mount and a server of its own each time: nothing is in memory, in the program's or the kernel's.
     begin
     took=$(seconds dd if="$data" of=/dev/null bs=1M status=none)
     report mount "$took"
-    best_mount=$(printf '%s\n' "$best_mount" "$took" | sort -g | head -1)
+    best_mount=$(best "$best_mount" "$took")
     end
+    begin_nbd
+    took=$(seconds nbdcopy "nbd+unix:///?socket=$socket" null:)
+    report nbd "$took"
+    best_nbd=$(best "$best_nbd" "$took")
+    end_nbd
 done
-echo "mount / restore: $(echo "scale=2; $best_restore / $best_mount" | bc)"
+ratio mount "$best_mount"
+ratio nbd "$best_nbd"
 
 if command -v fio >/dev/null; then
-    begin
     random() {
-        fio --name=r --filename="$data" --rw=randread --bs=4k --size=128m --ioengine=psync --thread --numjobs=4 \
-            --allow_file_create=0 --time_based --runtime="$1" --group_reporting --minimal --direct="$2" | cut -d';' -f8
+        fio --name=r --rw=randread --bs=4k --size=128m --thread --numjobs=4 --allow_file_create=0 --time_based \
+            --runtime=5 --group_reporting --minimal "$@" | cut -d';' -f8
     }
+    begin
     dd if="$data" of=/dev/null bs=1M count=128 status=none
-    echo "4 KiB random reads a second, from the kernel's cache: $(random 5 0)"
-    echo "4 KiB random reads a second, from the program's cache: $(random 5 1)"
+    echo "4 KiB random reads a second, from the kernel's cache: $(random --ioengine=psync --filename="$data")"
+    echo "4 KiB random reads a second, from the program's cache: $(random --ioengine=psync --filename="$data" --direct=1)"
     end
+    begin_nbd
+    echo "4 KiB random reads a second, by NBD: $(random --ioengine=nbd --iodepth=8 --uri="nbd+unix:///?socket=$socket")"
+    end_nbd
 fi

@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -200,6 +200,13 @@ impl Write for &Socket {
         match self {
             Socket::Tcp(tcp, _) => (&mut &*tcp).write(data),
             Socket::Unix(unix) => (&mut &*unix).write(data),
+        }
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(tcp, _) => (&mut &*tcp).write_vectored(parts),
+            Socket::Unix(unix) => (&mut &*unix).write_vectored(parts),
         }
     }
 

@@ -10,12 +10,11 @@ use super::protocol::{
 };
 use crate::engine::image::Extent;
 use crate::pool::Permits;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// What a client writes is taken over in pieces of so many bytes, and replies up to that length are sent in one piece
-/// with their head.
+/// What a client writes is taken over in pieces of so many bytes.
 const PIECE: usize = 256 << 10;
 /// Reads beyond this take a permit, when their data must be put together in memory, in bytes.
 const LARGE: usize = 1 << 20;
@@ -281,15 +280,21 @@ impl<'c, 'a, R: Read, W: Write> Client<'c, 'a, R, W> {
 
     fn send(&self, head: &[u8], data: &[u8]) -> io::Result<()> {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        if data.len() > PIECE {
-            output.write_all(head)?;
-            return output.write_all(data);
+        // In one call, so that a small reply is one packet.
+        let (mut head, mut data) = (head, data);
+        while !head.is_empty() {
+            match output.write_vectored(&[IoSlice::new(head), IoSlice::new(data)]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    let of_head = written.min(head.len());
+                    head = &head[of_head..];
+                    data = &data[written - of_head..];
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        // One packet, not two.
-        let mut whole = Vec::with_capacity(head.len() + data.len());
-        whole.extend_from_slice(head);
-        whole.extend_from_slice(data);
-        output.write_all(&whole)
+        output.write_all(data)
     }
 }
 
