@@ -49,7 +49,6 @@ pub fn run(
         };
         Error::Refused(format!("Cannot mount on {}: {error}.{hint}", path.display()))
     })?;
-    mountpoint::read_far_ahead(path);
     mounted(versions)?;
     while !session.guard.is_finished() && monitor.interrupted().is_none() {
         std::thread::sleep(PAUSE);

@@ -1,17 +1,12 @@
-//! The mountpoint: whether it can be one, and what the kernel is told of the mount besides.
+//! The mountpoint: whether it can be one, and who may look into it.
 
 use crate::types::error::{Error, Result};
-use rustix::fs::{major, minor};
 use rustix::io::Errno;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const DEVICE: &str = "/dev/fuse";
-/// How far the kernel reads ahead of a sequential reader, in KiB. Its default is 128, in which the time of a request
-/// shows.
-const READ_AHEAD: &str = "4096";
 
 /// Makes sure that `path` can be mounted on.
 ///
@@ -75,15 +70,6 @@ fn unescaped(text: &str) -> String {
         plain = plain.replace(escaped, character);
     }
     plain
-}
-
-/// Lets the kernel read further ahead on this mount. Without root it cannot be had, and the default does.
-pub(super) fn read_far_ahead(path: &Path) {
-    if let Ok(metadata) = fs::metadata(path) {
-        let device = metadata.dev();
-        let setting = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
-        let _ = fs::write(setting, READ_AHEAD);
-    }
 }
 
 /// Whether other users may be let in: root may do that, and others where the system's FUSE settings allow it.

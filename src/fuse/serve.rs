@@ -61,8 +61,9 @@ impl Server {
             _ if writes && self.files.is_read_only() => Err(Errno::EROFS),
             Node::File(number, Field::Data) => {
                 self.files.open(number)?;
-                // A version does not change, and what is written passes through the kernel's cache.
-                Ok(FopenFlags::FOPEN_KEEP_CACHE)
+                // The program's cache is the only one: a copy of each page in the kernel's costs more than it saves, and
+                // would push out what the machine has there.
+                Ok(FopenFlags::FOPEN_DIRECT_IO)
             }
             _ if writes => Err(Errno::EPERM),
             // Tags and expiry may change at any time.
@@ -196,6 +197,7 @@ impl Filesystem for Server {
             InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_ASYNC_DIO,
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
             let _ = config.add_capabilities(wish);
         }

@@ -74,8 +74,6 @@ fn writes_and_reads(file: &fs::File, image: &[u8], from: usize, length: usize, e
             assert!(buffer[..count] == model[start..start + count], "at {at}");
         }
     }
-    // Past the kernel's cache.
-    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).expect("advised");
     let mut all = vec![0; length];
     file.read_exact_at(&mut all, from as u64).expect("read");
     assert!(all == model, "a write was lost");
