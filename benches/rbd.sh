@@ -5,7 +5,8 @@
 #
 # The image is incompressible, the cluster and all files are in memory, so that the CPU is what is measured: about
 # four times the size must be free. The commands of a round are interleaved; medians and ratios come out. Processor
-# time is that of the command itself, without the daemons of the cluster, which share the machine.
+# time is that of the command itself, without the daemons of the cluster, which share the machine; how busy all cores
+# were says whether a command could have been faster with the processor that there is.
 set -euo pipefail
 export LC_ALL=C
 gib=${1:-2}
@@ -34,13 +35,18 @@ rbd --no-progress import "$work/data" rbd/image
 rm "$work/data"
 rbd --no-progress snap create rbd/image@s
 
-# timed NAME COMMAND…: appends wall and processor seconds to a file.
+# What all cores have done since the machine was started: ticks in all, and idle ones.
+ticks() { awk '/^cpu / { for (i = 2; i <= 9; i++) all += $i; print all, $5 + $6 }' /proc/stat; }
+
+# timed NAME COMMAND…: appends wall and processor seconds, and the percentage of all cores that was busy, to a file.
 timed() {
-    local name=$1
+    local name=$1 before
     shift
     local TIMEFORMAT='%R %U %S'
+    before=$(ticks)
     { time "$@" 2>"$work/stderr"; } 2>"$work/time" || { cat "$work/stderr" >&2; exit 1; }
-    awk '{ print $1, $2 + $3 }' "$work/time" >>"$work/$name.times"
+    echo "$(cat "$work/time") $before $(ticks)" |
+        awk '{ print $1, $2 + $3, 100 - 100 * ($7 - $5) / ($6 - $4) }' >>"$work/$name.times"
 }
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
@@ -61,8 +67,10 @@ echo "$gib GiB, medians of $rounds rounds, $(nproc) cores:"
 for name in export backup import restore; do
     wall=$(cut -d' ' -f1 "$work/$name.times" | median)
     cpu=$(cut -d' ' -f2 "$work/$name.times" | median)
-    awk -v n="$name" -v w="$wall" -v c="$cpu" -v g="$gib" \
-        'BEGIN { printf "%-8s %6.2f s  %5.0f MiB/s  %6.2f s of processor time\n", n, w, g * 1024 / w, c }'
+    busy=$(cut -d' ' -f3 "$work/$name.times" | median)
+    awk -v n="$name" -v w="$wall" -v c="$cpu" -v b="$busy" -v g="$gib" 'BEGIN {
+        printf "%-8s %6.2f s  %5.0f MiB/s  %6.2f s of processor time  all cores %3.0f %% busy\n", n, w, g * 1024 / w, c, b
+    }'
 done
 ratio() {
     awk -v a="$(cut -d' ' -f1 "$work/$1.times" | median)" -v b="$(cut -d' ' -f1 "$work/$2.times" | median)" \

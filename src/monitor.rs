@@ -106,6 +106,22 @@ pub trait Monitor: Sync {
     }
 }
 
+/// Says what is to be said to another monitor, shows no progress, and never stops the work: for what must be
+/// brought to its end although the program was told to end.
+pub struct Steadfast<'a>(pub &'a dyn Monitor);
+
+impl Monitor for Steadfast<'_> {
+    fn progress(&self, _: &Progress<'_>) {}
+
+    fn say(&self, level: Level, text: &str) {
+        self.0.say(level, text);
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        None
+    }
+}
+
 /// A monitor that shows nothing and never stops the work.
 pub struct Silent;
 

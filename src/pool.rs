@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// At least so many buffers has a run: enough that every thread has a block in hand, and the lanes of the hash stage
 /// fill while others are in work.
-pub const BUFFERS: usize = 24;
+pub const BUFFERS: usize = 20;
 
 /// A fixed number of buffers of one size: the only memory that block data lives in, so that a run's memory
 /// does not depend on the size of the image.

@@ -112,7 +112,7 @@ impl Walk<'_> {
         let latch = Latch::default();
         let readers = self.fetch.reads().max(cores());
         let deliverers = self.deliveries.max(1);
-        let buffers = BUFFERS.max(readers + deliverers + 2 * self.fetch.hasher.lanes());
+        let buffers = BUFFERS.max(readers + deliverers + self.fetch.hasher.lanes());
         let stages = Stages {
             fetch: self.fetch,
             geometry: self.geometry,

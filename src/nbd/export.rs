@@ -168,7 +168,9 @@ impl<'a> Export<'a> {
     /// # Errors
     /// What the client is told. Behind the image only zeros can be written.
     pub fn write(&self, offset: u64, data: &[u8]) -> std::result::Result<(), Errno> {
-        self.begin_copy()?;
+        if !data.is_empty() || self.read_only {
+            self.begin_copy()?;
+        }
         let there = self.image.size().saturating_sub(offset).min(data.len() as u64) as usize;
         let (inside, behind) = data.split_at(there);
         if behind.iter().any(|byte| *byte != 0) {
@@ -185,7 +187,9 @@ impl<'a> Export<'a> {
     /// # Errors
     /// As [`Export::write`].
     pub fn zero(&self, range: Range<u64>) -> std::result::Result<(), Errno> {
-        self.begin_copy()?;
+        if !range.is_empty() || self.read_only {
+            self.begin_copy()?;
+        }
         let end = range.end.min(self.image.size());
         match range.start < end {
             true => self.image.zero(range.start..end).map_err(|fault| errno(&fault)),

@@ -1,6 +1,6 @@
 //! The handshake: the client looks around, and chooses an export.
 
-use super::export::Exports;
+use super::export::{Export, Exports};
 use super::protocol::{
     BASE_ALLOCATION, BASE_ALLOCATION_ID, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES, Fields, IHAVEOPT, MAX_OPTION,
     MAX_PAYLOAD, MAX_STRING, Message, NBDMAGIC, cut, info, option, option_reply, reply,
@@ -12,10 +12,9 @@ use std::io::{self, ErrorKind, Read, Write};
 const PREFERRED: u32 = 4096;
 
 /// What was agreed on.
-#[derive(Debug)]
-pub(super) struct Agreement {
-    /// What the client wants.
-    pub version: Version,
+pub(super) struct Agreement<'a> {
+    /// What the client wants, opened.
+    pub export: Export<'a>,
     /// Replies to reads are structured.
     pub structured: bool,
     /// The client may ask what is allocated.
@@ -26,10 +25,10 @@ pub(super) struct Agreement {
 ///
 /// # Errors
 /// Those of the connection; [`ErrorKind::InvalidData`] with what was wrong.
-pub(super) fn negotiate(
+pub(super) fn negotiate<'a>(
     stream: &mut (impl Read + Write),
-    exports: &Exports<'_>,
-) -> io::Result<Option<Agreement>> {
+    exports: &Exports<'a>,
+) -> io::Result<Option<Agreement<'a>>> {
     let flags = FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES;
     stream.write_all(&Message::default().u64(NBDMAGIC).u64(IHAVEOPT).u16(flags).0)?;
     let mut answer = [0; 4];
@@ -44,9 +43,9 @@ pub(super) fn negotiate(
         match talk.option()? {
             Next::More => {}
             Next::Leave => return Ok(None),
-            Next::Serve(version) => {
-                let allocation = talk.structured && talk.allocation.as_ref() == Some(&version.uid);
-                return Ok(Some(Agreement { version, structured: talk.structured, allocation }));
+            Next::Serve(export) => {
+                let allocation = talk.structured && talk.allocation.as_ref() == Some(&export.version().uid);
+                return Ok(Some(Agreement { export, structured: talk.structured, allocation }));
             }
         }
     }
@@ -65,14 +64,14 @@ struct Talk<'t, 'a, S> {
     allocation: Option<String>,
 }
 
-enum Next {
+enum Next<'a> {
     More,
     Leave,
-    Serve(Version),
+    Serve(Export<'a>),
 }
 
-impl<S: Read + Write> Talk<'_, '_, S> {
-    fn option(&mut self) -> io::Result<Next> {
+impl<'a, S: Read + Write> Talk<'_, 'a, S> {
+    fn option(&mut self) -> io::Result<Next<'a>> {
         let mut head = [0; 16];
         self.stream.read_exact(&mut head)?;
         let mut fields = Fields(&head);
@@ -104,15 +103,15 @@ impl<S: Read + Write> Talk<'_, '_, S> {
         }
     }
 
-    fn say(&mut self, option: u32, reply: u32, data: &[u8]) -> io::Result<Next> {
+    fn say(&mut self, option: u32, reply: u32, data: &[u8]) -> io::Result<Next<'a>> {
         self.stream.write_all(&option_reply(option, reply, data)).map(|()| Next::More)
     }
 
     /// The old way to choose an export, in which there is no way to say no.
-    fn export_name(&mut self, data: &[u8]) -> io::Result<Next> {
-        let found = std::str::from_utf8(data).ok().map(|name| self.exports.find(name));
-        let Some(Ok(version)) = found else {
-            let name = String::from_utf8_lossy(data);
+    fn export_name(&mut self, data: &[u8]) -> io::Result<Next<'a>> {
+        let name = String::from_utf8_lossy(data);
+        let found = self.exports.find(&name).and_then(|version| Ok((self.exports.open(&version)?, version)));
+        let Ok((export, version)) = found else {
             return Err(io::Error::new(
                 ErrorKind::NotFound,
                 format!("it wants '{name}', and there is no such version"),
@@ -124,10 +123,10 @@ impl<S: Read + Write> Talk<'_, '_, S> {
             answer = answer.bytes(&[0; 124]);
         }
         self.stream.write_all(&answer.0)?;
-        Ok(Next::Serve(version))
+        Ok(Next::Serve(export))
     }
 
-    fn list(&mut self, data: &[u8]) -> io::Result<Next> {
+    fn list(&mut self, data: &[u8]) -> io::Result<Next<'a>> {
         let option = option::LIST;
         if !data.is_empty() {
             return self.say(option, reply::ERR_INVALID, b"the option has no data");
@@ -146,12 +145,16 @@ impl<S: Read + Write> Talk<'_, '_, S> {
         self.say(option, reply::ACK, b"")
     }
 
-    fn info(&mut self, option: u32, data: &[u8]) -> io::Result<Next> {
+    fn info(&mut self, option: u32, data: &[u8]) -> io::Result<Next<'a>> {
         let Some((name, wanted)) = info_request(data) else {
             return self.say(option, reply::ERR_INVALID, b"not a name with a list of requests");
         };
-        let version = match self.exports.find(name) {
-            Ok(version) => version,
+        let open = |version: Version| match option {
+            option::GO => self.exports.open(&version).map(|export| (version, Some(export))),
+            _ => Ok((version, None)),
+        };
+        let (version, export) = match self.exports.find(name).and_then(open) {
+            Ok(found) => found,
             Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
         };
         let (size, flags) = self.exports.facts(&version, self.structured);
@@ -168,10 +171,10 @@ impl<S: Read + Write> Talk<'_, '_, S> {
             self.say(option, reply::INFO, &one.0)?;
         }
         self.say(option, reply::ACK, b"")?;
-        Ok(if option == option::GO { Next::Serve(version) } else { Next::More })
+        Ok(export.map_or(Next::More, Next::Serve))
     }
 
-    fn contexts(&mut self, option: u32, data: &[u8]) -> io::Result<Next> {
+    fn contexts(&mut self, option: u32, data: &[u8]) -> io::Result<Next<'a>> {
         if option == option::SET_META_CONTEXT {
             self.allocation = None;
         }

@@ -13,9 +13,9 @@ pub use socket::Address;
 
 use crate::config::Config;
 use crate::engine::image::Depot;
-use crate::monitor::{Level, Monitor, Progress};
+use crate::monitor::{Level, Monitor, Steadfast};
 use crate::pool::Permits;
-use crate::types::error::{Result, Signal};
+use crate::types::error::Result;
 use export::Exports;
 use socket::{Listener, Socket};
 use std::collections::HashMap;
@@ -75,6 +75,7 @@ pub fn run(
         ));
     }
     listening(listener.address().map_or(Listening::Unix, Listening::Tcp))?;
+    // Several copies at once would show the progress of each in turn.
     let steadfast = Steadfast(monitor);
     let exports = Exports { depot, config: options.config, monitor: &steadfast, only: options.only };
     let server = Server {
@@ -161,13 +162,10 @@ impl Server<'_> {
         socket.set_patience(Some(PATIENCE))?;
         let mut stream = socket;
         let Some(agreed) = handshake::negotiate(&mut stream, &self.exports)? else { return Ok(()) };
-        let export = self.exports.open(&agreed.version).map_err(|error| {
-            self.say(Level::Error, &error.to_string());
-            io::Error::other(format!("version {} cannot be opened", agreed.version.uid))
-        })?;
-        self.say(Level::Info, &format!("{} has opened version {}.", socket.peer(), agreed.version.uid));
+        let (export, how) = (agreed.export, (agreed.structured, agreed.allocation));
+        let uid = export.version().uid.clone();
+        self.say(Level::Info, &format!("{} has opened version {uid}.", socket.peer()));
         socket.set_patience(None)?;
-        let how = (agreed.structured, agreed.allocation);
         let client = Client::new(&export, how, &self.large, (socket, socket));
         let done = std::thread::scope(|scope| {
             let work = || {
@@ -182,7 +180,7 @@ impl Server<'_> {
             let ends = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
             ends.fold(Ok(()), |first: io::Result<()>, end| first.and(end))
         });
-        self.say(Level::Info, &format!("{} has closed version {}.", socket.peer(), agreed.version.uid));
+        self.say(Level::Info, &format!("{} has closed version {uid}.", socket.peer()));
         drop(client);
         export.finish();
         done
@@ -196,21 +194,5 @@ impl Server<'_> {
 
     fn say(&self, level: Level, text: &str) {
         self.exports.monitor.say(level, text);
-    }
-}
-
-/// Lets what clients have written be stored although the server was told to end, and shows no progress, as several
-/// of them would show theirs at once.
-struct Steadfast<'a>(&'a dyn Monitor);
-
-impl Monitor for Steadfast<'_> {
-    fn progress(&self, _: &Progress<'_>) {}
-
-    fn say(&self, level: Level, text: &str) {
-        self.0.say(level, text);
-    }
-
-    fn interrupted(&self) -> Option<Signal> {
-        None
     }
 }

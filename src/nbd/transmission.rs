@@ -21,7 +21,7 @@ const LARGE: usize = 1 << 20;
 /// Extents that a reply to `BLOCK_STATUS` holds at most; the client asks on for the rest.
 const EXTENTS: usize = 4096;
 /// Data beyond this is sent in more chunks, in bytes.
-const CHUNK: u64 = 4 << 20;
+const CHUNK: u64 = 1 << 20;
 
 /// A client that has an export open. `R` and `W` are the two directions of its connection.
 pub(super) struct Client<'c, 'a, R, W> {

@@ -6,7 +6,7 @@ use crate::cli::dates;
 use crate::cli::exit::Outcome;
 use crate::engine::image::{self, Options};
 use crate::engine::{Access, Site, names};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Steadfast};
 use crate::nbd::{self, Address, Listening};
 use crate::types::error::Result;
 use serde_json::json;
@@ -21,7 +21,9 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
             Address::Tcp(args.bind_address.clone(), port as u16)
         }
     };
-    let mut site = Site::open(config, terminal, Access::Read)?;
+    // What clients have written is stored after the signal that ends the server, and needs blocks of the original.
+    let steadfast = Steadfast(terminal);
+    let mut site = Site::open(config, &steadfast, Access::Read)?;
     let only = match &args.version_uid {
         Some(text) => Some(names::find(&mut site, text)?.uid),
         None => None,

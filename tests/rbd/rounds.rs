@@ -1,12 +1,10 @@
 //! RBD images as sources and targets, against a real cluster: every version restored into a file and into an image is
 //! what Ceph itself exports.
 
-mod common;
-
+use crate::common::ceph::{Ceph, hints};
+use crate::common::checks::seed;
+use crate::common::install::{Install, noise};
 use backy2::io::Zeroing;
-use common::ceph::{Ceph, hints};
-use common::checks::seed;
-use common::install::{Install, noise};
 
 const MIB: u64 = 1 << 20;
 /// Rounds of changes.
@@ -125,8 +123,8 @@ fn without_object_maps_it_is_the_same() {
     let Some(ceph) = Ceph::get("without_object_maps_it_is_the_same") else { return };
     let mut random = fastrand::Rng::with_seed(seed("without_object_maps_it_is_the_same"));
     let features = ["--image-feature", "layering,exclusive-lock"];
-    ceph.rbd(&[&["create", "--size", "40M", "--object-size", "1M", "plain"][..], &features].concat());
-    rounds(&ceph, "plain", 256 << 10, &mut random, |_| {});
+    ceph.rbd(&[&["create", "--size", "40M", "--object-size", "1M", "unmapped"][..], &features].concat());
+    rounds(&ceph, "unmapped", 256 << 10, &mut random, |_| {});
 }
 
 #[test]

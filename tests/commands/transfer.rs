@@ -1,8 +1,6 @@
 //! Dumps and keys, through the binary.
 
-mod common;
-
-use common::install::{Install, noise};
+use crate::common::install::{Install, noise};
 
 const OLD: &str = "decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad";
 const NEW: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

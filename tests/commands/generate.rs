@@ -1,8 +1,6 @@
 //! Completions and manual pages: all are there, and the programs that read them are content.
 
-mod common;
-
-use common::skip;
+use crate::common::skip;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

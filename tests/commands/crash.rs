@@ -1,8 +1,6 @@
 //! Killed at every failpoint of the program: nothing that was valid suffers, and what was begun can be finished.
 
-mod common;
-
-use common::install::{Install, noise};
+use crate::common::install::{Install, noise};
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! Block devices as sources and targets, on loop devices. Needs root and `losetup`.
 
-mod common;
-
 use backy2::config::IoConfig;
 use backy2::io::{Existing, Source, Target, Zeroing, open_source, open_target};
 use backy2::types::Error;
@@ -32,7 +30,7 @@ impl Loop {
         match losetup(&["--find", "--show"], &backing) {
             Ok(device) => Some(Loop { device, backing, _dir: dir }),
             Err(reason) => {
-                common::skip(test, &reason);
+                crate::common::skip(test, &reason);
                 None
             }
         }
@@ -211,11 +209,11 @@ fn a_mounted_device_is_no_target() {
         Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
     };
     if !run("mkfs.ext4", &["-q", "-F", &device.device]) {
-        return common::skip(NAME, "mkfs.ext4 cannot be run");
+        return crate::common::skip(NAME, "mkfs.ext4 cannot be run");
     }
     let dir = tempfile::tempdir().expect("a folder");
     if !run("mount", &[&device.device, dir.path().to_str().expect("text")]) {
-        return common::skip(NAME, "nothing can be mounted");
+        return crate::common::skip(NAME, "nothing can be mounted");
     }
     let mounted = Mounted(dir.path().to_owned());
     let error = device.target(8 * MIB, Existing::Accept).err().expect("in use");

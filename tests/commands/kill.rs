@@ -1,11 +1,9 @@
 //! `kill -9` at random moments: what was valid stays so, and what was begun can be finished. The seed is printed;
 //! `BACKY2_SEED` repeats a run as far as the machine's speed allows.
 
-mod common;
-
+use crate::common::checks::seed;
+use crate::common::install::{Install, noise};
 use backy2::types::uid::BlobUid;
-use common::checks::seed;
-use common::install::{Install, noise};
 use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;

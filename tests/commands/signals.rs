@@ -1,9 +1,7 @@
 //! SIGINT and SIGTERM in the middle of the work: it ends soon, releases its locks, and can be continued.
 
-mod common;
-
-use common::checks::{ended, wait_until};
-use common::install::{Install, Run, noise};
+use crate::common::checks::{ended, wait_until};
+use crate::common::install::{Install, Run, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::Child;
 use std::time::{Duration, Instant};

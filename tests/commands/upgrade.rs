@@ -1,10 +1,8 @@
 //! Databases of older releases become current ones, once, with a copy beside them, or stay as they are.
 
-mod common;
-
-use common::fixture::{blocks, dump, of_image, restores_right, versions};
-use common::images::{by_name, sha256};
-use common::install::{Install, Run};
+use crate::common::fixture::{blocks, dump, of_image, restores_right, versions};
+use crate::common::images::{by_name, sha256};
+use crate::common::install::{Install, Run};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 

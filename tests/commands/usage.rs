@@ -1,9 +1,7 @@
 //! `du`: the recorded numbers, the definition, and its time.
 
-mod common;
-
-use common::fixture::recorded;
-use common::install::Install;
+use crate::common::fixture::recorded;
+use crate::common::install::Install;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -101,11 +99,11 @@ fn store(install: &Install, model: &Model) {
 
 #[test]
 fn on_random_stores_the_numbers_are_those_of_the_definition() {
-    let mut random = fastrand::Rng::with_seed(common::checks::seed("usage"));
+    let mut random = fastrand::Rng::with_seed(crate::common::checks::seed("usage"));
     let install = Install::in_memory(4096);
     install.ok(&["initdb"]);
     let mut seen = [false; 7];
-    for _ in 0..if common::all() { 200 } else { 25 } {
+    for _ in 0..if crate::common::all() { 200 } else { 25 } {
         let blobs: Vec<u64> = (0..random.usize(1..12)).map(|_| random.u64(1..5000)).collect();
         let row = |random: &mut fastrand::Rng| match random.usize(0..=blobs.len()) {
             0 => (None, random.u64(1..5000)),

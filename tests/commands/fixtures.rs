@@ -1,10 +1,8 @@
 //! Installations that backy2 2.13 and 2.9 have made: what they list, restore, scrub, and take further backups.
 
-mod common;
-
-use common::fixture::{self, Recorded, of_image, recorded, restores_right, versions};
-use common::images::{by_name, pattern, sha256};
-use common::install::{Install, fixture_folder};
+use crate::common::fixture::{self, Recorded, of_image, recorded, restores_right, versions};
+use crate::common::images::{by_name, pattern, sha256};
+use crate::common::install::{Install, fixture_folder};
 
 const ALL: [&str; 4] = ["A", "B", "D", "E"];
 /// The version of A that 2.13 has marked invalid because the blob of its block 1 is missing.

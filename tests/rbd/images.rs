@@ -1,12 +1,10 @@
 //! RBD images of all kinds, as sources and as targets: file systems, clones, namespaces, data pools; what is refused;
 //! clusters that do not answer.
 
-mod common;
-
+use crate::common::ceph::{Ceph, errors, hints, with_env};
+use crate::common::install::{Install, noise};
+use crate::common::{disk, skip};
 use backy2::io::Zeroing;
-use common::ceph::{Ceph, errors, hints, with_env};
-use common::install::{Install, noise};
-use common::{disk, skip};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
@@ -357,11 +355,13 @@ fn a_cluster_that_stops_answering_ends_the_backup() {
     std::fs::write(install.path("backy.cfg"), text.replace("timeout: 30s", "timeout: 3s")).expect("written");
     install.bandwidth(10 << 20, 0);
     let child = install.start(&["backup", "--incremental", "rbd://rbd/disk", "vm"]);
-    common::checks::wait_until("blocks are stored", Duration::from_secs(10), || !install.blobs().is_empty());
+    crate::common::checks::wait_until("blocks are stored", Duration::from_secs(10), || {
+        !install.blobs().is_empty()
+    });
     let osd = Pid::from_raw(ceph.osd()).expect("a pid");
     kill_process(osd, Signal::STOP).expect("stopped");
     let start = Instant::now();
-    let run = common::checks::ended(child);
+    let run = crate::common::checks::ended(child);
     kill_process(osd, Signal::CONT).expect("continued");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_eq!(run.code, 100, "{run:?}");

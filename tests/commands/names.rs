@@ -1,8 +1,6 @@
 //! Versions by name: wherever a uid stands, a beginning of one, `NAME`, `NAME:latest` and `NAME:N` may.
 
-mod common;
-
-use common::install::{Install, noise};
+use crate::common::install::{Install, noise};
 
 const BLOCK: usize = 4096;
 

@@ -1,9 +1,7 @@
 //! One test for each exit code that scripts may rely on, with what is said at the end.
 
-mod common;
-
-use common::fixture;
-use common::install::{Install, Run, noise};
+use crate::common::fixture;
+use crate::common::install::{Install, Run, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::Child;
 use std::time::{Duration, Instant};

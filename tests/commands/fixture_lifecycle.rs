@@ -1,11 +1,9 @@
 //! What comes after the first commands on an installation of 2.x: clean-ups, removals, unfinished backups, and
 //! rows of older releases that look otherwise.
 
-mod common;
-
-use common::fixture::{blocks, of_image, restores_right, versions};
-use common::images::by_name;
-use common::install::Install;
+use crate::common::fixture::{blocks, of_image, restores_right, versions};
+use crate::common::images::by_name;
+use crate::common::install::Install;
 use std::collections::BTreeSet;
 
 fn install(name: &str) -> Install {

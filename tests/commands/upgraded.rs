@@ -1,11 +1,9 @@
 //! Work on with an upgraded database as with the old one: SQL that was written for 2.13, and databases that
 //! cannot be written.
 
-mod common;
-
-use common::fixture::{blocks, of_image, restores_right, versions};
-use common::images::by_name;
-use common::install::Install;
+use crate::common::fixture::{blocks, of_image, restores_right, versions};
+use crate::common::images::by_name;
+use crate::common::install::Install;
 use rusqlite::params;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -136,7 +134,7 @@ impl Mount {
         match mount(&["-t", "tmpfs", "none"], path) {
             Ok(()) => Some(Mount { path: path.to_owned() }),
             Err(reason) => {
-                common::skip(test, &reason);
+                crate::common::skip(test, &reason);
                 None
             }
         }
@@ -225,7 +223,7 @@ impl Immutable {
         if status.is_ok_and(|status| status.success()) {
             return Some(Immutable(path));
         }
-        common::skip(test, "chattr +i is not possible here");
+        crate::common::skip(test, "chattr +i is not possible here");
         None
     }
 }

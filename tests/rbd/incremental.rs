@@ -1,10 +1,8 @@
 //! `backup --incremental` of RBD images: which base it takes, which snapshots it removes, and that it can be killed.
 
-mod common;
-
-use common::ceph::{Ceph, errors};
-use common::checks::{ended, seed, wait_until};
-use common::install::{Install, noise};
+use crate::common::ceph::{Ceph, errors};
+use crate::common::checks::{ended, seed, wait_until};
+use crate::common::install::{Install, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! The quick start of the documentation, step by step, on random data.
 
-mod common;
-
-use common::install::{Install, noise};
+use crate::common::install::{Install, noise};
 
 #[test]
 fn forty_mebibytes_there_and_back() {

@@ -1,10 +1,8 @@
 //! `rekey`: all keys or none, and never a key in anybody's sight.
 
-mod common;
-
-use common::checks::wait_until;
-use common::fixture::{dump, restores_right, versions};
-use common::install::{Install, noise};
+use crate::common::checks::wait_until;
+use crate::common::fixture::{dump, restores_right, versions};
+use crate::common::install::{Install, noise};
 use std::time::Duration;
 
 const OLD: &str = "decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad";
@@ -176,7 +174,7 @@ fn the_old_key_shows_neither_in_the_title_nor_in_the_log() {
         std::thread::sleep(Duration::from_millis(10));
     }
     blocker.execute_batch("ROLLBACK").expect("let go");
-    let run = common::checks::ended(child);
+    let run = crate::common::checks::ended(child);
     assert_eq!(run.code, 0, "{run:?}");
     for text in [log(), run.stdout, run.stderr] {
         assert!(!text.contains("decafbad") && !text.contains(NEW), "{text}");
@@ -186,10 +184,10 @@ fn the_old_key_shows_neither_in_the_title_nor_in_the_log() {
 #[test]
 fn killed_at_any_moment_all_keys_are_old_or_all_are_new() {
     let (install, uid, image) = with_blocks(500);
-    let mut random = fastrand::Rng::with_seed(common::checks::seed("rekey"));
+    let mut random = fastrand::Rng::with_seed(crate::common::checks::seed("rekey"));
     let (mut current, mut other) = (OLD, NEW);
     let (mut done, mut killed) = (0, 0);
-    for _ in 0..if common::all() { 60 } else { 12 } {
+    for _ in 0..if crate::common::all() { 60 } else { 12 } {
         install.set("encryption_key", other);
         let run = install.killed_after(Duration::from_micros(random.u64(0..60_000)), &["rekey", current]);
         match run.code {

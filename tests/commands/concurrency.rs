@@ -1,9 +1,7 @@
 //! Several processes on one installation: they work side by side, and keep out of each other's way where they must.
 
-mod common;
-
-use common::checks::{ended, wait_until};
-use common::install::{Install, noise};
+use crate::common::checks::{ended, wait_until};
+use crate::common::install::{Install, noise};
 use std::process::Child;
 use std::time::{Duration, Instant};
 

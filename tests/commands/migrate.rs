@@ -1,10 +1,8 @@
 //! `migrate-encryption`: a new version with the same data, encrypted otherwise.
 
-mod common;
-
-use common::fixture::{self, versions};
-use common::images;
-use common::install::{Install, noise};
+use crate::common::fixture::{self, versions};
+use crate::common::images;
+use crate::common::install::{Install, noise};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -165,9 +163,9 @@ fn interrupted_at_any_moment_the_old_version_is_whole_and_another_try_succeeds()
     let image = noise(5, 300 * 4096);
     let uid = install.backup(&[&install.image("x.img", &image), "x"]);
     install.set("encryption_version", "0");
-    let mut random = fastrand::Rng::with_seed(common::checks::seed("migrate"));
+    let mut random = fastrand::Rng::with_seed(crate::common::checks::seed("migrate"));
     let mut left = 0;
-    for _ in 0..if common::all() { 40 } else { 8 } {
+    for _ in 0..if crate::common::all() { 40 } else { 8 } {
         let run = install
             .killed_after(Duration::from_micros(random.u64(5_000..150_000)), &["migrate-encryption", &uid]);
         assert!(run.code <= 0, "{run:?}");
@@ -181,12 +179,12 @@ fn interrupted_at_any_moment_the_old_version_is_whole_and_another_try_succeeds()
     println!("{left} were left unfinished");
     install.bandwidth(100_000, 0);
     let child = install.start(&["migrate-encryption", &uid]);
-    common::checks::wait_until("it writes", Duration::from_secs(20), || {
+    crate::common::checks::wait_until("it writes", Duration::from_secs(20), || {
         install.newest("x").is_some_and(|(new, _)| new != uid && install.rows(&new) > 0)
     });
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
         .expect("sent");
-    let run = common::checks::ended(child);
+    let run = crate::common::checks::ended(child);
     assert_eq!(run.code, 130, "{run:?}");
     let (new, valid) = install.newest("x").expect("a version");
     assert!(!valid && run.stderr.contains(&new), "{run:?}");

@@ -1,8 +1,6 @@
 //! `--json`: one document, with the fields that docs/json.md tells of and no others.
 
-mod common;
-
-use common::install::{Install, Run, noise};
+use crate::common::install::{Install, Run, noise};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,24 @@
+//! The commands, through the binary as a user runs them: a file for each subject.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod concurrency;
+mod crash;
+mod devices;
+mod exit_codes;
+mod fixture_lifecycle;
+mod fixtures;
+mod generate;
+mod json;
+mod kill;
+mod migrate;
+mod names;
+mod packaging;
+mod quickstart;
+mod rekey;
+mod signals;
+mod transfer;
+mod upgrade;
+mod upgraded;
+mod usage;
