@@ -1,7 +1,7 @@
-//! Writing past the page cache.
+//! Reading and writing past the page cache.
 //!
-//! What is restored is written once and not read again soon: in the page cache it would only take the place of
-//! what the host works with, and each page of it would cost the kernel time to find, fill and write back.
+//! What is backed up or restored is read or written once and not again soon: in the page cache it would only take the
+//! place of what the host works with, and each page of it would cost the kernel time to find, fill, and write back or drop.
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -14,26 +14,37 @@ use std::sync::{Mutex, PoisonError};
 
 /// Offsets, lengths and addresses must be multiples of the device's sector; of none is it larger than this.
 const UNIT: usize = 4096;
-/// So much is written at once.
-const PIECE: usize = 4 << 20;
+/// So much is written at once, and so much is read: a disk is busy with less, and memory is saved.
+const WRITES: usize = 4 << 20;
+const READS: usize = 1 << 20;
 
 /// A file or device, opened a second time with O_DIRECT.
 pub(super) struct Direct {
     file: File,
-    /// False once a write was refused: not all file systems can do it, and some only say so then.
+    /// False once a request was refused: not all file systems can do it, and some only say so then.
     works: AtomicBool,
+    /// Bytes of a request.
+    piece: usize,
     /// Memory that no thread is using now.
     idle: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Direct {
     /// Opens what `file` has open, for writing. `None` where that cannot be.
-    pub(super) fn open(file: &File) -> Option<Self> {
+    pub(super) fn for_writing(file: &File) -> Option<Self> {
+        Self::open(file, OpenOptions::new().write(true), WRITES)
+    }
+
+    /// The same for reading.
+    pub(super) fn for_reading(file: &File) -> Option<Self> {
+        Self::open(file, OpenOptions::new().read(true), READS)
+    }
+
+    fn open(file: &File, how: &mut OpenOptions, piece: usize) -> Option<Self> {
         // Not by its path, under which there may be another file by now.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let file =
-            OpenOptions::new().write(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()?;
-        Some(Direct { file, works: AtomicBool::new(true), idle: Mutex::new(Vec::new()) })
+        let file = how.custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()?;
+        Some(Direct { file, works: AtomicBool::new(true), piece, idle: Mutex::new(Vec::new()) })
     }
 
     /// Writes as much of the start of `data` at `offset` as can be written this way, and returns how much that is: all but
@@ -46,33 +57,60 @@ impl Direct {
         if length == 0 || !offset.is_multiple_of(UNIT as u64) || !self.works.load(Ordering::Relaxed) {
             return Ok(0);
         }
+        self.with_memory(|aligned| {
+            let mut offset = offset;
+            for piece in data[..length].chunks(self.piece) {
+                let aligned = &mut aligned[..piece.len()];
+                aligned.copy_from_slice(piece);
+                self.file.write_all_at(aligned, offset)?;
+                offset += piece.len() as u64;
+            }
+            Ok(length)
+        })
+    }
+
+    /// Fills as much of the start of `data` from `offset` as can be read this way, and returns how much that is: all
+    /// of it, what there is before the end of the file, or nothing at all.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<usize> {
+        if !offset.is_multiple_of(UNIT as u64) || !self.works.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        self.with_memory(|aligned| {
+            let mut done = 0;
+            for piece in data.chunks_mut(self.piece) {
+                // Behind the end there is nothing to read, so that a whole unit may be asked for.
+                let wanted = piece.len().next_multiple_of(UNIT);
+                let count = self.file.read_at(&mut aligned[..wanted], offset + done as u64)?.min(piece.len());
+                piece[..count].copy_from_slice(&aligned[..count]);
+                done += count;
+                if count < piece.len() {
+                    break;
+                }
+            }
+            Ok(done)
+        })
+    }
+
+    /// Does `work` with memory for one request, and 0 instead of it where the file cannot be used this way.
+    fn with_memory(&self, work: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         let mut memory = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let written = self.write_pieces(offset, &data[..length], &mut memory);
+        if memory.is_empty() {
+            memory = vec![0; self.piece + UNIT];
+        }
+        let start = memory.as_ptr().align_offset(UNIT);
+        let aligned = memory.get_mut(start..start + self.piece).ok_or(ErrorKind::OutOfMemory);
+        let done = aligned.map_err(io::Error::from).and_then(work);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
-        match written {
+        match done {
             Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
                 self.works.store(false, Ordering::Relaxed);
                 Ok(0)
             }
-            Err(e) => Err(e),
-            Ok(()) => Ok(length),
+            done => done,
         }
-    }
-
-    fn write_pieces(&self, offset: u64, data: &[u8], memory: &mut Vec<u8>) -> io::Result<()> {
-        if memory.is_empty() {
-            *memory = vec![0; PIECE + UNIT];
-        }
-        let start = memory.as_ptr().align_offset(UNIT);
-        let aligned = memory.get_mut(start..start + PIECE).ok_or(ErrorKind::OutOfMemory)?;
-        let mut offset = offset;
-        for piece in data.chunks(PIECE) {
-            let aligned = &mut aligned[..piece.len()];
-            aligned.copy_from_slice(piece);
-            self.file.write_all_at(aligned, offset)?;
-            offset += piece.len() as u64;
-        }
-        Ok(())
     }
 }
 
@@ -84,8 +122,8 @@ mod tests {
     fn whole_units_are_written_and_the_rest_is_left() {
         // Not in the temporary folder, which may be in memory.
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
-        let direct = Direct::open(&file).expect("opens again");
-        let data: Vec<u8> = (0..PIECE + 3 * UNIT + 5).map(|i| (i % 251) as u8).collect();
+        let direct = Direct::for_writing(&file).expect("opens again");
+        let data: Vec<u8> = (0..WRITES + 3 * UNIT + 5).map(|i| (i % 251) as u8).collect();
         assert_eq!(direct.write(1, &data).expect("no error"), 0, "an odd offset");
         assert_eq!(direct.write(0, &data[..UNIT - 1]).expect("no error"), 0, "less than a unit");
         let written = direct.write(2 * UNIT as u64, &data).expect("writes");
@@ -94,12 +132,21 @@ mod tests {
             assert!(std::env::var_os("BACKY2_REQUIRE_ALL").is_none(), "O_DIRECT is required");
             return;
         }
-        assert_eq!(written, PIECE + 3 * UNIT);
+        assert_eq!(written, WRITES + 3 * UNIT);
         let mut back = vec![0; written];
         let readable = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("opens");
         readable.read_exact_at(&mut back, 2 * UNIT as u64).expect("reads");
         assert!(back == data[..written]);
         assert_eq!(direct.write(0, &data[..UNIT]).expect("memory is used again"), UNIT);
         assert_eq!(direct.idle.lock().expect("not poisoned").len(), 1);
+
+        let size = file.metadata().expect("told").len() as usize;
+        file.write_all_at(b"tail", size as u64).expect("written");
+        let direct = Direct::for_reading(&file).expect("opens again");
+        let mut read = vec![0; size + 100];
+        assert_eq!(direct.read(1, &mut read).expect("no error"), 0, "an odd offset");
+        assert_eq!(direct.read(0, &mut read).expect("reads"), size + 4, "up to the end");
+        assert!(read[2 * UNIT..2 * UNIT + written] == data[..written] && &read[size..size + 4] == b"tail");
+        assert_eq!(direct.read(UNIT as u64, &mut read[..5]).expect("less than a unit"), 5);
     }
 }

@@ -1,5 +1,6 @@
 //! Reading files and block devices.
 
+use super::direct::Direct;
 use super::holes::Holes;
 use super::{Medium, medium};
 use crate::io::{Source, check_range, source_error};
@@ -22,6 +23,8 @@ pub struct FileSource {
     holes: Option<Holes>,
     /// Whether all that was read so far was in the page cache already.
     cached: AtomicBool,
+    /// For what is not; absent where that cannot be.
+    direct: Option<Direct>,
 }
 
 impl FileSource {
@@ -41,7 +44,8 @@ impl FileSource {
         };
         // More is read ahead then. It is advice: nothing depends on it.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        Ok(FileSource { url: url.to_owned(), file, size, holes, cached: AtomicBool::new(true) })
+        let direct = Direct::for_reading(&file);
+        Ok(FileSource { url: url.to_owned(), file, size, holes, cached: AtomicBool::new(true), direct })
     }
 
     /// Whether what is read at `range` is in the page cache because of others. Once something was not, what
@@ -51,6 +55,10 @@ impl FileSource {
             self.cached.store(false, Ordering::Relaxed);
         }
         self.cached.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self, at: u64, error: &std::io::Error) -> Error {
+        source_error(&self.url, format!("read error at offset {at}: {error}"))
     }
 
     fn ended(&self, at: u64) -> Error {
@@ -78,18 +86,22 @@ impl Source for FileSource {
         check_range(self, offset, buf.len())?;
         let range = offset..offset + buf.len() as u64;
         let cached = self.was_cached(&range);
-        let mut done = 0;
+        let mut done = match &self.direct {
+            Some(direct) if !cached => direct.read(offset, buf).map_err(|e| self.failed(offset, &e))?,
+            _ => 0,
+        };
+        let past_cache = done == buf.len();
         while done < buf.len() {
             let at = offset + done as u64;
             match self.file.read_at(&mut buf[done..], at) {
                 Ok(0) => return Err(self.ended(at)),
                 Ok(n) => done += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(source_error(&self.url, format!("read error at offset {at}: {e}"))),
+                Err(e) => return Err(self.failed(at, &e)),
             }
         }
         // A backup must neither fill the page cache nor take from it what the host's other programs work with.
-        if !cached {
+        if !cached && !past_cache {
             cache::drop_behind(&self.file, range);
         }
         Ok(())

@@ -133,7 +133,7 @@ impl FileTarget {
 
     fn new(url: &str, path: &Path, file: File, medium: Backing) -> Self {
         let punches = AtomicBool::new(true);
-        let direct = Direct::open(&file);
+        let direct = Direct::for_writing(&file);
         FileTarget { url: url.to_owned(), path: path.to_owned(), file, direct, medium, punches }
     }
 
