@@ -245,7 +245,7 @@ impl<'a> Export<'a> {
             Ok(made) => {
                 let written = made.run.statistics.written;
                 self.monitor.info(&format!(
-                    "Version {uid} is complete: what a client has written to version {}, {} new blocks.",
+                    "Version {uid} is complete: what a client has written to version {}. New blocks: {}.",
                     self.image.version().uid,
                     written.blocks
                 ));

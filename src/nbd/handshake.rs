@@ -14,7 +14,7 @@ const PREFERRED: u32 = 4096;
 /// What was agreed on.
 pub(super) struct Agreement<'a> {
     /// What the client wants, opened.
-    pub export: Export<'a>,
+    pub export: Box<Export<'a>>,
     /// Replies to reads are structured.
     pub structured: bool,
     /// The client may ask what is allocated.
@@ -67,7 +67,7 @@ struct Talk<'t, 'a, S> {
 enum Next<'a> {
     More,
     Leave,
-    Serve(Export<'a>),
+    Serve(Box<Export<'a>>),
 }
 
 impl<'a, S: Read + Write> Talk<'_, 'a, S> {
@@ -123,7 +123,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
             answer = answer.bytes(&[0; 124]);
         }
         self.stream.write_all(&answer.0)?;
-        Ok(Next::Serve(export))
+        Ok(Next::Serve(Box::new(export)))
     }
 
     fn list(&mut self, data: &[u8]) -> io::Result<Next<'a>> {
@@ -171,7 +171,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
             self.say(option, reply::INFO, &one.0)?;
         }
         self.say(option, reply::ACK, b"")?;
-        Ok(export.map_or(Next::More, Next::Serve))
+        Ok(export.map_or(Next::More, |export| Next::Serve(Box::new(export))))
     }
 
     fn contexts(&mut self, option: u32, data: &[u8]) -> io::Result<Next<'a>> {
@@ -191,7 +191,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         };
         let lists = option == option::LIST_META_CONTEXT;
         let meant = |query: &&str| *query == BASE_ALLOCATION || lists && *query == "base:";
-        if lists && queries.is_empty() || queries.iter().any(|query| meant(&query)) {
+        if lists && queries.is_empty() || queries.iter().any(meant) {
             let id = if lists { 0 } else { BASE_ALLOCATION_ID };
             let context = Message::default().u32(id).bytes(BASE_ALLOCATION.as_bytes());
             self.say(option, reply::META_CONTEXT, &context.0)?;

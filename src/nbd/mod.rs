@@ -178,10 +178,10 @@ impl Server<'_> {
             };
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
             let ends = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
-            ends.fold(Ok(()), |first: io::Result<()>, end| first.and(end))
+            // All of them are waited for.
+            ends.collect::<Vec<io::Result<()>>>().into_iter().collect()
         });
         self.say(Level::Info, &format!("{} has closed version {uid}.", socket.peer()));
-        drop(client);
         export.finish();
         done
     }

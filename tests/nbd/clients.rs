@@ -42,6 +42,18 @@ fn nbdinfo_lists_and_maps() {
 }
 
 #[test]
+fn nbd_client_lists() {
+    if !have("nbd_client_lists", &["nbd-client"]) {
+        return;
+    }
+    let (install, uid, _) = install();
+    let server = Server::new(&install, &["-r"]);
+    let listed = ok("nbd-client", &["-l", "127.0.0.1", "-p", &server.port.to_string()]);
+    assert!(listed.contains(&format!("{uid}: vm 20")), "{listed}");
+    server.end();
+}
+
+#[test]
 fn nbdcopy_makes_an_image_as_sparse_as_the_version() {
     if !have("nbdcopy_makes_an_image_as_sparse_as_the_version", &["nbdcopy"]) {
         return;
