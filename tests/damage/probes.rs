@@ -41,7 +41,11 @@ fn the_damaged_key_of_the_only_blob_of_a_version_is_not_taken_for_a_wrong_key() 
             let mut store = Store::new(1);
             store.a = store.install.backup(&[&store.install.image("one.img", &data), "one"]);
             let uid = store.install.blob_uid(&store.a, 0);
-            let broken = if damage == KeyGarbage { "'garbage'" } else { "replace(enc_envkey, '1', '2')" };
+            let broken = if damage == KeyGarbage {
+                "'garbage'"
+            } else {
+                "substr(enc_envkey, 1, 79) || iif(enc_envkey LIKE '%0', '1', '0')"
+            };
             store.install.change(&format!("UPDATE blobs SET enc_envkey = {broken} WHERE uid = '{uid}'"));
             store.install.fails(20, &["scrub", &store.a]);
             assert!(store.damaged_restore().0 == vec![0; data.len()]);
