@@ -1,9 +1,11 @@
 //! A server that ends with the test.
 
-use crate::common::checks::{ended, wait_until};
+use crate::common::checks::wait_until;
 use crate::common::install::{Install, Run};
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::Child;
+use std::io::Read;
+use std::process::{Child, ExitStatus};
+use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 /// Within this time a server is there, or gone, and what was written is stored.
@@ -12,6 +14,8 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// A running `backy2 nbd`.
 pub struct Server {
     child: Option<Child>,
+    /// They take what it prints, which may be more than a pipe holds.
+    printed: Option<[JoinHandle<String>; 2]>,
     /// Its port on the loopback address.
     pub port: u16,
 }
@@ -19,22 +23,22 @@ pub struct Server {
 impl Server {
     /// Serves the installation on a free port, with further arguments.
     pub fn new(install: &Install, args: &[&str]) -> Self {
-        let child = start(install, &[&["-p", "0"], args].concat());
+        let (child, printed) = start(install, &[&["-p", "0"], args].concat());
         let mut port = None;
         wait_until("a server that listens", SOON, || {
             port = announced(install)
                 .and_then(|place| place.split_once(". ")?.0.rsplit_once(':')?.1.parse().ok());
             port.is_some()
         });
-        Server { child: Some(child), port: port.expect("a port") }
+        Server { child: Some(child), printed: Some(printed), port: port.expect("a port") }
     }
 
     /// Serves the installation on a unix socket in its folder.
     pub fn on_socket(install: &Install, args: &[&str]) -> Self {
         let path = install.text("nbd.sock");
-        let child = start(install, &[&["--socket", &path], args].concat());
+        let (child, printed) = start(install, &[&["--socket", &path], args].concat());
         wait_until("a server that listens", SOON, || announced(install).is_some());
-        Server { child: Some(child), port: 0 }
+        Server { child: Some(child), printed: Some(printed), port: 0 }
     }
 
     /// The address of an export, as clients understand it.
@@ -56,9 +60,14 @@ impl Server {
     pub fn end_by(mut self, signal: Signal) -> Run {
         let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("a pid");
         kill_process(pid, signal).expect("sent");
-        let child = self.child.as_mut().expect("runs");
-        wait_until("the server has ended", 3 * SOON, || child.try_wait().expect("asked").is_some());
-        let run = ended(self.child.take().expect("runs"));
+        let mut child = self.child.take().expect("runs");
+        let mut status: Option<ExitStatus> = None;
+        wait_until("the server has ended", 3 * SOON, || {
+            status = child.try_wait().expect("asked");
+            status.is_some()
+        });
+        let [stdout, stderr] = self.printed.take().expect("runs").map(|text| text.join().expect("read"));
+        let run = Run { code: status.and_then(|status| status.code()).unwrap_or(-1), stdout, stderr };
         assert_eq!(run.code, 0, "{run:?}");
         run
     }
@@ -73,9 +82,20 @@ impl Drop for Server {
     }
 }
 
-fn start(install: &Install, args: &[&str]) -> Child {
+fn start(install: &Install, args: &[&str]) -> (Child, [JoinHandle<String>; 2]) {
     let _ = std::fs::remove_file(install.path("backy.log"));
-    install.start(&[&["nbd"], args].concat())
+    let mut child = install.start(&[&["nbd"], args].concat());
+    let printed = [taken(child.stdout.take()), taken(child.stderr.take())];
+    (child, printed)
+}
+
+/// Reads a pipe to its end.
+fn taken(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    spawn(move || {
+        let mut text = Vec::new();
+        pipe.expect("piped").read_to_end(&mut text).expect("read");
+        String::from_utf8_lossy(&text).into_owned()
+    })
 }
 
 /// What the server says when it listens.
