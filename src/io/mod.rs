@@ -196,6 +196,17 @@ fn check_range(source: &dyn Source, offset: u64, length: usize) -> Result<()> {
     }
 }
 
+/// `source` ends at `offset`, before its size: it was larger when it was opened.
+fn shrunk(source: &dyn Source, offset: u64) -> Error {
+    source_error(
+        source.url(),
+        format!(
+            "the source ends at offset {offset}, though it had {} bytes when it was opened: it has shrunk meanwhile",
+            source.size()
+        ),
+    )
+}
+
 fn source_error(url: &str, message: impl ToString) -> Error {
     Error::Source { url: url.to_owned(), message: message.to_string() }
 }

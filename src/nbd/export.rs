@@ -4,7 +4,7 @@ use super::protocol::{Errno, transmission_flag};
 use crate::config::Config;
 use crate::engine::copy_on_write::Copy;
 use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
-use crate::monitor::{Level, Monitor};
+use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 use std::ops::Range;
@@ -213,14 +213,11 @@ impl<'a> Export<'a> {
         if let State::Untouched = *state {
             *state = match Copy::begin(self.config, self.monitor, self.version()) {
                 Ok(copy) => {
-                    self.monitor.say(
-                        Level::Info,
-                        &format!(
-                            "A client writes to version {}: what it writes becomes version {}.",
-                            self.version().uid,
-                            copy.version().uid
-                        ),
-                    );
+                    self.monitor.info(&format!(
+                        "A client writes to version {}: what it writes becomes version {}.",
+                        self.version().uid,
+                        copy.version().uid
+                    ));
                     State::Begun(Box::new(copy))
                 }
                 Err(error) => {

@@ -3,7 +3,7 @@
 use super::direct::Direct;
 use super::holes::Holes;
 use super::{Medium, medium};
-use crate::io::{Source, check_range, source_error};
+use crate::io::{Source, check_range, shrunk, source_error};
 use crate::sys::{cache, device};
 use crate::types::error::{Error, Result};
 use rustix::fs::{Advice, fadvise};
@@ -60,16 +60,6 @@ impl FileSource {
     fn failed(&self, at: u64, error: &std::io::Error) -> Error {
         source_error(&self.url, format!("read error at offset {at}: {error}"))
     }
-
-    fn ended(&self, at: u64) -> Error {
-        source_error(
-            &self.url,
-            format!(
-                "the source ends at offset {at}, though it had {} bytes when it was opened: it has shrunk meanwhile",
-                self.size
-            ),
-        )
-    }
 }
 
 impl Source for FileSource {
@@ -94,7 +84,7 @@ impl Source for FileSource {
         while done < buf.len() {
             let at = offset + done as u64;
             match self.file.read_at(&mut buf[done..], at) {
-                Ok(0) => return Err(self.ended(at)),
+                Ok(0) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(self.failed(at, &e)),

@@ -3,7 +3,7 @@
 use super::extents::{Extents, data_of, windows};
 use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
 use crate::config::RbdConfig;
-use crate::io::{Changes, Source, check_range, source_error};
+use crate::io::{Changes, Source, check_range, shrunk, source_error};
 use crate::sys::ceph::{Image, Pool, Snapshot};
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
@@ -130,8 +130,8 @@ impl Source for RbdSource {
             let at = offset + done as u64;
             match self.image.read(at, &mut buf[done..]) {
                 // At the very end of an image librbd says that the offset is invalid.
-                Ok(0) => return Err(ended(&self.url, at, self.size)),
-                Err(e) if is(&e, Errno::INVAL) => return Err(ended(&self.url, at, self.size)),
+                Ok(0) => return Err(shrunk(self, at)),
+                Err(e) if is(&e, Errno::INVAL) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
                 Err(e) => {
                     let why = reason(&e, &self.config);
@@ -195,13 +195,4 @@ impl Source for RbdSource {
         self.extents.read_all();
         Ok(Changes::Known(hints))
     }
-}
-
-fn ended(url: &str, at: u64, size: u64) -> Error {
-    source_error(
-        url,
-        format!(
-            "the source ends at offset {at}, though it had {size} bytes when it was opened: it has shrunk meanwhile"
-        ),
-    )
 }
