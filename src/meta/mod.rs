@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod sql;
 pub mod sqlite;
 pub mod url;
 

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::meta::conformance::CASES;
-use crate::meta::{NewBlob, Rows};
-use crate::types::block::Encryption;
+use crate::meta::{Carried, Fingerprint, MetaStore, NewBlob, Rows, VersionFilter};
+use crate::types::block::{Encryption, Geometry};
+use crate::types::time::Timestamp;
+use crate::types::version::{NewVersion, Version};
 use std::time::Duration;
 
 fn database() -> (tempfile::TempDir, Sqlite) {
@@ -317,7 +319,7 @@ fn work_in_bulk_leaves_the_check_of_references_on_and_breaks_none() {
     assert_eq!(database.remove_version(&gone, 0).expect("removes"), 0);
     let carried = database.carry(&base, &gone, &[0..3]).expect("carries");
     assert_eq!(carried, Carried::default(), "nothing into a version that is gone");
-    assert_eq!(database.write_in_bulk("failing", |t| t.execute("nonsense", [])).ok(), None);
+    assert_eq!(database.write("failing", Work::Bulk, |db| db.batch("nonsense")).ok(), None);
     let checked = database.connection.query_row("PRAGMA foreign_keys", [], |row| row.get::<_, bool>(0));
     assert!(checked.expect("asks"), "also after an error");
     let row = "INSERT INTO block_map VALUES (1, 7, 12345)";

@@ -1,32 +1,31 @@
 //! What versions take, and what past backups did.
 
-use super::catalogue::timestamp;
+use super::{Db, Fallible, Row, Value};
 use crate::meta::{PastRun, Usage};
-use crate::types::time::Timestamp;
 use crate::types::version::{Count, Statistics};
-use rusqlite::types::Value;
-use rusqlite::{Connection, named_params};
 use std::collections::HashMap;
 
-/// How often each version names each blob, blob by blob: they come from the index in that order, so that nothing
-/// is sorted or kept, however many there are. With a version only the blobs that it names.
-const BY_ID: &str = "
-    SELECT m.blob_id, m.version_id, b.size, count(*)
-    FROM block_map m CROSS JOIN blobs b ON b.id = m.blob_id
-    WHERE m.blob_id > 0 AND :version IS NULL
+/// How often each version names each blob, blob by blob: in SQLite they come from the index in that order, so that
+/// nothing is sorted or kept, however many there are.
+const BY_ID: &str = "SELECT m.blob_id, m.version_id, max(b.size), count(*)
+    FROM block_map m {join} blobs b ON b.id = m.blob_id
+    WHERE m.blob_id > 0
     GROUP BY m.blob_id, m.version_id";
 /// The same for the blobs of one version, without sorting the rows of all versions that name them: the outer loop
 /// gives each blob once, in the order of the index.
-const BY_ID_OF_ONE: &str = "
-    SELECT own.blob_id, m.version_id, b.size, 1
-    FROM (SELECT blob_id FROM block_map WHERE version_id = :version AND blob_id > 0 GROUP BY blob_id) own
-    CROSS JOIN blobs b ON b.id = own.blob_id CROSS JOIN block_map m ON m.blob_id = own.blob_id";
+const BY_ID_OF_ONE: &str = "SELECT own.blob_id, m.version_id, b.size, 1
+    FROM (SELECT blob_id FROM block_map WHERE version_id = ?1 AND blob_id > 0 GROUP BY blob_id) own
+    {join} blobs b ON b.id = own.blob_id {join} block_map m ON m.blob_id = own.blob_id";
 /// The same by uid, for databases in which rows of `blobs` share their data: an old dump was imported after a rekey.
-const BY_UID: &str = "
-    SELECT b.uid, m.version_id, max(b.size), count(*)
-    FROM blobs b CROSS JOIN block_map m ON m.blob_id = b.id
-    WHERE b.id > 0 AND (:version IS NULL OR b.uid IN (
-        SELECT uid FROM block_map JOIN blobs ON id = blob_id WHERE version_id = :version AND blob_id > 0))
+const BY_UID: &str = "SELECT b.uid, m.version_id, max(b.size), count(*)
+    FROM blobs b {join} block_map m ON m.blob_id = b.id
+    WHERE b.id > 0
+    GROUP BY b.uid, m.version_id";
+/// As [`BY_UID`], for the blobs of one version.
+const BY_UID_OF_ONE: &str = "SELECT b.uid, m.version_id, max(b.size), count(*)
+    FROM blobs b {join} block_map m ON m.blob_id = b.id
+    WHERE b.id > 0 AND b.uid IN (
+        SELECT uid FROM block_map JOIN blobs ON id = blob_id WHERE version_id = ?1 AND blob_id > 0)
     GROUP BY b.uid, m.version_id";
 
 /// What one version has of a blob.
@@ -82,81 +81,87 @@ fn add(blob: &[Share], only: Option<i64>, all: &mut HashMap<i64, Sums>) {
     }
 }
 
-pub(super) fn usage(connection: &Connection, version: Option<i64>) -> rusqlite::Result<HashMap<i64, Usage>> {
-    let parameters = named_params! {":version": version};
+/// What identifies a blob.
+#[derive(PartialEq)]
+enum Key {
+    Id(i64),
+    Uid(String),
+}
+
+pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i64, Usage>> {
+    let parameters: Vec<Value> = version.into_iter().map(Value::from).collect();
     let shared = "SELECT EXISTS (SELECT 1 FROM blobs WHERE uid > '' GROUP BY uid HAVING count(*) > 1)";
-    let sql = match (connection.query_row(shared, [], |row| row.get(0))?, version) {
-        (true, _) => BY_UID,
+    let by_uid = db.number(shared, &[])? != 0;
+    let sql = match (by_uid, version) {
+        (true, None) => BY_UID,
+        (true, Some(_)) => BY_UID_OF_ONE,
         (false, None) => BY_ID,
         (false, Some(_)) => BY_ID_OF_ONE,
     };
+    let dialect = db.dialect();
+    let sql = sql.replace("{join}", dialect.join) + dialect.sorted;
     let mut sums: HashMap<i64, Sums> = HashMap::new();
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let (mut blob, mut shares): (Value, Vec<Share>) = (Value::Null, Vec::new());
-    while let Some(row) = rows.next()? {
-        let key: Value = row.get(0)?;
+    let (mut blob, mut shares): (Option<Key>, Vec<Share>) = (None, Vec::new());
+    db.each(&sql, &parameters, &mut |row| {
+        let key = Some(if by_uid { Key::Uid(row.text(0)?) } else { Key::Id(row.int(0)?) });
         if key != blob {
             add(&shares, version, &mut sums);
             shares.clear();
             blob = key;
         }
-        let share = Share { version: row.get(1)?, size: row.get(2)?, rows: row.get(3)? };
+        let share = Share { version: row.int(1)?, size: row.size(2)?, rows: row.size(3)? };
         match shares.last_mut() {
             Some(last) if last.version == share.version => last.rows += share.rows,
             _ => shares.push(share),
         }
-    }
+        Ok(())
+    })?;
     add(&shares, version, &mut sums);
     let rounded = sums.into_iter().map(|(key, sums)| (key, sums.rounded()));
     let mut all: HashMap<i64, Usage> = rounded.collect();
     // The id of a hole is its size below zero.
-    let mut holes = connection.prepare(
-        "SELECT version_id, -sum(blob_id) FROM block_map
-         WHERE blob_id < 0 AND (:version IS NULL OR version_id = :version) GROUP BY version_id",
-    )?;
-    let mut rows = holes.query(parameters)?;
-    while let Some(row) = rows.next()? {
-        all.entry(row.get(0)?).or_default().null = row.get(1)?;
-    }
+    let one = if version.is_some() { "AND version_id = ?1" } else { "" };
+    let holes = format!(
+        "SELECT version_id, CAST(-sum(blob_id) AS BIGINT) FROM block_map WHERE blob_id < 0 {one} GROUP BY version_id"
+    );
+    db.each(&holes, &parameters, &mut |row| {
+        all.entry(row.int(0)?).or_default().null = row.size(1)?;
+        Ok(())
+    })?;
     Ok(all)
 }
 
 pub(super) fn past_runs(
-    connection: &Connection,
+    db: &mut dyn Db,
     version_uid: Option<&str>,
     limit: Option<u64>,
-) -> rusqlite::Result<Vec<PastRun>> {
-    let mut statement = connection.prepare(
+) -> Fallible<Vec<PastRun>> {
+    let one = if version_uid.is_some() { "WHERE version_uid = ?2" } else { "" };
+    let sql = format!(
         "SELECT date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read, blocks_read,
                 bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
                 duration_seconds
-         FROM stats WHERE (:uid IS NULL OR version_uid = :uid) ORDER BY date DESC, id LIMIT :limit",
-    )?;
-    let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    let parameters = named_params! {":uid": version_uid, ":limit": limit};
-    let mut runs: Vec<PastRun> = statement
-        .query_map(parameters, |row| {
-            let count = |bytes: usize| -> rusqlite::Result<Count> {
-                Ok(Count { bytes: row.get(bytes)?, blocks: row.get(bytes + 1)? })
-            };
-            Ok(PastRun {
-                date: timestamp(row, 0)?.unwrap_or(Timestamp::from_naive(Default::default())),
-                version_uid: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
-                name: row.get(2)?,
-                size: count(3)?,
-                statistics: Statistics {
-                    read: count(5)?,
-                    written: count(7)?,
-                    dedup: count(9)?,
-                    sparse: count(11)?,
-                },
-                duration: row.get(13)?,
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+         FROM stats {one} ORDER BY date DESC, id LIMIT ?1"
+    );
+    let mut parameters: Vec<Value> = vec![limit.unwrap_or(u64::MAX).into()];
+    parameters.extend(version_uid.map(Value::from));
+    let mut runs = db.all(&sql, &parameters, past_run)?;
     // The newest were asked for; they are shown oldest first. Of those from the same second 2.13, which stored
     // no fraction, shows the later one first: so do we.
     runs.reverse();
     Ok(runs)
+}
+
+fn past_run(row: &dyn Row) -> Fallible<PastRun> {
+    let count = |bytes: usize| -> Fallible<Count> {
+        Ok(Count { bytes: row.size(bytes)?, blocks: row.size(bytes + 1)? })
+    };
+    Ok(PastRun {
+        date: row.time(0)?,
+        version_uid: row.opt_text(1)?.unwrap_or_default(),
+        name: row.text(2)?,
+        size: count(3)?,
+        statistics: Statistics { read: count(5)?, written: count(7)?, dedup: count(9)?, sparse: count(11)? },
+        duration: row.size(13)?,
+    })
 }

@@ -1,0 +1,161 @@
+//! Versions, tags and statistics.
+
+use super::{Db, Fallible, Row, Value, origins, values};
+use crate::meta::{StatisticsRow, VersionFilter};
+use crate::types::time::Timestamp;
+use crate::types::version::{NewVersion, Version};
+use std::collections::HashMap;
+
+const COLUMNS: &str = "uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected";
+
+/// Without its tags.
+fn from_row(row: &dyn Row) -> Fallible<Version> {
+    Ok(Version {
+        key: row.int(0)?,
+        uid: row.text(1)?,
+        date: row.time(2)?,
+        expire: row.opt_time(3)?,
+        name: row.text(4)?,
+        snapshot_name: row.text(5)?,
+        size: row.size(6)?,
+        size_bytes: row.size(7)?,
+        valid: row.flag(8)?,
+        protected: row.flag(9)?,
+        tags: Vec::new(),
+    })
+}
+
+pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Vec<Version>> {
+    let wanted: [(&str, Value); 4] = [
+        ("name =", filter.name.as_ref().into()),
+        ("snapshot_name =", filter.snapshot_name.as_ref().into()),
+        ("uid IN (SELECT version_uid FROM tags WHERE tags.name =", filter.tag.as_ref().into()),
+        ("CAST(expire AS TEXT) <> '' AND expire <", filter.expired_at.into()),
+    ];
+    let mut sql = format!("SELECT {}, {COLUMNS} FROM versions WHERE 1 = 1", db.dialect().key);
+    let mut parameters = Vec::new();
+    for (condition, value) in wanted {
+        if !matches!(value, Value::Null) {
+            parameters.push(value);
+            let end = if condition.contains('(') && !condition.contains(')') { ")" } else { "" };
+            sql += &format!(" AND {condition} ?{}{end}", parameters.len());
+        }
+    }
+    let mut versions = db.all(&sql, &parameters, from_row)?;
+    let mut tags: HashMap<String, Vec<String>> = HashMap::new();
+    db.each("SELECT version_uid, name FROM tags", &[], &mut |row| {
+        tags.entry(row.text(0)?).or_default().push(row.text(1)?);
+        Ok(())
+    })?;
+    for version in &mut versions {
+        version.tags = tags.remove(&version.uid).unwrap_or_default();
+        version.tags.sort();
+    }
+    // Here, as engines differ in the order of letters.
+    versions.sort_by(|a, b| (&a.name, a.date, a.key).cmp(&(&b.name, b.date, b.key)));
+    Ok(versions)
+}
+
+pub(super) fn version(db: &mut dyn Db, uid: &str) -> Fallible<Option<Version>> {
+    let sql = format!("SELECT {}, {COLUMNS} FROM versions WHERE uid = ?1", db.dialect().key);
+    let Some(mut version) = db.first(&sql, values![uid], from_row)? else { return Ok(None) };
+    version.tags = db.all("SELECT name FROM tags WHERE version_uid = ?1", values![uid], |row| row.text(0))?;
+    version.tags.sort();
+    Ok(Some(version))
+}
+
+pub(super) fn set_protected(db: &mut dyn Db, version: &Version, protected: bool) -> Fallible<()> {
+    db.execute("UPDATE versions SET protected = ?1 WHERE uid = ?2", values![protected, &version.uid])?;
+    Ok(())
+}
+
+pub(super) fn last_tagged(db: &mut dyn Db, name: &str, tag: &str) -> Fallible<Option<Timestamp>> {
+    let sql = "SELECT max(v.date) FROM versions v JOIN tags t ON t.version_uid = v.uid
+               WHERE v.name = ?1 AND t.name = ?2";
+    Ok(db.first(sql, values![name, tag], |row| row.opt_time(0))?.flatten())
+}
+
+pub(super) fn add_tags(db: &mut dyn Db, uid: &str, tags: &[String]) -> Fallible<()> {
+    for tag in tags {
+        let sql = "INSERT INTO tags (version_uid, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        db.execute(sql, values![uid, tag])?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove_tags(db: &mut dyn Db, uid: &str, tags: &[String]) -> Fallible<()> {
+    for tag in tags {
+        db.execute("DELETE FROM tags WHERE version_uid = ?1 AND name = ?2", values![uid, tag])?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_expire(db: &mut dyn Db, uid: &str, expire: Option<Timestamp>) -> Fallible<()> {
+    db.execute("UPDATE versions SET expire = ?1 WHERE uid = ?2", values![expire, uid])?;
+    Ok(())
+}
+
+pub(super) fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
+    let new = new.clone();
+    let version = Version {
+        key: 0,
+        uid: new.uid,
+        date: new.date,
+        expire: new.expire,
+        name: new.name,
+        snapshot_name: new.snapshot_name,
+        size: new.size,
+        size_bytes: new.size_bytes,
+        valid: false,
+        protected: false,
+        tags: new.tags,
+    };
+    insert_version(db, &version)?;
+    new.origin.map_or(Ok(()), |origin| origins::record(db, &version.uid, &origin))
+}
+
+/// Inserts a version as it is, but for its key, which the database gives.
+pub(super) fn insert_version(db: &mut dyn Db, version: &Version) -> Fallible<()> {
+    db.execute(
+        &format!("INSERT INTO versions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+        values![
+            &version.uid,
+            version.date,
+            version.expire,
+            &version.name,
+            &version.snapshot_name,
+            version.size,
+            version.size_bytes,
+            version.valid,
+            version.protected
+        ],
+    )?;
+    add_tags(db, &version.uid, &version.tags)
+}
+
+pub(super) fn add_statistics(db: &mut dyn Db, row: &StatisticsRow) -> Fallible<()> {
+    let s = &row.statistics;
+    db.execute(
+        "INSERT INTO stats (date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
+             blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse,
+             blocks_sparse, duration_seconds)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        values![
+            row.date,
+            &row.version_uid,
+            &row.name,
+            row.geometry.size_bytes(),
+            row.geometry.blocks(),
+            s.read.bytes,
+            s.read.blocks,
+            s.written.bytes,
+            s.written.blocks,
+            s.dedup.bytes,
+            s.dedup.blocks,
+            s.sparse.bytes,
+            s.sparse.blocks,
+            row.duration
+        ],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Removing versions, and the blobs that nothing names any more.
+//!
+//! The order that keeps every reference good: `rm` drops rows and lists uids; cleanup drops blob rows that
+//! nothing names and, in the same transaction, dooms the uids that have none left; only then their data is
+//! deleted; only then the entries go. A doomed uid cannot come back: the view's trigger refuses it, and new
+//! blobs have new uids.
+
+use super::{Db, Fallible, Value, values};
+use crate::failpoint;
+use crate::types::version::Version;
+
+/// Runs without the check of references: nothing but rows of `block_map` and tags refers to a version, and they go
+/// first, in the same transaction.
+pub(super) fn remove_version(db: &mut dyn Db, version: &Version, now: i64) -> Fallible<u64> {
+    db.alone_in_removing()?;
+    let rows = list_unnamed(db, "version_id = ?1", values![version.key], now)?;
+    failpoint::pass("rm-middle");
+    db.execute("DELETE FROM tags WHERE version_uid = ?1", values![&version.uid])?;
+    db.execute("DELETE FROM versions WHERE id = ?1", values![version.key])?;
+    Ok(rows)
+}
+
+/// Deletes the rows of `block_map` that meet `condition`, and lists in `deleted_blocks` those of their uids
+/// that no row names any more. Returns the number of rows.
+pub(super) fn list_unnamed(
+    db: &mut dyn Db,
+    condition: &str,
+    parameters: &[Value],
+    now: i64,
+) -> Fallible<u64> {
+    // All in the order of a key: what comes in no order reads and writes the same pages again and again.
+    let join = db.dialect().join;
+    db.batch(db.dialect().temporary)?;
+    db.execute(
+        &format!(
+            "INSERT INTO gone SELECT DISTINCT blob_id FROM block_map WHERE {condition} AND blob_id > 0
+             ORDER BY blob_id"
+        ),
+        parameters,
+    )?;
+    let rows = db.execute(&format!("DELETE FROM block_map WHERE {condition}"), parameters)?;
+    db.execute(
+        &format!(
+            "INSERT INTO unnamed
+             SELECT b.uid, b.size FROM gone {join} blobs b ON b.id = gone.id
+             WHERE b.uid <> '' AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = gone.id) ORDER BY b.uid
+             ON CONFLICT DO NOTHING"
+        ),
+        &[],
+    )?;
+    // By uid, not by row: two rows may share the data.
+    db.execute(
+        "DELETE FROM unnamed WHERE EXISTS
+           (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = unnamed.uid)",
+        &[],
+    )?;
+    db.execute("UPDATE deleted_blocks SET time = ?1 WHERE uid IN (SELECT uid FROM unnamed)", values![now])?;
+    db.execute(
+        "INSERT INTO deleted_blocks (uid, size, delete_candidate, time) SELECT uid, size, 0, ?1 FROM unnamed
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_blocks d WHERE d.uid = unnamed.uid) ORDER BY uid",
+        values![now],
+    )?;
+    db.batch(db.dialect().temporary_end)?;
+    Ok(rows)
+}
+
+pub(super) fn doomed(db: &mut dyn Db, after: &str, limit: usize) -> Fallible<Vec<String>> {
+    let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
+               ORDER BY uid LIMIT ?2";
+    db.all(sql, values![after, limit], |row| row.text(0))
+}
+
+pub(super) fn forget(db: &mut dyn Db, uids: &[String]) -> Fallible<()> {
+    for uid in uids {
+        db.execute("DELETE FROM deleted_blocks WHERE uid = ?1 AND delete_candidate = 1", values![uid])?;
+    }
+    Ok(())
+}
+
+pub(super) fn drop_unnamed(db: &mut dyn Db) -> Fallible<u64> {
+    db.execute(
+        "DELETE FROM blobs WHERE id > 0 AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+        &[],
+    )
+}
+
+pub(super) fn without_row(db: &mut dyn Db, uids: &[String]) -> Fallible<Vec<String>> {
+    let mut unknown = Vec::new();
+    for uid in uids {
+        if db.number("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", values![uid])? == 0 {
+            unknown.push(uid.clone());
+        }
+    }
+    Ok(unknown)
+}

@@ -1,0 +1,253 @@
+//! The verbs in SQL that both engines understand.
+//!
+//! What differs between SQLite and PostgreSQL is behind two small traits: [`Db`] is an open transaction, with the few
+//! verbs that each engine does in its own way; [`Engine`] makes such transactions. Everything else is written once.
+//! Parameters are `?1`, `?2`, …
+
+mod backup;
+mod catalogue;
+mod cleanup;
+mod marks;
+mod origins;
+mod read;
+mod rekey;
+pub(super) mod rules;
+mod store;
+mod transfer;
+mod usage;
+
+use super::{Candidates, DumpRows, Fingerprint, Known, NewRow};
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+
+pub(super) use backup::hole;
+
+/// What a statement is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// NULL, of whatever type.
+    Null,
+    /// Also for the flags, which are 0 or 1.
+    Int(i64),
+    /// Text.
+    Text(&'a str),
+    /// A point in time.
+    Time(Timestamp),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Value::Int(value)
+    }
+}
+impl From<u64> for Value<'_> {
+    /// What does not fit is a damaged size; the largest one stands for it.
+    fn from(value: u64) -> Self {
+        Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+impl From<u32> for Value<'_> {
+    fn from(value: u32) -> Self {
+        Value::Int(i64::from(value))
+    }
+}
+impl From<usize> for Value<'_> {
+    fn from(value: usize) -> Self {
+        Value::from(value as u64)
+    }
+}
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Value::Int(i64::from(value))
+    }
+}
+impl From<Timestamp> for Value<'_> {
+    fn from(value: Timestamp) -> Self {
+        Value::Time(value)
+    }
+}
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Value::Text(value)
+    }
+}
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Value::Text(value)
+    }
+}
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// The parameters of a statement.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::meta::sql::Value::from($value)),*] };
+}
+pub(super) use values;
+
+/// Why a transaction is rolled back.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+    /// PostgreSQL failed.
+    Postgres(postgres::Error),
+    /// A value cannot be what the database holds.
+    Value(String),
+    /// Something else did.
+    Because(Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::Sqlite(error)
+    }
+}
+impl From<postgres::Error> for Fault {
+    fn from(error: postgres::Error) -> Self {
+        Fault::Postgres(error)
+    }
+}
+
+/// What a piece of a transaction gives.
+pub(super) type Fallible<T> = std::result::Result<T, Fault>;
+
+/// A row of a result. Columns count from 0.
+pub(super) trait Row {
+    fn opt_int(&self, column: usize) -> Fallible<Option<i64>>;
+    fn opt_text(&self, column: usize) -> Fallible<Option<String>>;
+    /// NULL and empty text are both `None`.
+    fn opt_time(&self, column: usize) -> Fallible<Option<Timestamp>>;
+}
+
+impl dyn Row + '_ {
+    pub(super) fn int(&self, column: usize) -> Fallible<i64> {
+        self.opt_int(column)?.ok_or_else(|| Fault::Value(format!("column {column} is NULL")))
+    }
+
+    /// A number that is never negative.
+    pub(super) fn size(&self, column: usize) -> Fallible<u64> {
+        let value = self.int(column)?;
+        u64::try_from(value).map_err(|_| Fault::Value(format!("column {column} is negative: {value}")))
+    }
+
+    pub(super) fn flag(&self, column: usize) -> Fallible<bool> {
+        Ok(self.int(column)? != 0)
+    }
+
+    pub(super) fn text(&self, column: usize) -> Fallible<String> {
+        self.opt_text(column)?.ok_or_else(|| Fault::Value(format!("column {column} is NULL")))
+    }
+
+    /// Text, where an empty one means none.
+    pub(super) fn filled(&self, column: usize) -> Fallible<Option<String>> {
+        Ok(self.opt_text(column)?.filter(|text| !text.is_empty()))
+    }
+
+    pub(super) fn time(&self, column: usize) -> Fallible<Timestamp> {
+        Ok(self.opt_time(column)?.unwrap_or(Timestamp::from_naive(Default::default())))
+    }
+}
+
+/// Looks at a row.
+pub(super) type Visit<'v> = &'v mut dyn FnMut(&dyn Row) -> Fallible<()>;
+
+/// Where the engines differ in their SQL.
+pub(super) struct Dialect {
+    /// The column that is the key of `versions`, also in a database that was not upgraded yet.
+    pub key: &'static str,
+    /// A join whose left side is the outer loop, for an engine that does not find that out by itself.
+    pub join: &'static str,
+    /// What puts a result in the order of its first column, where grouping does not.
+    pub sorted: &'static str,
+    /// Makes the temporary tables `gone (id)` and `unnamed (uid, size)`, which last as long as the transaction.
+    pub temporary: &'static str,
+    /// Drops them, where they do not go by themselves.
+    pub temporary_end: &'static str,
+}
+
+/// A transaction, or a connection that statements are read on.
+pub(super) trait Db {
+    fn dialect(&self) -> &'static Dialect;
+    /// Runs a statement. Returns how many rows it has changed.
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Fallible<u64>;
+    /// Runs statements without parameters.
+    fn batch(&mut self, sql: &str) -> Fallible<()>;
+    /// Calls `visit` with each row of a result, as they come.
+    fn each(&mut self, sql: &str, values: &[Value], visit: Visit<'_>) -> Fallible<()>;
+
+    /// Keeps other removals out until the transaction ends: of two at the same time, each would think that the other
+    /// version still names their blobs.
+    fn alone_in_removing(&mut self) -> Fallible<()>;
+    /// See [`super::MetaStore::change_counter`].
+    fn change_counter(&mut self) -> Fallible<u64>;
+    /// See [`super::MetaStore::find_known`].
+    fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>>;
+    /// See [`super::MetaStore::commit_blocks`].
+    fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>>;
+    /// See [`super::MetaStore::take_delete_candidates`].
+    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
+    /// Inserts the rows of a version that is imported.
+    fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()>;
+}
+
+impl dyn Db + '_ {
+    /// All rows of a result.
+    pub(super) fn all<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        mut read: impl FnMut(&dyn Row) -> Fallible<T>,
+    ) -> Fallible<Vec<T>> {
+        let mut rows = Vec::new();
+        self.each(sql, values, &mut |row| {
+            rows.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// The only row of a result, or `None`.
+    pub(super) fn first<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        read: impl FnMut(&dyn Row) -> Fallible<T>,
+    ) -> Fallible<Option<T>> {
+        Ok(self.all(sql, values, read)?.into_iter().next())
+    }
+
+    /// A number that a statement gives.
+    pub(super) fn number(&mut self, sql: &str, values: &[Value]) -> Fallible<i64> {
+        Ok(self.first(sql, values, |row| row.int(0))?.unwrap_or_default())
+    }
+}
+
+/// What a transaction is like, for engines that prepare for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Ordinary.
+    Small,
+    /// Many rows, whose references are right because of what else is known: they need not be checked one by one.
+    Bulk,
+    /// Many rows with places all over the indexes.
+    Scattered,
+    /// As [`Work::Scattered`]; and it cannot be done twice, as what it is made of is used up.
+    Once,
+}
+
+/// A database that the verbs work on.
+pub(super) trait Engine: Send {
+    fn place(&self) -> &str;
+    fn can_write(&self) -> bool;
+    /// Runs `work`, perhaps again after a failure that may pass.
+    fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T>;
+    /// Runs `work` in one transaction: all of it happens, or nothing. Perhaps again after a failure that may pass; but
+    /// never after it has happened.
+    fn write<T>(&mut self, what: &str, kind: Work, work: impl FnMut(&mut dyn Db) -> Fallible<T>)
+    -> Result<T>;
+}

@@ -1,0 +1,65 @@
+//! Which RBD snapshots versions are of, and which snapshots backups have made.
+
+use super::{Db, Fallible, Row, catalogue, values};
+use crate::types::version::{ImageId, Origin, Version};
+
+const COLUMNS: &str = "cluster, pool, namespace, image, snapshot, taken";
+/// The image that the first four parameters name.
+const OF_IMAGE: &str = "cluster = ?1 AND pool = ?2 AND namespace = ?3 AND image = ?4";
+
+fn from_row(row: &dyn Row) -> Fallible<Origin> {
+    let image =
+        ImageId { cluster: row.text(0)?, pool: row.int(1)?, namespace: row.text(2)?, image: row.text(3)? };
+    Ok(Origin { image, snapshot: row.size(4)?, taken: row.int(5)? })
+}
+
+pub(super) fn origin(db: &mut dyn Db, uid: &str) -> Fallible<Option<Origin>> {
+    let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
+    db.first(&sql, values![uid], from_row)
+}
+
+pub(super) fn record(db: &mut dyn Db, uid: &str, origin: &Origin) -> Fallible<()> {
+    let Origin { image, snapshot, taken } = origin;
+    db.execute(
+        &format!("INSERT INTO version_origins ({COLUMNS}, version_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
+        values![&image.cluster, image.pool, &image.namespace, &image.image, *snapshot, *taken, uid],
+    )?;
+    Ok(())
+}
+
+pub(super) fn versions_of(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<(Version, Origin)>> {
+    let sql = format!("SELECT {COLUMNS}, version_uid FROM version_origins WHERE {OF_IMAGE}");
+    let parameters = values![&image.cluster, image.pool, &image.namespace, &image.image];
+    let rows = db.all(&sql, parameters, |row| Ok((from_row(row)?, row.text(6)?)))?;
+    let mut found = Vec::new();
+    for (origin, uid) in rows {
+        if let Some(version) = catalogue::version(db, &uid)? {
+            found.push((version, origin));
+        }
+    }
+    found.sort_by_key(|(version, _)| (version.date, version.key));
+    Ok(found)
+}
+
+pub(super) fn note(db: &mut dyn Db, image: &ImageId, name: &str) -> Fallible<()> {
+    db.execute(
+        "INSERT INTO made_snapshots (cluster, pool, namespace, image, name) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO NOTHING",
+        values![&image.cluster, image.pool, &image.namespace, &image.image, name],
+    )?;
+    Ok(())
+}
+
+pub(super) fn noted(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<String>> {
+    let sql = format!("SELECT name FROM made_snapshots WHERE {OF_IMAGE} ORDER BY name");
+    let parameters = values![&image.cluster, image.pool, &image.namespace, &image.image];
+    db.all(&sql, parameters, |row| row.text(0))
+}
+
+pub(super) fn forget(db: &mut dyn Db, image: &ImageId, name: &str) -> Fallible<()> {
+    db.execute(
+        &format!("DELETE FROM made_snapshots WHERE {OF_IMAGE} AND name = ?5"),
+        values![&image.cluster, image.pool, &image.namespace, &image.image, name],
+    )?;
+    Ok(())
+}

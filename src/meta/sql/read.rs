@@ -1,0 +1,104 @@
+//! Reading the blocks of a version.
+
+use super::{Db, Fallible, Row, Value, values};
+use crate::meta::Rows;
+use crate::types::block::{Blob, BlockRow, Encryption};
+use std::ops::Range;
+
+const OF_BLOB: &str = "b.id, b.uid, b.checksum, b.size, b.valid, b.enc_version, b.enc_envkey, b.enc_nonce";
+
+fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
+    let key = row.int(1)?;
+    let blob = match key > 0 {
+        false => None,
+        true => Some(Blob {
+            id: key,
+            uid: row.text(2)?,
+            checksum: row.filled(3)?,
+            size: row.size(4)?,
+            valid: row.flag(5)?,
+            encryption: encryption(row, 6)?,
+        }),
+    };
+    Ok(BlockRow { id: row.size(0)?, blob })
+}
+
+/// From three columns, the first of which is `first`.
+pub(super) fn encryption(row: &dyn Row, first: usize) -> Fallible<Encryption> {
+    // A number that no release has ever written is none that is known, either.
+    let version = u32::try_from(row.int(first)?).unwrap_or(u32::MAX);
+    Ok(Encryption { version, envkey: row.filled(first + 1)?, nonce: row.filled(first + 2)? })
+}
+
+pub(super) fn rows(
+    db: &mut dyn Db,
+    version: i64,
+    from: u64,
+    limit: usize,
+    which: Rows,
+) -> Fallible<Vec<BlockRow>> {
+    let stored = if which == Rows::Stored { "AND m.blob_id > 0" } else { "" };
+    let sql = format!(
+        "SELECT m.block_id, {OF_BLOB} FROM block_map m JOIN blobs b ON b.id = m.blob_id
+         WHERE m.version_id = ?1 AND m.block_id >= ?2 {stored} ORDER BY m.block_id LIMIT ?3"
+    );
+    db.all(&sql, values![version, from, limit], from_row)
+}
+
+/// Reads the two ends of a range.
+pub(super) fn range(row: &dyn Row) -> Fallible<Range<u64>> {
+    Ok(row.size(0)?..row.size(1)?)
+}
+
+pub(super) fn sparse_ranges(db: &mut dyn Db, version: i64, from: u64) -> Fallible<Vec<Range<u64>>> {
+    let sql = "SELECT min(block_id), max(block_id) + 1 FROM
+           (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
+            FROM block_map WHERE version_id = ?1 AND block_id >= ?2 AND blob_id <= 0) AS sparse
+         GROUP BY island ORDER BY 1";
+    db.all(sql, values![version, from], range)
+}
+
+pub(super) fn sample(
+    db: &mut dyn Db,
+    version: Option<i64>,
+    enc_version: Option<u32>,
+    limit: usize,
+) -> Fallible<Vec<BlockRow>> {
+    // Without a version the newest blobs are tried, each with one of the rows that name it; with one, its
+    // first rows: either way only as many rows are visited as it takes.
+    let mut parameters: Vec<Value> = vec![limit.into()];
+    let mut good = "b.id > 0 AND b.valid = 1 AND b.checksum IS NOT NULL".to_owned();
+    if let Some(wanted) = enc_version {
+        parameters.push(wanted.into());
+        good += &format!(" AND b.enc_version = ?{}", parameters.len());
+    }
+    let sql = match version {
+        Some(version) => {
+            parameters.push(version.into());
+            let join = db.dialect().join;
+            format!(
+                "SELECT m.block_id, {OF_BLOB} FROM block_map m {join} blobs b ON b.id = m.blob_id
+                 WHERE m.version_id = ?{} AND m.blob_id > 0 AND {good} ORDER BY m.block_id LIMIT ?1",
+                parameters.len()
+            )
+        }
+        None => format!(
+            "SELECT (SELECT min(m.block_id) FROM block_map m WHERE m.blob_id = b.id), {OF_BLOB} FROM blobs b
+             WHERE {good} AND EXISTS (SELECT 1 FROM block_map m WHERE m.blob_id = b.id)
+             ORDER BY b.id DESC LIMIT ?1"
+        ),
+    };
+    db.all(&sql, &parameters, from_row)
+}
+
+pub(super) fn first_block_size(db: &mut dyn Db, version: Option<i64>) -> Fallible<Option<(String, u64)>> {
+    let one = if version.is_some() { "AND v.id = ?1" } else { "" };
+    let sql = format!(
+        "SELECT v.uid, b.size FROM versions v
+         JOIN block_map m ON m.version_id = v.id AND m.block_id = 0
+         JOIN blobs b ON b.id = m.blob_id
+         WHERE v.size > 1 {one} ORDER BY v.id DESC LIMIT 1"
+    );
+    let parameters: Vec<Value> = version.into_iter().map(Value::from).collect();
+    db.first(&sql, &parameters, |row| Ok((row.text(0)?, row.size(1)?)))
+}

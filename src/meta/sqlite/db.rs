@@ -1,0 +1,253 @@
+//! SQLite's side of the verbs.
+
+use crate::failpoint;
+use crate::meta::sql::rules::applied;
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Row, Value, Visit, hole, values};
+use crate::meta::{Candidates, DumpRow, DumpRows, Fingerprint, Known, NewBlob, NewRow};
+use crate::types::error::Error;
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+use rusqlite::types::{ToSqlOutput, Type, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, ToSql, ffi, params};
+
+const DIALECT: Dialect = Dialect {
+    // `rowid` is `id` in our schema and exists in the schema of 2.13, so that the catalogue of a database that
+    // was not upgraded yet can be listed.
+    key: "rowid",
+    join: "CROSS JOIN",
+    sorted: "",
+    temporary: "PRAGMA temp.cache_size = -16384;
+         CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY);
+         CREATE TEMP TABLE unnamed (uid TEXT PRIMARY KEY, size BIGINT) WITHOUT ROWID;",
+    temporary_end: "DROP TABLE temp.gone; DROP TABLE temp.unnamed;",
+};
+
+/// A connection, within a transaction or not.
+pub(super) struct Statements<'c>(pub &'c Connection);
+
+impl<'c> Statements<'c> {
+    fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
+        self.0.prepare_cached(&applied(sql))
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Value::Int(value) => ToSqlOutput::from(*value),
+            Value::Text(text) => ToSqlOutput::from(*text),
+            Value::Time(time) => ToSqlOutput::from(time.to_database()),
+        })
+    }
+}
+
+impl Row for rusqlite::Row<'_> {
+    fn opt_int(&self, column: usize) -> Fallible<Option<i64>> {
+        Ok(self.get(column)?)
+    }
+
+    fn opt_text(&self, column: usize) -> Fallible<Option<String>> {
+        Ok(self.get(column)?)
+    }
+
+    fn opt_time(&self, column: usize) -> Fallible<Option<Timestamp>> {
+        let Some(text) = self.filled_text(column)? else { return Ok(None) };
+        let time = Timestamp::parse(&text).ok_or_else(|| {
+            let why = format!("{text:?} is no date").into();
+            rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why)
+        })?;
+        Ok(Some(time))
+    }
+}
+
+/// What [`Row`] is made of.
+trait Filled {
+    fn filled_text(&self, column: usize) -> rusqlite::Result<Option<String>>;
+}
+
+impl Filled for rusqlite::Row<'_> {
+    fn filled_text(&self, column: usize) -> rusqlite::Result<Option<String>> {
+        Ok(self.get::<_, Option<String>>(column)?.filter(|text| !text.is_empty()))
+    }
+}
+
+impl Db for Statements<'_> {
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Fallible<u64> {
+        Ok(self.prepare(sql)?.execute(rusqlite::params_from_iter(values))? as u64)
+    }
+
+    fn batch(&mut self, sql: &str) -> Fallible<()> {
+        Ok(self.0.execute_batch(&applied(sql))?)
+    }
+
+    fn each(&mut self, sql: &str, values: &[Value], visit: Visit<'_>) -> Fallible<()> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            visit(row)?;
+        }
+        Ok(())
+    }
+
+    /// There is one writer.
+    fn alone_in_removing(&mut self) -> Fallible<()> {
+        Ok(())
+    }
+
+    fn change_counter(&mut self) -> Fallible<u64> {
+        Ok(self.0.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
+    fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>> {
+        // A blob that no block names is never a hit: 2.13 may have deleted its data.
+        let mut look_up = self.prepare(
+            "SELECT id, uid FROM blobs WHERE checksum = ? AND size = ? AND enc_version = ? AND valid = 1 AND id > 0
+               AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id) LIMIT 1",
+        )?;
+        let mut found = Vec::with_capacity(wanted.len());
+        for f in wanted {
+            let known = look_up.query_row(params![f.checksum, f.size, f.enc_version], |row| {
+                Ok(Known { id: row.get(0)?, uid: row.get(1)? })
+            });
+            found.push(known.optional()?);
+        }
+        Ok(found)
+    }
+
+    fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>> {
+        let mut plain =
+            self.prepare("INSERT INTO block_map (version_id, block_id, blob_id) VALUES (?, ?, ?)")?;
+        // The blob may have gone away or gone bad since it was found: then no row is inserted.
+        let mut reuse = self.prepare(
+            "INSERT INTO block_map (version_id, block_id, blob_id)
+             SELECT ?1, ?2, id FROM blobs WHERE id = ?3 AND uid = ?4 AND valid = 1
+               AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+        )?;
+        let mut rejected = Vec::new();
+        for (n, row) in rows.iter().enumerate() {
+            match row {
+                NewRow::Sparse { id, size } => {
+                    plain.execute(params![version, id, hole(self, *size)?])?;
+                }
+                NewRow::Reuse { id, known } => {
+                    if reuse.execute(params![version, id, known.id, known.uid])? == 0 {
+                        rejected.push(*id);
+                    }
+                }
+                NewRow::Store { ids, blob } => {
+                    let blob_id = self.insert_blob(blob)?;
+                    for id in ids {
+                        plain.execute(params![version, id, blob_id])?;
+                    }
+                }
+            }
+            if n == rows.len() / 2 {
+                failpoint::pass("commit-middle");
+            }
+        }
+        Ok(rejected)
+    }
+
+    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
+        // Rows of old releases without a uid say nothing.
+        self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
+        let db: &mut dyn Db = self;
+        let entries = db.all(
+            "SELECT id, uid FROM deleted_blocks d WHERE id > ?1 AND delete_candidate = 0
+               AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
+             ORDER BY id LIMIT ?3",
+            values![after, before, limit],
+            |row| Ok((row.int(0)?, row.text(1)?)),
+        )?;
+        let mut candidates = Candidates {
+            next: (entries.len() == limit).then(|| entries.last().map_or(after, |(id, _)| *id)),
+            ..Candidates::default()
+        };
+        for (_, uid) in entries {
+            let uid_only = values![&uid];
+            db.execute(
+                "DELETE FROM blobs WHERE uid = ?1 AND id > 0
+                   AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+                uid_only,
+            )?;
+            if db.number("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", uid_only)? != 0 {
+                candidates.in_use += 1;
+                db.execute("DELETE FROM deleted_blocks WHERE uid = ?1", uid_only)?;
+            } else if db.execute("UPDATE deleted_blocks SET delete_candidate = 1 WHERE uid = ?1", uid_only)?
+                > 0
+                && candidates.doomed.last() != Some(&uid)
+            {
+                candidates.doomed.push(uid);
+            }
+        }
+        candidates.doomed.sort();
+        candidates.doomed.dedup();
+        Ok(candidates)
+    }
+
+    /// Through the view, whose trigger finds the blob's row or makes it, and refuses a blob that is being deleted.
+    fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()> {
+        let mut insert = self.prepare(
+            "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        for row in rows {
+            let row = row.map_err(Fault::Because)?;
+            let inserted = insert.execute(params![
+                row.uid,
+                version.uid,
+                row.id,
+                row.date.to_database(),
+                row.checksum,
+                row.size,
+                row.valid,
+                row.encryption.version,
+                row.encryption.envkey,
+                row.encryption.nonce
+            ]);
+            inserted.map_err(|e| refused(e, &row))?;
+        }
+        Ok(())
+    }
+}
+
+impl Statements<'_> {
+    fn insert_blob(&self, blob: &NewBlob) -> rusqlite::Result<i64> {
+        self.prepare(
+            "INSERT INTO blobs (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
+             VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            blob.uid,
+            blob.fingerprint.checksum,
+            blob.fingerprint.size,
+            blob.encryption.version,
+            blob.encryption.envkey,
+            blob.encryption.nonce,
+            Timestamp::now().to_database()
+        ])?;
+        Ok(self.0.last_insert_rowid())
+    }
+}
+
+/// What the database says of a row that it does not take.
+fn refused(e: rusqlite::Error, row: &DumpRow) -> Fault {
+    let rusqlite::Error::SqliteFailure(ffi::Error { extended_code, code: ErrorCode::ConstraintViolation }, _) =
+        e
+    else {
+        return Fault::Sqlite(e);
+    };
+    let DumpRow { id, uid, .. } = row;
+    Fault::Because(Error::DumpFormat(match (extended_code, uid) {
+        (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, _) => format!("block {id} is there twice"),
+        (ffi::SQLITE_CONSTRAINT_TRIGGER, Some(uid)) => {
+            format!("block {id} names the blob {uid}, which a cleanup is deleting")
+        }
+        _ => format!("block {id} cannot be imported: {e}"),
+    }))
+}
