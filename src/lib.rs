@@ -9,7 +9,7 @@
 //! | engine | [`engine`] |
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
-//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`], [`failpoint`], [`sys`] |
+//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pg`], [`pool`], [`throttle`], [`monitor`], [`failpoint`], [`sys`] |
 //! | types | [`types`] |
 //!
 //! `docs/architecture.md` tells how a block travels through them.
@@ -27,6 +27,7 @@ pub mod locks;
 pub mod meta;
 pub mod monitor;
 pub mod nbd;
+pub mod pg;
 pub mod pool;
 pub mod store;
 pub mod sys;

@@ -1,6 +1,7 @@
 //! What the engine tells the people who watch: progress, messages, and whether they want it to stop.
 
 use crate::types::error::{Error, Signal};
+use std::sync::Arc;
 
 /// How loud a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,12 +98,55 @@ pub trait Monitor: Sync {
         self.say(Level::Error, text);
     }
 
+    /// The same to keep, for what outlives the work; it shows no progress.
+    fn handle(&self) -> Handle {
+        Handle::silent()
+    }
+
     /// An error if a signal came.
     fn check(&self) -> Result<(), Error> {
         match self.interrupted() {
             Some(signal) => Err(Error::Interrupted(signal)),
             None => Ok(()),
         }
+    }
+}
+
+/// Says and asks what a [`Monitor`] does, and can be kept.
+#[derive(Clone)]
+pub struct Handle {
+    say: Arc<dyn Fn(Level, &str) + Send + Sync>,
+    interrupted: Arc<dyn Fn() -> Option<Signal> + Send + Sync>,
+}
+
+impl Handle {
+    /// Of two functions.
+    pub fn new(
+        say: impl Fn(Level, &str) + Send + Sync + 'static,
+        interrupted: impl Fn() -> Option<Signal> + Send + Sync + 'static,
+    ) -> Self {
+        Handle { say: Arc::new(say), interrupted: Arc::new(interrupted) }
+    }
+
+    /// Says nothing, and is never interrupted.
+    pub fn silent() -> Self {
+        Handle::new(|_, _| (), || None)
+    }
+}
+
+impl Monitor for Handle {
+    fn progress(&self, _: &Progress<'_>) {}
+
+    fn say(&self, level: Level, text: &str) {
+        (self.say)(level, text);
+    }
+
+    fn interrupted(&self) -> Option<Signal> {
+        (self.interrupted)()
+    }
+
+    fn handle(&self) -> Handle {
+        self.clone()
     }
 }
 
@@ -119,6 +163,10 @@ impl Monitor for Steadfast<'_> {
 
     fn interrupted(&self) -> Option<Signal> {
         None
+    }
+
+    fn handle(&self) -> Handle {
+        Handle { interrupted: Arc::new(|| None), ..self.0.handle() }
     }
 }
 

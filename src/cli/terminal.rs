@@ -3,7 +3,7 @@
 use super::live;
 use super::log::Log;
 use super::progress::{self, Meter};
-use crate::monitor::{Level, Monitor, Progress};
+use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -16,7 +16,7 @@ pub type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Everything that the program shows passes through here.
 pub struct Terminal {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     machine: bool,
     process_name: String,
     set_title: SetTitle,
@@ -48,6 +48,13 @@ impl State {
         }
     }
 
+    fn say(&mut self, level: Level, text: &str) {
+        if self.log.shows(level) {
+            self.clear();
+        }
+        self.log.say(level, text);
+    }
+
     fn draw(&mut self, line: &str) {
         if let Live::On { drawn } = &mut self.live {
             *drawn = true;
@@ -62,7 +69,7 @@ impl Terminal {
     pub fn new(log: Log, machine: bool, live: bool, process_name: &str, set_title: SetTitle) -> Self {
         let live = if live { Live::On { drawn: false } } else { Live::Off };
         Terminal {
-            state: Mutex::new(State { log, meter: Meter::default(), live }),
+            state: Arc::new(Mutex::new(State { log, meter: Meter::default(), live })),
             machine,
             process_name: process_name.to_owned(),
             set_title,
@@ -142,11 +149,7 @@ impl Monitor for Terminal {
     }
 
     fn say(&self, level: Level, text: &str) {
-        let mut state = self.state();
-        if state.log.shows(level) {
-            state.clear();
-        }
-        state.log.say(level, text);
+        self.state().say(level, text);
     }
 
     fn version_created(&self, uid: &str) {
@@ -157,13 +160,27 @@ impl Monitor for Terminal {
     }
 
     fn interrupted(&self) -> Option<Signal> {
-        if self.interrupt.load(Ordering::Relaxed) {
-            Some(Signal::Interrupt)
-        } else if self.terminate.load(Ordering::Relaxed) {
-            Some(Signal::Terminate)
-        } else {
-            None
-        }
+        noted(&self.interrupt, &self.terminate)
+    }
+
+    fn handle(&self) -> Handle {
+        let state = Arc::clone(&self.state);
+        let (interrupt, terminate) = (Arc::clone(&self.interrupt), Arc::clone(&self.terminate));
+        let say = move |level: Level, text: &str| {
+            state.lock().unwrap_or_else(PoisonError::into_inner).say(level, text);
+        };
+        Handle::new(say, move || noted(&interrupt, &terminate))
+    }
+}
+
+/// The signal that came.
+fn noted(interrupt: &AtomicBool, terminate: &AtomicBool) -> Option<Signal> {
+    if interrupt.load(Ordering::Relaxed) {
+        Some(Signal::Interrupt)
+    } else if terminate.load(Ordering::Relaxed) {
+        Some(Signal::Terminate)
+    } else {
+        None
     }
 }
 

@@ -1,8 +1,8 @@
 //! Making an installation.
 
 use crate::config::{self, Config};
-use crate::locks::LockDir;
-use crate::meta::sqlite;
+use crate::locks::Locks;
+use crate::meta::{postgres, sqlite};
 use crate::meta::url::{self, Engine};
 use crate::types::block::to_hex;
 use crate::types::error::{Error, Result};
@@ -16,9 +16,19 @@ use std::path::Path;
 /// # Errors
 /// It has tables already; then nothing is changed.
 pub fn database(config: &Config) -> Result<()> {
-    LockDir::new(&config.lock_dir).startup_check()?;
-    let Engine::Sqlite(path) = url::parse(&config.meta.engine)?;
-    sqlite::initialise(&path)
+    Locks::new(&config.lock_dir).startup_check()?;
+    tables(&config.meta.engine)
+}
+
+/// Makes the tables in the database that `engine` names.
+///
+/// # Errors
+/// It has tables already; then nothing is changed.
+pub fn tables(engine: &str) -> Result<()> {
+    match url::parse(engine)? {
+        Engine::Sqlite(path) => sqlite::initialise(&path),
+        Engine::Postgres(address) => postgres::initialise(&address),
+    }
 }
 
 /// Makes a self-contained installation in `folder`: configuration with a fresh key, database, data.

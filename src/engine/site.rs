@@ -7,14 +7,17 @@ use crate::flow::fetch::Fetch;
 use crate::flow::probe;
 use crate::hash::Hasher;
 use crate::io::{self, Kind};
-use crate::locks::{Guard, LockDir};
+use crate::locks::{Database, Guard, Locks};
+use crate::meta::postgres::{self, Postgres};
 use crate::meta::sqlite::{Sqlite, upgrade};
 use crate::meta::url::{self, Engine};
 use crate::meta::{MetaStore, State};
 use crate::monitor::Monitor;
+use crate::pg::{Address, Fence};
 use crate::store::{self, BlobStore};
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
+use std::path::Path;
 
 /// What a command does with the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +38,8 @@ pub struct Site<'a> {
     pub monitor: &'a dyn Monitor,
     /// Its metadata.
     pub meta: Box<dyn MetaStore>,
-    /// Its lock files.
-    pub locks: LockDir,
+    /// Its locks.
+    pub locks: Locks,
     /// Its master key.
     pub keys: Keyring,
     /// Its hash function.
@@ -49,33 +52,16 @@ impl<'a> Site<'a> {
     /// # Errors
     /// Another process has exclusive use; the database is missing, not initialised or unusable.
     pub fn open(config: &'a Config, monitor: &'a dyn Monitor, access: Access) -> Result<Self> {
-        let locks = LockDir::new(&config.lock_dir);
+        let mut locks = Locks::new(&config.lock_dir);
         locks.startup_check()?;
-        let Engine::Sqlite(path) = url::parse(&config.meta.engine)?;
-        let mut database = Sqlite::open(&path)?;
-        match database.state()? {
-            State::Current => {}
-            State::Behind if access == Access::Write && database.is_writable() => database.add_tables()?,
-            // Nothing that it lacks is needed then.
-            State::Behind => {}
-            // What is to be listed is there as it is.
-            State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
-            State::Old { .. } if database.is_writable() => {
-                let _exclusive = locks.upgrade(&config.process_name)?;
-                upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
-            }
-            State::Old { .. } if access == Access::Write => {}
-            State::Old { .. } => {
-                monitor.warning(
-                    "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
-                );
-                database = upgrade::upgraded_copy(&database, &config.cachedir)?;
-            }
-        }
+        let meta: Box<dyn MetaStore> = match url::parse(&config.meta.engine)? {
+            Engine::Sqlite(path) => Box::new(open_sqlite(&path, config, &locks, monitor, access)?),
+            Engine::Postgres(address) => Box::new(open_postgres(address, config, &mut locks, monitor, access)?),
+        };
         let site = Site {
             config,
             monitor,
-            meta: Box::new(database),
+            meta,
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
@@ -83,7 +69,8 @@ impl<'a> Site<'a> {
         match access == Access::Write && !site.meta.is_writable() {
             false => Ok(site),
             true => Err(Error::Database(format!(
-                "The database {} cannot be written. Check the rights of the file and of its folder.",
+                "The database {} cannot be written. Check the rights of the file and of its folder, or whether the \
+                 server is a standby.",
                 site.meta.location()
             ))),
         }
@@ -144,6 +131,59 @@ impl<'a> Site<'a> {
             Kind::Rbd => self.config.io.rbd.parallel,
         })
     }
+}
+
+/// Opens a database file, and upgrades it if `access` needs that.
+fn open_sqlite(
+    path: &Path,
+    config: &Config,
+    locks: &Locks,
+    monitor: &dyn Monitor,
+    access: Access,
+) -> Result<Sqlite> {
+    let mut database = Sqlite::open(path)?;
+    match database.state()? {
+        State::Current => {}
+        State::Behind if access == Access::Write && database.is_writable() => database.add_tables()?,
+        // Nothing that it lacks is needed then.
+        State::Behind => {}
+        // What is to be listed is there as it is.
+        State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
+        State::Old { .. } if database.is_writable() => {
+            let _exclusive = locks.upgrade(&config.process_name)?;
+            upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+        }
+        State::Old { .. } if access == Access::Write => {}
+        State::Old { .. } => {
+            monitor.warning(
+                "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
+            );
+            database = upgrade::upgraded_copy(&database, &config.cachedir)?;
+        }
+    }
+    Ok(database)
+}
+
+/// Connects to a database, upgrades it if need be, and registers locks there from now on.
+fn open_postgres(
+    address: Address,
+    config: &Config,
+    locks: &mut Locks,
+    monitor: &dyn Monitor,
+    access: Access,
+) -> Result<Postgres> {
+    let fence = Fence::default();
+    let mut database = Postgres::open(address.clone(), monitor.handle(), fence.clone())?;
+    if let State::Old { .. } = database.state()? {
+        let _exclusive = locks.upgrade(&config.process_name)?;
+        postgres::upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+    }
+    locks.share(Database::new(address, monitor.handle(), fence));
+    // What only lists disturbs nobody.
+    if access != Access::Catalogue {
+        locks.shared_check()?;
+    }
+    Ok(database)
 }
 
 /// How blobs of `store` are read, with the configured limits.

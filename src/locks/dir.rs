@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How often a lock file may vanish between opening and locking it, before it counts as held.
 const ATTEMPTS: usize = 100;
-const PREFIX: &str = "backy_";
-const SUFFIX: &str = ".lock";
+pub(super) const PREFIX: &str = "backy_";
+pub(super) const SUFFIX: &str = ".lock";
 
 /// The folder of the lock files. Its clones know of each other's guards.
 #[derive(Clone, Debug)]
@@ -137,6 +137,11 @@ impl LockDir {
             Ok(metadata) if !metadata.is_dir() => self.error("it is no folder"),
             Ok(_) => self.error(format!("{} cannot be opened: {error}", path.display())),
         }
+    }
+
+    /// The folder.
+    pub(super) fn path_of_all(&self) -> &Path {
+        &self.dir
     }
 
     fn error(&self, message: impl ToString) -> Error {

@@ -1,13 +1,13 @@
 //! What the engine locks, and what it says when it cannot.
 
-use super::dir::{Guard, LockDir};
 use super::process::{self, Other};
+use super::{Guard, Holder, Locks, Taken};
 use crate::types::error::{Error, Result};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Held by who needs to be alone.
-const GLOBAL: &str = "backy";
+pub(super) const GLOBAL: &str = "backy";
 const CLEANUP: &str = "backy-cleanup-fast";
 /// In front of a snapshot's name.
 const SNAPSHOT: &str = "rbd-";
@@ -22,7 +22,7 @@ const UPGRADE: Duration = Duration::from_secs(60);
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-impl LockDir {
+impl Locks {
     /// Makes sure that nobody needs to be alone: tries the global lock, for about a second, and lets go of it.
     ///
     /// To be called after the process title is set, so that who takes the lock right afterwards sees this
@@ -31,22 +31,30 @@ impl LockDir {
     /// # Errors
     /// [`Error::Locked`] where somebody does; [`Error::LockDir`].
     pub fn startup_check(&self) -> Result<()> {
-        retry(START, || self.try_shared(GLOBAL))?.map(drop).ok_or_else(alone)
+        match retry(START, || self.try_shared(GLOBAL))? {
+            Ok(_) => Ok(()),
+            Err(holder) => Err(alone(holder)),
+        }
     }
 
-    /// Makes sure that this is the only process of the program on this host, other releases included, and that
-    /// none starts until the guard is dropped. `process_name` is the configured one. Other guards of this
-    /// `LockDir` are no obstacle.
+    /// Makes sure that this is the only process of the program, other releases on this host included, and that
+    /// none starts until the guard is dropped. `process_name` is the configured one. Other guards of these
+    /// `Locks` are no obstacle.
     ///
     /// # Errors
     /// [`Error::Locked`] where another process runs or holds any lock; [`Error::LockDir`].
     pub fn exclusive(&self, process_name: &str) -> Result<Guard> {
-        let guard = retry(START, || self.try_exclusive(GLOBAL))?.ok_or_else(alone)?;
+        let guard = retry(START, || self.try_alone(GLOBAL))?.map_err(|holder| match holder {
+            Some(holder) if holder.name != GLOBAL => Error::Locked(format!(
+                "Other backy instances are running: {holder}. This needs to be alone: wait until they have ended."
+            )),
+            holder => alone(holder),
+        })?;
         let others = process::others(process_name);
         if !others.is_empty() {
             return Err(running(&others, "This needs to be alone: wait until they have ended."));
         }
-        let held = self.held_by_others()?;
+        let held = self.dir().held_by_others()?;
         if !held.is_empty() {
             return Err(Error::Locked(format!(
                 "Other backy instances are running: these are locked: {}. This needs to be alone: wait until they \
@@ -63,10 +71,11 @@ impl LockDir {
     /// # Errors
     /// [`Error::Locked`] where that is under way; [`Error::LockDir`].
     pub fn pin(&self, uid: &str) -> Result<Guard> {
-        retry(INSTANT, || self.try_shared(uid))?.ok_or_else(|| {
+        retry(INSTANT, || self.try_shared(uid))?.map_err(|holder| {
             Error::Locked(format!(
-                "Version {uid} is locked: another backy is writing, removing or re-encrypting it. Try again when \
-                 that has ended."
+                "Version {uid} is locked: another backy is writing, removing or re-encrypting it{}. Try again when \
+                 that has ended.",
+                by(holder)
             ))
         })
     }
@@ -76,10 +85,11 @@ impl LockDir {
     /// # Errors
     /// [`Error::Locked`] where somebody else does that or has pinned it; [`Error::LockDir`].
     pub fn own(&self, uid: &str) -> Result<Guard> {
-        retry(INSTANT, || self.try_exclusive(uid))?.ok_or_else(|| {
+        retry(INSTANT, || self.try_exclusive(uid))?.map_err(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or reading it, has it mounted, serves it, or \
-                 uses it as the base of a backup. Try again when that has ended."
+                 uses it as the base of a backup{}. Try again when that has ended.",
+                by(holder)
             ))
         })
     }
@@ -89,8 +99,11 @@ impl LockDir {
     /// # Errors
     /// [`Error::Locked`] where it is not; [`Error::LockDir`].
     pub fn cleanup(&self) -> Result<Guard> {
-        retry(INSTANT, || self.try_exclusive(CLEANUP))?.ok_or_else(|| {
-            Error::Locked("Another backy cleanup is running. Try again when it has ended.".to_owned())
+        retry(INSTANT, || self.try_exclusive(CLEANUP))?.map_err(|holder| {
+            Error::Locked(format!(
+                "Another backy cleanup is running{}. Try again when it has ended.",
+                by(holder)
+            ))
         })
     }
 
@@ -100,7 +113,7 @@ impl LockDir {
     /// # Errors
     /// [`Error::LockDir`].
     pub fn use_snapshot(&self, name: &str) -> Result<Option<Guard>> {
-        self.try_shared(&format!("{SNAPSHOT}{name}"))
+        Ok(self.try_shared(&format!("{SNAPSHOT}{name}"))?.ok())
     }
 
     /// Keeps a snapshot of an RBD image for itself, to make or remove it. `None`: somebody uses it.
@@ -108,11 +121,11 @@ impl LockDir {
     /// # Errors
     /// [`Error::LockDir`].
     pub fn own_snapshot(&self, name: &str) -> Result<Option<Guard>> {
-        self.try_exclusive(&format!("{SNAPSHOT}{name}"))
+        Ok(self.try_exclusive(&format!("{SNAPSHOT}{name}"))?.ok())
     }
 
-    /// Makes sure that nobody else uses the database while it is upgraded. Waits up to a minute for another
-    /// process of this program that is about to do the same; what to upgrade must be looked at again then.
+    /// Makes sure that nobody else on this host uses the database while it is upgraded. Waits up to a minute for
+    /// another process of this program that is about to do the same; what to upgrade must be looked at again then.
     ///
     /// # Errors
     /// [`Error::Locked`] where the lock is not to be had, or a process named `process_name` runs that is
@@ -122,7 +135,7 @@ impl LockDir {
     }
 
     fn upgrade_within(&self, limit: Duration, process_name: &str) -> Result<Guard> {
-        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.ok_or_else(alone)?;
+        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.map_err(alone)?;
         let mut others = process::others(process_name);
         // Processes of this program have either not opened the database yet or wait for this lock.
         others.retain(|other| !other.same_executable);
@@ -137,23 +150,36 @@ impl LockDir {
 }
 
 /// Calls `attempt` until it gives something, at least once and for `limit` at most.
-fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+fn retry(limit: Duration, mut attempt: impl FnMut() -> Result<Taken>) -> Result<Taken> {
     let start = Instant::now();
     loop {
-        let done = attempt()?;
-        if done.is_some() || start.elapsed() >= limit {
-            return Ok(done);
+        let taken = attempt()?;
+        if taken.is_ok() || start.elapsed() >= limit {
+            return Ok(taken);
         }
         sleep(PAUSE);
     }
 }
 
-fn alone() -> Error {
-    Error::Locked(
-        "A backy is running which requires exclusive access (such as cleanup --full or rekey). Try again when it \
-         has ended."
-            .to_owned(),
-    )
+/// Goes on unless somebody needs to be alone.
+pub(super) fn pass(holder: Option<Holder>) -> Result<()> {
+    match holder {
+        None => Ok(()),
+        holder => Err(alone(holder)),
+    }
+}
+
+/// Who has it, where that is known.
+fn by(holder: Option<Holder>) -> String {
+    holder.map(|holder| format!(" ({holder})")).unwrap_or_default()
+}
+
+fn alone(holder: Option<Holder>) -> Error {
+    Error::Locked(format!(
+        "A backy is running which requires exclusive access (such as cleanup --full or rekey){}. Try again when it \
+         has ended.",
+        by(holder)
+    ))
 }
 
 fn running(others: &[Other], help: &str) -> Error {
@@ -170,9 +196,9 @@ mod tests {
     /// No process is called so.
     const NOBODY: &str = "backy2-nobody";
 
-    fn two() -> (TempDir, LockDir, LockDir) {
+    fn two() -> (TempDir, Locks, Locks) {
         let dir = tempfile::tempdir().expect("a folder");
-        let (a, b) = (LockDir::new(dir.path()), LockDir::new(dir.path()));
+        let (a, b) = (Locks::new(dir.path()), Locks::new(dir.path()));
         (dir, a, b)
     }
 
@@ -188,7 +214,7 @@ mod tests {
     fn a_command_starts_unless_another_must_be_alone() {
         let (dir, a, b) = two();
         a.startup_check().expect("nobody there");
-        let shared = a.try_shared("backy").expect("usable").expect("free");
+        let shared = a.try_shared("backy").expect("usable").ok().expect("free");
         b.startup_check().expect("others may start at the same time");
         drop(shared);
         let guard = a.exclusive(NOBODY).expect("alone");

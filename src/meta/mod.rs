@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod postgres;
+mod revision;
 mod sql;
 pub mod sqlite;
 pub mod url;

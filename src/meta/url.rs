@@ -1,5 +1,6 @@
 //! The URL that names a metadata engine.
 
+use crate::pg::Address;
 use crate::types::error::{Error, Result};
 use std::path::PathBuf;
 
@@ -8,24 +9,27 @@ use std::path::PathBuf;
 pub enum Engine {
     /// A file.
     Sqlite(PathBuf),
+    /// A database of a server.
+    Postgres(Address),
 }
 
-/// Reads `sqlite:////abs/path` and `sqlite:///rel/path`.
+/// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
+/// SQLAlchemy (`postgresql+psycopg2://…`), which does not matter here.
 ///
 /// # Errors
 /// [`Error::Config`] for anything else; the URL itself is not repeated, it may hold a password.
 pub fn parse(engine: &str) -> Result<Engine> {
     let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
     let Some((scheme, rest)) = engine.split_once("://") else {
-        return bad("this is no URL. Write sqlite:////path/of/the/database");
+        return bad("this is no URL. Write sqlite:////path/of/the/database or postgresql://user@host/database");
     };
     match scheme.split('+').next().unwrap_or_default() {
         "sqlite" => match rest.strip_prefix('/') {
             Some("") | None => bad("a path is missing: sqlite:////absolute/path or sqlite:///relative/path"),
             Some(path) => Ok(Engine::Sqlite(PathBuf::from(path))),
         },
-        "postgresql" | "postgres" => bad("this release has no PostgreSQL support"),
-        other => bad(&format!("{other}:// is not known; use sqlite://")),
+        "postgresql" | "postgres" => Address::parse(engine).map(Engine::Postgres).or_else(|text| bad(&text)),
+        other => bad(&format!("{other}:// is not known; use sqlite:// or postgresql://")),
     }
 }
 
@@ -43,7 +47,7 @@ mod tests {
 
     #[test]
     fn other_engines_are_refused_without_showing_a_password() {
-        for url in ["", "x", "sqlite://", "sqlite:///", "mysql://u:secret@h/d", "postgresql://u:secret@h/d"] {
+        for url in ["", "x", "sqlite://", "sqlite:///", "mysql://u:secret@h/d", "postgresql://u:secret@h/d?x=y"] {
             let error = parse(url).expect_err(url).to_string();
             assert!(error.contains("engine") && !error.contains("secret"), "{error}");
         }

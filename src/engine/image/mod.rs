@@ -15,7 +15,7 @@ pub use view::{Extent, Extents, Image};
 use super::site::{self, Site};
 use crate::flow::loader::{self, Loader};
 use crate::flow::probe;
-use crate::locks::LockDir;
+use crate::locks::Locks;
 use crate::meta::VersionFilter;
 use crate::monitor::Level;
 use crate::store::BlobStore;
@@ -66,7 +66,7 @@ pub struct Options {
 /// All versions of an installation, to be opened as images.
 pub struct Depot {
     meta: rows::Connection,
-    locks: LockDir,
+    locks: Locks,
     block_size: u32,
     cache: Arc<Cache>,
     loader: Loader<Ticket>,

@@ -102,6 +102,8 @@ pub(super) fn finish_version(
     version: &Version,
     statistics: &StatisticsRow,
 ) -> Fallible<Finish> {
+    // Else a scrub could find one of its blobs bad between this look and the last statement.
+    db.lock_version(version.key)?;
     let bad = invalid(db, version.key)?;
     if !bad.is_empty() {
         drop_rows(db, version.key, &bad, statistics.date.unix())?;

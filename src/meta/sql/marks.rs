@@ -31,6 +31,7 @@ pub(super) fn version_invalid(db: &mut dyn Db, version: i64) -> Fallible<()> {
 }
 
 pub(super) fn version_valid(db: &mut dyn Db, version: i64) -> Fallible<()> {
+    db.lock_version(version)?;
     db.execute(
         "UPDATE blobs SET valid = 1 WHERE valid = 0
            AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id AND version_id = ?1)",

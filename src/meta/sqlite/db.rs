@@ -99,6 +99,10 @@ impl Db for Statements<'_> {
         Ok(())
     }
 
+    fn lock_version(&mut self, _: i64) -> Fallible<()> {
+        Ok(())
+    }
+
     fn change_counter(&mut self) -> Fallible<u64> {
         Ok(self.0.query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }

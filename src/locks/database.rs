@@ -1,0 +1,227 @@
+//! Locks in a shared database: rows of who holds what, kept alive by a heartbeat.
+//!
+//! Rows, and not locks of a database session: those end with the connection, and a backup must not lose its locks
+//! because the server was restarted. In return a dead holder must be recognised: on the same machine the kernel tells;
+//! elsewhere one is dead that was not heard of for a minute. Should it live after all, it finds its registration gone
+//! at its next commit ([`Fence`]).
+
+use super::holders::{Holder, Identity};
+use super::registry::{self, Answer, Wish};
+use crate::monitor::Handle;
+use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost};
+use crate::types::error::{Error, Result};
+use postgres::Client;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Time between two heartbeats: several fit into the time after which one is dead.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long a lock is tried for while the server cannot be reached.
+const AWAY: Duration = Duration::from_secs(120);
+
+/// A connection for locks, and this process's registration.
+pub struct Database {
+    shared: Arc<Shared>,
+    heart: Mutex<Option<JoinHandle<()>>>,
+    monitor: Handle,
+}
+
+struct Shared {
+    session: Mutex<Session>,
+    location: String,
+    identity: Identity,
+    /// The number of the registration, at random.
+    me: i64,
+    fence: Fence,
+    /// Locks that could not be released yet.
+    late: Mutex<Vec<i64>>,
+    /// Set when the heart is to stop.
+    stop: Mutex<bool>,
+    stopped: Condvar,
+}
+
+/// A registered lock, until this is dropped.
+pub struct Lock {
+    id: i64,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lock({})", self.id)
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({})", self.shared.location)
+    }
+}
+
+/// A number that nobody else has.
+fn number() -> i64 {
+    fastrand::i64(1..i64::MAX)
+}
+
+impl Database {
+    /// Takes note of the database; connects when the first lock is taken. From then on `fence` holds the registration.
+    pub fn new(address: Address, monitor: Handle, fence: Fence) -> Self {
+        let shared = Shared {
+            location: address.to_string(),
+            session: Mutex::new(Session::new(address)),
+            identity: Identity::own(),
+            me: number(),
+            fence,
+            late: Mutex::default(),
+            stop: Mutex::default(),
+            stopped: Condvar::new(),
+        };
+        Database { shared: Arc::new(shared), heart: Mutex::default(), monitor }
+    }
+
+    /// Takes a lock, with `alone` only if no other process has any. Does not wait, but for a server that is away.
+    /// Each call counts as another holder, in this process too.
+    ///
+    /// # Errors
+    /// The database fails; this process was taken for dead.
+    pub(super) fn take(
+        &self,
+        name: &str,
+        exclusive: bool,
+        alone: bool,
+    ) -> Result<std::result::Result<Lock, Holder>> {
+        let shared = &self.shared;
+        let wish = Wish { id: number(), name, exclusive, alone };
+        let registered = shared.fence.holder().is_some();
+        let answer = self.persist("taking a lock", |client| {
+            registry::take(client, shared.me, registered, &shared.identity, &wish)
+        })?;
+        if !matches!(answer, Answer::Buried) {
+            shared.fence.set(Some(shared.me));
+            self.start_heart()?;
+        }
+        match answer {
+            Answer::Granted => Ok(Ok(Lock { id: wish.id, shared: Arc::clone(shared) })),
+            Answer::Refused(holder) => Ok(Err(holder)),
+            Answer::Buried => Err(Fence::lost(&shared.location)),
+        }
+    }
+
+    /// Who holds the lock `name` alone and is alive.
+    pub(super) fn check_alone(&self, name: &str) -> Result<Option<Holder>> {
+        let identity = &self.shared.identity;
+        self.persist("looking at locks", |client| registry::holder_of(client, identity, name))
+    }
+
+    /// All registered locks.
+    pub(super) fn list(&self) -> Result<Vec<Holder>> {
+        self.persist("listing locks", registry::list)
+    }
+
+    /// Runs `work`, again after a lost connection: it must be safe to be run twice.
+    fn persist<T>(
+        &self,
+        what: &str,
+        mut work: impl FnMut(&mut Client) -> std::result::Result<T, postgres::Error>,
+    ) -> Result<T> {
+        let place = &self.shared.location;
+        let failed = |text: String| Error::Metadata { database: place.clone(), message: format!("{what}: {text}") };
+        let mut patience = Patience::new(self.monitor.clone(), AWAY);
+        loop {
+            let failure = match self.shared.run(&mut work) {
+                Ok(done) => return Ok(done),
+                Err(Failure::Postgres(e)) => e,
+                Err(Failure::Settings(text)) => return Err(failed(text)),
+            };
+            if !is_lost(&failure) || !patience.wait(place, &failure)? {
+                return Err(failed(describe(&failure)));
+            }
+        }
+    }
+
+    /// The thread that sends the heartbeats; runs from the first lock on.
+    fn start_heart(&self) -> Result<()> {
+        let mut heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner);
+        if heart.is_none() {
+            let shared = Arc::clone(&self.shared);
+            let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || shared.beat());
+            *heart = Some(thread.map_err(|e| Error::Internal(format!("no thread for the heartbeat: {e}")))?);
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run<T>(
+        &self,
+        work: &mut impl FnMut(&mut Client) -> std::result::Result<T, postgres::Error>,
+    ) -> std::result::Result<T, Failure> {
+        let mut session = self.session();
+        let done = match session.client() {
+            Ok((client, _)) => work(client).map_err(Failure::Postgres),
+            Err(failure) => Err(failure),
+        };
+        if done.is_err() {
+            session.close();
+        }
+        done
+    }
+
+    fn late(&self) -> MutexGuard<'_, Vec<i64>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends heartbeats until it is stopped. A failure is no harm as long as one gets through in time.
+    fn beat(&self) {
+        loop {
+            let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+            let (stop, _) = self
+                .stopped
+                .wait_timeout_while(stop, HEARTBEAT, |stop| !*stop)
+                .unwrap_or_else(PoisonError::into_inner);
+            if *stop {
+                return;
+            }
+            drop(stop);
+            let late = self.late().clone();
+            let done = self.run(&mut |client| {
+                registry::beat(client, self.me)?;
+                registry::release(client, &late)
+            });
+            if done.is_ok() {
+                self.late().retain(|id| !late.contains(id));
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let locks = [self.id];
+        if self.shared.run(&mut |client| registry::release(client, &locks)).is_err() {
+            self.shared.late().push(self.id);
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        *self.shared.stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.stopped.notify_all();
+        let heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(heart) = heart {
+            // It ends as soon as it has seen the word.
+            let _ = heart.join();
+            let me = self.shared.me;
+            // Else others find it dead.
+            let _ = self.shared.run(&mut |client| registry::leave(client, me));
+        }
+        self.shared.fence.set(None);
+    }
+}

@@ -1,0 +1,205 @@
+//! Who holds a lock: this process, and others, as the kernel tells of them.
+
+use super::dir::{PREFIX, SUFFIX};
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+use chrono::DateTime;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Who holds which lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Name of the lock.
+    pub name: String,
+    /// Whether nobody else can have it.
+    pub exclusive: bool,
+    /// Name of the host.
+    pub host: String,
+    /// Number of the process there.
+    pub pid: u32,
+    /// Its command line, without the configuration's path.
+    pub command: String,
+    /// Since when; for lock files: since when the process runs. `None` where that cannot be told.
+    pub since: Option<Timestamp>,
+    /// Seconds since it was last heard of; `None` for lock files.
+    pub heard: Option<u64>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holder { name, host, pid, command, .. } = self;
+        write!(f, "{name} is held by {command:?}, process {pid} on {host}")?;
+        self.since.map_or(Ok(()), |since| write!(f, ", since {since} UTC"))
+    }
+}
+
+/// A process, as one that shares the database sees it.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Name of the host, for people.
+    pub host: String,
+    /// Which kernel, since which boot, and which space of process numbers.
+    pub machine: String,
+    /// Number of the process.
+    pub pid: u32,
+    /// When it was started, in ticks since the boot: numbers of processes are given again.
+    pub started: u64,
+    /// Its command line.
+    pub command: String,
+}
+
+impl Identity {
+    /// Of this process.
+    pub fn own() -> Self {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let space = fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
+        let pid = std::process::id();
+        Identity {
+            host: host(),
+            machine: format!("{} {}", boot.trim(), space.unwrap_or_default()),
+            pid,
+            started: started(pid).unwrap_or_default(),
+            command: command(pid),
+        }
+    }
+
+    /// Whether a process of this machine is alive, and the one that was started then.
+    pub fn is_alive(pid: u32, ticks: u64) -> bool {
+        started(pid) == Some(ticks)
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Fields of `/proc/PID/stat` behind the name, which may hold anything; the first one is the state.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+/// When a process was started, in ticks since the boot. `None`: there is none, or it has ended.
+fn started(pid: u32) -> Option<u64> {
+    let fields = stat(pid)?;
+    let state = fields.first()?;
+    if matches!(&state[..], "Z" | "X" | "x") {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+/// The command line of a process: the title that it has given itself, or its arguments.
+fn command(pid: u32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line);
+    let words: Vec<&str> = line.split('\0').filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+/// Since when a process runs.
+fn running_since(pid: u32) -> Option<Timestamp> {
+    let created = fs::metadata(format!("/proc/{pid}")).ok()?.mtime();
+    DateTime::from_timestamp(created, 0).map(|time| Timestamp::from_naive(time.naive_utc()))
+}
+
+/// Who holds the lock files in a folder. Looks without taking any.
+///
+/// # Errors
+/// [`Error::LockDir`] where the folder cannot be read.
+pub fn local(dir: &Path) -> Result<Vec<Holder>> {
+    let unreadable = |e: std::io::Error| Error::LockDir { path: dir.to_owned(), message: e.to_string() };
+    let mut names: HashMap<u64, String> = HashMap::new();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let file = entry.file_name();
+        let name = file.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+        if let (Some(name), Ok(metadata)) = (name, entry.metadata()) {
+            names.insert(metadata.ino(), name.to_owned());
+        }
+    }
+    let own = std::process::id();
+    let table = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let held = table.lines().filter_map(|line| flock(line));
+    let held = held.filter(|(_, pid, _)| *pid != own);
+    Ok(held
+        .filter_map(|(inode, pid, exclusive)| {
+            let name = names.get(&inode)?.clone();
+            let (command, since) = (command(pid), running_since(pid));
+            Some(Holder { name, exclusive, host: host(), pid, command, since, heard: None })
+        })
+        .collect())
+}
+
+/// Inode, process and whether it is exclusive, of a line of `/proc/locks` about a lock that is held by flock:
+/// `1: FLOCK  ADVISORY  WRITE 123 08:01:456 0 EOF`.
+fn flock(line: &str) -> Option<(u64, u32, bool)> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    match fields[..] {
+        [_, "FLOCK", _, mode, pid, file, ..] => {
+            let inode = file.rsplit(':').next()?.parse().ok()?;
+            Some((inode, pid.parse().ok()?, mode == "WRITE"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_number_and_start() {
+        let me = Identity::own();
+        assert!(Identity::is_alive(me.pid, me.started) && me.started > 0);
+        assert!(!Identity::is_alive(me.pid, me.started + 1), "another one with the same number");
+        let mut child = std::process::Command::new("true").spawn().expect("starts");
+        let (pid, ticks) = (child.id(), started(child.id()).unwrap_or_default());
+        // Dead, though nobody has asked for its exit code yet.
+        while started(pid).is_some() {
+            std::thread::yield_now();
+        }
+        assert!(!Identity::is_alive(pid, ticks));
+        child.wait().expect("ended");
+        assert!(!me.machine.trim().is_empty() && !me.host.is_empty() && !me.command.is_empty());
+    }
+
+    #[test]
+    fn lines_about_other_kinds_of_locks_are_passed_over() {
+        assert_eq!(flock("1: FLOCK  ADVISORY  WRITE 123 08:01:456 0 EOF"), Some((456, 123, true)));
+        assert_eq!(flock("2: FLOCK  ADVISORY  READ 7 00:1a:8 0 EOF"), Some((8, 7, false)));
+        assert_eq!(flock("3: POSIX  ADVISORY  WRITE 123 08:01:456 0 EOF"), None);
+        assert_eq!(flock("1: -> FLOCK  ADVISORY  WRITE 123 08:01:456 0 EOF"), None, "it waits");
+        assert_eq!(flock(""), None);
+    }
+
+    #[test]
+    fn holders_of_files_are_found() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().join("backy_some-uid.lock");
+        fs::write(&path, "").expect("write");
+        assert_eq!(local(folder.path()).expect("reads"), [], "a file alone is no lock");
+        let mut child = std::process::Command::new("flock")
+            .args(["-s", path.to_str().expect("utf-8"), "sleep", "60"])
+            .spawn()
+            .expect("flock of util-linux");
+        let found = loop {
+            let found = local(folder.path()).expect("reads");
+            if !found.is_empty() {
+                break found;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!((&found[0].name[..], found[0].exclusive, found[0].pid), ("some-uid", false, child.id()));
+        assert!(found[0].command.contains("flock"), "{found:?}");
+        let text = found[0].to_string();
+        assert!(text.contains("some-uid is held by") && text.contains("since"), "{text}");
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+    }
+}

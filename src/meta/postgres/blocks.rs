@@ -1,0 +1,147 @@
+//! Looking up blobs, and committing blocks, set by set: each statement is a journey to the server and back.
+
+use super::db::Statements;
+use crate::failpoint;
+use crate::meta::sql::{Fallible, Fault, hole};
+use crate::meta::{Fingerprint, Known, NewBlob, NewRow};
+use crate::types::error::Error;
+use crate::types::time::Timestamp;
+use postgres::GenericClient;
+use postgres::binary_copy::BinaryCopyInWriter;
+use postgres::types::Type;
+use std::collections::HashMap;
+
+pub(super) fn find_known<C: GenericClient>(
+    db: &mut Statements<'_, C>,
+    wanted: &[Fingerprint],
+) -> Fallible<Vec<Option<Known>>> {
+    let checksums: Vec<&str> = wanted.iter().map(|f| &f.checksum[..]).collect();
+    let sizes: Vec<i64> = wanted.iter().map(|f| f.size as i64).collect();
+    let versions: Vec<i32> = wanted.iter().map(|f| f.enc_version as i32).collect();
+    // A blob that no block names is never a hit: 2.13 may have deleted its data.
+    let rows = db.ask(
+        "SELECT w.n, known.id, known.uid
+         FROM unnest(?1::text[], ?2::bigint[], ?3::int[]) WITH ORDINALITY AS w (checksum, size, enc_version, n)
+         CROSS JOIN LATERAL (
+             SELECT id, uid FROM blobs b
+             WHERE b.checksum = w.checksum AND b.size = w.size AND b.enc_version = w.enc_version AND b.valid = 1
+               AND b.id > 0 AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = b.id)
+             LIMIT 1) AS known",
+        &[&checksums, &sizes, &versions],
+    )?;
+    let mut found = vec![None; wanted.len()];
+    for row in rows {
+        let n: i64 = row.try_get(0)?;
+        if let Some(place) = usize::try_from(n - 1).ok().and_then(|n| found.get_mut(n)) {
+            *place = Some(Known { id: row.try_get(1)?, uid: row.try_get(2)? });
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn commit<C: GenericClient>(
+    db: &mut Statements<'_, C>,
+    version: i64,
+    rows: &[NewRow],
+) -> Fallible<Vec<u64>> {
+    // There is no foreign key: the version is kept from going away until the end of the transaction.
+    if db.ask("SELECT 1 FROM versions WHERE id = ?1 FOR KEY SHARE", &[&version])?.is_empty() {
+        let text = "The version was removed while it was being written. Nothing more was stored for it.";
+        return Err(Fault::Because(Error::Locked(text.into())));
+    }
+    let (mut plain, mut reused, mut new): (Vec<(u64, i64)>, Vec<_>, Vec<&NewBlob>) = Default::default();
+    let mut holes = HashMap::new();
+    for row in rows {
+        match row {
+            NewRow::Sparse { id, size } => {
+                let blob = match holes.get(size) {
+                    Some(blob) => *blob,
+                    None => *holes.entry(*size).or_insert(hole(db, *size)?),
+                };
+                plain.push((*id, blob));
+            }
+            NewRow::Reuse { id, known } => reused.push((*id, known)),
+            NewRow::Store { blob, .. } => new.push(blob),
+        }
+    }
+    let rejected = reuse(db, version, &reused)?;
+    let keys = insert_blobs(db, &new)?;
+    failpoint::pass("commit-middle");
+    for row in rows {
+        if let NewRow::Store { ids, blob } = row {
+            let missing = || Fault::Value(format!("the blob {} has no row", blob.uid));
+            let key = *keys.get(&blob.uid).ok_or_else(missing)?;
+            plain.extend(ids.iter().map(|id| (*id, key)));
+        }
+    }
+    copy_map(db, version, &plain)?;
+    Ok(rejected)
+}
+
+/// The blob may have gone away or gone bad since it was found: then no row is inserted. One that is there is kept
+/// from being deleted until the end of the transaction.
+fn reuse<C: GenericClient>(
+    db: &mut Statements<'_, C>,
+    version: i64,
+    rows: &[(u64, &Known)],
+) -> Fallible<Vec<u64>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = rows.iter().map(|(id, _)| *id as i64).collect();
+    let blobs: Vec<i64> = rows.iter().map(|(_, known)| known.id).collect();
+    let uids: Vec<&str> = rows.iter().map(|(_, known)| &known.uid[..]).collect();
+    let taken = db.ask(
+        "INSERT INTO block_map (version_id, block_id, blob_id)
+         SELECT ?1, w.block_id, b.id
+         FROM unnest(?2::bigint[], ?3::bigint[], ?4::text[]) AS w (block_id, blob_id, uid)
+         JOIN blobs b ON b.id = w.blob_id AND b.uid = w.uid AND b.valid = 1
+         WHERE EXISTS (SELECT 1 FROM block_map m WHERE m.blob_id = b.id)
+         FOR KEY SHARE OF b
+         RETURNING block_id",
+        &[&version, &ids, &blobs, &uids],
+    )?;
+    let taken: std::collections::HashSet<i64> =
+        taken.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    Ok(rows.iter().map(|(id, _)| *id).filter(|id| !taken.contains(&(*id as i64))).collect())
+}
+
+/// Inserts the rows of blobs; returns their keys by uid.
+fn insert_blobs<C: GenericClient>(
+    db: &mut Statements<'_, C>,
+    blobs: &[&NewBlob],
+) -> Fallible<HashMap<String, i64>> {
+    if blobs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let uids: Vec<&str> = blobs.iter().map(|b| &b.uid[..]).collect();
+    let checksums: Vec<&str> = blobs.iter().map(|b| &b.fingerprint.checksum[..]).collect();
+    let sizes: Vec<i64> = blobs.iter().map(|b| b.fingerprint.size as i64).collect();
+    let versions: Vec<i32> = blobs.iter().map(|b| b.encryption.version as i32).collect();
+    let envkeys: Vec<Option<&str>> = blobs.iter().map(|b| b.encryption.envkey.as_deref()).collect();
+    let nonces: Vec<Option<&str>> = blobs.iter().map(|b| b.encryption.nonce.as_deref()).collect();
+    let rows = db.ask(
+        "INSERT INTO blobs (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
+         SELECT uid, checksum, size, 1, enc_version, enc_envkey, enc_nonce, ?7
+         FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::int[], ?5::text[], ?6::text[])
+             AS new (uid, checksum, size, enc_version, enc_envkey, enc_nonce)
+         RETURNING uid, id",
+        &[&uids, &checksums, &sizes, &versions, &envkeys, &nonces, &Timestamp::now().naive()],
+    )?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Inserts rows of `block_map` by COPY.
+fn copy_map<C: GenericClient>(db: &mut Statements<'_, C>, version: i64, rows: &[(u64, i64)]) -> Fallible<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = "COPY block_map (version_id, block_id, blob_id) FROM STDIN BINARY";
+    super::pause::point(sql);
+    let mut writer = BinaryCopyInWriter::new(db.client.copy_in(sql)?, &[Type::INT8, Type::INT8, Type::INT8]);
+    for (id, blob) in rows {
+        writer.write(&[&version, &(*id as i64), blob])?;
+    }
+    writer.finish()?;
+    Ok(())
+}

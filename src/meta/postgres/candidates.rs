@@ -1,0 +1,73 @@
+//! What a cleanup takes from the list of deletable blobs, beside whoever else works on the same database.
+
+use super::db::{NAMING, Statements};
+use crate::meta::Candidates;
+use crate::meta::sql::{Db, Fallible};
+use postgres::GenericClient;
+use std::collections::BTreeSet;
+
+pub(super) fn take<C: GenericClient>(
+    db: &mut Statements<'_, C>,
+    after: i64,
+    before: i64,
+    limit: usize,
+) -> Fallible<Candidates> {
+    db.lock(NAMING, false)?;
+    // Rows of old releases without a uid say nothing.
+    db.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
+    // Those that another cleanup or an `rm` works on are theirs.
+    let entries = db.ask(
+        "SELECT id, uid FROM deleted_blocks d WHERE id > ?1 AND delete_candidate = 0
+           AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
+         ORDER BY id LIMIT ?3 FOR UPDATE SKIP LOCKED",
+        &[&after, &before, &(limit as i64)],
+    )?;
+    let mut last = after;
+    let mut uids: BTreeSet<String> = BTreeSet::new();
+    for entry in &entries {
+        last = entry.try_get(0)?;
+        uids.insert(entry.try_get(1)?);
+    }
+    let next = (entries.len() == limit).then_some(last);
+    drop_rows(db, &uids)?;
+    let left = db.ask(
+        "SELECT uid, bool_or(EXISTS (SELECT 1 FROM block_map WHERE blob_id = b.id)) FROM blobs b
+         WHERE uid = ANY (?1) GROUP BY uid",
+        &[&list(&uids)],
+    )?;
+    let mut in_use = Vec::new();
+    for row in &left {
+        let uid: String = row.try_get(0)?;
+        uids.remove(&uid);
+        // One that nothing names was locked by somebody who may be about to name it: the next cleanup looks again.
+        if row.try_get(1)? {
+            in_use.push(uid);
+        }
+    }
+    let kept = db.run("DELETE FROM deleted_blocks WHERE uid = ANY (?1)", &[&in_use])?;
+    let doomed = list(&uids);
+    db.run("UPDATE deleted_blocks SET delete_candidate = 1 WHERE uid = ANY (?1)", &[&doomed])?;
+    Ok(Candidates { doomed: uids.into_iter().collect(), in_use: kept, next })
+}
+
+fn list(uids: &BTreeSet<String>) -> Vec<&str> {
+    uids.iter().map(|uid| &uid[..]).collect()
+}
+
+/// Deletes the rows of those blobs that nothing names. First they are locked, which nobody waits for: a row that is
+/// locked is about to be named. Then they are looked at again, with what was committed meanwhile.
+fn drop_rows<C: GenericClient>(db: &mut Statements<'_, C>, uids: &BTreeSet<String>) -> Fallible<()> {
+    let locked = db.ask(
+        "SELECT id FROM blobs b WHERE uid = ANY (?1) AND id > 0
+           AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = b.id)
+         FOR UPDATE SKIP LOCKED",
+        &[&list(uids)],
+    )?;
+    let ids: Vec<i64> = locked.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    db.run(
+        "DELETE FROM blobs WHERE id = ANY (?1)
+           AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+        &[&ids],
+    )?;
+    Ok(())
+}

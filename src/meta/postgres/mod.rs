@@ -1,0 +1,270 @@
+//! Metadata in a PostgreSQL database, which several hosts may share.
+//!
+//! Each verb is one transaction at READ COMMITTED, with a new look at the database in each of its statements. It is
+//! run again after a deadlock or the like, and after the connection was lost; whether a commit that got no answer has
+//! happened, the server tells by the number of the transaction.
+
+mod blocks;
+mod candidates;
+mod db;
+mod import;
+pub(super) mod pause;
+mod rows;
+mod schema;
+pub mod upgrade;
+
+use super::State;
+use super::sql::{Db, Engine, Fallible, Fault, Work};
+use crate::monitor::Handle;
+use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, may_pass};
+use crate::types::error::{Error, Result};
+use db::Statements;
+use postgres::{Client, IsolationLevel};
+use std::time::Duration;
+
+pub use schema::initialise;
+
+/// How long a server may stay away: a restart with recovery takes less.
+const AWAY: Duration = Duration::from_secs(120);
+/// How often a transaction is run again that others were in the way of.
+const TRIES: u32 = 20;
+/// The longest pause before that.
+const LONGEST_PAUSE: u64 = 200;
+
+/// An open database.
+pub struct Postgres {
+    session: Session,
+    location: String,
+    writable: bool,
+    monitor: Handle,
+    fence: Fence,
+}
+
+/// What has become of an attempt to run a transaction.
+enum Attempt<T> {
+    Done(T),
+    /// The connection was lost before the commit; `begun` is whether `work` had been called.
+    Lost(postgres::Error, bool),
+    /// The connection was lost while it was committed.
+    Unclear(postgres::Error, i64, T),
+    Failed(Fault),
+}
+
+impl Postgres {
+    /// Connects. Writing verbs check `fence`. `monitor` is told of lost connections, and asked whether to go on.
+    ///
+    /// # Errors
+    /// [`Error::Database`]: it cannot be reached.
+    pub fn open(address: Address, monitor: Handle, fence: Fence) -> Result<Self> {
+        let location = address.to_string();
+        let mut database = Postgres { session: Session::new(address), location, writable: true, monitor, fence };
+        let read_only = "SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery()";
+        let asked = match database.session.client() {
+            Ok((client, _)) => client.query_one(read_only, &[]).and_then(|row| row.try_get::<_, bool>(0)),
+            Err(failure) => return Err(database.unreachable(failure)),
+        };
+        database.writable = !asked.map_err(|e| database.unreachable(Failure::Postgres(e)))?;
+        Ok(database)
+    }
+
+    fn unreachable(&self, failure: Failure) -> Error {
+        let why = match failure {
+            Failure::Postgres(e) => describe(&e),
+            Failure::Settings(text) => text,
+        };
+        Error::Database(format!(
+            "Cannot use the database {}: {why}. Check [MetaBackend] engine, and whether the server runs.",
+            self.location
+        ))
+    }
+
+    /// What the database needs before it can be used.
+    ///
+    /// # Errors
+    /// [`Error::Database`]: not initialised, or of a release that this one does not know.
+    pub fn state(&mut self) -> Result<State> {
+        let location = self.location.clone();
+        let found = self.read("reading the schema", schema::found)?;
+        super::revision::state(&location, found)
+    }
+
+    fn error(&self, what: &str, text: &str) -> Error {
+        Error::Metadata { database: self.location.clone(), message: format!("{what}: {text}") }
+    }
+
+    fn fault(&self, what: &str, fault: Fault) -> Error {
+        match fault {
+            Fault::Postgres(e) => self.error(what, &describe(&e)),
+            Fault::Because(error) => error,
+            Fault::Value(text) => self.error(what, &text),
+            Fault::Sqlite(e) => Error::Internal(format!("{what}: SQLite in a PostgreSQL database: {e}")),
+        }
+    }
+
+    /// The connection could not be had again.
+    fn away(&self, what: &str, error: &postgres::Error) -> Error {
+        self.error(
+            what,
+            &format!(
+                "the server could not be reached for {} seconds: {}. An incomplete version can be continued when it is \
+                 back",
+                AWAY.as_secs(),
+                describe(error)
+            ),
+        )
+    }
+
+    /// Runs `work` once, in a transaction that is committed.
+    fn attempt<T>(&mut self, work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>) -> Attempt<T> {
+        let holder = self.fence.holder().unwrap_or(0);
+        let (client, prepared) = match self.session.client() {
+            Ok(parts) => parts,
+            Err(Failure::Postgres(e)) if is_lost(&e) => return Attempt::Lost(e, false),
+            Err(failure) => return Attempt::Failed(Fault::Because(self.unreachable(failure))),
+        };
+        let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
+        let mut transaction = match begin {
+            Ok(transaction) => transaction,
+            Err(e) => return Self::failed(Fault::Postgres(e), false),
+        };
+        let mut statements = Statements { client: &mut transaction, prepared };
+        let number = match fenced(&mut statements, holder) {
+            Ok(Some(number)) => number,
+            Ok(None) => return Attempt::Failed(Fault::Because(Fence::lost(&self.location))),
+            Err(fault) => return Self::failed(fault, false),
+        };
+        let done = match work(&mut statements) {
+            Ok(done) => done,
+            Err(fault) => return Self::failed(fault, true),
+        };
+        pause::point("COMMIT");
+        match transaction.commit() {
+            Ok(()) => Attempt::Done(done),
+            Err(e) if is_lost(&e) => Attempt::Unclear(e, number, done),
+            Err(e) => Attempt::Failed(Fault::Postgres(e)),
+        }
+    }
+
+    fn failed<T>(fault: Fault, begun: bool) -> Attempt<T> {
+        match fault {
+            Fault::Postgres(e) if is_lost(&e) => Attempt::Lost(e, begun),
+            fault => Attempt::Failed(fault),
+        }
+    }
+
+    /// Whether the transaction of that number was committed. Waits for the server.
+    fn was_committed(&mut self, what: &str, number: i64, patience: &mut Patience) -> Result<bool> {
+        loop {
+            let asked = match self.session.client() {
+                Ok((client, _)) => client.query_one("SELECT txid_status($1)", &[&number]),
+                Err(Failure::Postgres(e)) => Err(e),
+                Err(failure) => return Err(self.unreachable(failure)),
+            };
+            match asked.and_then(|row| row.try_get::<_, Option<String>>(0)) {
+                Ok(Some(status)) if status == "committed" => return Ok(true),
+                Ok(Some(status)) if status == "aborted" => return Ok(false),
+                // The server has not noticed yet that nobody is there.
+                Ok(Some(_)) => std::thread::sleep(Duration::from_millis(LONGEST_PAUSE)),
+                Ok(None) => return Err(self.error(what, "whether this was committed cannot be told any more")),
+                Err(e) if is_lost(&e) => self.wait(what, &e, patience)?,
+                Err(e) => return Err(self.fault(what, Fault::Postgres(e))),
+            }
+        }
+    }
+
+    /// Waits a little before the next attempt to connect.
+    fn wait(&mut self, what: &str, error: &postgres::Error, patience: &mut Patience) -> Result<()> {
+        self.session.close();
+        match patience.wait(&self.location, error)? {
+            true => Ok(()),
+            false => Err(self.away(what, error)),
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::new(self.monitor.clone(), AWAY)
+    }
+}
+
+/// The number of this transaction; `None` if the holder of locks that runs it is not registered any more. A
+/// registration stays until the transaction ends.
+fn fenced(statements: &mut Statements<'_, postgres::Transaction<'_>>, holder: i64) -> Fallible<Option<i64>> {
+    let rows = statements.ask(
+        "SELECT txid_current(), ?1 = 0 OR EXISTS (SELECT 1 FROM lock_holders WHERE id = ?1 FOR KEY SHARE)",
+        &[&holder],
+    )?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let number = row.try_get(0)?;
+    Ok(row.try_get::<_, bool>(1)?.then_some(number))
+}
+
+/// Pauses before a transaction is run again that others were in the way of; not all for the same time.
+fn stand_back(tries: u32) {
+    let longest = (1u64 << tries.min(10)).min(LONGEST_PAUSE);
+    std::thread::sleep(Duration::from_millis(fastrand::u64(0..=longest)));
+}
+
+impl Engine for Postgres {
+    fn place(&self) -> &str {
+        &self.location
+    }
+
+    fn can_write(&self) -> bool {
+        self.writable
+    }
+
+    fn read<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+        let mut patience = self.patience();
+        loop {
+            let failure = match self.session.client() {
+                Ok((client, prepared)) => match work(&mut Statements::<Client> { client, prepared }) {
+                    Ok(done) => return Ok(done),
+                    Err(Fault::Postgres(e)) => e,
+                    Err(fault) => return Err(self.fault(what, fault)),
+                },
+                Err(Failure::Postgres(e)) => e,
+                Err(failure) => return Err(self.unreachable(failure)),
+            };
+            match is_lost(&failure) {
+                true => self.wait(what, &failure, &mut patience)?,
+                false => return Err(self.fault(what, Fault::Postgres(failure))),
+            }
+        }
+    }
+
+    fn write<T>(
+        &mut self,
+        what: &str,
+        kind: Work,
+        mut work: impl FnMut(&mut dyn Db) -> Fallible<T>,
+    ) -> Result<T> {
+        let mut patience = self.patience();
+        let mut tries = 0;
+        loop {
+            match self.attempt(&mut work) {
+                Attempt::Done(done) => return Ok(done),
+                Attempt::Lost(e, begun) if kind == Work::Once && begun => {
+                    return Err(self.fault(what, Fault::Postgres(e)));
+                }
+                Attempt::Lost(e, _) => self.wait(what, &e, &mut patience)?,
+                Attempt::Unclear(e, number, done) => {
+                    self.wait(what, &e, &mut patience)?;
+                    if self.was_committed(what, number, &mut patience)? {
+                        return Ok(done);
+                    }
+                    if kind == Work::Once {
+                        return Err(self.fault(what, Fault::Postgres(e)));
+                    }
+                }
+                Attempt::Failed(Fault::Postgres(e)) if may_pass(&e) && kind != Work::Once && tries < TRIES => {
+                    tries += 1;
+                    stand_back(tries);
+                }
+                Attempt::Failed(fault) => return Err(self.fault(what, fault)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Values of the shared statements as PostgreSQL's types, and back.
+
+use crate::meta::sql::{Fallible, Fault, Row, Value};
+use crate::types::time::Timestamp;
+use chrono::NaiveDateTime;
+use postgres::Statement;
+use postgres::types::{FromSql, ToSql, Type};
+
+/// The parameters of a statement, each of the type that the statement asks for.
+pub(super) struct Bound<'v>(Vec<Box<dyn ToSql + Sync + 'v>>);
+
+impl<'v> Bound<'v> {
+    pub fn new(statement: &Statement, values: &'v [Value<'v>]) -> Fallible<Self> {
+        let types = statement.params();
+        if types.len() != values.len() {
+            let (want, have) = (types.len(), values.len());
+            return Err(Fault::Value(format!("{have} parameters for a statement that has {want}")));
+        }
+        types.iter().zip(values).map(|(ty, value)| bind(ty, value)).collect::<Fallible<_>>().map(Bound)
+    }
+
+    pub fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+fn bind<'v>(ty: &Type, value: &'v Value<'v>) -> Fallible<Box<dyn ToSql + Sync + 'v>> {
+    let misfit = || Fault::Value(format!("{value:?} is no {ty}"));
+    let int = match value {
+        Value::Int(value) => Some(*value),
+        _ => None,
+    };
+    Ok(match (value, ty) {
+        (Value::Int(_) | Value::Null, &Type::INT8) => Box::new(int),
+        (Value::Int(_) | Value::Null, &Type::INT4) => {
+            Box::new(int.map(i32::try_from).transpose().map_err(|_| misfit())?)
+        }
+        (Value::Text(text), &Type::TEXT | &Type::VARCHAR) => Box::new(*text),
+        (Value::Time(time), &Type::TIMESTAMP) => Box::new(time.naive()),
+        (Value::Null, &Type::TEXT | &Type::VARCHAR) => Box::new(None::<String>),
+        (Value::Null, &Type::TIMESTAMP) => Box::new(None::<NaiveDateTime>),
+        _ => return Err(misfit()),
+    })
+}
+
+/// A row of a result.
+pub(super) struct Typed<'r>(pub &'r postgres::Row);
+
+impl Typed<'_> {
+    fn get<'a, T: FromSql<'a>>(&'a self, column: usize) -> Fallible<Option<T>> {
+        Ok(self.0.try_get(column)?)
+    }
+}
+
+impl Row for Typed<'_> {
+    fn opt_int(&self, column: usize) -> Fallible<Option<i64>> {
+        match self.0.columns().get(column).map(|c| c.type_()) {
+            Some(&Type::INT4) => Ok(self.get::<i32>(column)?.map(i64::from)),
+            Some(&Type::BOOL) => Ok(self.get::<bool>(column)?.map(i64::from)),
+            _ => self.get(column),
+        }
+    }
+
+    fn opt_text(&self, column: usize) -> Fallible<Option<String>> {
+        self.get(column)
+    }
+
+    fn opt_time(&self, column: usize) -> Fallible<Option<Timestamp>> {
+        Ok(self.get(column)?.map(Timestamp::from_naive))
+    }
+}

@@ -1,0 +1,194 @@
+//! Bringing the database of an older release to the current schema, in one transaction: every old table is set aside,
+//! the current schema is made, and what the old tables have is copied by the names of their columns.
+
+use super::Postgres;
+use super::schema::{self, DDL};
+use crate::failpoint;
+use crate::meta::sql::{Db, Engine, Fallible, Fault, Work, values};
+use crate::meta::{State, revision};
+use crate::types::error::{Error, Result};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+/// Tables that older releases may have.
+const TABLES: [&str; 7] =
+    ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
+/// In front of the names of tables that were set aside.
+const ASIDE: &str = "before_upgrade_";
+
+/// Upgrades `database`. `say` is told what happens. Who uses the old tables meanwhile waits, and so does this for
+/// them.
+///
+/// # Errors
+/// What the database says; nothing is changed then.
+pub fn upgrade(database: &mut Postgres, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let location = database.location.clone();
+    let say = RefCell::new(say);
+    let done = database.write("upgrading the database", Work::Small, |db| {
+        // The first to come does it; the others find it done.
+        db.batch("SELECT pg_advisory_xact_lock(1650549611, 3)")?;
+        let found = schema::found(db)?;
+        if !matches!(revision::state(&location, found).map_err(Fault::Because)?, State::Old { .. }) {
+            return Ok(false);
+        }
+        (say.borrow_mut())(&format!(
+            "The database {location} was made by an older release and is being upgraded, in one transaction."
+        ));
+        set_aside(db)?;
+        db.batch(DDL)?;
+        copy_catalogue(db)?;
+        copy_blocks(db, &mut **say.borrow_mut())?;
+        check(db, &location)?;
+        for table in TABLES {
+            db.batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table} CASCADE"))?;
+        }
+        failpoint::pass("upgrade-middle");
+        Ok(true)
+    })?;
+    if done {
+        database.write("collecting statistics", Work::Small, |db| db.batch("ANALYZE"))?;
+        (say.borrow_mut())("The database is upgraded. backy2 2.13 can go on using it.");
+    }
+    Ok(())
+}
+
+fn set_aside(db: &mut dyn Db) -> Fallible<()> {
+    for table in TABLES {
+        if columns_of(db, table)?.is_empty() {
+            continue;
+        }
+        db.batch(&format!("ALTER TABLE {table} RENAME TO {ASIDE}{table}"))?;
+        // Names of indexes, and of sequences behind columns, are those of the new tables.
+        let indexes = "SELECT i.relname::text, (c.conname IS NOT NULL) FROM pg_index x
+             JOIN pg_class i ON i.oid = x.indexrelid LEFT JOIN pg_constraint c ON c.conindid = x.indexrelid
+             WHERE x.indrelid = to_regclass(?1)";
+        let aside = format!("{ASIDE}{table}");
+        for (index, constraint) in
+            db.all(indexes, values![&aside], |row| Ok((row.text(0)?, row.flag(1)?)))?
+        {
+            let quoted = index.replace('"', "\"\"");
+            db.batch(&match constraint {
+                true => format!("ALTER INDEX \"{quoted}\" RENAME TO \"{ASIDE}{quoted}\""),
+                false => format!("DROP INDEX \"{quoted}\""),
+            })?;
+        }
+        let owned = "SELECT s.relname::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+             WHERE d.refobjid = to_regclass(?1)";
+        for sequence in db.all(owned, values![&aside], |row| row.text(0))? {
+            let quoted = sequence.replace('"', "\"\"");
+            db.batch(&format!("ALTER SEQUENCE \"{quoted}\" RENAME TO \"{ASIDE}{quoted}\""))?;
+        }
+    }
+    Ok(())
+}
+
+/// The columns of a table; none if there is no such table.
+fn columns_of(db: &mut dyn Db, table: &str) -> Fallible<BTreeSet<String>> {
+    let sql = "SELECT column_name::text FROM information_schema.columns
+               WHERE table_schema = current_schema() AND table_name = ?1";
+    Ok(db.all(sql, values![table], |row| row.text(0))?.into_iter().collect())
+}
+
+fn columns(db: &mut dyn Db, table: &str) -> Fallible<BTreeSet<String>> {
+    columns_of(db, &format!("{ASIDE}{table}"))
+}
+
+/// An expression for `column` of an old table, or for `default` where that release had none.
+fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
+    match columns.contains(column) {
+        true => format!("coalesce(o.{column}, {default})"),
+        false => default.to_owned(),
+    }
+}
+
+fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
+    let have = columns(db, "versions")?;
+    // Expiries were dates for a while.
+    let expire = if have.contains("expire") { "o.expire::timestamp" } else { "NULL::timestamp" };
+    db.batch(&format!(
+        "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
+         SELECT rtrim(o.uid), o.date, {expire}, o.name, {}, o.size, o.size_bytes, o.valid, {}
+         FROM {ASIDE}versions o ORDER BY o.date, o.uid",
+        column(&have, "snapshot_name", "''"),
+        column(&have, "protected", "0"),
+    ))?;
+    if !columns(db, "tags")?.is_empty() {
+        db.batch(&format!(
+            "INSERT INTO tags (version_uid, name)
+             SELECT v.uid, o.name FROM {ASIDE}tags o JOIN versions v ON v.uid = rtrim(o.version_uid)
+             ON CONFLICT DO NOTHING"
+        ))?;
+    }
+    if !columns(db, "deleted_blocks")?.is_empty() {
+        db.batch(&format!(
+            "INSERT INTO deleted_blocks (uid, size, delete_candidate, time)
+             SELECT rtrim(o.uid), o.size, 0, o.time FROM {ASIDE}deleted_blocks o ORDER BY o.id"
+        ))?;
+    }
+    // `stats_old` is what `stats` was called between two steps of 2.13's migrations.
+    for table in ["stats_old", "stats"] {
+        if columns(db, table)?.is_empty() {
+            continue;
+        }
+        const FIELDS: &str = "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
+            blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse,
+            blocks_sparse, duration_seconds";
+        db.batch(&format!(
+            "INSERT INTO stats ({FIELDS}) SELECT {FIELDS} FROM {ASIDE}{table} o
+             WHERE NOT EXISTS (SELECT 1 FROM stats s WHERE s.version_uid = o.version_uid AND s.date = o.date)
+             ORDER BY o.date"
+        ))?;
+    }
+    Ok(())
+}
+
+fn copy_blocks(db: &mut dyn Db, say: &mut dyn FnMut(&str)) -> Fallible<()> {
+    let have = columns(db, "blocks")?;
+    // Trimmed: columns of fixed width are padded.
+    let uid = "coalesce(rtrim(o.uid), '')";
+    let checksum = "coalesce(rtrim(o.checksum), '')";
+    let size = "coalesce(o.size, 0)";
+    let enc_version = column(&have, "enc_version", "0");
+    let text = |name: &str| match have.contains(name) {
+        true => format!("coalesce(rtrim(o.{name}), '')"),
+        false => "''".to_owned(),
+    };
+    let (envkey, nonce) = (text("enc_envkey"), text("enc_nonce"));
+    let rows = db.number(&format!("SELECT count(*) FROM {ASIDE}blocks"), &[])?;
+    say(&format!("Upgrade 1/2: finding the blobs of {rows} blocks"));
+    db.batch(&format!(
+        "INSERT INTO blobs (id, size, valid, enc_version, date)
+         SELECT -{size}, {size}, 1, 0, min(o.date) FROM {ASIDE}blocks o WHERE {uid} = '' GROUP BY {size};
+         INSERT INTO blobs (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
+         SELECT {uid}, nullif({checksum}, ''), {size}, min(o.valid), min({enc_version}), nullif({envkey}, ''),
+                nullif(min({nonce}), ''), min(o.date)
+         FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid) WHERE {uid} <> ''
+         GROUP BY {uid}, {checksum}, {size}, {enc_version} + 0, {envkey} || ''
+         ORDER BY min(o.date), {uid};
+         ANALYZE blobs"
+    ))?;
+    say("Upgrade 2/2: mapping the blocks");
+    db.batch(&format!(
+        "INSERT INTO block_map (version_id, block_id, blob_id)
+         SELECT v.id, o.id, CASE WHEN {uid} = '' THEN -{size} ELSE b.id END
+         FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid)
+         LEFT JOIN blobs b ON b.id > 0 AND b.uid = {uid} AND coalesce(b.checksum, '') = {checksum}
+             AND b.size = {size} AND b.enc_version = {enc_version} AND coalesce(b.enc_envkey, '') = {envkey}
+         ORDER BY v.id, o.id"
+    ))
+}
+
+/// Every block of a version must have arrived. What belongs to no version is left behind.
+fn check(db: &mut dyn Db, location: &str) -> Fallible<()> {
+    let before = db.number(
+        &format!("SELECT count(*) FROM {ASIDE}blocks WHERE rtrim(version_uid) IN (SELECT uid FROM versions)"),
+        &[],
+    )?;
+    let after = db.number("SELECT count(*) FROM blocks", &[])?;
+    if before == after {
+        return Ok(());
+    }
+    Err(Fault::Because(Error::Database(format!(
+        "The database {location} cannot be upgraded: of {before} blocks {after} were mapped. Nothing was changed."
+    ))))
+}

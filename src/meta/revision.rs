@@ -1,0 +1,60 @@
+//! Which schema a database has, told by what is in it.
+
+use super::State;
+use crate::types::error::{Error, Result};
+
+/// The revision of the schema, as in its table `schema_version`.
+const REVISION: i64 = 2;
+/// A revision that lacks what is known of RBD snapshots, and nothing else.
+const WITHOUT_SNAPSHOTS: i64 = 1;
+/// The revisions of 2.x, oldest first; the empty one is from before there was `alembic_version`.
+const OLD_REVISIONS: [&str; 9] = [
+    "",
+    "bbe7904bfc3a",
+    "29c655b78818",
+    "828da0fbbe8d",
+    "cd3f15ae79f8",
+    "9e0939e3bc6d",
+    "85966fcda5e6",
+    "5260034b8125",
+    "30349b678801",
+];
+
+/// What there is in a database.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What its table `schema_version` says; `None` if there is no such table.
+    pub ours: Option<Option<i64>>,
+    /// The first table of 2.x that is missing.
+    pub lacks: Option<&'static str>,
+    /// What `alembic_version` says, if anything.
+    pub theirs: Option<String>,
+}
+
+/// What the database needs before it can be used.
+pub(super) fn state(location: &str, found: Found) -> Result<State> {
+    let invalid = |text: &str| Err(Error::Database(format!("Invalid database ({location}). {text}")));
+    match found.ours {
+        Some(Some(REVISION)) => return Ok(State::Current),
+        Some(Some(WITHOUT_SNAPSHOTS)) => return Ok(State::Behind),
+        Some(Some(newer)) => {
+            return invalid(&format!(
+                "Its schema has revision {newer}, this release knows {REVISION}. Use the newer release that made it."
+            ));
+        }
+        Some(None) => return invalid("Its table schema_version is empty."),
+        None => {}
+    }
+    if let Some(table) = found.lacks {
+        return invalid(&format!("It has no table {table}. Please run initdb first."));
+    }
+    let revision = found.theirs.unwrap_or_default();
+    if !OLD_REVISIONS.contains(&&revision[..]) {
+        return invalid(&format!(
+            "Its schema has the revision {revision}, which no release of backy2 2.x is known to have made. \
+             Nothing was changed."
+        ));
+    }
+    let catalogue_is_current = OLD_REVISIONS.last() == Some(&&revision[..]);
+    Ok(State::Old { revision, catalogue_is_current })
+}

@@ -1,0 +1,68 @@
+//! What a failure of PostgreSQL means.
+
+use postgres::Error;
+use postgres::error::SqlState;
+use std::error::Error as _;
+
+/// What happened, in one line: the server's message with its detail, or the reason why there is no connection.
+pub fn describe(error: &Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        return format!("{}{detail}", db.message()).replace('\n', " ");
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Whether the connection is gone, or the server does not take any now: a new one may be had later.
+pub fn is_lost(error: &Error) -> bool {
+    match error.code() {
+        // 08: connection exceptions. 57P: shut down, crashed, starting up.
+        Some(code) => {
+            code.code().starts_with("08")
+                || [
+                    SqlState::ADMIN_SHUTDOWN,
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::CANNOT_CONNECT_NOW,
+                    SqlState::TOO_MANY_CONNECTIONS,
+                ]
+                .contains(code)
+        }
+        None => error.is_closed() || has_io_cause(error),
+    }
+}
+
+fn has_io_cause(error: &Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            // What TLS says of a certificate does not change by waiting.
+            return !matches!(
+                io.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput
+            );
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// Whether the same transaction may succeed if it is run again at once: others were in its way.
+pub fn may_pass(error: &Error) -> bool {
+    error.code().is_some_and(|code| {
+        [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::FOREIGN_KEY_VIOLATION,
+        ]
+        .contains(code)
+    })
+}

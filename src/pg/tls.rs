@@ -1,0 +1,123 @@
+//! TLS as `sslmode` asks for it.
+
+use super::address::{Address, Verify};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::path::Path;
+use std::sync::Arc;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// What makes the TLS connections to `address`.
+///
+/// # Errors
+/// A text that names the file that cannot be used.
+pub fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
+        Verify::NoTls | Verify::Optional | Verify::Encrypted => Arc::new(Lenient { provider, chain: None }),
+        Verify::Authority | Verify::Full => {
+            let roots = Arc::new(roots(address.root_certificates.as_deref())?);
+            let full = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            let full = full.build().map_err(|e| format!("sslrootcert: {e}"))?;
+            match address.verify {
+                Verify::Full => full,
+                _ => Arc::new(Lenient { provider, chain: Some(full) }),
+            }
+        }
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let config = match &address.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let unusable =
+                |path: &Path, e: rustls::pki_types::pem::Error| format!("{}: {e}", path.display());
+            let key =
+                PrivateKeyDer::from_pem_file(key).map_err(|e| format!("sslkey {}", unusable(key, e)))?;
+            let chain = certificates(certificate).map_err(|e| format!("sslcert {e}"))?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| format!("sslcert: {e}"))?
+        }
+    };
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
+    match read {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("{}: it holds no certificate", path.display())),
+        Err(e) => Err(format!("{}: {e}", path.display())),
+    }
+}
+
+/// The authorities in a file, or the system's.
+fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let found = match file {
+        Some(path) => certificates(path).map_err(|e| format!("sslrootcert {e}"))?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let (added, _) = roots.add_parsable_certificates(found);
+    match added {
+        0 => Err("no certificate of an authority was found; name a file by sslrootcert=PATH".to_owned()),
+        _ => Ok(roots),
+    }
+}
+
+/// Verifies less than the whole: the chain up to an authority but not the name of the host, or nothing but that the
+/// server has the key of its certificate. So libpq does with the modes below `verify-full`.
+#[derive(Debug)]
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last: the chain was found good.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
