@@ -80,27 +80,24 @@ fn nobody_waits_for_anothers_whole_run() {
 #[test]
 fn what_only_reads_does_not_wait_for_a_writing_transaction() {
     let (install, uid, image) = with_version();
-    // As long as the removal of a version with millions of blocks.
-    let writer = install.sql();
-    writer.execute_batch("BEGIN IMMEDIATE; UPDATE versions SET protected = protected").expect("begun");
+    let writer = install.writer();
     let start = Instant::now();
     assert_eq!(install.uids(&[]).concat(), uid);
     assert!(start.elapsed() < SOON, "ls waited {:?}", start.elapsed());
     assert!(install.restored(&uid, "out.img") == image);
     install.ok(&["scrub", "-p", "50", &uid]);
     assert!(start.elapsed() < SOON * 2, "restore or scrub waited {:?}", start.elapsed());
-    writer.execute_batch("ROLLBACK").expect("ended");
+    writer.commit();
 }
 
 #[test]
 fn a_backup_waits_for_a_writing_transaction_and_then_goes_on() {
     let (install, _, image) = with_version();
-    let writer = install.sql();
-    writer.execute_batch("BEGIN IMMEDIATE; UPDATE versions SET protected = protected").expect("begun");
+    let writer = install.writer();
     let child = install.start(&["-m", "backup", &install.url("a"), "b"]);
     std::thread::sleep(Duration::from_millis(700));
     assert_eq!(install.count("SELECT count(*) FROM versions"), 1);
-    writer.execute_batch("COMMIT").expect("ended");
+    writer.commit();
     let run = ended(child);
     assert_eq!(run.code, 0, "{run:?}");
     let uid = install.newest("b").expect("there").0;
@@ -181,8 +178,7 @@ fn one_cleanup_at_a_time() {
     let (install, uid, _) = with_version();
     install.ok(&["rm", &uid]);
     // A cleanup that has to wait for the database keeps its lock.
-    let writer = install.sql();
-    writer.execute_batch("BEGIN IMMEDIATE; UPDATE versions SET protected = 0").expect("begun");
+    let writer = install.writer();
     let mut first = install.start(&["cleanup", "--dangerous-force"]);
     wait_until("the cleanup begins", SOON, || {
         install.held_locks().iter().any(|lock| lock.contains("backy-cleanup-fast"))
@@ -192,7 +188,7 @@ fn one_cleanup_at_a_time() {
         assert!(error.contains("Another backy cleanup is running"), "{error}");
     }
     assert!(runs(&mut first));
-    writer.execute_batch("COMMIT").expect("ended");
+    writer.commit();
     assert_eq!(ended(first).code, 0);
     assert_eq!(install.blobs().len(), 0);
     install.ok(&["cleanup"]);

@@ -230,7 +230,7 @@ fn every_error_is_a_document_with_the_exit_code() {
         is_error(install.run(&[&["--json"], args].concat()), code, word);
         is_error(install.run(&[&["-r", "--js", "-m"], args].concat()), code, word);
     }
-    std::fs::remove_file(install.path("backy.sqlite")).expect("removed");
+    install.lose_database();
     is_error(install.run(&["--json", "ls"]), 1, "initdb");
     install.set("block_size", "many");
     is_error(install.run(&["--json", "ls"]), 1, "block_size");

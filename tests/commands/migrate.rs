@@ -14,12 +14,9 @@ fn migrate(install: &Install, uid: &str) -> String {
 }
 
 fn encryptions(install: &Install, uid: &str) -> BTreeSet<i64> {
-    let sql = install.sql();
-    let mut statement = sql
-        .prepare("SELECT DISTINCT enc_version FROM blocks WHERE version_uid = ? AND uid IS NOT NULL")
-        .expect("prepared");
-    let rows = statement.query_map([uid], |row| row.get(0)).expect("asked");
-    rows.collect::<Result<_, _>>().expect("rows")
+    let sql =
+        format!("SELECT DISTINCT enc_version FROM blocks WHERE version_uid = '{uid}' AND uid IS NOT NULL");
+    install.numbers(&sql).into_iter().collect()
 }
 
 fn listed(install: &Install, uid: &str, fields: &str) -> String {

@@ -152,8 +152,7 @@ fn what_several_versions_begin_with_is_ambiguous_and_what_is_too_short_is_nothin
     for (at, uid) in uids.iter().enumerate() {
         let new = format!("0badcafe-000{at}-11f1-90ca-02fc00000001");
         install.change(&format!(
-            "PRAGMA foreign_keys = OFF; UPDATE tags SET version_uid = '{new}' WHERE version_uid = '{uid}';
-             UPDATE versions SET uid = '{new}' WHERE uid = '{uid}'"
+            "DELETE FROM tags WHERE version_uid = '{uid}'; UPDATE versions SET uid = '{new}' WHERE uid = '{uid}'"
         ));
     }
     let words = ["several", "0badcafe-0000", "0badcafe-0001", "0badcafe-0002", "(invalid)"];

@@ -1,7 +1,7 @@
 //! `rekey`: all keys or none, and never a key in anybody's sight.
 
 use crate::common::checks::wait_until;
-use crate::common::fixture::{dump, restores_right, versions};
+use crate::common::fixture::{restores_right, versions};
 use crate::common::install::{Install, noise};
 use std::time::Duration;
 
@@ -17,11 +17,8 @@ fn with_blocks(blocks: usize) -> (Install, String, Vec<u8>) {
 }
 
 fn keys(install: &Install) -> Vec<(String, Option<String>)> {
-    let sql = install.sql();
-    let mut statement =
-        sql.prepare("SELECT uid, enc_envkey FROM blobs WHERE id > 0 ORDER BY id").expect("prepared");
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("asked");
-    rows.collect::<Result<_, _>>().expect("rows")
+    let rows = install.table("SELECT uid, enc_envkey FROM blobs WHERE id > 0 ORDER BY id");
+    rows.into_iter().map(|row| (row[0].clone().expect("a name"), row[1].clone())).collect()
 }
 
 #[test]
@@ -48,7 +45,7 @@ fn there_and_back_leaves_the_database_as_it_was() {
     let uid = &versions("A").into_iter().find(|version| version.number("valid") == 1).expect("one").uid;
     install.fails(6, &["restore", uid, &install.url("no.img")]);
     install.ok(&["rekey", NEW]);
-    assert!(dump(&install.sql()) == before);
+    assert!(install.dump() == before);
     restores_right(&install, "A");
 }
 
@@ -156,8 +153,7 @@ fn other_instances_keep_it_from_running() {
 fn the_old_key_shows_neither_in_the_title_nor_in_the_log() {
     let (install, ..) = with_blocks(5);
     install.set("encryption_key", NEW);
-    let blocker = install.sql();
-    blocker.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let blocker = install.writer();
     let child = install.start(&["rekey", OLD]);
     let file = |name: &str| std::fs::read(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
     let text = |name: &str| String::from_utf8_lossy(&file(name)).into_owned();
@@ -173,7 +169,7 @@ fn the_old_key_shows_neither_in_the_title_nor_in_the_log() {
         assert!(!cmdline.contains("rekey"), "the title stands where the arguments were: {cmdline}");
         std::thread::sleep(Duration::from_millis(10));
     }
-    blocker.execute_batch("ROLLBACK").expect("let go");
+    blocker.commit();
     let run = crate::common::checks::ended(child);
     assert_eq!(run.code, 0, "{run:?}");
     for text in [log(), run.stdout, run.stderr] {

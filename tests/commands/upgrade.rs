@@ -29,7 +29,7 @@ fn content(file: &Path) -> Vec<String> {
 
 /// The database is sound, and says so to releases 2.13 and 3.
 fn is_current(install: &Install) {
-    let text = |sql: &str| install.sql().query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
+    let text = |sql: &str| install.sqlite().query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     assert_eq!(install.count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
     assert_eq!(install.count("SELECT count(*) FROM schema_version"), 1);
@@ -205,7 +205,7 @@ fn an_upgrade_that_is_killed_leaves_the_old_database() {
         let run = Run::from(command.env("BACKY2_FAILPOINT", "upgrade-middle").output().expect("runs"));
         assert_eq!(run.code, -1, "killed: {run:?}");
         assert!(!install.path("out").exists());
-        assert_eq!(dump(&install.sql()), all, "{name}");
+        assert_eq!(dump(&install.sqlite()), all, "{name}");
         assert_eq!(content(&copy_of(&install)), all, "{name}");
         restores_right(&install, name);
         is_current(&install);

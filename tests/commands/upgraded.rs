@@ -19,7 +19,7 @@ const NEW: &str = "00000000-0000-11f1-90ca-02fc00000001";
 
 /// As 2.13 does: a version, and each of its blocks with all columns.
 fn insert_a_copy(install: &Install, of: &str) {
-    let sql = install.sql();
+    let sql = install.sqlite();
     sql.execute(
         "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
          SELECT ?, '2026-11-21 01:02:03.000004', NULL, 'copy', '', size, size_bytes, 1, 0
@@ -65,7 +65,7 @@ fn the_same_row_cannot_be_inserted_twice() {
     let install = upgraded();
     let rows = blocks(&install);
     let again = "INSERT INTO blocks SELECT * FROM blocks WHERE checksum IS NOT NULL LIMIT 1";
-    assert!(install.sql().execute(again, []).is_err());
+    assert!(install.sqlite().execute(again, []).is_err());
     assert_eq!(blocks(&install), rows);
 }
 
@@ -77,9 +77,9 @@ fn a_blob_marked_invalid_by_uid_and_checksum_is_so_in_every_version() {
     let uid = install.blob_uid(&first, 3);
     let mark = "UPDATE blocks SET valid = 0 WHERE uid = ?1 AND checksum =
                   (SELECT checksum FROM blocks WHERE uid = ?1 LIMIT 1)";
-    install.sql().execute(mark, [&uid]).expect("marked");
+    install.sqlite().execute(mark, [&uid]).expect("marked");
     let sharing = "SELECT count(DISTINCT version_uid) FROM blocks WHERE valid = 0 AND uid = ?";
-    let count: i64 = install.sql().query_row(sharing, [&uid], |row| row.get(0)).expect("counted");
+    let count: i64 = install.sqlite().query_row(sharing, [&uid], |row| row.get(0)).expect("counted");
     assert_eq!(count, 3);
     assert_eq!(install.invalid_blocks(&first), [0, 3]);
     install.ok(&["scrub", &first]);
@@ -117,7 +117,7 @@ fn what_a_view_cannot_change_is_an_error() {
     for sql in
         ["UPDATE blocks SET size = 1", "UPDATE blocks SET uid = 'x'", "UPDATE blocks SET id = id + 100"]
     {
-        assert!(install.sql().execute(sql, []).is_err(), "{sql}");
+        assert!(install.sqlite().execute(sql, []).is_err(), "{sql}");
     }
     assert_eq!(blocks(&install), rows);
 }

@@ -1,5 +1,6 @@
 //! `du`: the recorded numbers, the definition, and its time.
 
+use crate::common::database::padded;
 use crate::common::fixture::recorded;
 use crate::common::install::Install;
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,19 +134,20 @@ fn on_random_stores_the_numbers_are_those_of_the_definition() {
 #[test]
 fn a_thousand_versions_take_seconds() {
     let install = Install::new(4096);
-    install.change(
+    let (uid, blob) = (format!("'uid-' || {}", padded("i", 6)), padded("a.i * 1000 + b.i", 32));
+    install.change(&format!(
         "BEGIN;
          CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999) SELECT i FROM n;
          INSERT INTO versions (id, uid, date, name, size, size_bytes, valid, protected)
-             SELECT i + 1, printf('uid-%06d', i), '2026-01-01 00:00:00', printf('vm%d', i % 10), 1000, 4096000, 1, 0 FROM n;
+             SELECT i + 1, {uid}, '2026-01-01 00:00:00', 'vm' || (i % 10), 1000, 4096000, 1, 0 FROM n;
          INSERT INTO blobs (id, size, valid, date) VALUES (-4096, 4096, 1, '2026-01-01 00:00:00');
          INSERT INTO blobs (uid, size, valid, date)
-             SELECT printf('%032d', a.i * 1000 + b.i), 4096, 1, '2026-01-01 00:00:00' FROM n a, n b WHERE a.i < 20;
+             SELECT {blob}, 4096, 1, '2026-01-01 00:00:00' FROM n a, n b WHERE a.i < 20;
          INSERT INTO block_map SELECT v.i + 1, b.i,
              CASE WHEN b.i % 10 = 0 THEN -4096 ELSE (v.i % 10) * 1000 + b.i + (CASE WHEN (v.i + b.i) % 50 = 0 THEN 10000 ELSE 0 END) END
              FROM n v, n b;
          COMMIT;",
-    );
+    ));
     let start = Instant::now();
     let out = install.ok(&["-ms", "du"]);
     assert_eq!(out.lines().count(), 1000);

@@ -1,5 +1,6 @@
 //! What must hold of an installation, whatever happened to it before.
 
+use super::database::{Engine, quoted};
 use super::install::{Install, Run};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeSet;
@@ -9,10 +10,13 @@ use std::time::{Duration, Instant};
 impl Install {
     /// The database is whole: its pages, its references, and the numbers of rows of valid versions.
     pub fn assert_database_of_imports(&self) {
-        let sql = self.sql();
-        let answer: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("asked");
-        assert_eq!(answer, "ok");
-        assert_eq!(self.count("SELECT count(*) FROM pragma_foreign_key_check"), 0, "references");
+        if self.engine() == Engine::Sqlite {
+            assert_eq!(self.texts("PRAGMA integrity_check"), ["ok"]);
+            assert_eq!(self.count("SELECT count(*) FROM pragma_foreign_key_check"), 0, "references");
+        }
+        let lost = "SELECT count(*) FROM block_map m LEFT JOIN blobs b ON b.id = m.blob_id
+                    LEFT JOIN versions v ON v.id = m.version_id WHERE b.id IS NULL OR v.id IS NULL";
+        assert_eq!(self.count(lost), 0, "rows without a version or a blob");
         let short = "SELECT count(*) FROM versions v WHERE valid = 1 AND size <>
                      (SELECT count(*) FROM block_map WHERE version_id = v.id)";
         assert_eq!(self.count(short), 0, "valid versions with too few or too many rows");
@@ -44,12 +48,8 @@ impl Install {
 
     /// The blobs that some block of some version names.
     pub fn named_uids(&self) -> BTreeSet<String> {
-        let sql = self.sql();
-        let mut named = sql
-            .prepare("SELECT DISTINCT b.uid FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.id > 0")
-            .expect("prepared");
-        let uids = named.query_map([], |row| row.get(0)).expect("asked");
-        uids.collect::<rusqlite::Result<_>>().expect("read")
+        let sql = "SELECT DISTINCT b.uid FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.id > 0";
+        self.texts(sql).into_iter().collect()
     }
 
     /// How many blobs in the store no version names.
@@ -75,16 +75,18 @@ impl Install {
         held
     }
 
-    /// The column of the newest version of that name, if there is one.
+    /// The uid of the newest version of that name, if there is one, and whether it is valid.
     pub fn newest(&self, name: &str) -> Option<(String, bool)> {
-        let sql = "SELECT uid, valid FROM versions WHERE name = ? ORDER BY id DESC LIMIT 1";
-        self.sql().query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+        let sql = format!("SELECT uid, valid FROM versions WHERE name = {} ORDER BY id DESC", quoted(name));
+        let mut row = self.table(&(sql + " LIMIT 1")).pop()?;
+        let valid = row.pop()?.expect("not NULL");
+        Some((row.pop()?.expect("not NULL"), valid == "1"))
     }
 
     /// How many rows a version has.
     pub fn rows(&self, uid: &str) -> i64 {
-        let sql = "SELECT count(*) FROM block_map m JOIN versions v ON v.id = m.version_id WHERE v.uid = ?";
-        self.sql().query_row(sql, [uid], |row| row.get(0)).expect("counted")
+        let sql = "SELECT count(*) FROM block_map m JOIN versions v ON v.id = m.version_id WHERE v.uid = ";
+        self.count(&(sql.to_owned() + &quoted(uid)))
     }
 
     /// Starts it armed to kill itself at a failpoint (`NAME:N`), and waits. Whether it did.

@@ -1,5 +1,6 @@
 //! What is recorded of the fixtures: what their versions are and must give.
 
+use super::database::Engine;
 use super::images;
 use super::install::{Install, fixture_folder};
 use serde_json::Value;
@@ -71,14 +72,12 @@ pub fn restores_right(install: &Install, fixture: &str) {
 /// The rows of `blocks`, a table or a view, whatever the schema is: all columns but the date, by version and
 /// block. An empty text means the same as NULL.
 pub fn blocks(install: &Install) -> Vec<Vec<String>> {
-    let sql = install.sql();
-    let columns: Vec<String> = {
-        let mut statement = sql.prepare("SELECT name FROM pragma_table_info('blocks')").expect("prepared");
-        let names = statement.query_map([], |row| row.get(0)).expect("asked");
-        names.collect::<Result<_, _>>().expect("names")
-    };
+    let columns = install.texts(match install.engine() {
+        Engine::Sqlite => "SELECT name FROM pragma_table_info('blocks')",
+        Engine::Postgres => "SELECT column_name FROM information_schema.columns WHERE table_name = 'blocks'",
+    });
     let column = |name: &str, default: &str| match columns.iter().any(|c| c == name) {
-        true => format!("coalesce(nullif({name}, ''), {default})"),
+        true => format!("coalesce(nullif(CAST({name} AS TEXT), ''), {default})"),
         false => default.to_owned(),
     };
     let fields: Vec<String> = [
@@ -88,21 +87,18 @@ pub fn blocks(install: &Install) -> Vec<Vec<String>> {
         ("checksum", "'-'"),
         ("size", "'-'"),
         ("valid", "'-'"),
-        ("enc_version", "0"),
+        ("enc_version", "'0'"),
         ("enc_envkey", "'-'"),
         ("enc_nonce", "'-'"),
     ]
-    .map(|(name, default)| format!("CAST({} AS TEXT)", column(name, default)))
+    .map(|(name, default)| column(name, default))
     .into();
-    let query = format!("SELECT {} FROM blocks ORDER BY version_uid, id", fields.join(", "));
-    let mut statement = sql.prepare(&query).expect("prepared");
-    let rows = statement
-        .query_map([], |row| (0..fields.len()).map(|i| row.get(i)).collect::<Result<Vec<String>, _>>())
-        .expect("asked");
-    rows.collect::<Result<_, _>>().expect("rows")
+    let rows =
+        install.table(&format!("SELECT {} FROM blocks b ORDER BY b.version_uid, b.id", fields.join(", ")));
+    rows.into_iter().map(|row| row.into_iter().map(|value| value.expect("no NULL")).collect()).collect()
 }
 
-/// Everything in a database: the text of its schema, and every row of every table.
+/// Everything in a file of SQLite: the text of its schema, and every row of every table.
 pub fn dump(connection: &rusqlite::Connection) -> Vec<String> {
     let list = |sql: &str| -> Vec<String> {
         let mut statement = connection.prepare(sql).expect("prepared");

@@ -1,5 +1,7 @@
 //! Installations in temporary folders, driven through the binary as a user does.
 
+use super::database::{Engine, quoted};
+use super::postgres;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -7,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 pub struct Install {
     folder: tempfile::TempDir,
     config: PathBuf,
+    /// Its database, where that is not the file `backy.sqlite`.
+    postgres: Option<postgres::Database>,
 }
 
 /// What a command printed, and how it ended.
@@ -41,38 +45,56 @@ impl Install {
 
     /// As [`Install::new`], but `initdb` was not called yet.
     pub fn without_database(block_size: u32) -> Self {
-        Self::in_folder(block_size, tempfile::tempdir().expect("tempdir"))
+        Self::in_folder(block_size, tempfile::tempdir().expect("tempdir"), Engine::usual().database())
+    }
+
+    /// As [`Install::new`], with this engine.
+    pub fn on(engine: Engine, block_size: u32) -> Self {
+        Self::with_database(block_size, engine.database())
+    }
+
+    /// As [`Install::new`], with an empty database of PostgreSQL.
+    pub fn on_server(block_size: u32, database: postgres::Database) -> Self {
+        Self::with_database(block_size, Some(database))
+    }
+
+    fn with_database(block_size: u32, database: Option<postgres::Database>) -> Self {
+        let install = Self::in_folder(block_size, tempfile::tempdir().expect("tempdir"), database);
+        install.ok(&["initdb"]);
+        install
     }
 
     /// The same in memory where there is such a folder: for tests that flush to disk very often.
     pub fn in_memory(block_size: u32) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        Self::in_folder(block_size, folder.expect("tempdir"))
+        Self::in_folder(block_size, folder.expect("tempdir"), Engine::usual().database())
     }
 
-    fn in_folder(block_size: u32, folder: tempfile::TempDir) -> Self {
+    fn in_folder(block_size: u32, folder: tempfile::TempDir, postgres: Option<postgres::Database>) -> Self {
         let dir = folder.path().to_str().expect("utf-8").to_owned();
         for part in ["data", "lock", "cache"] {
             std::fs::create_dir(folder.path().join(part)).expect("mkdir");
         }
         let name = process_name(folder.path());
         let config = folder.path().join("backy.cfg");
+        let engine = postgres.as_ref().map(postgres::Database::url);
+        let engine = engine.unwrap_or_else(|| format!("sqlite:///{dir}/backy.sqlite"));
         let text = format!(
             "[DEFAULTS]\nlogfile: {dir}/backy.log\nblock_size: {block_size}\nlock_dir: {dir}/lock\n\
              cachedir: {dir}/cache\nprocess_name: {name}\n\
              encryption_key: decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad\n\
              encryption_version: 1\n\n\
-             [MetaBackend]\ntype: backy2.meta_backends.sql\nengine: sqlite:///{dir}/backy.sqlite\n\n\
+             [MetaBackend]\ntype: backy2.meta_backends.sql\nengine: {engine}\n\n\
              [DataBackend]\ntype: backy2.data_backends.file\npath: {dir}/data\nsimultaneous_writes: 3\n\
              simultaneous_reads: 3\nsync: none\n\n[io_file]\nsimultaneous_reads: 3\nsimultaneous_writes: 3\n"
         );
         std::fs::write(&config, text).expect("write");
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).expect("chmod");
-        Install { folder, config }
+        Install { folder, config, postgres }
     }
 
-    /// A copy of the installation of 2.x in `tests/fixtures/NAME`.
+    /// A copy of the installation of 2.x in `tests/fixtures/NAME`, which has a file of SQLite.
     pub fn fixture(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("tempdir");
         copy(&fixture_folder(name), folder.path());
@@ -80,8 +102,23 @@ impl Install {
             std::fs::create_dir(folder.path().join(part)).expect("mkdir");
         }
         let config = folder.path().join("backy.cfg");
-        let install = Install { folder, config };
+        let install = Install { folder, config, postgres: None };
         install.adopt_config("backy.cfg");
+        install
+    }
+
+    /// The same with an empty database, and with that configuration if there is one.
+    pub fn emptied_fixture(name: &str, config: Option<&str>) -> Self {
+        let mut install = Self::fixture(name);
+        if let Some(config) = config {
+            install.adopt_config(config);
+        }
+        std::fs::remove_file(install.path("backy.sqlite")).expect("removed");
+        if let Some(database) = Engine::usual().database() {
+            install.set("engine", &database.url());
+            install.postgres = Some(database);
+        }
+        install.ok(&["initdb"]);
         install
     }
 
@@ -94,7 +131,11 @@ impl Install {
         let (old, new) =
             (self.folder.path().to_str().expect("utf-8"), folder.path().to_str().expect("utf-8"));
         std::fs::write(&config, text.replace(old, new)).expect("write");
-        let install = Install { folder, config };
+        let postgres = self.postgres.as_ref().map(postgres::Database::duplicate);
+        let install = Install { folder, config, postgres };
+        if let Some(database) = &install.postgres {
+            install.set("engine", &database.url());
+        }
         install.set("process_name", &process_name(install.folder.path()));
         install
     }
@@ -198,15 +239,13 @@ impl Install {
 
     /// All that is in the database and the store, and what there is in the folder.
     pub fn state(&self) -> (Vec<String>, Vec<PathBuf>, Vec<String>) {
-        let database =
-            if self.path("backy.sqlite").exists() { super::fixture::dump(&self.sql()) } else { Vec::new() };
         let entries = std::fs::read_dir(self.folder.path()).expect("list");
         let mut names: Vec<String> = entries
             .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
             .filter(|name| name != "backy.log" && !name.starts_with("backy.sqlite-"))
             .collect();
         names.sort();
-        (database, self.blobs(), names)
+        (self.dump(), self.blobs(), names)
     }
 
     /// Starts it and does not wait.
@@ -245,18 +284,15 @@ impl Install {
 
     /// The name of the blob of a block.
     pub fn blob_uid(&self, version: &str, id: u64) -> String {
-        let sql = "SELECT uid FROM blocks WHERE version_uid = ? AND id = ?";
-        self.sql().query_row(sql, rusqlite::params![version, id], |row| row.get(0)).expect("a stored block")
+        let sql = format!("SELECT uid FROM blocks WHERE version_uid = {} AND id = {id}", quoted(version));
+        self.texts(&sql).pop().expect("a stored block")
     }
 
     /// The blocks of a version that are marked invalid.
     pub fn invalid_blocks(&self, version: &str) -> Vec<u64> {
-        let sql = self.sql();
-        let mut statement = sql
-            .prepare("SELECT id FROM blocks WHERE version_uid = ? AND valid = 0 ORDER BY id")
-            .expect("prepared");
-        let ids = statement.query_map([version], |row| row.get(0)).expect("asked");
-        ids.collect::<Result<_, _>>().expect("ids")
+        let sql = format!("SELECT id FROM blocks WHERE version_uid = {} AND valid = 0", quoted(version));
+        let ids = self.numbers(&(sql + " ORDER BY id"));
+        ids.into_iter().map(|id| u64::try_from(id).expect("a number of a block")).collect()
     }
 
     /// Whether `ls` calls the version valid.
@@ -264,11 +300,6 @@ impl Install {
         let out = self.ok(&["-ms", "ls", "-f", "uid,valid"]);
         let line = out.lines().find(|line| line.starts_with(version)).expect("listed");
         line.ends_with("|1")
-    }
-
-    /// Changes the database with other means than the program.
-    pub fn change(&self, sql: &str) {
-        self.sql().execute_batch(sql).expect(sql);
     }
 
     /// The uids that `ls` lists, with further arguments.
@@ -285,16 +316,9 @@ impl Install {
         found
     }
 
-    /// The database, opened for questions.
-    pub fn sql(&self) -> rusqlite::Connection {
-        let connection = rusqlite::Connection::open(self.path("backy.sqlite")).expect("opens");
-        connection.busy_timeout(std::time::Duration::from_secs(20)).expect("timeout");
-        connection
-    }
-
-    /// One number from the database.
-    pub fn count(&self, sql: &str) -> i64 {
-        self.sql().query_row(sql, [], |row| row.get(0)).expect(sql)
+    /// Its database, where that is not the file `backy.sqlite`.
+    pub fn postgres(&self) -> Option<&postgres::Database> {
+        self.postgres.as_ref()
     }
 }
 

@@ -11,10 +11,12 @@ pub fn all() -> bool {
 
 pub mod ceph;
 pub mod checks;
+pub mod database;
 pub mod disk;
 pub mod fixture;
 pub mod images;
 pub mod install;
+pub mod postgres;
 pub mod proxy;
 pub mod rust_source;
 pub mod s3_server;

@@ -1,8 +1,8 @@
 //! Damage that looks like a wrong setting, and is not.
 
 use super::Damage::KeyGarbage;
-use super::common::install::noise;
 use super::{BLOCK, KEYS, Store, flipped, image};
+use crate::common::install::noise;
 
 #[test]
 fn damage_of_all_plain_blobs_is_not_taken_for_a_wrong_hash_function() {

@@ -1,7 +1,7 @@
 //! The whole store is gone, empty, or somewhere else.
 
-use super::common::install::noise;
 use super::{BLOCK, Store, changed, image};
+use crate::common::install::noise;
 
 /// Moves the store's folder away.
 fn gone(store: &Store) {
@@ -12,7 +12,7 @@ fn back(store: &Store) {
     std::fs::rename(store.install.path("elsewhere"), store.install.path("data")).expect("renamed");
 }
 
-/// As [`Install::refuses`](super::common::install::Install::refuses), for a store that cannot be listed.
+/// As [`Install::refuses`](crate::common::install::Install::refuses), for a store that cannot be listed.
 fn nothing_is_marked(store: &Store, code: i32, args: &[&str]) {
     let error = store.install.fails(code, args);
     assert!(error.contains(&store.install.text("data")), "{error}");

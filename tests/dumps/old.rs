@@ -1,8 +1,9 @@
 //! What older releases, other systems and strange names make of a dump.
 
-use super::common::fixture::versions;
-use super::common::images;
 use super::{dump_of, emptied, import, import_stdin, with_a_dump, with_field};
+use crate::common::database::quoted;
+use crate::common::fixture::versions;
+use crate::common::images;
 
 /// The dump with other columns: which of the version's line, and how many of the blocks' lines.
 fn cut(dump: &str, release: &str, version: &[usize], blocks: usize) -> String {
@@ -101,18 +102,14 @@ fn names_with_commas_quotes_line_breaks_and_letters_of_any_kind_come_back() {
         ["a,b", "say \"hi\"", "two\nlines", "cr\rlf\r\n", "nämé 日本 🦀", " blank ", "\"", "a|b", "-"];
     let (install, uid, ..) = with_a_dump();
     for name in names {
-        install
-            .sql()
-            .execute("UPDATE versions SET name = ?, snapshot_name = ?", [name, name])
-            .expect("renamed");
+        let text = quoted(name);
+        install.change(&format!("UPDATE versions SET name = {text}, snapshot_name = {text}"));
         let renamed = install.ok(&["-m", "export", &uid, "-"]);
         install.ok(&["rm", "-f", &uid]);
         let run = import_stdin(&install, &renamed);
         assert_eq!(run.code, 0, "{name:?}: {run:?}");
-        let sql = "SELECT name, snapshot_name FROM versions";
-        let found: (String, String) =
-            install.sql().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("there");
-        assert_eq!((&found.0[..], &found.1[..]), (name, name));
+        let found = install.table("SELECT name, snapshot_name FROM versions");
+        assert_eq!(found, [[Some(name.to_owned()), Some(name.to_owned())]]);
         assert_eq!(install.ok(&["-m", "export", &uid, "-"]), renamed, "{name:?}");
     }
     // Quoted only where needed, and only so.

@@ -1,8 +1,8 @@
 //! Against what backy2 2.13 and 2.9 wrote.
 
-use super::common::fixture::{Recorded, versions};
-use super::common::images;
 use super::{dump_of, emptied, import, import_stdin};
+use crate::common::fixture::{Recorded, versions};
+use crate::common::images;
 use crate::common::install::Install;
 
 /// The lines of a dump with the blocks' dates blanked: 2.13 kept one a row, we keep one a blob.

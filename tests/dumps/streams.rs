@@ -1,6 +1,7 @@
 //! Where dumps go and come from, and how much memory that takes.
 
 use super::{Install, Run, import_stdin, with_a_dump};
+use crate::common::database::padded;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -53,13 +54,16 @@ fn big_version(install: &Install, blocks: u64) -> String {
          VALUES ('{uid}', '2026-01-01 00:00:00.000000', 'big', '', {blocks}, {blocks} * 4096, 1, 0);
          CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {blocks})
              SELECT i FROM n;
-         INSERT OR IGNORE INTO blobs (id, size, valid, enc_version, date) VALUES (-4096, 4096, 1, 0, '2026-01-01 00:00:00');
+         INSERT INTO blobs (id, size, valid, enc_version, date) VALUES (-4096, 4096, 1, 0, '2026-01-01 00:00:00')
+             ON CONFLICT DO NOTHING;
          INSERT INTO blobs (id, uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
-             SELECT 1000000 + i, printf('%032d', i), printf('%0128d', i), 4096, 1, 1, '{}', '{}', '2026-01-01 00:00:00'
+             SELECT 1000000 + i, {}, {}, 4096, 1, 1, '{}', '{}', '2026-01-01 00:00:00'
              FROM n WHERE i % 2 = 0;
          INSERT INTO block_map SELECT (SELECT id FROM versions WHERE uid = '{uid}'), i,
              CASE WHEN i % 2 = 0 THEN 1000000 + i ELSE -4096 END FROM n;
          COMMIT;",
+        padded("i", 32),
+        padded("i", 128),
         digits(80),
         digits(32),
     ));

@@ -63,11 +63,8 @@ fn the_tree_is_as_the_manual_says() {
     }
     let metadata = fs::metadata(&folder).expect("there");
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o700, 0));
-    let date: i64 = {
-        let sql = install.sql();
-        let ask = "SELECT CAST(strftime('%s', date) AS INTEGER) FROM versions WHERE uid = ?";
-        sql.query_row(ask, [&first], |row| row.get(0)).expect("a date")
-    };
+    let ask = "SELECT CAST(strftime('%s', date) AS INTEGER) FROM versions WHERE uid = ";
+    let date = install.count(&format!("{ask}'{first}'"));
     assert_eq!(metadata.mtime(), date);
     assert_eq!(
         names(&mount.path("by_version_uid").join(&slash)),

@@ -48,7 +48,7 @@ fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
 
 /// The data (checksum and size) of valid blobs that blocks name, in the configured encryption version.
 fn known(world: &World) -> BTreeSet<(String, usize)> {
-    let sql = world.install.sql();
+    let sql = world.install.sqlite();
     let mut statement = sql
         .prepare(
             "SELECT DISTINCT b.checksum, b.size FROM blobs b JOIN block_map m ON m.blob_id = b.id
@@ -62,7 +62,7 @@ fn known(world: &World) -> BTreeSet<(String, usize)> {
 
 /// What each new blob holds: none may be what was known, or what another new one holds.
 fn nothing_is_stored_twice(world: &World, known: &BTreeSet<(String, usize)>, new: &[String]) {
-    let sql = world.install.sql();
+    let sql = world.install.sqlite();
     let mut all = known.clone();
     for uid in new {
         let found = sql.query_row("SELECT checksum, size FROM blobs WHERE uid = ?", [uid], |row| {
@@ -122,7 +122,7 @@ fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
 fn assert_checksums(world: &World, uid: &str) {
     let image = &world.versions[uid].image;
     let hasher = backy2::hash::Hasher::new(world.config.hash_function);
-    let sql = world.install.sql();
+    let sql = world.install.sqlite();
     let mut statement =
         sql.prepare("SELECT id, checksum, size FROM blocks WHERE version_uid = ?").expect("prepared");
     let rows = statement

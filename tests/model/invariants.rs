@@ -4,7 +4,7 @@ use crate::world::World;
 use std::collections::BTreeSet;
 
 fn set(world: &World, sql: &str) -> BTreeSet<String> {
-    let connection = world.install.sql();
+    let connection = world.install.sqlite();
     let mut statement = connection.prepare(sql).expect("prepared");
     let rows = statement.query_map([], |row| row.get(0)).expect("asked");
     rows.collect::<Result<_, _>>().expect("rows")

@@ -131,7 +131,7 @@ impl World {
 
     /// The blob of each block of a version: `None` without a row, an empty text for a hole.
     pub fn blobs_of(&self, uid: &str) -> Vec<Option<String>> {
-        let sql = self.install.sql();
+        let sql = self.install.sqlite();
         let mut statement = sql
             .prepare_cached(
                 "SELECT m.block_id, b.uid FROM block_map m JOIN blobs b ON b.id = m.blob_id
@@ -152,7 +152,7 @@ impl World {
     /// Whether the database calls the version valid.
     pub fn is_valid(&self, uid: &str) -> bool {
         let sql = "SELECT valid FROM versions WHERE uid = ?";
-        self.install.sql().query_row(sql, [uid], |row| row.get(0)).expect("a version")
+        self.install.sqlite().query_row(sql, [uid], |row| row.get(0)).expect("a version")
     }
 
     /// Remembers the data of blobs that were stored since the last time, and returns their names.

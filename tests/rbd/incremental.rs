@@ -34,8 +34,8 @@ fn made(ceph: &Ceph, image: &str) -> Vec<String> {
 }
 
 fn snapshot_of(install: &Install, uid: &str) -> String {
-    let sql = "SELECT snapshot_name FROM versions WHERE uid = ?";
-    install.sql().query_row(sql, [uid], |row| row.get(0)).expect("a version")
+    let sql = format!("SELECT snapshot_name FROM versions WHERE uid = '{uid}'");
+    install.texts(&sql).pop().expect("a version")
 }
 
 fn read(install: &Install, uid: &str) -> i64 {

@@ -1,7 +1,7 @@
 //! Backups that cannot be made.
 
-use super::common::install::{Install, noise};
 use super::{BLOCK, UNKNOWN, image, with_version};
+use crate::common::install::{Install, noise};
 
 /// Writes a hints file and gives its path.
 fn hints(install: &Install, text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Configurations and databases that cannot be used.
 
-use super::common::install::{Install, Run};
 use super::{image, with_version};
+use crate::common::install::{Install, Run};
 
 const KEY: &str = "decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad";
 
@@ -121,23 +121,6 @@ fn folders_that_are_missing_are_named() {
     let (install, _) = with_version();
     install.set("logfile", "/nonexistent/x.log");
     install.refuses(1, &["ls"], &["/nonexistent/x.log"]);
-}
-
-#[test]
-fn a_database_that_is_none_is_named_and_left_alone() {
-    let install = Install::without_database(4096);
-    let (source, database) = (install.image("a.img", &image()), install.path("backy.sqlite"));
-    for content in [None, Some(&b""[..]), Some(b"this is no database, but it is long enough to look at")] {
-        if let Some(content) = content {
-            std::fs::write(&database, content).expect("write");
-        }
-        for args in [&["ls"][..], &["-m", "ls"], &["backup", &source, "a"], &["cleanup"]] {
-            let error = install.fails(1, args);
-            assert!(error.contains(database.to_str().expect("text")), "{error}");
-            assert!(content.is_some_and(|c| !c.is_empty()) || error.contains("initdb"), "{error}");
-        }
-        assert_eq!(std::fs::read(&database).ok().as_deref(), content);
-    }
 }
 
 #[test]

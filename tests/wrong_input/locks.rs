@@ -1,7 +1,7 @@
 //! Locks that another process holds.
 
-use super::common::install::{Install, Run};
 use super::{image, with_version};
+use crate::common::install::{Install, Run};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 

@@ -1,7 +1,8 @@
 //! Versions that cannot be protected, released, removed, and clean-ups with options that mean nothing.
 
-use super::common::install::noise;
 use super::{BLOCK, UNKNOWN, with_version};
+use crate::common::database::hours_ago;
+use crate::common::install::noise;
 
 #[test]
 fn a_version_that_is_not_there_cannot_be_changed() {
@@ -36,9 +37,10 @@ fn a_protected_version_is_not_removed_even_with_force() {
 fn a_young_version_is_removed_with_force_only() {
     let (install, uid) = with_version();
     install.set("disallow_rm_when_younger_than_days", "6");
-    install.change("UPDATE versions SET date = datetime('now', '-5 days', '-23 hours')");
+    let date_is = |hours| install.change(&format!("UPDATE versions SET date = '{}'", hours_ago(hours)));
+    date_is(5 * 24 + 23);
     install.refuses(100, &["rm", &uid], &[&uid, "too young"]);
-    install.change("UPDATE versions SET date = datetime('now', '-6 days', '-1 hours')");
+    date_is(6 * 24 + 1);
     install.ok(&["rm", &uid]);
     install.refuses(100, &["rm", &uid], &["not found"]);
     install.refuses(100, &["rm", "-f", &uid], &["not found"]);

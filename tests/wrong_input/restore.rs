@@ -1,7 +1,7 @@
 //! Restores and scrubs that cannot be done.
 
-use super::common::install::noise;
 use super::{BLOCK, UNKNOWN, image, with_version};
+use crate::common::install::noise;
 
 #[test]
 fn a_version_that_is_not_there_makes_no_target() {

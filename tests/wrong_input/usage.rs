@@ -1,7 +1,7 @@
 //! Words that are no command line.
 
-use super::common::install::{Install, Run};
 use super::with_version;
+use crate::common::install::{Install, Run};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};

@@ -1,0 +1,236 @@
+//! The databases of installations: SQLite or PostgreSQL, asked and changed by the same SQL.
+//!
+//! Which one is that of the binary of tests: those of `tests/postgresql` use PostgreSQL, all others SQLite, but where
+//! they say otherwise.
+
+use super::install::Install;
+use super::postgres;
+use ::postgres::SimpleQueryMessage;
+use rusqlite::types::ValueRef;
+use std::sync::Arc;
+
+/// What keeps the metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file in the folder of the installation.
+    Sqlite,
+    /// A database on a server of the tests.
+    Postgres,
+}
+
+/// A row; the values as text.
+pub type Row = Vec<Option<String>>;
+
+/// What nothing but the database itself tells apart: no test may depend on its rows.
+const PASSING: &str = "";
+
+impl Engine {
+    /// That of the binary of tests.
+    pub fn usual() -> Engine {
+        match env!("CARGO_CRATE_NAME") {
+            "postgresql" => Engine::Postgres,
+            _ => Engine::Sqlite,
+        }
+    }
+
+    /// A database for an installation, unless its file is one.
+    ///
+    /// Without PostgreSQL the tests of a binary that is about it are skipped together: the process ends.
+    pub fn database(self) -> Option<postgres::Database> {
+        if self == Engine::Sqlite {
+            return None;
+        }
+        let Some(server) = postgres::Server::get("all tests on PostgreSQL") else {
+            // Not by a macro, whose output would be kept for a failure.
+            let told = "SKIPPED all tests on PostgreSQL: its server is not installed\n";
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
+            std::process::exit(0);
+        };
+        Some(postgres::Database::new(&server))
+    }
+}
+
+/// A connection of a test.
+pub enum Sql {
+    /// To the file.
+    Sqlite(rusqlite::Connection),
+    /// To the server.
+    Postgres(::postgres::Client),
+}
+
+impl Sql {
+    /// All rows that a query gives, or why it fails.
+    pub fn rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
+        match self {
+            Sql::Sqlite(connection) => sqlite_rows(connection, sql).map_err(|error| error.to_string()),
+            Sql::Postgres(client) => {
+                let messages = client.simple_query(sql).map_err(|error| format!("{error:?}"))?;
+                let row = |message| match message {
+                    SimpleQueryMessage::Row(row) => {
+                        Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+                    }
+                    _ => None,
+                };
+                Ok(messages.into_iter().filter_map(row).collect())
+            }
+        }
+    }
+
+    /// Runs statements.
+    pub fn run(&mut self, sql: &str) -> Result<(), String> {
+        match self {
+            Sql::Sqlite(connection) => connection.execute_batch(sql).map_err(|error| error.to_string()),
+            Sql::Postgres(client) => client.batch_execute(sql).map_err(|error| format!("{error:?}")),
+        }
+    }
+}
+
+fn sqlite_rows(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let rows =
+        statement.query_map([], |row| (0..columns).map(|column| text(row.get_ref(column)?)).collect())?;
+    rows.collect()
+}
+
+fn text(value: ValueRef<'_>) -> rusqlite::Result<Option<String>> {
+    Ok(match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    })
+}
+
+/// A transaction that keeps others from writing, and from nothing else, until it ends: as long as the removal of a
+/// version with millions of blocks.
+pub struct Writer(Sql);
+
+impl Writer {
+    /// Ends it.
+    pub fn commit(mut self) {
+        self.0.run("COMMIT").expect("committed");
+    }
+}
+
+/// A text as a literal of SQL.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The last `digits` digits of a number in SQL, with zeros in front.
+pub fn padded(number: &str, digits: usize) -> String {
+    let zeros = "0".repeat(digits);
+    format!("substr('{zeros}' || ({number}), length('' || ({number})) + 1)")
+}
+
+/// A time so many hours ago, as the database has it.
+pub fn hours_ago(hours: i64) -> String {
+    let time = chrono::Utc::now().naive_utc() - chrono::TimeDelta::hours(hours);
+    time.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
+}
+
+impl Install {
+    /// The engine of its database.
+    pub fn engine(&self) -> Engine {
+        if self.postgres().is_some() { Engine::Postgres } else { Engine::Sqlite }
+    }
+
+    /// The server of its database, where there is one.
+    pub fn server(&self) -> Option<&Arc<postgres::Server>> {
+        self.postgres().map(postgres::Database::server)
+    }
+
+    /// The SQLite file, opened for questions.
+    pub fn sqlite(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.path("backy.sqlite")).expect("opens");
+        connection.busy_timeout(std::time::Duration::from_secs(20)).expect("timeout");
+        connection
+    }
+
+    /// The database, opened for questions and changes.
+    pub fn sql(&self) -> Sql {
+        match self.postgres() {
+            Some(database) => Sql::Postgres(database.client()),
+            None => Sql::Sqlite(self.sqlite()),
+        }
+    }
+
+    /// All rows that a query gives.
+    pub fn table(&self, sql: &str) -> Vec<Row> {
+        self.sql().rows(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The first column of what a query gives; no NULL is expected.
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        let first = |mut row: Row| row.swap_remove(0).expect("no NULL");
+        self.table(sql).into_iter().map(first).collect()
+    }
+
+    /// The same as numbers.
+    pub fn numbers(&self, sql: &str) -> Vec<i64> {
+        self.texts(sql).iter().map(|text| text.parse().expect("a number")).collect()
+    }
+
+    /// One number from the database.
+    pub fn count(&self, sql: &str) -> i64 {
+        *self.numbers(sql).first().expect(sql)
+    }
+
+    /// Changes the database with other means than the program.
+    pub fn change(&self, sql: &str) {
+        self.sql().run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Begins a transaction that writes.
+    pub fn writer(&self) -> Writer {
+        let mut sql = self.sql();
+        sql.run(match self.engine() {
+            Engine::Sqlite => "BEGIN IMMEDIATE; UPDATE versions SET protected = protected",
+            Engine::Postgres => {
+                "BEGIN; LOCK TABLE versions, blobs, block_map, deleted_blocks, tags, stats \
+                 IN SHARE ROW EXCLUSIVE MODE"
+            }
+        })
+        .expect("begun");
+        Writer(sql)
+    }
+
+    /// Takes everything away that `initdb` has made.
+    pub fn lose_database(&self) {
+        match self.engine() {
+            Engine::Sqlite => std::fs::remove_file(self.path("backy.sqlite")).expect("removed"),
+            Engine::Postgres => self.change("DROP SCHEMA public CASCADE; CREATE SCHEMA public"),
+        }
+    }
+
+    /// Everything in the database: the text of its schema, and every row of every table.
+    pub fn dump(&self) -> Vec<String> {
+        let Some(database) = self.postgres() else {
+            return match self.path("backy.sqlite").exists() {
+                true => super::fixture::dump(&self.sqlite()),
+                false => Vec::new(),
+            };
+        };
+        let mut sql = Sql::Postgres(database.client());
+        let mut rows = |query: &str| -> Vec<String> {
+            let rows = sql.rows(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+            let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{row:?}")).collect();
+            lines.sort();
+            lines
+        };
+        let mut all = rows(
+            "SELECT c.relname, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull \
+             FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind <> 'S'",
+        );
+        let tables = self.texts(
+            "SELECT relname FROM pg_class \
+             WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname",
+        );
+        for table in tables.iter().filter(|table| !PASSING.split(',').any(|name| name == *table)) {
+            all.extend(rows(&format!("SELECT '{table}', t.* FROM {table} t")));
+        }
+        all
+    }
+}

@@ -1,0 +1,187 @@
+//! Damaged blobs and rows, wrong settings, and stores that are gone: what scrub, restore and the next backup make
+//! of them.
+
+mod blobs;
+mod probes;
+mod repair;
+mod settings;
+mod store;
+
+use crate::common::install::{Install, noise};
+
+/// Bytes of a block.
+const BLOCK: usize = 4096;
+/// The block whose blob is damaged.
+const BAD: usize = 1;
+
+/// Six blocks, the fourth of zeros, the last one short.
+fn image() -> Vec<u8> {
+    let mut data = noise(1, 5 * BLOCK + 1000);
+    data[3 * BLOCK..4 * BLOCK].fill(0);
+    data
+}
+
+/// The image with other data in that block.
+fn changed(block: usize) -> Vec<u8> {
+    let mut data = image();
+    data[block * BLOCK..(block + 1) * BLOCK].copy_from_slice(&noise(100 + block as u64, BLOCK));
+    data
+}
+
+/// An installation with three versions. `a` and `sharing` have the blob that is going to be damaged, `other`
+/// has not.
+struct Store {
+    install: Install,
+    a: String,
+    sharing: String,
+    other: String,
+}
+
+impl Store {
+    fn new(encryption: u8) -> Self {
+        let install = Install::new(BLOCK as u32);
+        install.set("encryption_version", &encryption.to_string());
+        let a = install.backup(&[&install.image("a.img", &image()), "a"]);
+        let sharing = install.backup(&[&install.image("b.img", &changed(4)), "sharing"]);
+        let other = install.backup(&[&install.image("c.img", &changed(BAD)), "other"]);
+        Store { install, a, sharing, other }
+    }
+
+    /// Another one with the same content.
+    fn duplicate(&self) -> Self {
+        Store {
+            install: self.install.duplicate(),
+            a: self.a.clone(),
+            sharing: self.sharing.clone(),
+            other: self.other.clone(),
+        }
+    }
+
+    /// Which of the three versions are valid.
+    fn valid(&self) -> [bool; 3] {
+        [&self.a, &self.sharing, &self.other].map(|uid| self.install.is_valid(uid))
+    }
+
+    /// The name of the blob that is going to be damaged.
+    fn uid(&self) -> String {
+        self.install.blob_uid(&self.a, BAD as u64)
+    }
+
+    /// What a restore of `a`, which must find damage, has written and said.
+    fn damaged_restore(&self) -> (Vec<u8>, String) {
+        let _ = std::fs::remove_file(self.install.path("out"));
+        let said = self.install.fails(20, &["restore", &self.a, &self.install.url("out")]);
+        (std::fs::read(self.install.path("out")).expect("read"), said)
+    }
+}
+
+/// What can happen to a blob, or to what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Damage {
+    Missing,
+    Truncated,
+    Empty,
+    Flipped,
+    Longer,
+    /// A folder where the blob should be: its data cannot be read.
+    Folder,
+    /// A symbolic link to itself: the blob cannot even be opened.
+    Circle,
+    ChecksumChanged,
+    ChecksumShortened,
+    SizeChanged,
+    WrongUid,
+    LongUid,
+    UidThatIsAPath,
+    KeyFlipped,
+    KeyGarbage,
+}
+
+use Damage::*;
+
+/// For every encryption version.
+const ANY: [Damage; 13] = [
+    Missing,
+    Truncated,
+    Empty,
+    Flipped,
+    Longer,
+    Folder,
+    Circle,
+    ChecksumChanged,
+    ChecksumShortened,
+    SizeChanged,
+    WrongUid,
+    LongUid,
+    UidThatIsAPath,
+];
+/// For version 1.
+const KEYS: [Damage; 2] = [KeyFlipped, KeyGarbage];
+
+/// Calls `test` with every kind of damage, inflicted on a store of its own, in both encryption versions.
+fn for_every_damage(test: impl Fn(Store, Damage, u8)) {
+    for encryption in [0, 1] {
+        let whole = Store::new(encryption);
+        let keys = if encryption == 1 { &KEYS[..] } else { &[] };
+        for damage in ANY.iter().chain(keys) {
+            let store = whole.duplicate();
+            damage.inflict(&store);
+            test(store, *damage, encryption);
+        }
+    }
+}
+
+impl Damage {
+    /// Does it to the blob of block [`BAD`] of `a`.
+    fn inflict(self, store: &Store) {
+        let uid = store.uid();
+        let file = store.install.blob(&uid);
+        let data = std::fs::read(&file).expect("read");
+        let write = |data: &[u8]| std::fs::write(&file, data).expect("write");
+        let set = |what: &str| store.install.change(&format!("UPDATE blobs SET {what} WHERE uid = '{uid}'"));
+        match self {
+            Missing => std::fs::remove_file(&file).expect("removed"),
+            Truncated => write(&data[..data.len() / 2]),
+            Empty => write(b""),
+            Flipped => write(&flipped(&data)),
+            Longer => write(&[&data[..], b"abc"].concat()),
+            Folder => {
+                std::fs::remove_file(&file).expect("removed");
+                std::fs::create_dir(&file).expect("mkdir");
+            }
+            Circle => {
+                std::fs::remove_file(&file).expect("removed");
+                std::os::unix::fs::symlink(&file, &file).expect("linked");
+            }
+            ChecksumChanged => set("checksum = replace(replace(checksum, 'a', 'b'), '1', '2')"),
+            ChecksumShortened => set("checksum = substr(checksum, 1, 100)"),
+            SizeChanged => set("size = 4095"),
+            WrongUid => set("uid = '0123456789abcdefghijklmnopqrstuv'"),
+            LongUid => set("uid = printf('%.*c', 300, 'x')"),
+            UidThatIsAPath => set("uid = '../../backy.cfg'"),
+            KeyFlipped => set("enc_envkey = replace(replace(enc_envkey, 'a', 'b'), '1', '2')"),
+            KeyGarbage => set("enc_envkey = 'garbage'"),
+        }
+    }
+
+    /// What can be had of the block: of version 0 the bytes that are there, of version 1 what verifies.
+    fn salvage(self, version: u8) -> Vec<u8> {
+        let good = &image()[BAD * BLOCK..(BAD + 1) * BLOCK];
+        let zeros = vec![0; BLOCK];
+        match (self, version) {
+            (ChecksumChanged | ChecksumShortened | SizeChanged, _) => good.to_vec(),
+            (Truncated, 0) => [&good[..BLOCK / 2], &zeros[BLOCK / 2..]].concat(),
+            (Flipped, 0) => flipped(good),
+            (Longer, 0) => good.to_vec(),
+            _ => zeros,
+        }
+    }
+}
+
+/// One bit, in the middle.
+fn flipped(data: &[u8]) -> Vec<u8> {
+    let mut data = data.to_vec();
+    let middle = data.len() / 2;
+    data[middle] ^= 0x10;
+    data
+}

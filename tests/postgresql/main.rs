@@ -1,0 +1,45 @@
+//! The tests of commands, damage, dumps and wrong input once more, with PostgreSQL: each installation has a database
+//! of its own on a server that runs as long as these tests. The name of this binary chooses the engine
+//! (`common::database::Engine`).
+//!
+//! What is not here is about files of SQLite, or about no database at all:
+//! - `commands/upgrade` and `upgraded`: files of older releases, copies beside them, files that cannot be written;
+//! - `commands/fixtures` and `fixture_lifecycle`: work on with such files. What 2.13 has exported is imported in
+//!   `dumps`, also here;
+//! - `wrong_input/files`: files that are no database;
+//! - `commands/devices`, `generate`, `packaging`: block devices, manual pages, the package.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[path = "../commands/concurrency.rs"]
+mod concurrency;
+#[path = "../commands/crash.rs"]
+mod crash;
+#[path = "../damage/cases.rs"]
+mod damage;
+#[path = "../dumps/cases.rs"]
+mod dumps;
+#[path = "../commands/exit_codes.rs"]
+mod exit_codes;
+#[path = "../commands/json.rs"]
+mod json;
+#[path = "../commands/kill.rs"]
+mod kill;
+#[path = "../commands/migrate.rs"]
+mod migrate;
+#[path = "../commands/names.rs"]
+mod names;
+#[path = "../commands/quickstart.rs"]
+mod quickstart;
+#[path = "../commands/rekey.rs"]
+mod rekey;
+mod server;
+#[path = "../commands/signals.rs"]
+mod signals;
+#[path = "../commands/transfer.rs"]
+mod transfer;
+#[path = "../commands/usage.rs"]
+mod usage;
+#[path = "../wrong_input/cases.rs"]
+mod wrong_input;
