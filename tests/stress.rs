@@ -1,16 +1,21 @@
 //! Many processes at random, some of them killed: afterwards everything that is valid is right, and no blob is lost
-//! or left over. Eight seconds; a minute with `BACKY2_TESTS=all`.
+//! or left over. On each engine for eight seconds; a minute with `BACKY2_TESTS=all`; `BACKY2_STRESS_SECONDS` says
+//! otherwise.
+//!
+//! With SQLite all processes share one configuration, as on one host. With PostgreSQL each worker has its own folder
+//! of locks and its own process name, as on several hosts: only what is in the database keeps them apart.
 
 mod common;
 
 use common::checks::seed;
 use common::install::{Install, Run, noise};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use common::postgres::{Database, Server};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 const BLOCK: usize = 16 << 10;
-const WORKERS: u64 = 4;
+const WORKERS: u64 = 8;
 /// Versions, so that all of them can be verified in the end.
 const MOST: usize = 25;
 
@@ -26,6 +31,8 @@ struct Expected {
 struct World {
     install: Install,
     versions: Mutex<BTreeMap<String, Expected>>,
+    /// Held by all for each of their commands, and by one that is to be alone.
+    turn: RwLock<()>,
     /// How often something ended in some way.
     tally: Mutex<BTreeMap<String, u64>>,
 }
@@ -34,6 +41,8 @@ struct World {
 struct Worker<'w> {
     world: &'w World,
     number: u64,
+    /// Its configuration.
+    config: String,
     random: fastrand::Rng,
     image: Vec<u8>,
 }
@@ -69,7 +78,16 @@ impl World {
 impl Worker<'_> {
     fn work(mut self, until: Instant) {
         while Instant::now() < until {
-            match self.random.u8(0..16) {
+            // Held for the instant of a full cleanup that is alone.
+            let turn = self.world.turn.read().expect("fine");
+            let what = self.random.u8(0..17);
+            if what == 16 {
+                drop(turn);
+                let _alone = self.world.turn.write().expect("fine");
+                self.full_cleanup();
+                continue;
+            }
+            match what {
                 0..5 => self.backup(),
                 5 | 6 => self.resume(),
                 7 | 8 => self.restore(),
@@ -77,7 +95,7 @@ impl Worker<'_> {
                 11 | 12 => self.remove(),
                 13 => drop(self.run("cleanup", &["cleanup"])),
                 14 => drop(self.run("cleanup without grace", &["cleanup", "--dangerous-force"])),
-                _ => drop(self.run("full cleanup", &["cleanup", "--full"])),
+                _ => self.full_cleanup(),
             }
         }
     }
@@ -85,6 +103,7 @@ impl Worker<'_> {
     /// Runs a command, or kills it after a while. It may be refused for a reason, and must not fail otherwise.
     fn run(&mut self, kind: &str, args: &[&str]) -> Run {
         let install = &self.world.install;
+        let args = &[&["-c", &self.config], args].concat()[..];
         let run = match self.random.u8(0..4) {
             0 => install.killed_after(Duration::from_millis(self.random.u64(0..40)), args),
             _ => install.run(args),
@@ -119,6 +138,10 @@ impl Worker<'_> {
                 _ => self.random.fill(block),
             }
         }
+    }
+
+    fn full_cleanup(&mut self) {
+        self.run("full cleanup", &["cleanup", "--full"]);
     }
 
     fn write_image(&self) -> String {
@@ -224,28 +247,69 @@ fn assert_all_is_right(world: &World) {
     install.ok(&["cleanup", "--dangerous-force"]);
     install.ok(&["cleanup", "--full"]);
     install.assert_no_waste();
+    let known: BTreeSet<String> = install.texts("SELECT uid FROM blobs WHERE id > 0").into_iter().collect();
+    assert!(
+        known == install.stored_uids(),
+        "the database knows blobs that are not stored, or the other way round"
+    );
     assert_eq!(install.count("SELECT count(*) FROM deleted_blocks"), 0);
     install.assert_sound();
 }
 
-#[test]
-fn after_many_processes_at_random_everything_valid_is_right() {
+/// How long the processes run.
+fn duration() -> Duration {
+    let given = std::env::var("BACKY2_STRESS_SECONDS").ok();
+    let given = given.map(|text| text.parse().expect("BACKY2_STRESS_SECONDS is a number"));
+    Duration::from_secs(given.unwrap_or(if common::all() { 60 } else { 8 }))
+}
+
+/// Runs the workers, each with one of the configurations, and looks what has become of it all.
+fn stress(install: Install, configs: &[String]) {
+    // Two at the same time would get half of the processor each.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(|error| error.into_inner());
     let seed = seed("after_many_processes_at_random");
     let world =
-        World { install: Install::new(BLOCK as u32), versions: Mutex::default(), tally: Mutex::default() };
-    let time = Duration::from_secs(if common::all() { 60 } else { 8 });
-    let until = Instant::now() + time;
+        World { install, versions: Mutex::default(), turn: RwLock::default(), tally: Mutex::default() };
+    let until = Instant::now() + duration();
     std::thread::scope(|scope| {
-        for number in 0..WORKERS {
+        for (number, config) in (0..WORKERS).zip(configs) {
             let random = fastrand::Rng::with_seed(seed + number);
-            let worker = Worker { world: &world, number, random, image: noise(seed, 40 * BLOCK) };
+            let image = noise(seed, 40 * BLOCK);
+            let worker = Worker { world: &world, number, config: config.clone(), random, image };
             scope.spawn(move || worker.work(until));
         }
     });
     let tally = world.tally.lock().expect("fine").clone();
     println!("{tally:#?}");
-    for kind in ["backup", "backup with hints", "backup continued", "restore", "scrub", "rm", "cleanup"] {
+    for kind in [
+        "backup",
+        "backup with hints",
+        "backup continued",
+        "restore",
+        "scrub",
+        "rm",
+        "cleanup",
+        "full cleanup",
+    ] {
         assert!(tally.contains_key(&format!("{kind}: done")), "no {kind} came to its end");
     }
     assert_all_is_right(&world);
+}
+
+#[test]
+fn after_many_processes_at_random_everything_valid_is_right() {
+    let install = Install::new(BLOCK as u32);
+    let config = install.text("backy.cfg");
+    stress(install, &vec![config; WORKERS as usize]);
+}
+
+#[test]
+fn after_many_processes_of_several_hosts_everything_valid_is_right() {
+    const NAME: &str = "after_many_processes_of_several_hosts_everything_valid_is_right";
+    let Some(server) = Server::get(NAME) else { return };
+    let install = Install::on_server(BLOCK as u32, Database::new(&server));
+    let configs: Vec<String> =
+        (0..WORKERS).map(|number| install.another_host(&format!("h{number}"))).collect();
+    stress(install, &configs);
 }

@@ -4,6 +4,7 @@ use super::database::{Engine, quoted};
 use super::install::{Install, Run};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,7 @@ impl Install {
 
     /// The names of the blobs in the store.
     pub fn stored_uids(&self) -> BTreeSet<String> {
-        let name =
-            |path: &std::path::PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         self.blobs().iter().filter_map(name).collect()
     }
 
@@ -62,11 +62,17 @@ impl Install {
         assert_eq!((self.unnamed_blobs(), self.stored_uids().len()), (0, self.named_uids().len()));
     }
 
-    /// The files in `lock_dir` that some process has locked.
+    /// The files in `lock_dir`, also in those of other hosts, that some process has locked.
     pub fn held_locks(&self) -> Vec<String> {
+        let list = |folder: &Path| -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(folder).expect("listed");
+            entries.map(|entry| entry.expect("entry").path()).collect()
+        };
+        let folders = list(&self.path(""))
+            .into_iter()
+            .filter(|path| path.ends_with("lock") || path.extension().is_some_and(|e| e == "lock"));
         let mut held = Vec::new();
-        for entry in std::fs::read_dir(self.path("lock")).expect("listed") {
-            let path = entry.expect("entry").path();
+        for path in folders.flat_map(|folder| list(&folder)) {
             let Ok(file) = std::fs::File::open(&path) else { continue };
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                 held.push(path.display().to_string());

@@ -184,6 +184,27 @@ impl Install {
         std::fs::write(&self.config, changed).expect("write");
     }
 
+    /// The configuration of another host with the same database and store: its locks, cache, log and process name are
+    /// its own. To be given by `-c`.
+    pub fn another_host(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(&self.config).expect("read");
+        let own = |line: &str| match line.split(':').next() {
+            Some("lock_dir") => format!("lock_dir: {}", self.text(&format!("{name}.lock"))),
+            Some("cachedir") => format!("cachedir: {}", self.text(&format!("{name}.cache"))),
+            Some("logfile") => format!("logfile: {}", self.text(&format!("{name}.log"))),
+            Some("process_name") => format!("{line}{name}"),
+            _ => line.to_owned(),
+        };
+        for part in ["lock", "cache"] {
+            std::fs::create_dir(self.path(&format!("{name}.{part}"))).expect("mkdir");
+        }
+        let config = self.path(&format!("{name}.cfg"));
+        std::fs::copy(&self.config, &config).expect("copied with its rights");
+        std::fs::write(&config, text.lines().map(|line| own(line) + "\n").collect::<String>())
+            .expect("written");
+        self.text(&format!("{name}.cfg"))
+    }
+
     /// Limits what goes to the store and what comes from it, in bytes a second; 0 = no limit.
     pub fn bandwidth(&self, write: u64, read: u64) {
         self.set_in("DataBackend", "bandwidth_write", &write.to_string());

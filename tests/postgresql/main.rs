@@ -34,6 +34,7 @@ mod names;
 mod quickstart;
 #[path = "../commands/rekey.rs"]
 mod rekey;
+mod restart;
 mod server;
 #[path = "../commands/signals.rs"]
 mod signals;

@@ -1,0 +1,163 @@
+//! The server crashes, or stays away, in the middle of the work.
+
+use crate::common::checks::{ended, wait_until};
+use crate::common::install::{Install, Run, noise};
+use crate::common::postgres::{Database, Server, Stop};
+use std::process::Child;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const BLOCK: usize = 64 << 10;
+const BLOCKS: usize = 200;
+/// Bytes a second at which the image takes five seconds.
+const SLOW: u64 = (BLOCKS * BLOCK / 5) as u64;
+/// Within this time a command gives up that finds no server, and some more for a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// An installation on a server of its own, with an image.
+fn with_image(test: &str) -> Option<(Arc<Server>, Install, Vec<u8>)> {
+    let server = Server::own(test)?;
+    let install = Install::on_server(BLOCK as u32, Database::new(&server));
+    let image = noise(11, BLOCKS * BLOCK);
+    std::fs::write(install.path("image"), &image).expect("written");
+    Some((server, install, image))
+}
+
+/// Starts a backup with a limit of bandwidth, and returns when it has stored something.
+fn slow_backup(install: &Install, args: &[&str]) -> Child {
+    install.bandwidth(SLOW, 0);
+    let before = install.blobs().len();
+    let child = install.start(args);
+    wait_until("blobs are stored", Duration::from_secs(20), || install.blobs().len() > before + 10);
+    install.bandwidth(0, 0);
+    child
+}
+
+fn runs(child: &mut Child) -> bool {
+    child.try_wait().expect("asked").is_none()
+}
+
+#[test]
+fn a_backup_outlives_crashes_of_the_server() {
+    let Some((server, install, image)) = with_image("a_backup_outlives_crashes_of_the_server") else {
+        return;
+    };
+    let mut child = slow_backup(&install, &["-m", "backup", &install.url("image"), "vm"]);
+    let mut crashes = 0;
+    while crashes < 4 && runs(&mut child) {
+        server.restart(Stop::Immediate);
+        crashes += 1;
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(crashes >= 3, "it ended after {crashes} crashes");
+    let run = ended(child);
+    assert_eq!(run.code, 0, "{run:?}");
+    let (uid, valid) = install.newest("vm").expect("there");
+    assert!(valid && run.stdout.contains(&uid), "{run:?}");
+    install.assert_sound();
+    assert_eq!(install.rows(&uid), BLOCKS as i64);
+    assert!(install.restored(&uid, "out.img") == image);
+    install.ok(&["scrub", &uid]);
+    install.ok(&["cleanup", "--full"]);
+    install.assert_no_waste();
+}
+
+#[test]
+fn reading_goes_on_after_a_crash_of_the_server() {
+    let Some((server, install, image)) = with_image("reading_goes_on_after_a_crash_of_the_server") else {
+        return;
+    };
+    let uid = install.backup(&[&install.url("image"), "vm"]);
+    let target = install.url("out.img");
+    for args in [&["restore", "-f", &uid, &target][..], &["scrub", &uid]] {
+        install.bandwidth(0, SLOW);
+        let mut child = install.start(args);
+        std::thread::sleep(Duration::from_millis(1500));
+        install.bandwidth(0, 0);
+        server.restart(Stop::Immediate);
+        assert!(runs(&mut child), "{args:?}: it goes on");
+        let run = ended(child);
+        assert_eq!(run.code, 0, "{args:?}: {run:?}");
+    }
+    assert!(std::fs::read(install.path("out.img")).expect("read") == image);
+    install.assert_sound();
+}
+
+/// What a command says that has found no server.
+fn assert_told(server: &Server, run: &Run) {
+    assert_eq!(run.code, 1, "{run:?}");
+    let error = run.stderr.lines().rfind(|line| line.contains("ERROR: ") && !line.contains("Backy failed"));
+    let error = error.unwrap_or_else(|| panic!("no error: {run:?}"));
+    assert!(error.contains(&server.port().to_string()), "it says where: {error}");
+    assert!(!run.stderr.contains("panicked"), "{run:?}");
+}
+
+#[test]
+fn a_backup_whose_server_stays_away_ends_and_is_continued() {
+    const NAME: &str = "a_backup_whose_server_stays_away_ends_and_is_continued";
+    let Some((server, install, image)) = with_image(NAME) else { return };
+    let source = install.url("image");
+    let child = slow_backup(&install, &["-m", "backup", &source, "vm"]);
+    wait_until("rows are committed", Duration::from_secs(20), || {
+        install.newest("vm").is_some_and(|(uid, _)| install.rows(&uid) > 0)
+    });
+    server.stop(Stop::Immediate);
+    let start = Instant::now();
+    let run = ended(child);
+    println!("it gave up after {:?}", start.elapsed());
+    assert!(start.elapsed() < LIMIT, "{:?}: {run:?}", start.elapsed());
+    assert_told(&server, &run);
+    server.start_again();
+
+    let (uid, valid) = install.newest("vm").expect("the version stays");
+    let rows = install.rows(&uid);
+    assert!(!valid && rows > 0 && rows < BLOCKS as i64, "{valid} {rows}");
+    install.assert_sound();
+    assert_eq!(install.backup(&["-c", &uid, &source, "vm"]), uid);
+    let read = "SELECT blocks_read FROM stats ORDER BY id DESC LIMIT 1";
+    assert_eq!(install.count(read), BLOCKS as i64 - rows, "only what was missing");
+    assert!(install.restored(&uid, "out.img") == image);
+    install.ok(&["cleanup", "--full"]);
+    install.assert_no_waste();
+}
+
+#[test]
+fn without_a_server_no_command_begins_and_nothing_is_written() {
+    const NAME: &str = "without_a_server_no_command_begins_and_nothing_is_written";
+    let Some((server, install, _)) = with_image(NAME) else { return };
+    let uid = install.backup(&[&install.url("image"), "vm"]);
+    let blobs = install.blobs();
+    server.stop(Stop::Fast);
+    let (source, target) = (install.url("image"), install.url("out.img"));
+    for args in [
+        &["ls"][..],
+        &["backup", &source, "vm"],
+        &["restore", &uid, &target],
+        &["scrub", &uid],
+        &["rm", &uid],
+        &["cleanup", "--full"],
+        &["initdb"],
+    ] {
+        let start = Instant::now();
+        assert_told(&server, &install.run(args));
+        assert!(start.elapsed() < LIMIT, "{args:?}: {:?}", start.elapsed());
+    }
+    assert!(!install.path("out.img").exists());
+    assert_eq!(install.blobs(), blobs);
+    server.start_again();
+    install.ok(&["scrub", &uid]);
+}
+
+#[test]
+fn a_unix_socket_is_as_good_as_a_port() {
+    let Some(server) = Server::get("a_unix_socket_is_as_good_as_a_port") else { return };
+    let database = Database::new(&server);
+    let url = database.socket_url();
+    let install = Install::on_server(BLOCK as u32, database);
+    let image = noise(12, 20 * BLOCK);
+    let uid = install.backup(&[&install.image("image", &image), "vm"]);
+    install.set("engine", &url);
+    assert!(install.restored(&uid, "out.img") == image);
+    install.backup(&[&install.url("image"), "vm"]);
+    assert_eq!(install.uids(&[]).len(), 2);
+}
