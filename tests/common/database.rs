@@ -5,7 +5,6 @@
 
 use super::install::Install;
 use super::postgres;
-use ::postgres::SimpleQueryMessage;
 use rusqlite::types::ValueRef;
 use std::sync::Arc;
 
@@ -21,8 +20,8 @@ pub enum Engine {
 /// A row; the values as text.
 pub type Row = Vec<Option<String>>;
 
-/// What nothing but the database itself tells apart: no test may depend on its rows.
-const PASSING: &str = "";
+/// Tables whose rows come and go with processes, and are no part of what the database keeps.
+const PASSING: [&str; 0] = [];
 
 impl Engine {
     /// That of the binary of tests.
@@ -50,41 +49,6 @@ impl Engine {
     }
 }
 
-/// A connection of a test.
-pub enum Sql {
-    /// To the file.
-    Sqlite(rusqlite::Connection),
-    /// To the server.
-    Postgres(::postgres::Client),
-}
-
-impl Sql {
-    /// All rows that a query gives, or why it fails.
-    pub fn rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
-        match self {
-            Sql::Sqlite(connection) => sqlite_rows(connection, sql).map_err(|error| error.to_string()),
-            Sql::Postgres(client) => {
-                let messages = client.simple_query(sql).map_err(|error| format!("{error:?}"))?;
-                let row = |message| match message {
-                    SimpleQueryMessage::Row(row) => {
-                        Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-                    }
-                    _ => None,
-                };
-                Ok(messages.into_iter().filter_map(row).collect())
-            }
-        }
-    }
-
-    /// Runs statements.
-    pub fn run(&mut self, sql: &str) -> Result<(), String> {
-        match self {
-            Sql::Sqlite(connection) => connection.execute_batch(sql).map_err(|error| error.to_string()),
-            Sql::Postgres(client) => client.batch_execute(sql).map_err(|error| format!("{error:?}")),
-        }
-    }
-}
-
 fn sqlite_rows(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Vec<Row>> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
@@ -104,12 +68,26 @@ fn text(value: ValueRef<'_>) -> rusqlite::Result<Option<String>> {
 
 /// A transaction that keeps others from writing, and from nothing else, until it ends: as long as the removal of a
 /// version with millions of blocks.
-pub struct Writer(Sql);
+pub struct Writer(Session);
+
+enum Session {
+    Sqlite(rusqlite::Connection),
+    Postgres(::postgres::Client),
+}
 
 impl Writer {
     /// Ends it.
     pub fn commit(mut self) {
         self.0.run("COMMIT").expect("committed");
+    }
+}
+
+impl Session {
+    fn run(&mut self, sql: &str) -> Result<(), String> {
+        match self {
+            Session::Sqlite(connection) => connection.execute_batch(sql).map_err(|error| error.to_string()),
+            Session::Postgres(client) => client.batch_execute(sql).map_err(|error| format!("{error:?}")),
+        }
     }
 }
 
@@ -148,17 +126,20 @@ impl Install {
         connection
     }
 
-    /// The database, opened for questions and changes.
-    pub fn sql(&self) -> Sql {
+    fn session(&self) -> Session {
         match self.postgres() {
-            Some(database) => Sql::Postgres(database.client()),
-            None => Sql::Sqlite(self.sqlite()),
+            Some(database) => Session::Postgres(database.client()),
+            None => Session::Sqlite(self.sqlite()),
         }
     }
 
     /// All rows that a query gives.
     pub fn table(&self, sql: &str) -> Vec<Row> {
-        self.sql().rows(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+        let rows = match self.postgres() {
+            Some(database) => database.rows(sql),
+            None => sqlite_rows(&self.sqlite(), sql).map_err(|error| error.to_string()),
+        };
+        rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// The first column of what a query gives; no NULL is expected.
@@ -179,21 +160,22 @@ impl Install {
 
     /// Changes the database with other means than the program.
     pub fn change(&self, sql: &str) {
-        self.sql().run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.session().run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// Begins a transaction that writes.
     pub fn writer(&self) -> Writer {
-        let mut sql = self.sql();
-        sql.run(match self.engine() {
-            Engine::Sqlite => "BEGIN IMMEDIATE; UPDATE versions SET protected = protected",
-            Engine::Postgres => {
-                "BEGIN; LOCK TABLE versions, blobs, block_map, deleted_blocks, tags, stats \
+        let mut session = self.session();
+        session
+            .run(match self.engine() {
+                Engine::Sqlite => "BEGIN IMMEDIATE; UPDATE versions SET protected = protected",
+                Engine::Postgres => {
+                    "BEGIN; LOCK TABLE versions, blobs, block_map, deleted_blocks, tags, stats \
                  IN SHARE ROW EXCLUSIVE MODE"
-            }
-        })
-        .expect("begun");
-        Writer(sql)
+                }
+            })
+            .expect("begun");
+        Writer(session)
     }
 
     /// Takes everything away that `initdb` has made.
@@ -206,16 +188,15 @@ impl Install {
 
     /// Everything in the database: the text of its schema, and every row of every table.
     pub fn dump(&self) -> Vec<String> {
-        let Some(database) = self.postgres() else {
+        if self.engine() == Engine::Sqlite {
             return match self.path("backy.sqlite").exists() {
                 true => super::fixture::dump(&self.sqlite()),
                 false => Vec::new(),
             };
-        };
-        let mut sql = Sql::Postgres(database.client());
-        let mut rows = |query: &str| -> Vec<String> {
-            let rows = sql.rows(query).unwrap_or_else(|error| panic!("{query}: {error}"));
-            let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{row:?}")).collect();
+        }
+        let rows = |query: &str| -> Vec<String> {
+            let mut lines: Vec<String> =
+                self.table(query).into_iter().map(|row| format!("{row:?}")).collect();
             lines.sort();
             lines
         };
@@ -228,7 +209,7 @@ impl Install {
             "SELECT relname FROM pg_class \
              WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname",
         );
-        for table in tables.iter().filter(|table| !PASSING.split(',').any(|name| name == *table)) {
+        for table in tables.iter().filter(|table| !PASSING.contains(&table.as_str())) {
             all.extend(rows(&format!("SELECT '{table}', t.* FROM {table} t")));
         }
         all

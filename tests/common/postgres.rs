@@ -1,14 +1,14 @@
 //! PostgreSQL servers for tests: one for the tests of a file, and others for tests that stop theirs.
 
 use super::skip;
-use postgres::{Client, Config, NoTls};
+use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Who owns the databases: a user without special rights, as an administrator would make one.
 const USER: &str = "backy2";
@@ -179,6 +179,8 @@ impl Drop for Server {
 pub struct Database {
     server: Arc<Server>,
     name: String,
+    /// A connection for questions, kept from one to the next.
+    asking: Mutex<Option<Client>>,
 }
 
 impl Database {
@@ -189,6 +191,7 @@ impl Database {
 
     /// One with the same content. Nobody may be connected to this one.
     pub fn duplicate(&self) -> Database {
+        drop(self.asking().take());
         Self::from_template(&self.server, &self.name)
     }
 
@@ -196,7 +199,7 @@ impl Database {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let name = format!("backy{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         server.admin(&format!("CREATE DATABASE {name} OWNER {USER} TEMPLATE {template}"));
-        Database { server: server.clone(), name }
+        Database { server: server.clone(), name, asking: Mutex::default() }
     }
 
     /// The server that it is on.
@@ -215,14 +218,43 @@ impl Database {
         format!("postgresql:///{}?host={folder}&port={}&user={USER}", self.name, self.server.port)
     }
 
+    fn asking(&self) -> MutexGuard<'_, Option<Client>> {
+        self.asking.lock().unwrap_or_else(|error| error.into_inner())
+    }
+
+    /// What a query gives, the values as text.
+    pub fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+        let mut asking = self.asking();
+        // The server may have been stopped since the last question.
+        if let Some(client) = asking.as_mut()
+            && let Ok(rows) = rows(client, sql)
+        {
+            return Ok(rows);
+        }
+        rows(asking.insert(self.client()), sql)
+    }
+
     /// A connection of the user of the tests.
     pub fn client(&self) -> Client {
         self.server.client(&self.name, USER)
     }
 }
 
+/// What a query gives, the values as text.
+fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+    let messages = client.simple_query(sql).map_err(|error| format!("{error:?}"))?;
+    let row = |message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+        }
+        _ => None,
+    };
+    Ok(messages.into_iter().filter_map(row).collect())
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
+        drop(self.asking().take());
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.server.port).user("admin").dbname("postgres");
         // A server that a test has stopped has nothing to drop.

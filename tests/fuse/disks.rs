@@ -1,10 +1,10 @@
 //! Images on loop devices: file systems are mounted from them, written to, and the version stays what it was.
 
+use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;
 use crate::common::disk::{LoopDevice, Mounted, run, text};
 use crate::common::images::sha256;
 use crate::common::install::{Install, noise};
-use crate::mount::{Mount, SOON};
 use std::fs;
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! Every way in which a mount ends.
 
+use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;
 use crate::common::disk::{run, text};
 use crate::common::install::{Install, noise};
-use crate::mount::{Mount, SOON};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,8 +1,8 @@
 //! What is where, and that it follows the database.
 
+use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;
 use crate::common::install::{Install, noise};
-use crate::mount::{Mount, SOON};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -63,9 +63,9 @@ fn the_tree_is_as_the_manual_says() {
     }
     let metadata = fs::metadata(&folder).expect("there");
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o700, 0));
-    let ask = "SELECT CAST(strftime('%s', date) AS INTEGER) FROM versions WHERE uid = ";
-    let date = install.count(&format!("{ask}'{first}'"));
-    assert_eq!(metadata.mtime(), date);
+    let date = install.texts(&format!("SELECT date FROM versions WHERE uid = '{first}'")).remove(0);
+    let date = chrono::NaiveDateTime::parse_from_str(&date, "%Y-%m-%d %H:%M:%S%.f").expect("a date");
+    assert_eq!(metadata.mtime(), date.and_utc().timestamp());
     assert_eq!(
         names(&mount.path("by_version_uid").join(&slash)),
         ["data", "expire", "invalid", "name", "snapshot_name", "tags"]

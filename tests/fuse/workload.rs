@@ -1,8 +1,8 @@
 //! Many writers and readers at once, as a running machine does it: nothing is lost, and memory stays bounded.
 
+use super::mount::Mount;
 use crate::common::all;
 use crate::common::install::{Install, noise};
-use crate::mount::Mount;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};

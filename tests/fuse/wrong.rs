@@ -1,8 +1,8 @@
 //! What cannot work is refused, in one clear line.
 
+use super::mount::Mount;
 use crate::common::disk::run;
 use crate::common::install::{Install, Run, noise};
-use crate::mount::Mount;
 use std::fs;
 use std::process::Stdio;
 

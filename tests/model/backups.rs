@@ -1,7 +1,8 @@
 //! Backups of all kinds.
 
-use crate::image::{Image, data};
-use crate::world::{Expected, Seen, World};
+use super::image::{Image, data};
+use super::world::{Expected, Seen, World, number};
+use crate::common::database::Row;
 use backy2::engine::backup::{self, Made, Options};
 use backy2::types::error::{Error, Result};
 use std::collections::BTreeSet;
@@ -46,30 +47,28 @@ fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
     made
 }
 
+/// A row with the checksum and the size of a blob.
+fn content(row: Row) -> (String, usize) {
+    (row[0].clone().expect("a checksum"), number(&row[1]))
+}
+
 /// The data (checksum and size) of valid blobs that blocks name, in the configured encryption version.
 fn known(world: &World) -> BTreeSet<(String, usize)> {
-    let sql = world.install.sqlite();
-    let mut statement = sql
-        .prepare(
-            "SELECT DISTINCT b.checksum, b.size FROM blobs b JOIN block_map m ON m.blob_id = b.id
-             WHERE b.id > 0 AND b.valid = 1 AND b.enc_version = ?",
-        )
-        .expect("prepared");
-    let version = world.config.encryption_version;
-    let rows = statement.query_map([version], |row| Ok((row.get(0)?, row.get(1)?))).expect("asked");
-    rows.collect::<rusqlite::Result<_>>().expect("rows")
+    let sql = format!(
+        "SELECT DISTINCT b.checksum, b.size FROM blobs b JOIN block_map m ON m.blob_id = b.id
+         WHERE b.id > 0 AND b.valid = 1 AND b.enc_version = {}",
+        world.config.encryption_version
+    );
+    world.install.table(&sql).into_iter().map(content).collect()
 }
 
 /// What each new blob holds: none may be what was known, or what another new one holds.
 fn nothing_is_stored_twice(world: &World, known: &BTreeSet<(String, usize)>, new: &[String]) {
-    let sql = world.install.sqlite();
     let mut all = known.clone();
     for uid in new {
-        let found = sql.query_row("SELECT checksum, size FROM blobs WHERE uid = ?", [uid], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, usize>(1)?))
-        });
-        let found = found.expect("a new blob has a row");
-        assert!(all.insert(found), "{uid} was known already");
+        let found = world.install.table(&format!("SELECT checksum, size FROM blobs WHERE uid = '{uid}'"));
+        let found = found.into_iter().next().expect("a new blob has a row");
+        assert!(all.insert(content(found)), "{uid} was known already");
     }
 }
 
@@ -122,16 +121,9 @@ fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
 fn assert_checksums(world: &World, uid: &str) {
     let image = &world.versions[uid].image;
     let hasher = backy2::hash::Hasher::new(world.config.hash_function);
-    let sql = world.install.sqlite();
-    let mut statement =
-        sql.prepare("SELECT id, checksum, size FROM blocks WHERE version_uid = ?").expect("prepared");
-    let rows = statement
-        .query_map([uid], |row| {
-            Ok((row.get::<_, usize>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, usize>(2)?))
-        })
-        .expect("asked");
-    for row in rows {
-        let (id, checksum, size) = row.expect("a row");
+    let sql = format!("SELECT id, checksum, size FROM blocks WHERE version_uid = '{uid}'");
+    for row in world.install.table(&sql) {
+        let (id, checksum, size) = (number(&row[0]), row[1].clone(), number(&row[2]));
         let content = image.blocks[id];
         let wanted = (content > 0).then(|| hasher.digest(&data(content, image.length(id))).hex());
         assert_eq!((checksum, size), (wanted, image.length(id)), "block {id} of {uid}");
@@ -173,7 +165,7 @@ pub fn wrong_hints(world: &mut World, seen: &mut Seen) {
     let old = world.versions[&base].clone();
     let mut image = old.image.clone();
     let id = world.random.usize(1..image.blocks.len());
-    image.blocks[id] = (image.blocks[id] + 1) % crate::image::CONTENTS;
+    image.blocks[id] = (image.blocks[id] + 1) % super::image::CONTENTS;
     let hints = format!(r#"[{{"offset": 0, "length": {}, "exists": true}}]"#, image.length(0));
     let plan = Plan { name: old.name, image, hints: Some(hints), base: Some(base), resume: None };
     match run(world, &plan, false, -1) {

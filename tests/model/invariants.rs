@@ -1,13 +1,10 @@
 //! What must hold after every step.
 
-use crate::world::World;
+use super::world::World;
 use std::collections::BTreeSet;
 
 fn set(world: &World, sql: &str) -> BTreeSet<String> {
-    let connection = world.install.sqlite();
-    let mut statement = connection.prepare(sql).expect("prepared");
-    let rows = statement.query_map([], |row| row.get(0)).expect("asked");
-    rows.collect::<Result<_, _>>().expect("rows")
+    world.install.texts(sql).into_iter().collect()
 }
 
 pub fn check(world: &World) {
@@ -15,7 +12,7 @@ pub fn check(world: &World) {
     assert_eq!(set(world, "SELECT uid FROM versions"), versions, "the versions");
     let doubtful = "SELECT DISTINCT v.uid FROM versions v LEFT JOIN block_map m ON m.version_id = v.id
         LEFT JOIN blobs b ON b.id = m.blob_id WHERE v.valid = 1
-        GROUP BY v.id HAVING count(m.block_id) <> v.size OR total(b.valid) <> v.size";
+        GROUP BY v.id HAVING count(m.block_id) <> v.size OR coalesce(sum(b.valid), 0) <> v.size";
     assert_eq!(set(world, doubtful), BTreeSet::new(), "valid versions that lack blocks or have bad ones");
     let bad = set(world, "SELECT uid FROM blobs WHERE id > 0 AND valid = 0");
     assert!(bad.is_subset(&world.found_bad), "marked without a reason: {bad:?}");

@@ -1,8 +1,8 @@
 //! The steps of a sequence that are no backups.
 
-use crate::backups;
-use crate::image::{BLOCK, data};
-use crate::world::{Expected, Seen, World};
+use super::backups;
+use super::image::{BLOCK, data};
+use super::world::{Expected, Seen, World};
 use backy2::engine::{cleanup, remove, restore, scrub, transfer};
 use backy2::types::error::Error;
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ pub fn end(world: &mut World, seen: &mut Seen) {
         scrub(world, seen, &uid);
     }
     clean_up_fully(world, seen);
-    crate::invariants::check(world);
+    super::invariants::check(world);
     world.install.assert_database_of_imports();
 }
 

@@ -1,7 +1,7 @@
 //! An installation, what should be in it, and what has been seen to happen.
 
+use super::image::{BLOCK, Image};
 use crate::common::install::Install;
-use crate::image::{BLOCK, Image};
 use backy2::config::{self, Config, Origin};
 use backy2::engine::{Access, Site, init};
 use backy2::monitor::{Level, Monitor, Progress};
@@ -72,6 +72,11 @@ seen! {
     imports_refused, encrypted, plain,
 }
 
+/// A number in a row.
+pub fn number(text: &Option<String>) -> usize {
+    text.as_deref().and_then(|text| text.parse().ok()).expect("a number")
+}
+
 pub struct World {
     pub install: Install,
     pub config: Config,
@@ -131,28 +136,21 @@ impl World {
 
     /// The blob of each block of a version: `None` without a row, an empty text for a hole.
     pub fn blobs_of(&self, uid: &str) -> Vec<Option<String>> {
-        let sql = self.install.sqlite();
-        let mut statement = sql
-            .prepare_cached(
-                "SELECT m.block_id, b.uid FROM block_map m JOIN blobs b ON b.id = m.blob_id
-                 JOIN versions v ON v.id = m.version_id WHERE v.uid = ?",
-            )
-            .expect("prepared");
-        let rows = statement
-            .query_map([uid], |row| Ok((row.get::<_, usize>(0)?, row.get::<_, Option<String>>(1)?)))
-            .expect("asked");
+        let sql = format!(
+            "SELECT m.block_id, coalesce(b.uid, '') FROM block_map m JOIN blobs b ON b.id = m.blob_id
+             JOIN versions v ON v.id = m.version_id WHERE v.uid = '{uid}'"
+        );
         let mut blobs = vec![None; self.versions[uid].image.blocks.len()];
-        for row in rows {
-            let (id, blob) = row.expect("a row");
-            blobs[id] = Some(blob.unwrap_or_default());
+        for mut row in self.install.table(&sql) {
+            let blob = row.pop().expect("two columns");
+            blobs[number(&row[0])] = blob;
         }
         blobs
     }
 
     /// Whether the database calls the version valid.
     pub fn is_valid(&self, uid: &str) -> bool {
-        let sql = "SELECT valid FROM versions WHERE uid = ?";
-        self.install.sqlite().query_row(sql, [uid], |row| row.get(0)).expect("a version")
+        self.install.count(&format!("SELECT valid FROM versions WHERE uid = '{uid}'")) == 1
     }
 
     /// Remembers the data of blobs that were stored since the last time, and returns their names.

@@ -1,6 +1,6 @@
 //! A small client that says exactly what a test wants it to say.
 
-use crate::server::Server;
+use super::server::Server;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! The clients that people use: libnbd's, and those of QEMU.
 
+use super::protocol::{BLOCK, install};
+use super::server::{SOON, Server};
 use crate::common::checks::wait_until;
 use crate::common::disk::run;
 use crate::common::install::{Install, noise};
-use crate::protocol::{BLOCK, install};
-use crate::server::{SOON, Server};
 use std::os::unix::fs::MetadataExt;
 
 /// Whether the programs are there; says so if not.
@@ -143,7 +143,7 @@ fn qemu_io_writes_and_the_copy_is_what_it_wrote() {
     wait_until("a valid copy", SOON, || find().trim().ends_with("|1"));
     let copy = find().trim().trim_end_matches("|1").to_owned();
     assert!(install.restored(&copy, "restored") == image);
-    assert!(install.restored(&uid, "original") == crate::protocol::image());
+    assert!(install.restored(&uid, "original") == super::protocol::image());
     let changed = [0, 1, 3, 4, 10].len();
     assert!(install.blobs().len() <= blobs + changed, "unchanged blobs are shared");
     let diff = ["compare", "-f", "raw", "-F", "raw", &server.uri(&copy), &install.text("restored")];

@@ -1,10 +1,10 @@
 //! What clients write becomes versions of their own.
 
-use crate::client::*;
+use super::client::*;
+use super::protocol::{BLOCK, install};
+use super::server::{SOON, Server, log, wait_for};
 use crate::common::checks::wait_until;
 use crate::common::install::{Install, noise};
-use crate::protocol::{BLOCK, install};
-use crate::server::{SOON, Server, log, wait_for};
 use rustix::process::Signal;
 
 /// The copies that there are: uid, snapshot name, valid.
@@ -52,7 +52,7 @@ fn what_is_written_is_read_again_and_becomes_a_version() {
     client.leave();
     let copy = complete(&install);
     assert!(install.restored(&copy, "restored") == image);
-    let original = crate::protocol::image();
+    let original = super::protocol::image();
     assert!(install.restored(&uid, "original") == original);
     // Blocks 0, 1, 2, 5, 9 and 10 were changed; 3 became a hole, and all others are shared.
     assert_eq!(install.blobs().len(), blobs + 6, "{}", log(&install));

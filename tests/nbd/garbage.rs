@@ -1,9 +1,9 @@
 //! Nonsense in every phase: the server goes on serving others, and its memory stays small.
 
-use crate::client::*;
+use super::client::*;
+use super::protocol::install;
+use super::server::{Server, log};
 use crate::common::all;
-use crate::protocol::install;
-use crate::server::{Server, log};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 

@@ -1,8 +1,8 @@
 //! What the server says to what a client says, word by word.
 
-use crate::client::*;
+use super::client::*;
+use super::server::Server;
 use crate::common::install::{Install, noise};
-use crate::server::Server;
 
 pub const BLOCK: usize = 64 << 10;
 

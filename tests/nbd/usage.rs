@@ -1,9 +1,9 @@
 //! How it is started, what it says, and wrong use.
 
-use crate::client::Client;
+use super::client::Client;
+use super::protocol::install;
+use super::server::{Server, log};
 use crate::common::install::Install;
-use crate::protocol::install;
-use crate::server::{Server, log};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 
@@ -99,10 +99,10 @@ fn an_empty_installation_and_an_empty_version_are_served() {
     let install = Install::new(4096);
     let server = Server::new(&install, &[]);
     let mut client = Client::new(&server);
-    assert_eq!(client.option(crate::client::LIST, b"").len(), 1);
+    assert_eq!(client.option(super::client::LIST, b"").len(), 1);
     let uid = install.backup(&[&install.image("empty", b""), "e"]);
     let mut client = Client::opened(&server, &uid, true);
-    assert_eq!(client.structured(0, crate::client::READ, 0, 0), [(1, 0, vec![])]);
+    assert_eq!(client.structured(0, super::client::READ, 0, 0), [(1, 0, vec![])]);
     client.leave();
     server.end();
 }

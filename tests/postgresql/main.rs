@@ -28,8 +28,12 @@ mod json;
 mod kill;
 #[path = "../commands/migrate.rs"]
 mod migrate;
+#[path = "../model/cases.rs"]
+mod model;
+mod mounts;
 #[path = "../commands/names.rs"]
 mod names;
+mod nbd;
 #[path = "../commands/quickstart.rs"]
 mod quickstart;
 #[path = "../commands/rekey.rs"]

@@ -1,0 +1,51 @@
+//! Random sequences of commands on small images, against a model in memory. Everything happens through the
+//! engine, in this process.
+//!
+//! `BACKY2_SEED` repeats a run; `BACKY2_MODEL` says how many sequences there are: 60 by default, a thousand with
+//! `BACKY2_TESTS=all`.
+
+mod backups;
+mod image;
+mod invariants;
+mod steps;
+mod world;
+
+use crate::common;
+use world::{Seen, World};
+
+#[test]
+fn whatever_is_done_versions_are_what_was_backed_up() {
+    let seed = common::checks::seed("model");
+    let runs = match std::env::var("BACKY2_MODEL").ok().and_then(|text| text.parse().ok()) {
+        Some(runs) => runs,
+        None if common::all() => 400,
+        None => 60,
+    };
+    let half = |first: u64| {
+        let mut seen = Seen::default();
+        for sequence in (first..runs).step_by(2) {
+            println!("sequence {sequence}: BACKY2_SEED={} BACKY2_MODEL=1", seed + sequence);
+            let mut world = World::new(seed + sequence);
+            let steps = world.random.usize(10..30);
+            for _ in 0..steps {
+                steps::step(&mut world, &mut seen);
+                invariants::check(&world);
+            }
+            steps::end(&mut world, &mut seen);
+        }
+        seen
+    };
+    let seen = std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        let mut seen = half(0);
+        match other.join() {
+            Ok(more) => seen += more,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        seen
+    });
+    println!("{seen:?}");
+    if runs >= 60 {
+        seen.assert_all();
+    }
+}
