@@ -22,6 +22,7 @@ mod damage;
 mod dumps;
 #[path = "../commands/exit_codes.rs"]
 mod exit_codes;
+mod hosts;
 #[path = "../commands/json.rs"]
 mod json;
 #[path = "../commands/kill.rs"]
