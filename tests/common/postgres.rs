@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Who owns the databases: a user without special rights, as an administrator would make one.
-const USER: &str = "backy2";
+pub const USER: &str = "backy2";
 
 /// A running server. It ends, and its folder is removed, when this is dropped or the process ends in any way: a
 /// script that waits for the end of its standard input sees to that (`postgres_lab.sh`).

@@ -40,6 +40,7 @@ mod quickstart;
 #[path = "../commands/rekey.rs"]
 mod rekey;
 mod restart;
+mod secure;
 mod server;
 #[path = "../commands/signals.rs"]
 mod signals;
