@@ -1,6 +1,7 @@
 //! What comes after the first commands on an installation of 2.x: clean-ups, removals, unfinished backups, and
 //! rows of older releases that look otherwise.
 
+use crate::common::database::Engine;
 use crate::common::fixture::{blocks, of_image, restores_right, versions};
 use crate::common::images::by_name;
 use crate::common::install::Install;
@@ -135,6 +136,10 @@ fn blobs_with_shorter_names_are_read_and_cleaned_up() {
 fn a_row_with_a_name_that_no_blob_can_have_does_not_stop_cleanups() {
     for damaged in ["../../backy.cfg", "x", "nämé", &"x".repeat(300)] {
         let install = install("D");
+        if install.engine() == Engine::Postgres && damaged.len() > 32 {
+            // There is no room for it in the column.
+            continue;
+        }
         let first = of_image("D", "D1.img").uid;
         install.ok(&["scrub", &first]);
         install.change(&format!(
@@ -152,13 +157,20 @@ fn a_row_with_a_name_that_no_blob_can_have_does_not_stop_cleanups() {
 #[test]
 fn blocks_of_versions_that_are_not_there_do_not_stop_the_upgrade() {
     let install = install("D");
-    install.change(
-        "PRAGMA foreign_keys = OFF;
+    let unchecked = match install.engine() {
+        Engine::Sqlite => "PRAGMA foreign_keys = OFF",
+        Engine::Postgres => {
+            "ALTER TABLE blocks DROP CONSTRAINT blocks_version_uid_fkey;
+             ALTER TABLE tags DROP CONSTRAINT tags_version_uid_fkey"
+        }
+    };
+    install.change(&format!(
+        "{unchecked};
          INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version)
            VALUES ('stray', 'nosuch', 0, '2020-01-01 00:00:00.000000', 'x', 65536, 1, 0);
          INSERT INTO tags (version_uid, name) VALUES ('nosuch', 'stray')",
-    );
+    ));
     restores_right(&install, "D");
     assert_eq!(install.count("SELECT count(*) FROM blocks WHERE version_uid = 'nosuch'"), 0);
-    assert_eq!(install.count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    install.assert_references();
 }

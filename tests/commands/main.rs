@@ -14,6 +14,7 @@ mod json;
 mod kill;
 mod migrate;
 mod names;
+mod old_sql;
 mod packaging;
 mod quickstart;
 mod rekey;

@@ -1,10 +1,8 @@
-//! Work on with an upgraded database as with the old one: SQL that was written for 2.13, and databases that
-//! cannot be written.
+//! Databases that cannot be written, old and upgraded.
 
-use crate::common::fixture::{blocks, of_image, restores_right, versions};
+use crate::common::fixture::{of_image, restores_right, versions};
 use crate::common::images::by_name;
 use crate::common::install::Install;
-use rusqlite::params;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,113 +11,6 @@ fn upgraded() -> Install {
     let install = Install::fixture("A");
     install.ok(&["scrub", &of_image("A", "A1.img").uid]);
     install
-}
-
-const NEW: &str = "00000000-0000-11f1-90ca-02fc00000001";
-
-/// As 2.13 does: a version, and each of its blocks with all columns.
-fn insert_a_copy(install: &Install, of: &str) {
-    let sql = install.sqlite();
-    sql.execute(
-        "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
-         SELECT ?, '2026-11-21 01:02:03.000004', NULL, 'copy', '', size, size_bytes, 1, 0
-         FROM versions WHERE uid = ?",
-        [NEW, of],
-    )
-    .expect("a version");
-    let mut rows = sql
-        .prepare(
-            "SELECT uid, id, date, checksum, size, valid, enc_envkey, enc_version, enc_nonce
-             FROM blocks WHERE version_uid = ? ORDER BY id",
-        )
-        .expect("prepared");
-    let mut rows = rows.query([of]).expect("asked");
-    while let Some(row) = rows.next().expect("a row") {
-        let values: Vec<rusqlite::types::Value> = (0..9).map(|i| row.get(i).expect("a value")).collect();
-        sql.execute(
-            "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_envkey, enc_version,
-               enc_nonce) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                values[0], NEW, values[1], values[2], values[3], values[4], values[5], values[6], values[7],
-                values[8]
-            ],
-        )
-        .expect("a block");
-    }
-}
-
-#[test]
-fn a_version_inserted_row_by_row_restores() {
-    let install = upgraded();
-    let blobs = install.count("SELECT count(*) FROM blobs");
-    insert_a_copy(&install, &of_image("A", "A3.img").uid);
-    assert!(install.restored(NEW, "x") == by_name("A3.img"));
-    assert_eq!(install.count("SELECT count(*) FROM blobs"), blobs, "the blobs were known");
-    install.ok(&["scrub", NEW]);
-    install.ok(&["rm", NEW]);
-    restores_right(&install, "A");
-}
-
-#[test]
-fn the_same_row_cannot_be_inserted_twice() {
-    let install = upgraded();
-    let rows = blocks(&install);
-    let again = "INSERT INTO blocks SELECT * FROM blocks WHERE checksum IS NOT NULL LIMIT 1";
-    assert!(install.sqlite().execute(again, []).is_err());
-    assert_eq!(blocks(&install), rows);
-}
-
-#[test]
-fn a_blob_marked_invalid_by_uid_and_checksum_is_so_in_every_version() {
-    let install = upgraded();
-    // Block 3 is the same blob in three versions, and so is block 0.
-    let first = of_image("A", "A1.img").uid;
-    let uid = install.blob_uid(&first, 3);
-    let mark = "UPDATE blocks SET valid = 0 WHERE uid = ?1 AND checksum =
-                  (SELECT checksum FROM blocks WHERE uid = ?1 LIMIT 1)";
-    install.sqlite().execute(mark, [&uid]).expect("marked");
-    let sharing = "SELECT count(DISTINCT version_uid) FROM blocks WHERE valid = 0 AND uid = ?";
-    let count: i64 = install.sqlite().query_row(sharing, [&uid], |row| row.get(0)).expect("counted");
-    assert_eq!(count, 3);
-    assert_eq!(install.invalid_blocks(&first), [0, 3]);
-    install.ok(&["scrub", &first]);
-    assert!(install.invalid_blocks(&first).is_empty(), "the data is good");
-}
-
-#[test]
-fn a_version_deleted_row_by_row_is_gone_and_cleaned_up() {
-    let install = upgraded();
-    let version = of_image("A", "A2.img").uid;
-    let only_here = install.blob_uid(&of_image("A", "A3.img").uid, 1);
-    let version3 = of_image("A", "A3.img").uid;
-    for version in [&version, &version3] {
-        install.change(&format!(
-            "INSERT INTO deleted_blocks (uid, size, delete_candidate, time)
-               SELECT uid, size, 0, 1700000000 FROM blocks WHERE version_uid = '{version}' AND uid IS NOT NULL;
-             DELETE FROM tags WHERE version_uid = '{version}';
-             DELETE FROM blocks WHERE version_uid = '{version}';
-             DELETE FROM versions WHERE uid = '{version}'"
-        ));
-    }
-    assert!(!install.uids(&[]).contains(&version));
-    assert!(install.blob(&only_here).exists());
-    install.ok(&["cleanup"]);
-    assert!(!install.blob(&only_here).exists());
-    assert_eq!(install.count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
-    let first = of_image("A", "A1.img");
-    assert!(install.restored(&first.uid, "x") == by_name("A1.img"), "what it shared is still there");
-}
-
-#[test]
-fn what_a_view_cannot_change_is_an_error() {
-    let install = upgraded();
-    let rows = blocks(&install);
-    for sql in
-        ["UPDATE blocks SET size = 1", "UPDATE blocks SET uid = 'x'", "UPDATE blocks SET id = id + 100"]
-    {
-        assert!(install.sqlite().execute(sql, []).is_err(), "{sql}");
-    }
-    assert_eq!(blocks(&install), rows);
 }
 
 /// A file system of its own that can be made read-only; unmounted when dropped, also by a panic.

@@ -9,15 +9,22 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 impl Install {
-    /// The database is whole: its pages, its references, and the numbers of rows of valid versions.
-    pub fn assert_database_of_imports(&self) {
+    /// No row names what is not there.
+    pub fn assert_references(&self) {
         if self.engine() == Engine::Sqlite {
-            assert_eq!(self.texts("PRAGMA integrity_check"), ["ok"]);
             assert_eq!(self.count("SELECT count(*) FROM pragma_foreign_key_check"), 0, "references");
         }
         let lost = "SELECT count(*) FROM block_map m LEFT JOIN blobs b ON b.id = m.blob_id
                     LEFT JOIN versions v ON v.id = m.version_id WHERE b.id IS NULL OR v.id IS NULL";
         assert_eq!(self.count(lost), 0, "rows without a version or a blob");
+    }
+
+    /// The database is whole: its pages, its references, and the numbers of rows of valid versions.
+    pub fn assert_database_of_imports(&self) {
+        if self.engine() == Engine::Sqlite {
+            assert_eq!(self.texts("PRAGMA integrity_check"), ["ok"]);
+        }
+        self.assert_references();
         let short = "SELECT count(*) FROM versions v WHERE valid = 1 AND size <>
                      (SELECT count(*) FROM block_map WHERE version_id = v.id)";
         assert_eq!(self.count(short), 0, "valid versions with too few or too many rows");
@@ -62,7 +69,8 @@ impl Install {
         assert_eq!((self.unnamed_blobs(), self.stored_uids().len()), (0, self.named_uids().len()));
     }
 
-    /// The files in `lock_dir`, also in those of other hosts, that some process has locked.
+    /// The files in `lock_dir`, also in those of other hosts, that some process has locked; and what is locked in the
+    /// database.
     pub fn held_locks(&self) -> Vec<String> {
         let list = |folder: &Path| -> Vec<PathBuf> {
             let entries = std::fs::read_dir(folder).expect("listed");
@@ -77,6 +85,15 @@ impl Install {
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                 held.push(path.display().to_string());
             }
+        }
+        if self.engine() == Engine::Postgres {
+            // What a killed process has left counts for nobody.
+            let locks = "SELECT l.name, h.pid FROM locks l JOIN lock_holders h ON h.id = l.holder";
+            let lives =
+                |pid: &Option<String>| pid.as_ref().is_none_or(|pid| Path::new("/proc").join(pid).exists());
+            held.extend(
+                self.table(locks).into_iter().filter(|row| lives(&row[1])).map(|row| format!("{row:?}")),
+            );
         }
         held
     }

@@ -1,7 +1,7 @@
 //! Installations in temporary folders, driven through the binary as a user does.
 
 use super::database::{Engine, quoted};
-use super::postgres;
+use super::{old_database, postgres};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -94,8 +94,18 @@ impl Install {
         Install { folder, config, postgres }
     }
 
-    /// A copy of the installation of 2.x in `tests/fixtures/NAME`, which has a file of SQLite.
+    /// A copy of the installation of 2.x in `tests/fixtures/NAME`. With PostgreSQL, as if 2.x had used that.
     pub fn fixture(name: &str) -> Self {
+        let mut install = Self::fixture_files(name);
+        if let Some(database) = Engine::usual().database() {
+            old_database::copy(&install.sqlite(), &mut database.client());
+            install.replace_file(database);
+        }
+        install
+    }
+
+    /// The same with its file of SQLite in any case.
+    fn fixture_files(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("tempdir");
         copy(&fixture_folder(name), folder.path());
         for part in ["lock", "cache"] {
@@ -109,17 +119,23 @@ impl Install {
 
     /// The same with an empty database, and with that configuration if there is one.
     pub fn emptied_fixture(name: &str, config: Option<&str>) -> Self {
-        let mut install = Self::fixture(name);
+        let mut install = Self::fixture_files(name);
         if let Some(config) = config {
             install.adopt_config(config);
         }
-        std::fs::remove_file(install.path("backy.sqlite")).expect("removed");
-        if let Some(database) = Engine::usual().database() {
-            install.set("engine", &database.url());
-            install.postgres = Some(database);
+        match Engine::usual().database() {
+            Some(database) => install.replace_file(database),
+            None => install.lose_database(),
         }
         install.ok(&["initdb"]);
         install
+    }
+
+    /// Uses a database on a server from now on, and no file any more.
+    fn replace_file(&mut self, database: postgres::Database) {
+        self.lose_database();
+        self.set("engine", &database.url());
+        self.postgres = Some(database);
     }
 
     /// Another installation with the same content.
@@ -151,6 +167,9 @@ impl Install {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(&self.config, std::fs::Permissions::from_mode(0o600)).expect("chmod");
         self.set("process_name", &process_name(self.folder.path()));
+        if let Some(database) = &self.postgres {
+            self.set("engine", &database.url());
+        }
     }
 
     /// Its folder: `data`, `lock`, `cache`, `backy.sqlite`, `backy.cfg`, `backy.log`, and whatever a test puts

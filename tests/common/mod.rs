@@ -16,6 +16,7 @@ pub mod disk;
 pub mod fixture;
 pub mod images;
 pub mod install;
+pub mod old_database;
 pub mod postgres;
 pub mod proxy;
 pub mod rust_source;

@@ -4,8 +4,7 @@
 //!
 //! What is not here is about files of SQLite, or about no database at all:
 //! - `commands/upgrade` and `upgraded`: files of older releases, copies beside them, files that cannot be written;
-//! - `commands/fixtures` and `fixture_lifecycle`: work on with such files. What 2.13 has exported is imported in
-//!   `dumps`, also here;
+//!   `upgrade` here is about databases of older releases on a server;
 //! - `wrong_input/files`: files that are no database;
 //! - `commands/devices`, `generate`, `packaging`: block devices, manual pages, the package.
 
@@ -22,6 +21,10 @@ mod damage;
 mod dumps;
 #[path = "../commands/exit_codes.rs"]
 mod exit_codes;
+#[path = "../commands/fixture_lifecycle.rs"]
+mod fixture_lifecycle;
+#[path = "../commands/fixtures.rs"]
+mod fixtures;
 mod hosts;
 #[path = "../commands/json.rs"]
 mod json;
@@ -35,6 +38,8 @@ mod mounts;
 #[path = "../commands/names.rs"]
 mod names;
 mod nbd;
+#[path = "../commands/old_sql.rs"]
+mod old_sql;
 #[path = "../commands/quickstart.rs"]
 mod quickstart;
 #[path = "../commands/rekey.rs"]
@@ -46,6 +51,7 @@ mod server;
 mod signals;
 #[path = "../commands/transfer.rs"]
 mod transfer;
+mod upgrade;
 #[path = "../commands/usage.rs"]
 mod usage;
 #[path = "../wrong_input/cases.rs"]

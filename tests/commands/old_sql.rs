@@ -1,0 +1,105 @@
+//! Work on with an upgraded database as with the old one: SQL that was written for 2.13.
+
+use crate::common::database::literal;
+use crate::common::fixture::{blocks, of_image, restores_right};
+use crate::common::images::by_name;
+use crate::common::install::Install;
+
+/// A, upgraded by a scrub.
+fn upgraded() -> Install {
+    let install = Install::fixture("A");
+    install.ok(&["scrub", &of_image("A", "A1.img").uid]);
+    install
+}
+
+const NEW: &str = "00000000-0000-11f1-90ca-02fc00000001";
+
+/// As 2.13 does: a version, and each of its blocks with all columns.
+fn insert_a_copy(install: &Install, of: &str) {
+    install.change(&format!(
+        "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
+         SELECT '{NEW}', '2026-11-21 01:02:03.000004', NULL, 'copy', '', size, size_bytes, 1, 0
+         FROM versions WHERE uid = '{of}'"
+    ));
+    let columns = "uid, id, date, checksum, size, valid, enc_envkey, enc_version, enc_nonce";
+    for row in install.table(&format!("SELECT {columns} FROM blocks WHERE version_uid = '{of}' ORDER BY id"))
+    {
+        let values: Vec<String> = row.iter().map(|value| literal(value.as_deref())).collect();
+        let values = values.join(", ");
+        install.change(&format!("INSERT INTO blocks ({columns}, version_uid) VALUES ({values}, '{NEW}')"));
+    }
+}
+
+#[test]
+fn a_version_inserted_row_by_row_restores() {
+    let install = upgraded();
+    let blobs = install.count("SELECT count(*) FROM blobs");
+    insert_a_copy(&install, &of_image("A", "A3.img").uid);
+    assert!(install.restored(NEW, "x") == by_name("A3.img"));
+    assert_eq!(install.count("SELECT count(*) FROM blobs"), blobs, "the blobs were known");
+    install.ok(&["scrub", NEW]);
+    install.ok(&["rm", NEW]);
+    restores_right(&install, "A");
+}
+
+#[test]
+fn the_same_row_cannot_be_inserted_twice() {
+    let install = upgraded();
+    let rows = blocks(&install);
+    let again = "INSERT INTO blocks SELECT * FROM blocks WHERE checksum IS NOT NULL LIMIT 1";
+    assert!(install.try_change(again).is_err());
+    assert_eq!(blocks(&install), rows);
+}
+
+#[test]
+fn a_blob_marked_invalid_by_uid_and_checksum_is_so_in_every_version() {
+    let install = upgraded();
+    // Block 3 is the same blob in three versions, and so is block 0.
+    let first = of_image("A", "A1.img").uid;
+    let uid = install.blob_uid(&first, 3);
+    install.change(&format!(
+        "UPDATE blocks SET valid = 0 WHERE uid = '{uid}' AND checksum =
+           (SELECT checksum FROM blocks WHERE uid = '{uid}' LIMIT 1)"
+    ));
+    let sharing = "SELECT count(DISTINCT version_uid) FROM blocks WHERE valid = 0 AND uid = ";
+    assert_eq!(install.count(&format!("{sharing}'{uid}'")), 3);
+    assert_eq!(install.invalid_blocks(&first), [0, 3]);
+    install.ok(&["scrub", &first]);
+    assert!(install.invalid_blocks(&first).is_empty(), "the data is good");
+}
+
+#[test]
+fn a_version_deleted_row_by_row_is_gone_and_cleaned_up() {
+    let install = upgraded();
+    let version = of_image("A", "A2.img").uid;
+    let only_here = install.blob_uid(&of_image("A", "A3.img").uid, 1);
+    let version3 = of_image("A", "A3.img").uid;
+    for version in [&version, &version3] {
+        install.change(&format!(
+            "INSERT INTO deleted_blocks (uid, size, delete_candidate, time)
+               SELECT uid, size, 0, 1700000000 FROM blocks WHERE version_uid = '{version}' AND uid IS NOT NULL;
+             DELETE FROM tags WHERE version_uid = '{version}';
+             DELETE FROM blocks WHERE version_uid = '{version}';
+             DELETE FROM versions WHERE uid = '{version}'"
+        ));
+    }
+    assert!(!install.uids(&[]).contains(&version));
+    assert!(install.blob(&only_here).exists());
+    install.ok(&["cleanup"]);
+    assert!(!install.blob(&only_here).exists());
+    install.assert_references();
+    let first = of_image("A", "A1.img");
+    assert!(install.restored(&first.uid, "x") == by_name("A1.img"), "what it shared is still there");
+}
+
+#[test]
+fn what_a_view_cannot_change_is_an_error() {
+    let install = upgraded();
+    let rows = blocks(&install);
+    for sql in
+        ["UPDATE blocks SET size = 1", "UPDATE blocks SET uid = 'x'", "UPDATE blocks SET id = id + 100"]
+    {
+        assert!(install.try_change(sql).is_err(), "{sql}");
+    }
+    assert_eq!(blocks(&install), rows);
+}

@@ -1,0 +1,143 @@
+//! Databases that older releases have made on a server become current ones, once, or stay as they are.
+
+use crate::common::checks::ended;
+use crate::common::database::{Row, sqlite_rows};
+use crate::common::fixture::{blocks, of_image, restores_right, versions};
+use crate::common::images::{by_name, sha256};
+use crate::common::install::{Install, fixture_folder};
+
+/// A fixture as its administrator had to configure it for 2.13.
+fn fixture(name: &str) -> Install {
+    let install = Install::fixture(name);
+    if name == "E" {
+        install.adopt_config("migrate/backy-2.13.cfg");
+    }
+    install
+}
+
+/// The database is sound, and says so to releases 2.13 and 3.
+fn is_current(install: &Install) {
+    install.assert_references();
+    assert_eq!(install.count("SELECT count(*) FROM schema_version"), 1);
+    assert_eq!(install.texts("SELECT version_num FROM alembic_version"), ["30349b678801"]);
+    let aside = "SELECT count(*) FROM pg_class WHERE relname LIKE 'before_upgrade%'";
+    assert_eq!(install.count(aside), 0, "nothing is left of the old tables");
+}
+
+/// What the other tests rely on: the fixtures are on the server as they are in their files.
+#[test]
+fn the_old_tables_are_those_of_the_files() {
+    for name in ["A", "B", "D", "E"] {
+        let install = Install::fixture(name);
+        let file = rusqlite::Connection::open(fixture_folder(name).join("backy.sqlite")).expect("opens");
+        for table in ["versions", "tags", "blocks", "deleted_blocks", "stats", "alembic_version"] {
+            let sql = format!("SELECT * FROM {table}");
+            let sorted = |mut rows: Vec<Row>| {
+                // PostgreSQL shows no zeros at the end of fractions of seconds.
+                let times = rows.iter_mut().flatten().flatten().filter(|text| text.len() == 26);
+                times.for_each(|text| *text = text.trim_end_matches('0').trim_end_matches('.').to_owned());
+                rows.sort();
+                rows
+            };
+            let (here, there) = (install.table(&sql), sqlite_rows(&file, &sql).expect("rows"));
+            assert!(sorted(here) == sorted(there), "{table} of {name}");
+        }
+    }
+}
+
+#[test]
+fn the_view_has_the_rows_of_the_old_table() {
+    for name in ["A", "B", "D", "E"] {
+        let install = fixture(name);
+        let rows = blocks(&install);
+        let good = versions(name).into_iter().find(|v| v.sha256.is_some()).expect("a good version");
+        let out = install.ok(&["scrub", &good.uid]);
+        assert!(out.contains("upgraded"), "{out}");
+        is_current(&install);
+        assert_eq!(blocks(&install), rows, "{name}");
+        let again = install.ok(&["scrub", &good.uid]);
+        assert!(!again.contains("upgraded"), "once is enough: {again}");
+        restores_right(&install, name);
+    }
+}
+
+#[test]
+fn listing_leaves_a_database_of_2_13_as_it_is() {
+    for name in ["A", "B", "D"] {
+        let install = fixture(name);
+        let before = install.dump();
+        install.ok(&["ls"]);
+        install.ok(&["-m", "ls", "-t", "b_daily", "-f", "uid"]);
+        assert!(install.dump() == before, "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_revision_is_refused_and_nothing_is_changed() {
+    let install = fixture("D");
+    install.change("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    let before = install.dump();
+    let uid = of_image("D", "D1.img").uid;
+    let (source, target) = (install.image("x.img", &by_name("D1.img")), install.url("out"));
+    for args in [&["ls"][..], &["backup", &source, "x"], &["restore", &uid, &target], &["cleanup"]] {
+        let error = install.fails(1, args);
+        assert!(error.contains("feedfacecafe"), "{error}");
+    }
+    assert!(install.dump() == before);
+    assert!(!install.path("out").exists());
+}
+
+#[test]
+fn an_upgrade_that_is_killed_leaves_the_old_database() {
+    for name in ["D", "E"] {
+        let install = fixture(name);
+        let (rows, all) = (blocks(&install), install.dump());
+        let uid = versions(name)[0].uid.clone();
+        assert!(install.killed_at("upgrade-middle", &["restore", &uid, &install.url("out")]));
+        assert!(!install.path("out").exists());
+        assert_eq!(install.dump(), all, "{name}");
+        restores_right(&install, name);
+        is_current(&install);
+        assert_eq!(blocks(&install), rows, "{name}");
+    }
+}
+
+#[test]
+fn commands_that_start_together_upgrade_once() {
+    for name in ["D", "E"] {
+        let install = fixture(name);
+        let all = versions(name);
+        let children: Vec<_> = (0..4)
+            .map(|n| {
+                let target = install.url(&format!("out{n}"));
+                install.start(&["restore", &all[n % all.len()].uid, &target])
+            })
+            .collect();
+        for (n, child) in children.into_iter().enumerate() {
+            let run = ended(child);
+            assert_eq!(run.code, 0, "{run:?}");
+            let data = std::fs::read(install.path(&format!("out{n}"))).expect("read");
+            assert_eq!(Some(sha256(&data)), all[n % all.len()].sha256);
+        }
+        is_current(&install);
+    }
+}
+
+#[test]
+fn an_upgrade_is_refused_while_release_2_13_runs() {
+    let install = fixture("D");
+    let name = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
+    let name = name.lines().find_map(|line| line.strip_prefix("process_name: ")).expect("a name").to_owned();
+    // Another program of that name, as the Python release would show in the list of processes.
+    std::fs::copy("/bin/sleep", install.path(&name)).expect("copied");
+    let mut other = std::process::Command::new(install.path(&name)).arg("60").spawn().expect("starts");
+    let before = install.dump();
+    let uid = of_image("D", "D1.img").uid;
+    let run = install.run(&["scrub", &uid]);
+    other.kill().and_then(|()| other.wait()).expect("ended");
+    assert_eq!(run.code, 100, "{run:?}");
+    assert!(run.stderr.contains("must be upgraded"), "{run:?}");
+    assert_eq!(install.dump(), before);
+    install.ok(&["scrub", &uid]);
+    is_current(&install);
+}
