@@ -1,19 +1,51 @@
 //! Locks that another process holds.
 
 use super::{image, with_version};
+use crate::common::database::Engine;
 use crate::common::install::{Install, Run};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 
-/// Holds a lock as another backy does, until it is dropped.
-fn hold(install: &Install, name: &str, operation: FlockOperation) -> File {
-    let file = File::create(install.path("lock").join(format!("backy_{name}.lock"))).expect("created");
+const ALONE: bool = true;
+const SHARED: bool = false;
+
+/// Holds a lock as another backy does, until it is dropped: one of this host, or, in a database on a server, one of
+/// another host.
+fn hold(install: &Install, name: &str, exclusive: bool) -> Held {
+    let name = format!("backy_{name}.lock");
+    if install.engine() == Engine::Postgres {
+        let columns = "(host, machine, pid, started, command)";
+        let holder = install.count(&format!(
+            "INSERT INTO lock_holders {columns} VALUES ('other', 'other', 1, 1, 'a test') RETURNING id"
+        ));
+        install.change(&format!(
+            "INSERT INTO locks (name, exclusive, holder) VALUES ('{name}', {exclusive}, {holder})"
+        ));
+        return Held { file: None, row: Some((install.postgres().expect("one").client(), holder)) };
+    }
+    let file = File::create(install.path("lock").join(name)).expect("created");
+    let operation = match exclusive {
+        true => FlockOperation::NonBlockingLockExclusive,
+        false => FlockOperation::NonBlockingLockShared,
+    };
     flock(&file, operation).expect("locked");
-    file
+    Held { file: Some(file), row: None }
 }
 
-const ALONE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
-const SHARED: FlockOperation = FlockOperation::NonBlockingLockShared;
+/// A lock that is held.
+struct Held {
+    file: Option<File>,
+    row: Option<(postgres::Client, i64)>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.file.take());
+        if let Some((client, holder)) = &mut self.row {
+            client.execute("DELETE FROM lock_holders WHERE id = $1", &[holder]).expect("released");
+        }
+    }
+}
 
 #[test]
 fn while_somebody_is_alone_no_command_runs() {
