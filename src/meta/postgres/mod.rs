@@ -190,7 +190,7 @@ impl Postgres {
 /// registration stays until the transaction ends.
 fn fenced(statements: &mut Statements<'_, postgres::Transaction<'_>>, holder: i64) -> Fallible<Option<i64>> {
     let rows = statements.ask(
-        "SELECT txid_current(), ?1 = 0 OR EXISTS (SELECT 1 FROM lock_holders WHERE id = ?1 FOR KEY SHARE)",
+        "SELECT txid_current(), ?1::bigint = 0 OR EXISTS (SELECT 1 FROM lock_holders WHERE id = ?1 FOR KEY SHARE)",
         &[&holder],
     )?;
     let Some(row) = rows.first() else { return Ok(None) };

@@ -10,7 +10,7 @@ pub(super) const DDL: &str = include_str!("schema.sql");
 
 /// Whether there is a table or view of that name where names are looked for first.
 fn has(db: &mut dyn Db, name: &str) -> Fallible<bool> {
-    let sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = ?1";
+    let sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name::text = ?1";
     Ok(db.number(sql, values![name])? > 0)
 }
 

@@ -85,7 +85,7 @@ fn set_aside(db: &mut dyn Db) -> Fallible<()> {
 /// The columns of a table; none if there is no such table.
 fn columns_of(db: &mut dyn Db, table: &str) -> Fallible<BTreeSet<String>> {
     let sql = "SELECT column_name::text FROM information_schema.columns
-               WHERE table_schema = current_schema() AND table_name = ?1";
+               WHERE table_schema = current_schema() AND table_name::text = ?1";
     Ok(db.all(sql, values![table], |row| row.text(0))?.into_iter().collect())
 }
 
