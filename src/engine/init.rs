@@ -2,8 +2,8 @@
 
 use crate::config::{self, Config};
 use crate::locks::Locks;
-use crate::meta::{postgres, sqlite};
 use crate::meta::url::{self, Engine};
+use crate::meta::{postgres, sqlite};
 use crate::types::block::to_hex;
 use crate::types::error::{Error, Result};
 use std::fs;

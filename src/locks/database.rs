@@ -127,7 +127,8 @@ impl Database {
         mut work: impl FnMut(&mut Client) -> std::result::Result<T, postgres::Error>,
     ) -> Result<T> {
         let place = &self.shared.location;
-        let failed = |text: String| Error::Metadata { database: place.clone(), message: format!("{what}: {text}") };
+        let failed =
+            |text: String| Error::Metadata { database: place.clone(), message: format!("{what}: {text}") };
         let mut patience = Patience::new(self.monitor.clone(), AWAY);
         loop {
             let failure = match self.shared.run(&mut work) {

@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod lab;
 pub mod postgres;
 mod revision;
 mod sql;

@@ -21,7 +21,9 @@ pub enum Engine {
 pub fn parse(engine: &str) -> Result<Engine> {
     let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
     let Some((scheme, rest)) = engine.split_once("://") else {
-        return bad("this is no URL. Write sqlite:////path/of/the/database or postgresql://user@host/database");
+        return bad(
+            "this is no URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",
+        );
     };
     match scheme.split('+').next().unwrap_or_default() {
         "sqlite" => match rest.strip_prefix('/') {
@@ -47,7 +49,9 @@ mod tests {
 
     #[test]
     fn other_engines_are_refused_without_showing_a_password() {
-        for url in ["", "x", "sqlite://", "sqlite:///", "mysql://u:secret@h/d", "postgresql://u:secret@h/d?x=y"] {
+        for url in
+            ["", "x", "sqlite://", "sqlite:///", "mysql://u:secret@h/d", "postgresql://u:secret@h/d?x=y"]
+        {
             let error = parse(url).expect_err(url).to_string();
             assert!(error.contains("engine") && !error.contains("secret"), "{error}");
         }

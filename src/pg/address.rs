@@ -78,7 +78,8 @@ impl Address {
             options: None,
             application_name: "backy2".to_owned(),
         };
-        let mut files = Files { passfile: account.as_ref().map(|a| a.home.join(".pgpass")), ..Files::default() };
+        let mut files =
+            Files { passfile: account.as_ref().map(|a| a.home.join(".pgpass")), ..Files::default() };
         for (key, value) in url.query_pairs() {
             address.parameter(&key, &value, &mut files)?;
         }

@@ -36,8 +36,7 @@ pub fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
     let config = match &address.client_certificate {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let unusable =
-                |path: &Path, e: rustls::pki_types::pem::Error| format!("{}: {e}", path.display());
+            let unusable = |path: &Path, e: rustls::pki_types::pem::Error| format!("{}: {e}", path.display());
             let key =
                 PrivateKeyDer::from_pem_file(key).map_err(|e| format!("sslkey {}", unusable(key, e)))?;
             let chain = certificates(certificate).map_err(|e| format!("sslcert {e}"))?;

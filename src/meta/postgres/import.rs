@@ -23,9 +23,11 @@ pub(super) fn rows<C: GenericClient>(
     db.batch(TEMPORARY)?;
     copy(db, rows)?;
     db.batch("ANALYZE incoming")?;
-    refuse(db, "SELECT id, '' FROM incoming GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1", |id, _| {
-        format!("block {id} is there twice")
-    })?;
+    refuse(
+        db,
+        "SELECT id, '' FROM incoming GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1",
+        |id, _| format!("block {id} is there twice"),
+    )?;
     // No cleanup takes candidates until this is committed.
     db.lock(NAMING, true)?;
     refuse(

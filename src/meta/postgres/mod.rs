@@ -57,7 +57,8 @@ impl Postgres {
     /// [`Error::Database`]: it cannot be reached.
     pub fn open(address: Address, monitor: Handle, fence: Fence) -> Result<Self> {
         let location = address.to_string();
-        let mut database = Postgres { session: Session::new(address), location, writable: true, monitor, fence };
+        let mut database =
+            Postgres { session: Session::new(address), location, writable: true, monitor, fence };
         let read_only = "SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery()";
         let asked = match database.session.client() {
             Ok((client, _)) => client.query_one(read_only, &[]).and_then(|row| row.try_get::<_, bool>(0)),
@@ -165,7 +166,9 @@ impl Postgres {
                 Ok(Some(status)) if status == "aborted" => return Ok(false),
                 // The server has not noticed yet that nobody is there.
                 Ok(Some(_)) => std::thread::sleep(Duration::from_millis(LONGEST_PAUSE)),
-                Ok(None) => return Err(self.error(what, "whether this was committed cannot be told any more")),
+                Ok(None) => {
+                    return Err(self.error(what, "whether this was committed cannot be told any more"));
+                }
                 Err(e) if is_lost(&e) => self.wait(what, &e, patience)?,
                 Err(e) => return Err(self.fault(what, Fault::Postgres(e))),
             }
@@ -256,7 +259,9 @@ impl Engine for Postgres {
                         return Err(self.fault(what, Fault::Postgres(e)));
                     }
                 }
-                Attempt::Failed(Fault::Postgres(e)) if may_pass(&e) && kind != Work::Once && tries < TRIES => {
+                Attempt::Failed(Fault::Postgres(e))
+                    if may_pass(&e) && kind != Work::Once && tries < TRIES =>
+                {
                     tries += 1;
                     stand_back(tries);
                 }

@@ -1,1 +1,188 @@
+//! The PostgreSQL engine itself; what every engine must do is in the conformance suite.
 
+use super::*;
+use crate::meta::conformance::CASES;
+use crate::meta::lab::postgres::{Database, Server, Stop};
+use crate::meta::{DumpRow, Fingerprint, MetaStore, NewBlob, NewRow, Rows, VersionFilter};
+use crate::types::block::{Encryption, Geometry};
+use crate::types::time::Timestamp;
+use crate::types::version::{NewVersion, Version};
+use std::sync::Arc;
+
+fn address(database: &Database) -> Address {
+    Address::parse(&database.url()).expect("a URL")
+}
+
+fn open(database: &Database) -> Postgres {
+    Postgres::open(address(database), Handle::silent(), Fence::default()).expect("opens")
+}
+
+fn initialised(server: &Arc<Server>) -> (Database, Postgres) {
+    let database = Database::new(server);
+    initialise(&address(&database)).expect("initialises");
+    let store = open(&database);
+    (database, store)
+}
+
+fn version(store: &mut Postgres, name: &str, geometry: Geometry) -> Version {
+    let new = NewVersion {
+        uid: crate::types::uid::VersionUid::generate(),
+        date: Timestamp::now(),
+        expire: None,
+        name: name.into(),
+        snapshot_name: String::new(),
+        size: geometry.blocks(),
+        size_bytes: geometry.size_bytes(),
+        tags: Vec::new(),
+        origin: None,
+    };
+    store.begin_version(&new).expect("begins")
+}
+
+fn blob(data: u32) -> NewBlob {
+    NewBlob {
+        uid: crate::types::uid::BlobUid::generate(),
+        fingerprint: Fingerprint { checksum: format!("{data:0128x}"), size: 4096, enc_version: 0 },
+        encryption: Encryption::default(),
+    }
+}
+
+#[test]
+fn the_engine_keeps_the_contract() {
+    let Some(server) = Server::get("the_engine_keeps_the_contract") else { return };
+    for (name, case) in CASES {
+        println!("{name}");
+        let (_database, mut store) = initialised(&server);
+        case(&mut store);
+    }
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_told_and_left_alone() {
+    let Some(server) = Server::get("what_is_no_database_of_ours_is_told_and_left_alone") else { return };
+    let database = Database::new(&server);
+    let error = open(&database).state().expect_err("empty").to_string();
+    assert!(error.contains("initdb"), "{error}");
+    initialise(&address(&database)).expect("initialises");
+    assert!(matches!(initialise(&address(&database)), Err(Error::Refused(_))));
+    assert_eq!(open(&database).state().expect("current"), State::Current);
+    let mut sql = database.client();
+    sql.batch_execute("UPDATE schema_version SET revision = 99").expect("updates");
+    assert!(open(&database).state().expect_err("newer").to_string().contains("99"));
+    let nowhere = Address::parse("postgresql://x@127.0.0.1:1/nowhere").expect("a URL");
+    let error = Postgres::open(nowhere.clone(), Handle::silent(), Fence::default()).err().expect("refused");
+    assert!(error.to_string().contains("127.0.0.1:1") && error.to_string().contains("engine"), "{error}");
+    initialise(&nowhere).expect_err("refused");
+}
+
+#[test]
+fn a_large_commit_and_a_large_removal_are_set_based() {
+    let Some(server) = Server::get("a_large_commit_and_a_large_removal_are_set_based") else { return };
+    let (_database, mut store) = initialised(&server);
+    let geometry = Geometry::new(200_000 * 4096, 4096);
+    let base = version(&mut store, "a", geometry);
+    let ids = (0..200_000).step_by(2).collect();
+    store.commit_blocks(&base, &[NewRow::Store { ids, blob: blob(1) }]).expect("commits");
+    let missing = store.missing(&base).expect("asks");
+    assert_eq!(missing.len(), 100_000);
+    store.set_sparse(&base, geometry, &[1..2, 3..4, 199_999..200_000]).expect("records");
+    assert_eq!(store.sparse_ranges(&base, 2).expect("asks"), [3..4, 199_999..200_000]);
+    let next = version(&mut store, "b", geometry);
+    let carried = store.carry(&base, &next, &[0..200_000]).expect("carries");
+    assert_eq!((carried.blocks, carried.sparse.blocks), (100_003, 3));
+    assert_eq!(store.rows(&next, 199_990, 100, Rows::All).expect("reads").len(), 6);
+    assert_eq!(store.remove_version(&base, 0).expect("removes"), 100_003);
+    assert_eq!(store.carry(&base, &next, &[0..9]).expect("nothing is left").blocks, 0);
+}
+
+/// In one transaction with a lost answer nothing is done twice, and in one that was rolled back nothing is lost.
+#[test]
+fn a_server_that_crashes_and_comes_back_is_no_failure() {
+    let Some(server) = Server::own("a_server_that_crashes_and_comes_back_is_no_failure") else { return };
+    let (_database, mut store) = initialised(&server);
+    let geometry = Geometry::new(100 * 4096, 4096);
+    let made = version(&mut store, "a", geometry);
+    let (stop, stopped) = (Arc::new(std::sync::atomic::AtomicBool::new(false)), Arc::clone(&server));
+    let flag = Arc::clone(&stop);
+    let crashes = std::thread::spawn(move || {
+        let mut times = 0;
+        while !flag.load(std::sync::atomic::Ordering::SeqCst) || times < 3 {
+            std::thread::sleep(Duration::from_millis(300));
+            stopped.restart(Stop::Immediate);
+            times += 1;
+        }
+        times
+    });
+    for id in 0..100 {
+        store
+            .commit_blocks(&made, &[NewRow::Store { ids: vec![id], blob: blob(id as u32) }])
+            .expect("commits");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(crashes.join().expect("no panic") >= 3);
+    assert_eq!(store.missing(&made).expect("asks"), []);
+    assert_eq!(store.rows(&made, 0, 200, Rows::Stored).expect("reads").len(), 100);
+}
+
+#[test]
+fn one_who_was_declared_dead_commits_nothing() {
+    let Some(server) = Server::get("one_who_was_declared_dead_commits_nothing") else { return };
+    let (database, _) = initialised(&server);
+    let fence = Fence::default();
+    let mut store = Postgres::open(address(&database), Handle::silent(), fence.clone()).expect("opens");
+    let made = version(&mut store, "a", Geometry::new(4096, 4096));
+    let mut sql = database.client();
+    let register = "INSERT INTO lock_holders (id, host, machine, pid, started, command)
+                    VALUES (7, 'h', 'm', 1, 1, 'c')";
+    sql.batch_execute(register).expect("registers");
+    fence.set(Some(7));
+    store.add_tags(&made, &["alive".into()]).expect("as long as it is registered");
+    sql.batch_execute("DELETE FROM lock_holders").expect("buries");
+    let row = NewRow::Store { ids: vec![0], blob: blob(1) };
+    let refused = store.commit_blocks(&made, &[row]).expect_err("buried");
+    assert!(matches!(&refused, Error::Locked(text) if text.contains("dead")), "{refused}");
+    store.without_row(&["x".into()]).expect_err("nor is anything deleted");
+    assert_eq!(store.missing(&made).expect("reads go on"), [0..1]);
+}
+
+#[test]
+fn an_import_is_all_or_nothing() {
+    let Some(server) = Server::get("an_import_is_all_or_nothing") else { return };
+    let (database, mut store) = initialised(&server);
+    let row = |id: u64, uid: Option<&str>, valid: bool| DumpRow {
+        id,
+        uid: uid.map(str::to_owned),
+        date: Timestamp::now(),
+        checksum: uid.map(|_| "c0ffee".to_owned()),
+        size: 4096,
+        valid,
+        encryption: Encryption::default(),
+    };
+    let mut a = version(&mut store, "other", Geometry::new(3 * 4096, 4096));
+    a.uid = "imported".into();
+    a.valid = true;
+    let good = [row(0, Some("x"), true), row(1, None, true), row(2, Some("x"), true)];
+    let mut import = |version: &Version, rows: &[DumpRow]| {
+        store.import(version, &mut rows.iter().cloned().map(Ok)).map_err(|e| e.to_string())
+    };
+    import(&a, &good).expect("imports");
+    assert!(import(&a, &good).expect_err("again").contains("already exists"));
+    let b = Version { uid: "b".into(), ..a.clone() };
+    let twice = [row(0, Some("x"), true), row(0, Some("x"), true)];
+    assert!(import(&b, &twice).expect_err("twice").contains("block 0 is there twice"));
+    database
+        .client()
+        .batch_execute("INSERT INTO deleted_blocks (uid, delete_candidate, time) VALUES ('d', 1, 0)")
+        .expect("dooms");
+    let doomed = [row(0, Some("d"), true)];
+    assert!(import(&b, &doomed).expect_err("doomed").contains("which a cleanup is deleting"));
+    assert_eq!(store.versions(&VersionFilter::default()).expect("lists").len(), 2, "nothing is half there");
+    // Of two opinions about a blob the bad one counts, for all versions that name it.
+    let bad = [row(0, Some("x"), false)];
+    store.import(&b, &mut bad.iter().cloned().map(Ok)).expect("imports");
+    assert!(!store.version("imported").expect("there").valid && !store.version("b").expect("there").valid);
+    let imported = store.version("imported").expect("there");
+    let rows = store.dump_rows(&imported, 0, 9);
+    assert_eq!(rows.expect("reads").iter().filter(|row| row.uid.is_some() && !row.valid).count(), 2);
+}

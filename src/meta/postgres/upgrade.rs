@@ -63,16 +63,15 @@ fn set_aside(db: &mut dyn Db) -> Fallible<()> {
              JOIN pg_class i ON i.oid = x.indexrelid LEFT JOIN pg_constraint c ON c.conindid = x.indexrelid
              WHERE x.indrelid = to_regclass(?1)";
         let aside = format!("{ASIDE}{table}");
-        for (index, constraint) in
-            db.all(indexes, values![&aside], |row| Ok((row.text(0)?, row.flag(1)?)))?
-        {
+        for (index, constraint) in db.all(indexes, values![&aside], |row| Ok((row.text(0)?, row.flag(1)?)))? {
             let quoted = index.replace('"', "\"\"");
             db.batch(&match constraint {
                 true => format!("ALTER INDEX \"{quoted}\" RENAME TO \"{ASIDE}{quoted}\""),
                 false => format!("DROP INDEX \"{quoted}\""),
             })?;
         }
-        let owned = "SELECT s.relname::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+        let owned =
+            "SELECT s.relname::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
              WHERE d.refobjid = to_regclass(?1)";
         for sequence in db.all(owned, values![&aside], |row| row.text(0))? {
             let quoted = sequence.replace('"', "\"\"");
@@ -130,7 +129,8 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
         if columns(db, table)?.is_empty() {
             continue;
         }
-        const FIELDS: &str = "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
+        const FIELDS: &str =
+            "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
             blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse,
             blocks_sparse, duration_seconds";
         db.batch(&format!(

@@ -153,6 +153,7 @@ impl<E: Engine> MetaStore for E {
         write(self, "dropping rows of unused blobs", |db| cleanup::drop_unnamed(db))
     }
     fn without_row(&mut self, uids: &[String]) -> Result<Vec<String>> {
-        self.read("looking up blobs", |db| cleanup::without_row(db, uids))
+        // As a writer: what is told here is deleted, and who was taken for dead must not do that.
+        write(self, "looking up blobs", |db| cleanup::without_row(db, uids))
     }
 }
