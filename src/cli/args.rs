@@ -130,6 +130,14 @@ pub enum Command {
     ///
     /// Makes a new version with the tag migrated-encryption-to-N. The old one stays until rm.
     MigrateEncryption(VersionArgs),
+    /// Copy the metadata into another database: SQLite or PostgreSQL
+    ///
+    /// The target is made, or must be empty; a PostgreSQL database and its user must be there. Nothing else may run
+    /// meanwhile. What has arrived is compared with what was sent. The configured database stays as it is, and is
+    /// used until [MetaBackend] engine is changed.
+    MigrateDb(MigrateDbArgs),
+    /// List who holds what: versions in use, cleanups, commands that must be alone
+    Locks(LocksArgs),
     /// Add tags to a version
     AddTag(TagArgs),
     /// Remove tags from a version
@@ -196,6 +204,8 @@ impl Command {
     pub fn secret(&self) -> Option<&str> {
         match self {
             Command::Rekey(args) => Some(&args.oldkey),
+            // It may hold a password.
+            Command::MigrateDb(args) => Some(&args.target_engine),
             _ => None,
         }
     }
@@ -302,6 +312,9 @@ pub struct CleanupArgs {
     /// Do not wait for that hour. Dangerous while backups run!
     #[arg(long)]
     pub dangerous_force: bool,
+    /// Delete nothing: tell what would be deleted (with -m: the names of the blobs)
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `export`.
@@ -361,6 +374,21 @@ pub struct DuArgs {
 pub struct RekeyArgs {
     /// The master key until now: 64 hex digits
     pub oldkey: String,
+}
+
+/// Arguments of `migrate-db`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MigrateDbArgs {
+    /// sqlite:////path/of/a/file or postgresql://user@host/database
+    pub target_engine: String,
+}
+
+/// Arguments of `locks`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LocksArgs {
+    /// Columns, comma-separated [default: all]
+    #[arg(short, long, value_name = "LIST")]
+    pub fields: Option<String>,
 }
 
 /// Arguments of `add-tag` and `remove-tag`.

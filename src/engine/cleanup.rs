@@ -2,10 +2,12 @@
 
 use super::Site;
 use crate::failpoint;
+use crate::meta::Fate;
 use crate::monitor::Monitor;
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use crate::types::version::Count;
 use std::time::Instant;
 
 /// Blobs of removed versions stay for so long, in seconds: a backup that found one as known before the `rm`
@@ -42,7 +44,7 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     let mut cleaned = Cleaned::default();
     // The messages are those of release 2.13: scripts look for them.
     site.monitor.info("Deleting false positives...");
-    let before = if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE };
+    let before = before(no_grace);
     let (mut after, mut limit) = (i64::MIN, BATCH);
     loop {
         site.monitor.check()?;
@@ -66,6 +68,96 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
         Ok(0)
     })?;
     Ok(cleaned)
+}
+
+/// What a fast cleanup would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Blobs that would be deleted, and their plain bytes.
+    pub deletable: Count,
+    /// Blobs that are listed and in use.
+    pub in_use: u64,
+    /// Blobs that would be left for now: their hour is not over.
+    pub waiting: u64,
+}
+
+/// Looks at what [`fast`] would do, calls `visit` with each blob that it would delete, and changes nothing.
+///
+/// # Errors
+/// The database fails, or `visit` does.
+pub fn preview(
+    site: &mut Site<'_>,
+    no_grace: bool,
+    mut visit: impl FnMut(&str) -> Result<()>,
+) -> Result<Preview> {
+    let mut preview = Preview::default();
+    let before = before(no_grace);
+    let mut after = String::new();
+    loop {
+        site.monitor.check()?;
+        let entries = site.meta.deletable(&after, before, BATCH)?;
+        let Some(last) = entries.last() else { return Ok(preview) };
+        after.clone_from(&last.uid);
+        for entry in &entries {
+            match entry.fate {
+                Fate::Goes => {
+                    preview.deletable += Count { blocks: 1, bytes: entry.size };
+                    visit(&entry.uid)?;
+                }
+                Fate::InUse => preview.in_use += 1,
+                Fate::Waits => preview.waiting += 1,
+            }
+        }
+    }
+}
+
+/// The time up to which entries are taken.
+fn before(no_grace: bool) -> i64 {
+    if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE }
+}
+
+/// Lists the store, calls `visit` with each blob that [`full`] would delete, and changes nothing. Returns their number.
+/// Needs exclusive use as well: what a backup has just stored is named by nothing yet.
+///
+/// # Errors
+/// Other processes run; the database or the store fails, or `visit` does.
+pub fn preview_full(
+    site: &mut Site<'_>,
+    prefix: &str,
+    mut visit: impl FnMut(&str) -> Result<()>,
+) -> Result<u64> {
+    let _fast = site.locks.cleanup()?;
+    let _exclusive = site.locks.exclusive(&site.config.process_name)?;
+    let store = site.open_store()?;
+    store.check()?;
+    let mut found = 0;
+    let (meta, monitor) = (&mut site.meta, site.monitor);
+    in_batches(&*store, prefix, |batch| {
+        monitor.check()?;
+        let unused = meta.unnamed(batch)?;
+        found += unused.len() as u64;
+        unused.iter().try_for_each(|uid| visit(uid))
+    })?;
+    Ok(found)
+}
+
+/// Lists the store and hands the names over, some at a time.
+fn in_batches(
+    store: &dyn BlobStore,
+    prefix: &str,
+    mut visit: impl FnMut(&[String]) -> Result<()>,
+) -> Result<()> {
+    let mut batch = Vec::new();
+    store.list(prefix, &mut |uid| {
+        batch.push(uid.to_owned());
+        if batch.len() < BATCH {
+            return Ok(());
+        }
+        visit(&batch)?;
+        batch.clear();
+        Ok(())
+    })?;
+    visit(&batch)
 }
 
 /// Calls `visit` with the doomed blobs, some at a time, and adds up what it returns.
@@ -144,12 +236,10 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
     // Rows first, data second: killed in between, the data is found again by the next full cleanup.
     site.meta.drop_unnamed_blobs()?;
     let mut cleaned = Cleaned::default();
-    let mut batch = Vec::new();
     let (meta, monitor) = (&mut site.meta, site.monitor);
-    let mut flush = |batch: &mut Vec<String>| -> Result<()> {
+    in_batches(&*store, prefix, |batch| {
         monitor.check()?;
         let unused = meta.without_row(batch)?;
-        batch.clear();
         let failed = store.delete(&unused);
         tell(monitor, &failed, "The next full cleanup tries again.");
         if !failed.is_empty() && failed.len() == unused.len() {
@@ -157,12 +247,7 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
         }
         cleaned.deleted += (unused.len() - failed.len()) as u64;
         cleaned.failed += failed.len() as u64;
-        Ok::<(), Error>(())
-    };
-    store.list(prefix, &mut |uid| {
-        batch.push(uid.to_owned());
-        if batch.len() >= BATCH { flush(&mut batch) } else { Ok(()) }
+        Ok(())
     })?;
-    flush(&mut batch)?;
     Ok(cleaned)
 }

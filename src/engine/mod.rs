@@ -9,6 +9,7 @@ pub mod image;
 pub mod incremental;
 pub mod init;
 pub mod migrate;
+pub mod migrate_db;
 pub mod names;
 pub mod rekey;
 pub mod remove;

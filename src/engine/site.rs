@@ -22,6 +22,8 @@ use std::path::Path;
 /// What a command does with the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// Looks who else is there. Does not mind others who must be alone.
+    Observe,
     /// Lists versions, tags or statistics: nothing that a database of 2.13 does not have in the same form.
     Catalogue,
     /// Reads blocks; may mark some as bad.
@@ -53,7 +55,9 @@ impl<'a> Site<'a> {
     /// Another process has exclusive use; the database is missing, not initialised or unusable.
     pub fn open(config: &'a Config, monitor: &'a dyn Monitor, access: Access) -> Result<Self> {
         let mut locks = Locks::new(&config.lock_dir);
-        locks.startup_check()?;
+        if access != Access::Observe {
+            locks.startup_check()?;
+        }
         let meta: Box<dyn MetaStore> = match url::parse(&config.meta.engine)? {
             Engine::Sqlite(path) => Box::new(open_sqlite(&path, config, &locks, monitor, access)?),
             Engine::Postgres(address) => {
@@ -151,6 +155,8 @@ fn open_sqlite(
         State::Behind => {}
         // What is to be listed is there as it is.
         State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
+        // No table is looked at.
+        State::Old { .. } if access == Access::Observe => {}
         State::Old { .. } if database.is_writable() => {
             let _exclusive = locks.upgrade(&config.process_name)?;
             upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
@@ -176,13 +182,17 @@ fn open_postgres(
 ) -> Result<Postgres> {
     let fence = Fence::default();
     let mut database = Postgres::open(address.clone(), monitor.handle(), fence.clone())?;
-    if let State::Old { .. } = database.state()? {
+    let state = database.state()?;
+    if access == Access::Observe && state != State::Current {
+        return Ok(database);
+    }
+    if let State::Old { .. } = state {
         let _exclusive = locks.upgrade(&config.process_name)?;
         postgres::upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
     }
     locks.share(Database::new(address, monitor.handle(), fence));
     // What only lists disturbs nobody.
-    if access != Access::Catalogue {
+    if !matches!(access, Access::Catalogue | Access::Observe) {
         locks.shared_check()?;
     }
     Ok(database)

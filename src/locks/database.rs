@@ -45,7 +45,8 @@ struct Shared {
 /// A registered lock, until this is dropped.
 pub struct Lock {
     id: i64,
-    shared: Arc<Shared>,
+    /// The registration must outlive the lock.
+    database: Arc<Database>,
 }
 
 impl fmt::Debug for Lock {
@@ -87,7 +88,7 @@ impl Database {
     /// # Errors
     /// The database fails; this process was taken for dead.
     pub(super) fn take(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         exclusive: bool,
         alone: bool,
@@ -103,7 +104,7 @@ impl Database {
             self.start_heart()?;
         }
         match answer {
-            Answer::Granted => Ok(Ok(Lock { id: wish.id, shared: Arc::clone(shared) })),
+            Answer::Granted => Ok(Ok(Lock { id: wish.id, database: Arc::clone(self) })),
             Answer::Refused(holder) => Ok(Err(holder)),
             Answer::Buried => Err(Fence::lost(&shared.location)),
         }
@@ -204,9 +205,9 @@ impl Shared {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let locks = [self.id];
-        if self.shared.run(&mut |client| registry::release(client, &locks)).is_err() {
-            self.shared.late().push(self.id);
+        let (shared, locks) = (&self.database.shared, [self.id]);
+        if shared.run(&mut |client| registry::release(client, &locks)).is_err() {
+            shared.late().push(self.id);
         }
     }
 }

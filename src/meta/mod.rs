@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod copy;
 #[cfg(test)]
 mod lab;
 pub mod postgres;
@@ -157,6 +158,28 @@ pub struct Candidates {
     pub in_use: u64,
     /// Where the next batch goes on; `None` after the last one.
     pub next: Option<i64>,
+}
+
+/// An entry of `deleted_blocks`, as a cleanup would see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletable {
+    /// Name of the blob.
+    pub uid: String,
+    /// Plain bytes.
+    pub size: u64,
+    /// What a cleanup would do with it.
+    pub fate: Fate,
+}
+
+/// What a cleanup would do with an entry of `deleted_blocks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It would delete the data.
+    Goes,
+    /// It would drop the entry: a row names the blob.
+    InUse,
+    /// It would leave it for now: the hour of grace is not over.
+    Waits,
 }
 
 /// What a version takes, in bytes.
@@ -396,6 +419,13 @@ pub trait MetaStore: Send {
 
     /// Forgets doomed uids whose data is gone.
     fn forget_deleted(&mut self, uids: &[String]) -> Result<()>;
+
+    /// What a cleanup would do with the entries behind `after`, in byte order, at most `limit`, with the same `before`
+    /// as [`MetaStore::take_delete_candidates`]. Changes nothing.
+    fn deletable(&mut self, after: &str, before: i64, limit: usize) -> Result<Vec<Deletable>>;
+
+    /// Which of `uids` no block names. Changes nothing; [`MetaStore::without_row`] is for who deletes.
+    fn unnamed(&mut self, uids: &[String]) -> Result<Vec<String>>;
 
     /// Drops all blob rows that nothing names. Needs exclusive use.
     fn drop_unnamed_blobs(&mut self) -> Result<u64>;

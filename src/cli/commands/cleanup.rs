@@ -1,24 +1,28 @@
 //! `cleanup`.
 
-use crate::cli::Context;
 use crate::cli::args::CleanupArgs;
 use crate::cli::exit::Outcome;
+use crate::cli::{Context, human};
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::version::Count;
 use serde_json::json;
 
 pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
     let terminal = &context.terminal;
     let mut site = Site::open(&context.config, terminal, Access::Write)?;
+    if args.prefix.is_some() && !args.full {
+        terminal.notice("-p has no meaning without --full: the fast cleanup does not look at the store.");
+    }
+    if args.dry_run {
+        return preview(context, &mut site, args);
+    }
     let cleaned = if args.full {
         let cleaned = engine::cleanup::full(&mut site, args.prefix.as_deref().unwrap_or_default())?;
         terminal.info(&format!("Cleanup: Removed {} blobs", cleaned.deleted));
         cleaned
     } else {
-        if args.prefix.is_some() {
-            terminal.notice("-p has no meaning without --full: the fast cleanup does not look at the store.");
-        }
         let cleaned = engine::cleanup::fast(&mut site, args.dangerous_force)?;
         if cleaned.in_use > 0 {
             terminal.info(&format!("{} listed blocks are still in use and were kept.", cleaned.in_use));
@@ -35,4 +39,44 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
             "{failed} blobs could not be deleted (the reasons are above). The next cleanup tries again."
         ))),
     }
+}
+
+/// Tells what would be deleted: how much, and to scripts the names.
+fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result<Outcome> {
+    let terminal = &context.terminal;
+    let mut names = Vec::new();
+    let mut name = |uid: &str| match (context.json, context.style.machine) {
+        (true, _) => {
+            names.push(uid.to_owned());
+            Ok(())
+        }
+        (false, true) => terminal.print(&format!("{uid}\n")),
+        (false, false) => Ok(()),
+    };
+    if args.full {
+        let blobs =
+            engine::cleanup::preview_full(site, args.prefix.as_deref().unwrap_or_default(), &mut name)?;
+        terminal.info(&format!("Would delete {blobs} blobs."));
+        context.report(|| json!({"would_delete": blobs, "blobs": names}))?;
+    } else {
+        let preview = engine::cleanup::preview(site, args.dangerous_force, &mut name)?;
+        let Count { blocks: blobs, bytes } = preview.deletable;
+        terminal.info(&format!("Would delete {blobs} blobs ({} before compression).", human::size(bytes)));
+        if preview.waiting > 0 {
+            terminal.info(&format!("{} more have not been unused for an hour yet.", preview.waiting));
+        }
+        if preview.in_use > 0 {
+            terminal.info(&format!("{} are listed, but in use, and would stay.", preview.in_use));
+        }
+        context.report(|| {
+            json!({
+                "would_delete": blobs,
+                "bytes": bytes,
+                "in_use": preview.in_use,
+                "waiting": preview.waiting,
+                "blobs": names,
+            })
+        })?;
+    }
+    Ok(Outcome::Done)
 }

@@ -1,16 +1,35 @@
-//! `initdb` and `init`.
+//! `initdb`, `init` and `migrate-db`.
 
 use crate::cli::Context;
+use crate::cli::args::MigrateDbArgs;
 use crate::cli::exit::Outcome;
 use crate::cli::terminal::Terminal;
 use crate::engine;
+use crate::meta::copy::Copied;
 use crate::monitor::Monitor;
 use crate::types::error::Result;
+use serde_json::json;
 use std::path::Path;
 
 /// Makes the tables of the configured database.
 pub(super) fn initdb(context: &Context) -> Result<Outcome> {
     engine::init::database(&context.config)?;
+    Ok(Outcome::Done)
+}
+
+/// Copies the metadata into another database.
+pub(super) fn migrate_db(context: &Context, args: &MigrateDbArgs) -> Result<Outcome> {
+    let terminal = &context.terminal;
+    let copied = engine::migrate_db::run(&context.config, terminal, &args.target_engine)?;
+    let rows: u64 = copied.iter().map(|table| table.rows).sum();
+    terminal.info(&format!(
+        "Copied {rows} rows of {} tables, and found them all in the target. To use it, set [MetaBackend] engine to it.",
+        copied.len()
+    ));
+    context.report(|| {
+        let table = |t: &Copied| json!({"table": t.table, "rows": t.rows, "checksum": t.checksum});
+        json!({"tables": copied.iter().map(table).collect::<Vec<_>>()})
+    })?;
     Ok(Outcome::Done)
 }
 

@@ -8,6 +8,7 @@ mod fuse;
 mod generate;
 mod init;
 mod keys;
+mod locks;
 pub mod ls;
 mod nbd;
 mod restore;
@@ -46,6 +47,8 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Import(args) => transfer::import(context, args),
         Command::Rekey(args) => keys::rekey(context, args),
         Command::MigrateEncryption(args) => keys::migrate(context, args),
+        Command::MigrateDb(args) => init::migrate_db(context, args),
+        Command::Locks(args) => locks::run(context, args),
         Command::AddTag(args) => schedule::add_tag(context, args),
         Command::RemoveTag(args) => schedule::remove_tag(context, args),
         Command::Expire(args) => schedule::expire(context, args),

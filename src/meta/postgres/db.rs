@@ -3,7 +3,7 @@
 use super::rows::{self, Bound};
 use super::{blocks, candidates, import};
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Value, Visit};
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Value, Visit, values};
 use crate::meta::{Candidates, DumpRows, Fingerprint, Known, NewRow};
 use crate::types::version::Version;
 use postgres::fallible_iterator::FallibleIterator;
@@ -11,11 +11,12 @@ use postgres::types::ToSql;
 use postgres::{GenericClient, Statement};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 
 const DIALECT: Dialect = Dialect {
     key: "id",
     join: "JOIN",
-    sorted: " ORDER BY 1",
+    sorted: " ORDER BY 1, 2",
     // Their statistics are not known: what is read of them comes from an index or is read as a whole.
     temporary: "CREATE TEMP TABLE IF NOT EXISTS gone (id BIGINT PRIMARY KEY) ON COMMIT DELETE ROWS;
          CREATE TEMP TABLE IF NOT EXISTS unnamed (uid VARCHAR(32) COLLATE \"C\" PRIMARY KEY, size BIGINT)
@@ -135,6 +136,34 @@ impl<C: GenericClient> Db for Statements<'_, C> {
 
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
         candidates::take(self, after, before, limit)
+    }
+
+    fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()> {
+        let sql = format!("COPY {table} ({}) FROM STDIN", columns.join(", "));
+        let mut writer = self.client.copy_in(&sql)?;
+        let failed = |e: std::io::Error| Fault::Value(format!("copying into {table}: {e}"));
+        for row in rows {
+            writer.write_all(rows::copied(row).as_bytes()).map_err(failed)?;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn last_id(&mut self, table: &str) -> Fallible<i64> {
+        let db: &mut dyn Db = self;
+        // A sequence that was never asked has a last value, too: at worst a number is left out.
+        let given = db.number(
+            "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(?1, 'id')), 0)",
+            values![table],
+        )?;
+        let highest = db.number(&format!("SELECT coalesce(max(id), 0) FROM {table}"), &[])?;
+        Ok(given.max(highest).max(0))
+    }
+
+    fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()> {
+        let sql = "SELECT setval(pg_get_serial_sequence(?1, 'id'), greatest(?2::bigint, 1), ?2::bigint > 0)";
+        self.ask(sql, &[&table, &last])?;
+        Ok(())
     }
 
     fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()> {

@@ -8,6 +8,7 @@ use crate::types::version::Version;
 use postgres::GenericClient;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
+use std::collections::HashSet;
 
 const TEMPORARY: &str = "CREATE TEMP TABLE IF NOT EXISTS incoming (id BIGINT NOT NULL, uid VARCHAR COLLATE \"C\",
          date TIMESTAMP NOT NULL, checksum VARCHAR COLLATE \"C\" NOT NULL, size BIGINT NOT NULL, valid INTEGER NOT NULL,
@@ -23,19 +24,16 @@ pub(super) fn rows<C: GenericClient>(
     db.batch(TEMPORARY)?;
     copy(db, rows)?;
     db.batch("ANALYZE incoming")?;
-    refuse(
-        db,
-        "SELECT id, '' FROM incoming GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1",
-        |id, _| format!("block {id} is there twice"),
-    )?;
     // No cleanup takes candidates until this is committed.
     db.lock(NAMING, true)?;
-    refuse(
-        db,
+    let doomed = db.ask(
         "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1
          ORDER BY i.id LIMIT 1",
-        |id, uid| format!("block {id} names the blob {uid}, which a cleanup is deleting"),
+        &[],
     )?;
+    if let Some(row) = doomed.first() {
+        return Err(being_deleted(row.try_get::<_, i64>(0)? as u64, row.try_get(1)?));
+    }
     db.run(
         "INSERT INTO blobs (id, size, valid, enc_version, date)
          SELECT -size, size, 1, 0, min(date) FROM incoming WHERE uid IS NULL GROUP BY size ON CONFLICT DO NOTHING",
@@ -76,9 +74,19 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
     ];
     let sql = "COPY incoming (id, uid, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
          FROM STDIN BINARY";
+    let listed = db.ask("SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1", &[])?;
+    let doomed: HashSet<String> = listed.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let mut seen = Seen::default();
     let mut writer = BinaryCopyInWriter::new(db.client.copy_in(sql)?, &TYPES);
     for row in rows {
         let row = row.map_err(Fault::Because)?;
+        // Told here, where the line of the dump is known; what changes meanwhile is found below.
+        if !seen.insert(row.id) {
+            return Err(twice(row.id));
+        }
+        if let Some(uid) = row.uid.as_ref().filter(|uid| doomed.contains(*uid)) {
+            return Err(being_deleted(row.id, uid));
+        }
         writer.write(&[
             &(row.id as i64),
             &row.uid,
@@ -95,17 +103,36 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
     Ok(())
 }
 
-/// Fails if the statement finds a block that cannot be imported.
-fn refuse<C: GenericClient>(
-    db: &mut Statements<'_, C>,
-    sql: &str,
-    why: impl Fn(i64, &str) -> String,
-) -> Fallible<()> {
-    match db.ask(sql, &[])?.first() {
-        None => Ok(()),
-        Some(row) => {
-            let text = why(row.try_get(0)?, row.try_get(1)?);
-            Err(Fault::Because(Error::DumpFormat(text)))
+fn twice(block: u64) -> Fault {
+    Fault::Because(Error::DumpFormat(format!("block {block} is there twice")))
+}
+
+fn being_deleted(block: u64, uid: &str) -> Fault {
+    let text = format!("block {block} names the blob {uid}, which a cleanup is deleting");
+    Fault::Because(Error::DumpFormat(text))
+}
+
+/// A set of numbers that are mostly small: a bit for each, up to 8 MiB.
+#[derive(Default)]
+struct Seen {
+    bits: Vec<u64>,
+    large: HashSet<u64>,
+}
+
+impl Seen {
+    const BITS: u64 = 1 << 26;
+
+    /// Whether it was not there before.
+    fn insert(&mut self, number: u64) -> bool {
+        if number >= Self::BITS {
+            return self.large.insert(number);
         }
+        let (word, bit) = ((number / 64) as usize, 1u64 << (number % 64));
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        let before = self.bits[word];
+        self.bits[word] |= bit;
+        before & bit == 0
     }
 }

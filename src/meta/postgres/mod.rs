@@ -38,6 +38,8 @@ pub struct Postgres {
     writable: bool,
     monitor: Handle,
     fence: Fence,
+    /// The server has been waited for in vain: what else is to be done tries once.
+    given_up: bool,
 }
 
 /// What has become of an attempt to run a transaction.
@@ -57,8 +59,14 @@ impl Postgres {
     /// [`Error::Database`]: it cannot be reached.
     pub fn open(address: Address, monitor: Handle, fence: Fence) -> Result<Self> {
         let location = address.to_string();
-        let mut database =
-            Postgres { session: Session::new(address), location, writable: true, monitor, fence };
+        let mut database = Postgres {
+            session: Session::new(address),
+            location,
+            writable: true,
+            monitor,
+            fence,
+            given_up: false,
+        };
         let read_only = "SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery()";
         let asked = match database.session.client() {
             Ok((client, _)) => client.query_one(read_only, &[]).and_then(|row| row.try_get::<_, bool>(0)),
@@ -117,7 +125,7 @@ impl Postgres {
 
     /// Runs `work` once, in a transaction that is committed.
     fn attempt<T>(&mut self, work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>) -> Attempt<T> {
-        let holder = self.fence.holder().unwrap_or(0);
+        let holder = self.fence.holder();
         let (client, prepared) = match self.session.client() {
             Ok(parts) => parts,
             Err(Failure::Postgres(e)) if is_lost(&e) => return Attempt::Lost(e, false),
@@ -180,25 +188,30 @@ impl Postgres {
         self.session.close();
         match patience.wait(&self.location, error)? {
             true => Ok(()),
-            false => Err(self.away(what, error)),
+            false => {
+                self.given_up = true;
+                Err(self.away(what, error))
+            }
         }
     }
 
     fn patience(&self) -> Patience {
-        Patience::new(self.monitor.clone(), AWAY)
+        Patience::new(self.monitor.clone(), if self.given_up { Duration::ZERO } else { AWAY })
     }
 }
 
 /// The number of this transaction; `None` if the holder of locks that runs it is not registered any more. A
 /// registration stays until the transaction ends.
-fn fenced(statements: &mut Statements<'_, postgres::Transaction<'_>>, holder: i64) -> Fallible<Option<i64>> {
-    let rows = statements.ask(
-        "SELECT txid_current(), ?1::bigint = 0 OR EXISTS (SELECT 1 FROM lock_holders WHERE id = ?1 FOR KEY SHARE)",
-        &[&holder],
-    )?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let number = row.try_get(0)?;
-    Ok(row.try_get::<_, bool>(1)?.then_some(number))
+fn fenced(
+    statements: &mut Statements<'_, postgres::Transaction<'_>>,
+    holder: Option<i64>,
+) -> Fallible<Option<i64>> {
+    let rows = match holder {
+        Some(holder) => statements
+            .ask("SELECT txid_current() FROM lock_holders WHERE id = ?1 FOR KEY SHARE", &[&holder])?,
+        None => statements.ask("SELECT txid_current()", &[])?,
+    };
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Pauses before a transaction is run again that others were in the way of; not all for the same time.
@@ -221,7 +234,10 @@ impl Engine for Postgres {
         loop {
             let failure = match self.session.client() {
                 Ok((client, prepared)) => match work(&mut Statements::<Client> { client, prepared }) {
-                    Ok(done) => return Ok(done),
+                    Ok(done) => {
+                        self.given_up = false;
+                        return Ok(done);
+                    }
                     Err(Fault::Postgres(e)) => e,
                     Err(fault) => return Err(self.fault(what, fault)),
                 },
@@ -245,7 +261,10 @@ impl Engine for Postgres {
         let mut tries = 0;
         loop {
             match self.attempt(&mut work) {
-                Attempt::Done(done) => return Ok(done),
+                Attempt::Done(done) => {
+                    self.given_up = false;
+                    return Ok(done);
+                }
                 Attempt::Lost(e, begun) if kind == Work::Once && begun => {
                     return Err(self.fault(what, Fault::Postgres(e)));
                 }

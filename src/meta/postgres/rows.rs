@@ -1,6 +1,6 @@
 //! Values of the shared statements as PostgreSQL's types, and back.
 
-use crate::meta::sql::{Fallible, Fault, Row, Value};
+use crate::meta::sql::{Fallible, Fault, Field, Row, Value};
 use crate::types::time::Timestamp;
 use chrono::NaiveDateTime;
 use postgres::Statement;
@@ -43,6 +43,29 @@ fn bind<'v>(ty: &Type, value: &'v Value<'v>) -> Fallible<Box<dyn ToSql + Sync + 
     })
 }
 
+/// A line of COPY's text format: fields with tabs between them, `\N` for NULL.
+pub(super) fn copied(row: &[Field]) -> String {
+    let mut line = String::new();
+    for (n, field) in row.iter().enumerate() {
+        if n > 0 {
+            line.push('\t');
+        }
+        match field {
+            Field::Null => line.push_str("\\N"),
+            Field::Int(value) => line.push_str(&value.to_string()),
+            Field::Text(text) => text.chars().for_each(|c| match c {
+                '\\' => line.push_str("\\\\"),
+                '\t' => line.push_str("\\t"),
+                '\n' => line.push_str("\\n"),
+                '\r' => line.push_str("\\r"),
+                c => line.push(c),
+            }),
+        }
+    }
+    line.push('\n');
+    line
+}
+
 /// A row of a result.
 pub(super) struct Typed<'r>(pub &'r postgres::Row);
 
@@ -67,5 +90,17 @@ impl Row for Typed<'_> {
 
     fn opt_time(&self, column: usize) -> Fallible<Option<Timestamp>> {
         Ok(self.get(column)?.map(Timestamp::from_naive))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_copy_keep_every_character() {
+        let text = |text: &str| Field::Text(text.to_owned());
+        let row = [Field::Int(-3), Field::Null, text("a\tb\\N\r\n"), text("")];
+        assert_eq!(copied(&row), "-3\t\\N\ta\\tb\\\\N\\r\\n\t\n");
     }
 }

@@ -144,37 +144,41 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
 
 fn copy_blocks(db: &mut dyn Db, say: &mut dyn FnMut(&str)) -> Fallible<()> {
     let have = columns(db, "blocks")?;
-    // Trimmed: columns of fixed width are padded.
-    let uid = "coalesce(rtrim(o.uid), '')";
-    let checksum = "coalesce(rtrim(o.checksum), '')";
-    let size = "coalesce(o.size, 0)";
-    let enc_version = column(&have, "enc_version", "0");
     let text = |name: &str| match have.contains(name) {
+        // Trimmed: columns of fixed width are padded.
         true => format!("coalesce(rtrim(o.{name}), '')"),
-        false => "''".to_owned(),
+        false => "''::text".to_owned(),
     };
-    let (envkey, nonce) = (text("enc_envkey"), text("enc_nonce"));
+    let old = format!(
+        "(SELECT v.id AS version, o.id, {} AS uid, {} AS checksum, coalesce(o.size, 0) AS size, o.valid, o.date,
+             {} AS enc_version, {} AS enc_envkey, {} AS enc_nonce
+          FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid)) AS o",
+        text("uid"),
+        text("checksum"),
+        column(&have, "enc_version", "0"),
+        text("enc_envkey"),
+        text("enc_nonce")
+    );
     let rows = db.number(&format!("SELECT count(*) FROM {ASIDE}blocks"), &[])?;
     say(&format!("Upgrade 1/2: finding the blobs of {rows} blocks"));
     db.batch(&format!(
         "INSERT INTO blobs (id, size, valid, enc_version, date)
-         SELECT -{size}, {size}, 1, 0, min(o.date) FROM {ASIDE}blocks o WHERE {uid} = '' GROUP BY {size};
+         SELECT -size, size, 1, 0, min(date) FROM {old} WHERE uid = '' GROUP BY size;
          INSERT INTO blobs (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
-         SELECT {uid}, nullif({checksum}, ''), {size}, min(o.valid), min({enc_version}), nullif({envkey}, ''),
-                nullif(min({nonce}), ''), min(o.date)
-         FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid) WHERE {uid} <> ''
-         GROUP BY {uid}, {checksum}, {size}, {enc_version} + 0, {envkey} || ''
-         ORDER BY min(o.date), {uid};
+         SELECT uid, nullif(checksum, ''), size, min(valid), enc_version, nullif(enc_envkey, ''),
+                nullif(min(enc_nonce), ''), min(date)
+         FROM {old} WHERE uid <> '' GROUP BY uid, checksum, size, enc_version, enc_envkey
+         ORDER BY min(date), uid;
          ANALYZE blobs"
     ))?;
     say("Upgrade 2/2: mapping the blocks");
     db.batch(&format!(
         "INSERT INTO block_map (version_id, block_id, blob_id)
-         SELECT v.id, o.id, CASE WHEN {uid} = '' THEN -{size} ELSE b.id END
-         FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid)
-         LEFT JOIN blobs b ON b.id > 0 AND b.uid = {uid} AND coalesce(b.checksum, '') = {checksum}
-             AND b.size = {size} AND b.enc_version = {enc_version} AND coalesce(b.enc_envkey, '') = {envkey}
-         ORDER BY v.id, o.id"
+         SELECT o.version, o.id, CASE WHEN o.uid = '' THEN -o.size ELSE b.id END
+         FROM {old}
+         LEFT JOIN blobs b ON b.id > 0 AND b.uid = o.uid AND coalesce(b.checksum, '') = o.checksum
+             AND b.size = o.size AND b.enc_version = o.enc_version AND coalesce(b.enc_envkey, '') = o.enc_envkey
+         ORDER BY o.version, o.id"
     ))
 }
 

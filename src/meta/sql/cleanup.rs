@@ -7,6 +7,7 @@
 
 use super::{Db, Fallible, Value, values};
 use crate::failpoint;
+use crate::meta::{Deletable, Fate};
 use crate::types::version::Version;
 
 /// Runs without the check of references: nothing but rows of `block_map` and tags refers to a version, and they go
@@ -68,6 +69,33 @@ pub(super) fn doomed(db: &mut dyn Db, after: &str, limit: usize) -> Fallible<Vec
     let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
                ORDER BY uid LIMIT ?2";
     db.all(sql, values![after, limit], |row| row.text(0))
+}
+
+pub(super) fn deletable(db: &mut dyn Db, after: &str, before: i64, limit: usize) -> Fallible<Vec<Deletable>> {
+    let sql = "SELECT uid, max(coalesce(size, 0)), max(time), max(delete_candidate),
+            EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = d.uid)
+         FROM deleted_blocks d WHERE uid > ?1 AND uid <> '' GROUP BY uid ORDER BY uid LIMIT ?2";
+    db.all(sql, values![after, limit], |row| {
+        let (newest, doomed, named) = (row.int(2)?, row.flag(3)?, row.flag(4)?);
+        let fate = match (doomed, named) {
+            (true, _) => Fate::Goes,
+            (false, _) if newest >= before => Fate::Waits,
+            (false, true) => Fate::InUse,
+            (false, false) => Fate::Goes,
+        };
+        Ok(Deletable { uid: row.text(0)?, size: row.size(1)?, fate })
+    })
+}
+
+pub(super) fn unnamed(db: &mut dyn Db, uids: &[String]) -> Fallible<Vec<String>> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = ?1)";
+    let mut unnamed = Vec::new();
+    for uid in uids {
+        if db.number(sql, values![uid])? == 0 {
+            unnamed.push(uid.clone());
+        }
+    }
+    Ok(unnamed)
 }
 
 pub(super) fn forget(db: &mut dyn Db, uids: &[String]) -> Fallible<()> {

@@ -83,6 +83,14 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
+/// A value of a row that is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Null,
+    Int(i64),
+    Text(String),
+}
+
 /// The parameters of a statement.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::meta::sql::Value::from($value)),*] };
@@ -162,7 +170,7 @@ pub(super) struct Dialect {
     pub key: &'static str,
     /// A join whose left side is the outer loop, for an engine that does not find that out by itself.
     pub join: &'static str,
-    /// What puts a result in the order of its first column, where grouping does not.
+    /// What puts a result in the order of its first two columns, where grouping does not.
     pub sorted: &'static str,
     /// Makes the temporary tables `gone (id)` and `unnamed (uid, size)`, which last as long as the transaction.
     pub temporary: &'static str,
@@ -193,6 +201,12 @@ pub(super) trait Db {
     fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>>;
     /// See [`super::MetaStore::take_delete_candidates`].
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
+    /// Inserts rows into a table as they are, many at once. Text of times is as SQLite has it.
+    fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()>;
+    /// The highest number that a table has ever given, or may have given.
+    fn last_id(&mut self, table: &str) -> Fallible<i64>;
+    /// Makes sure that the table gives no number up to `last`.
+    fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()>;
     /// Inserts the rows of a version that is imported.
     fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()>;
 }

@@ -3,8 +3,8 @@
 use super::{Db, Engine, Fallible, Work};
 use super::{backup, catalogue, cleanup, marks, origins, read, rekey, transfer, usage};
 use crate::meta::{
-    Candidates, Carried, DumpRow, DumpRows, Fingerprint, Finish, Known, MetaStore, NewRow, PastRun, Rekeyed,
-    Rewrap, Rows, StatisticsRow, Usage, VersionFilter,
+    Candidates, Carried, Deletable, DumpRow, DumpRows, Fingerprint, Finish, Known, MetaStore, NewRow,
+    PastRun, Rekeyed, Rewrap, Rows, StatisticsRow, Usage, VersionFilter,
 };
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::{Error, Result};
@@ -148,6 +148,12 @@ impl<E: Engine> MetaStore for E {
     }
     fn forget_deleted(&mut self, uids: &[String]) -> Result<()> {
         write(self, "forgetting deleted blobs", |db| cleanup::forget(db, uids))
+    }
+    fn deletable(&mut self, after: &str, before: i64, limit: usize) -> Result<Vec<Deletable>> {
+        self.read("looking at deletable blobs", |db| cleanup::deletable(db, after, before, limit))
+    }
+    fn unnamed(&mut self, uids: &[String]) -> Result<Vec<String>> {
+        self.read("looking up blobs", |db| cleanup::unnamed(db, uids))
     }
     fn drop_unnamed_blobs(&mut self) -> Result<u64> {
         write(self, "dropping rows of unused blobs", |db| cleanup::drop_unnamed(db))

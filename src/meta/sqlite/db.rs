@@ -2,7 +2,7 @@
 
 use crate::failpoint;
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Fault, Row, Value, Visit, hole, values};
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Row, Value, Visit, hole, values};
 use crate::meta::{Candidates, DumpRow, DumpRows, Fingerprint, Known, NewBlob, NewRow};
 use crate::types::error::Error;
 use crate::types::time::Timestamp;
@@ -192,6 +192,34 @@ impl Db for Statements<'_> {
         candidates.doomed.sort();
         candidates.doomed.dedup();
         Ok(candidates)
+    }
+
+    fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()> {
+        let places = vec!["?"; columns.len()].join(", ");
+        let sql = format!("INSERT INTO {table} ({}) VALUES ({places})", columns.join(", "));
+        let mut insert = self.prepare(&sql)?;
+        for row in rows {
+            insert.execute(rusqlite::params_from_iter(row.iter().map(|field| match field {
+                Field::Null => Value::Null,
+                Field::Int(value) => Value::Int(*value),
+                Field::Text(text) => Value::Text(text),
+            })))?;
+        }
+        Ok(())
+    }
+
+    fn last_id(&mut self, table: &str) -> Fallible<i64> {
+        let db: &mut dyn Db = self;
+        let given =
+            db.number("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?1", values![table])?;
+        let highest = db.number(&format!("SELECT coalesce(max(id), 0) FROM {table}"), &[])?;
+        Ok(given.max(highest).max(0))
+    }
+
+    fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()> {
+        self.execute("DELETE FROM sqlite_sequence WHERE name = ?1", values![table])?;
+        self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", values![table, last])?;
+        Ok(())
     }
 
     /// Through the view, whose trigger finds the blob's row or makes it, and refuses a blob that is being deleted.

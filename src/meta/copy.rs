@@ -1,0 +1,302 @@
+//! Copying a whole database into another one, of the same or another engine, and making sure that nothing is lost.
+
+use super::sql::{Db, Engine, Fallible, Fault, Field, Row, Work};
+use super::{postgres, sqlite};
+use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
+use std::io::Write;
+
+/// Rows that are handed over at once.
+const BATCH: usize = 5000;
+
+/// What a column holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Int,
+    Text,
+    Time,
+}
+use Kind::*;
+
+/// A table, and how its rows are put in order.
+struct Table {
+    name: &'static str,
+    columns: &'static [(&'static str, Kind)],
+    key: &'static str,
+    /// Whether it gives the numbers of its rows.
+    numbers: bool,
+}
+
+/// What follows a version that was made from an RBD snapshot came with a later revision of the schema.
+const LATER: [&str; 2] = ["version_origins", "made_snapshots"];
+
+/// All tables with data of the user, referenced ones first.
+const TABLES: [Table; 8] = [
+    Table {
+        name: "versions",
+        columns: &[
+            ("id", Int),
+            ("uid", Text),
+            ("date", Time),
+            ("expire", Time),
+            ("name", Text),
+            ("snapshot_name", Text),
+            ("size", Int),
+            ("size_bytes", Int),
+            ("valid", Int),
+            ("protected", Int),
+        ],
+        key: "id",
+        numbers: true,
+    },
+    Table {
+        name: "tags",
+        columns: &[("version_uid", Text), ("name", Text)],
+        key: "version_uid, name",
+        numbers: false,
+    },
+    Table {
+        name: "stats",
+        columns: &[
+            ("id", Int),
+            ("date", Time),
+            ("version_uid", Text),
+            ("version_name", Text),
+            ("version_size_bytes", Int),
+            ("version_size_blocks", Int),
+            ("bytes_read", Int),
+            ("blocks_read", Int),
+            ("bytes_written", Int),
+            ("blocks_written", Int),
+            ("bytes_found_dedup", Int),
+            ("blocks_found_dedup", Int),
+            ("bytes_sparse", Int),
+            ("blocks_sparse", Int),
+            ("duration_seconds", Int),
+        ],
+        key: "id",
+        numbers: true,
+    },
+    Table {
+        name: "deleted_blocks",
+        columns: &[("id", Int), ("uid", Text), ("size", Int), ("delete_candidate", Int), ("time", Int)],
+        key: "id",
+        numbers: true,
+    },
+    Table {
+        name: "blobs",
+        columns: &[
+            ("id", Int),
+            ("uid", Text),
+            ("checksum", Text),
+            ("size", Int),
+            ("valid", Int),
+            ("enc_version", Int),
+            ("enc_envkey", Text),
+            ("enc_nonce", Text),
+            ("date", Time),
+        ],
+        key: "id",
+        numbers: true,
+    },
+    Table {
+        name: "block_map",
+        columns: &[("version_id", Int), ("block_id", Int), ("blob_id", Int)],
+        key: "version_id, block_id",
+        numbers: false,
+    },
+    Table {
+        name: "version_origins",
+        columns: &[
+            ("version_uid", Text),
+            ("cluster", Text),
+            ("pool", Int),
+            ("namespace", Text),
+            ("image", Text),
+            ("snapshot", Int),
+            ("taken", Int),
+        ],
+        key: "version_uid",
+        numbers: false,
+    },
+    Table {
+        name: "made_snapshots",
+        columns: &[("cluster", Text), ("pool", Int), ("namespace", Text), ("image", Text), ("name", Text)],
+        key: "cluster, pool, namespace, image, name",
+        numbers: false,
+    },
+];
+
+/// An open database of either engine.
+pub enum Database {
+    /// A file.
+    Sqlite(Box<sqlite::Sqlite>),
+    /// A server's.
+    Postgres(Box<postgres::Postgres>),
+}
+
+/// What was copied of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Its name.
+    pub table: &'static str,
+    /// Number of its rows.
+    pub rows: u64,
+    /// Digest (BLAKE3, hex) of all rows in the order of their key, the same on both sides.
+    pub checksum: String,
+}
+
+/// Counts rows and computes their digest.
+#[derive(Default)]
+struct Tally {
+    rows: u64,
+    digest: blake3::Hasher,
+}
+
+impl Tally {
+    fn add(&mut self, row: &[Field]) {
+        self.rows += 1;
+        for field in row {
+            // What it is, its length, and itself: no two rows have the same bytes.
+            let (kind, bytes) = match field {
+                Field::Null => (b'n', Vec::new()),
+                Field::Int(value) => (b'i', value.to_le_bytes().to_vec()),
+                Field::Text(text) => (b't', text.as_bytes().to_vec()),
+            };
+            // A digest takes everything.
+            let _ =
+                self.digest.write_all(&[&[kind][..], &(bytes.len() as u64).to_le_bytes(), &bytes].concat());
+        }
+    }
+
+    fn done(self, table: &'static str) -> Copied {
+        Copied { table, rows: self.rows, checksum: self.digest.finalize().to_hex().to_string() }
+    }
+}
+
+impl Table {
+    fn names(&self) -> Vec<&'static str> {
+        self.columns.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Calls `visit` with every row, in the order of the key.
+    fn each(&self, db: &mut dyn Db, mut visit: impl FnMut(Vec<Field>) -> Fallible<()>) -> Fallible<()> {
+        let sql = format!("SELECT {} FROM {} ORDER BY {}", self.names().join(", "), self.name, self.key);
+        db.each(&sql, &[], &mut |row| visit(self.read(row)?))
+    }
+
+    fn read(&self, row: &dyn Row) -> Fallible<Vec<Field>> {
+        let field = |(n, (_, kind)): (usize, &(&str, Kind))| {
+            Ok(match kind {
+                Int => row.opt_int(n)?.map_or(Field::Null, Field::Int),
+                Text => row.opt_text(n)?.map_or(Field::Null, Field::Text),
+                // In one form, whatever release has written it.
+                Time => {
+                    row.opt_time(n)?.map_or(Field::Null, |time: Timestamp| Field::Text(time.to_database()))
+                }
+            })
+        };
+        self.columns.iter().enumerate().map(field).collect()
+    }
+
+    /// Copies the rows, in order, and returns what they were.
+    fn copy(&self, from: &mut dyn Db, to: &mut dyn Db) -> Fallible<Copied> {
+        let (mut tally, mut batch, names) = (Tally::default(), Vec::new(), self.names());
+        self.each(from, |row| {
+            tally.add(&row);
+            batch.push(row);
+            if batch.len() >= BATCH {
+                to.load(self.name, &names, &batch)?;
+                batch.clear();
+            }
+            Ok(())
+        })?;
+        to.load(self.name, &names, &batch)?;
+        if self.numbers {
+            let last = from.last_id(self.name)?;
+            to.set_last_id(self.name, last)?;
+        }
+        Ok(tally.done(self.name))
+    }
+}
+
+/// Copies everything from `from` into `to`, whose tables must be there and empty, in one transaction; reads it back and
+/// compares before it is committed. `from` must not change meanwhile. With `all` false, `from` lacks what the last
+/// revision of the schema has brought. `say` is told of each table.
+///
+/// # Errors
+/// [`Error::Refused`]: `to` is not empty. What either database says. Nothing is in `to` then.
+pub fn copy(
+    from: &mut Database,
+    to: &mut Database,
+    all: bool,
+    say: &mut dyn FnMut(&Copied),
+) -> Result<Vec<Copied>> {
+    let place = to.place().to_owned();
+    to.write("copying the database", Work::Once, |target| {
+        for table in &TABLES {
+            if target.number(&format!("SELECT EXISTS (SELECT 1 FROM {})", table.name), &[])? != 0 {
+                return Err(Fault::Because(Error::Refused(format!(
+                    "The database {place} is not empty: it has rows in {}. Nothing was changed. Name an empty one.",
+                    table.name
+                ))));
+            }
+        }
+        let mut copied = Vec::new();
+        for table in TABLES.iter().filter(|table| all || !LATER.contains(&table.name)) {
+            let what = format!("copying {}", table.name);
+            let sent = from.read(&what, |source| table.copy(source, target)).map_err(Fault::Because)?;
+            let mut tally = Tally::default();
+            table.each(target, |row| {
+                tally.add(&row);
+                Ok(())
+            })?;
+            let arrived = tally.done(table.name);
+            if arrived != sent {
+                return Err(Fault::Because(Error::Database(format!(
+                    "Copying {} into {place} failed: {} rows with the digest {} were sent, {} with {} have arrived. \
+                     Nothing was kept.",
+                    table.name, sent.rows, sent.checksum, arrived.rows, arrived.checksum
+                ))));
+            }
+            say(&sent);
+            copied.push(sent);
+        }
+        Ok(copied)
+    })
+}
+
+impl Engine for Database {
+    fn place(&self) -> &str {
+        match self {
+            Database::Sqlite(database) => database.place(),
+            Database::Postgres(database) => database.place(),
+        }
+    }
+
+    fn can_write(&self) -> bool {
+        match self {
+            Database::Sqlite(database) => database.can_write(),
+            Database::Postgres(database) => database.can_write(),
+        }
+    }
+
+    fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+        match self {
+            Database::Sqlite(database) => database.read(what, work),
+            Database::Postgres(database) => database.read(what, work),
+        }
+    }
+
+    fn write<T>(
+        &mut self,
+        what: &str,
+        kind: Work,
+        work: impl FnMut(&mut dyn Db) -> Fallible<T>,
+    ) -> Result<T> {
+        match self {
+            Database::Sqlite(database) => database.write(what, kind, work),
+            Database::Postgres(database) => database.write(what, kind, work),
+        }
+    }
+}
