@@ -33,8 +33,7 @@ impl Install {
     /// The same, and no uid has two rows of blobs: they can come from imports only.
     pub fn assert_database(&self) {
         self.assert_database_of_imports();
-        let twice =
-            "SELECT count(*) FROM (SELECT uid FROM blobs WHERE id > 0 GROUP BY uid HAVING count(*) > 1)";
+        let twice = "SELECT count(*) FROM (SELECT uid FROM blobs WHERE id > 0 GROUP BY uid HAVING count(*) > 1) AS twice";
         assert_eq!(self.count(twice), 0, "uids that two rows of blobs share");
     }
 
