@@ -7,6 +7,7 @@ mod repair;
 mod settings;
 mod store;
 
+use crate::common::database::Engine;
 use crate::common::install::{Install, noise};
 
 /// Bytes of a block.
@@ -157,7 +158,7 @@ impl Damage {
             ChecksumShortened => set("checksum = substr(checksum, 1, 100)"),
             SizeChanged => set("size = 4095"),
             WrongUid => set("uid = '0123456789abcdefghijklmnopqrstuv'"),
-            LongUid => set("uid = printf('%.*c', 300, 'x')"),
+            LongUid => set(&format!("uid = '{}'", long_uid(store.install.engine()))),
             UidThatIsAPath => set("uid = '../../backy.cfg'"),
             KeyFlipped => set("enc_envkey = replace(replace(enc_envkey, 'a', 'b'), '1', '2')"),
             KeyGarbage => set("enc_envkey = 'garbage'"),
@@ -175,6 +176,14 @@ impl Damage {
             (Longer, 0) => good.to_vec(),
             _ => zeros,
         }
+    }
+}
+
+/// As long a name as the column takes.
+fn long_uid(engine: Engine) -> String {
+    match engine {
+        Engine::Sqlite => "x".repeat(300),
+        Engine::Postgres => "ß".repeat(32),
     }
 }
 

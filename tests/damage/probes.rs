@@ -44,7 +44,7 @@ fn the_damaged_key_of_the_only_blob_of_a_version_is_not_taken_for_a_wrong_key() 
             let broken = if damage == KeyGarbage {
                 "'garbage'"
             } else {
-                "substr(enc_envkey, 1, 79) || iif(enc_envkey LIKE '%0', '1', '0')"
+                "substr(enc_envkey, 1, 79) || CASE WHEN enc_envkey LIKE '%0' THEN '1' ELSE '0' END"
             };
             store.install.change(&format!("UPDATE blobs SET enc_envkey = {broken} WHERE uid = '{uid}'"));
             store.install.fails(20, &["scrub", &store.a]);

@@ -2,6 +2,7 @@
 
 use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;
+use crate::common::database::padded;
 use crate::common::install::{Install, noise};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -155,10 +156,11 @@ fn a_thousand_versions_are_listed_in_a_second() {
     }
     let install = Install::new(BLOCK as u32);
     let uid = install.backup(&["null://64kB", "vm"]);
+    let digits = padded("i", 8);
     install.change(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
          INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
-         SELECT printf('%08x-e505-11f1-90ca-02fc00000001', i), date, 'vm' || (i % 50), '', 1, 65536, 1, 0
+         SELECT {digits} || '-e505-11f1-90ca-02fc00000001', date, 'vm' || (i % 50), '', 1, 65536, 1, 0
          FROM n, versions WHERE versions.uid = '{uid}'"
     ));
     let mount = Mount::new(&install, &[]);

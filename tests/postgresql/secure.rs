@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 
 const BLOCK: usize = 4096;
 const PASSWORD: &str = "open/sesame:7%";
-/// The same in a URL.
-const ENCODED: &str = "open%2Fsesame%3A7%25";
+/// The same in a URL, as a configuration has it.
+const ENCODED: &str = "open%%2Fsesame%%3A7%%25";
 
 /// A server of its own that lets the user of the tests in with a password over TLS only, an installation that was
 /// made before it became so, a version, and the file with the server's certificate for 127.0.0.1.
