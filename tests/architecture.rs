@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["engine"]),
     ("flow", &["flow"]),
     ("ports", &["io", "store", "meta", "locks"]),
-    ("mechanisms", &["config", "crypt", "hash", "pool", "throttle", "monitor", "failpoint", "sys"]),
+    ("mechanisms", &["config", "crypt", "hash", "pg", "pool", "throttle", "monitor", "failpoint", "sys"]),
     ("types", &["types"]),
 ];
 
@@ -45,6 +45,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// What is used in one part of the house only: word, path, and what others do instead.
 const CONFINED: &[(&str, &str, &str)] = &[
     ("rusqlite", "src/meta/", "add a verb to MetaStore"),
+    ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to MetaStore"),
     ("thread::scope", "src/flow/,src/nbd/mod.rs", "compose the run of what src/flow has"),
     ("thread::spawn", "src/flow/", "compose the run of what src/flow has"),
     ("signal_hook", "src/cli/", "ask Monitor::interrupted"),

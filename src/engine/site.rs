@@ -182,13 +182,15 @@ fn open_postgres(
 ) -> Result<Postgres> {
     let fence = Fence::default();
     let mut database = Postgres::open(address.clone(), monitor.handle(), fence.clone())?;
-    let state = database.state()?;
-    if access == Access::Observe && state != State::Current {
-        return Ok(database);
-    }
-    if let State::Old { .. } = state {
-        let _exclusive = locks.upgrade(&config.process_name)?;
-        postgres::upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+    match database.state()? {
+        State::Current | State::Behind => {}
+        // What is to be listed is there as it is; locks are not.
+        State::Old { .. } if access == Access::Observe => return Ok(database),
+        State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => return Ok(database),
+        State::Old { .. } => {
+            let _exclusive = locks.upgrade(&config.process_name)?;
+            postgres::upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+        }
     }
     locks.share(Database::new(address, monitor.handle(), fence));
     // What only lists disturbs nobody.

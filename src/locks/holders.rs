@@ -185,7 +185,7 @@ mod tests {
         fs::write(&path, "").expect("write");
         assert_eq!(local(folder.path()).expect("reads"), [], "a file alone is no lock");
         let mut child = std::process::Command::new("flock")
-            .args(["-s", path.to_str().expect("utf-8"), "sleep", "60"])
+            .args(["-o", "-s", path.to_str().expect("utf-8"), "sleep", "60"])
             .spawn()
             .expect("flock of util-linux");
         let found = loop {

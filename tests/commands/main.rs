@@ -5,6 +5,7 @@ mod common;
 
 mod concurrency;
 mod crash;
+mod databases;
 mod devices;
 mod exit_codes;
 mod fixture_lifecycle;

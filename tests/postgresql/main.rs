@@ -17,6 +17,8 @@ mod concurrency;
 mod crash;
 #[path = "../damage/cases.rs"]
 mod damage;
+#[path = "../commands/databases.rs"]
+mod databases;
 #[path = "../dumps/cases.rs"]
 mod dumps;
 #[path = "../commands/exit_codes.rs"]

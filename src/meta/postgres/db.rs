@@ -25,6 +25,9 @@ const DIALECT: Dialect = Dialect {
     temporary_end: "",
 };
 
+/// For a database that was not upgraded yet: its versions have no keys, and nothing but the catalogue is looked at.
+const OLD: Dialect = Dialect { key: "CAST(0 AS BIGINT)", ..DIALECT };
+
 /// Locks of the database that are held until the end of a transaction, by their numbers: `back`, and what for.
 pub(super) const LOCKS: i32 = 0x6261_636b;
 /// Held by who removes rows of versions, alone.
@@ -37,6 +40,8 @@ pub(super) const NAMING: i32 = 2;
 pub(super) struct Statements<'c, C> {
     pub client: &'c mut C,
     pub prepared: &'c mut HashMap<String, Statement>,
+    /// The tables are those of an older release.
+    pub old: bool,
 }
 
 impl<C: GenericClient> Statements<'_, C> {
@@ -79,7 +84,7 @@ impl<C: GenericClient> Statements<'_, C> {
 
 impl<C: GenericClient> Db for Statements<'_, C> {
     fn dialect(&self) -> &'static Dialect {
-        &DIALECT
+        if self.old { &OLD } else { &DIALECT }
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Fallible<u64> {

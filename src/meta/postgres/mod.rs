@@ -40,6 +40,8 @@ pub struct Postgres {
     fence: Fence,
     /// The server has been waited for in vain: what else is to be done tries once.
     given_up: bool,
+    /// The tables are those of an older release.
+    old: bool,
 }
 
 /// What has become of an attempt to run a transaction.
@@ -66,6 +68,7 @@ impl Postgres {
             monitor,
             fence,
             given_up: false,
+            old: false,
         };
         let read_only = "SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery()";
         let asked = match database.session.client() {
@@ -94,7 +97,9 @@ impl Postgres {
     pub fn state(&mut self) -> Result<State> {
         let location = self.location.clone();
         let found = self.read("reading the schema", schema::found)?;
-        super::revision::state(&location, found)
+        let state = super::revision::state(&location, found)?;
+        self.old = matches!(state, State::Old { .. });
+        Ok(state)
     }
 
     fn error(&self, what: &str, text: &str) -> Error {
@@ -125,7 +130,7 @@ impl Postgres {
 
     /// Runs `work` once, in a transaction that is committed.
     fn attempt<T>(&mut self, work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>) -> Attempt<T> {
-        let holder = self.fence.holder();
+        let (holder, old) = (self.fence.holder(), self.old);
         let (client, prepared) = match self.session.client() {
             Ok(parts) => parts,
             Err(Failure::Postgres(e)) if is_lost(&e) => return Attempt::Lost(e, false),
@@ -136,7 +141,7 @@ impl Postgres {
             Ok(transaction) => transaction,
             Err(e) => return Self::failed(Fault::Postgres(e), false),
         };
-        let mut statements = Statements { client: &mut transaction, prepared };
+        let mut statements = Statements { client: &mut transaction, prepared, old };
         let number = match fenced(&mut statements, holder) {
             Ok(Some(number)) => number,
             Ok(None) => return Attempt::Failed(Fault::Because(Fence::lost(&self.location))),
@@ -231,9 +236,10 @@ impl Engine for Postgres {
 
     fn read<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
         let mut patience = self.patience();
+        let old = self.old;
         loop {
             let failure = match self.session.client() {
-                Ok((client, prepared)) => match work(&mut Statements::<Client> { client, prepared }) {
+                Ok((client, prepared)) => match work(&mut Statements::<Client> { client, prepared, old }) {
                     Ok(done) => {
                         self.given_up = false;
                         return Ok(done);

@@ -35,9 +35,9 @@ fn bind<'v>(ty: &Type, value: &'v Value<'v>) -> Fallible<Box<dyn ToSql + Sync + 
         (Value::Int(_) | Value::Null, &Type::INT4) => {
             Box::new(int.map(i32::try_from).transpose().map_err(|_| misfit())?)
         }
-        (Value::Text(text), &Type::TEXT | &Type::VARCHAR) => Box::new(*text),
+        (Value::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::BPCHAR) => Box::new(*text),
         (Value::Time(time), &Type::TIMESTAMP) => Box::new(time.naive()),
-        (Value::Null, &Type::TEXT | &Type::VARCHAR) => Box::new(None::<String>),
+        (Value::Null, &Type::TEXT | &Type::VARCHAR | &Type::BPCHAR) => Box::new(None::<String>),
         (Value::Null, &Type::TIMESTAMP) => Box::new(None::<NaiveDateTime>),
         _ => return Err(misfit()),
     })

@@ -45,6 +45,7 @@ pub fn upgrade(database: &mut Postgres, say: &mut dyn FnMut(&str)) -> Result<()>
         failpoint::pass("upgrade-middle");
         Ok(true)
     })?;
+    database.old = false;
     if done {
         database.write("collecting statistics", Work::Small, |db| db.batch("ANALYZE"))?;
         (say.borrow_mut())("The database is upgraded. backy2 2.13 can go on using it.");
@@ -59,9 +60,9 @@ fn set_aside(db: &mut dyn Db) -> Fallible<()> {
         }
         db.batch(&format!("ALTER TABLE {table} RENAME TO {ASIDE}{table}"))?;
         // Names of indexes, and of sequences behind columns, are those of the new tables.
-        let indexes = "SELECT i.relname::text, (c.conname IS NOT NULL) FROM pg_index x
-             JOIN pg_class i ON i.oid = x.indexrelid LEFT JOIN pg_constraint c ON c.conindid = x.indexrelid
-             WHERE x.indrelid = to_regclass(?1)";
+        let indexes = "SELECT i.relname::text,
+                 EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p', 'u', 'x'))
+             FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = to_regclass(?1)";
         let aside = format!("{ASIDE}{table}");
         for (index, constraint) in db.all(indexes, values![&aside], |row| Ok((row.text(0)?, row.flag(1)?)))? {
             let quoted = index.replace('"', "\"\"");
