@@ -8,6 +8,7 @@
 mod common;
 
 use common::checks::seed;
+use common::database::Engine;
 use common::install::{Install, Run, noise};
 use common::postgres::{Database, Server};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,9 +62,14 @@ const REASONS: [&str; 7] = [
 impl World {
     /// A version at random, or `None` as long as there is none.
     fn any(&self, random: &mut fastrand::Rng) -> Option<(String, Expected)> {
+        self.some(random, |_| true)
+    }
+
+    /// One that `fits`.
+    fn some(&self, random: &mut fastrand::Rng, fits: fn(&Expected) -> bool) -> Option<(String, Expected)> {
         let versions = self.versions.lock().expect("fine");
-        let chosen = random.usize(0..versions.len().max(1));
-        versions.iter().nth(chosen).map(|(uid, expected)| (uid.clone(), expected.clone()))
+        let fitting: Vec<_> = versions.iter().filter(|(_, expected)| fits(expected)).collect();
+        random.choice(fitting).map(|(uid, expected)| (uid.clone(), expected.clone()))
     }
 
     /// Notes what the command printed of a version that it made or continued.
@@ -104,8 +110,10 @@ impl Worker<'_> {
     fn run(&mut self, kind: &str, args: &[&str]) -> Run {
         let install = &self.world.install;
         let args = &[&["-c", &self.config], args].concat()[..];
+        // Commands take longer where they have to connect.
+        let longest = if install.engine() == Engine::Sqlite { 40 } else { 200 };
         let run = match self.random.u8(0..4) {
-            0 => install.killed_after(Duration::from_millis(self.random.u64(0..40)), args),
+            0 => install.killed_after(Duration::from_millis(self.random.u64(0..longest)), args),
             _ => install.run(args),
         };
         let end = match run.code {
@@ -170,9 +178,10 @@ impl Worker<'_> {
         }
     }
 
-    /// Continues a version that some killed backup has left.
+    /// Continues a version that some killed backup has left, or tries to.
     fn resume(&mut self) {
-        let Some((uid, expected)) = self.world.any(&mut self.random) else { return };
+        let unfinished = self.world.some(&mut self.random, |expected| !expected.complete);
+        let Some((uid, expected)) = unfinished.or_else(|| self.world.any(&mut self.random)) else { return };
         self.image = expected.image.to_vec();
         let source = self.write_image();
         let run = self.run("backup continued", &["-m", "backup", "-c", &uid, &source, "vm"]);
