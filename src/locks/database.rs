@@ -7,7 +7,7 @@
 
 use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
-use crate::monitor::Handle;
+use crate::monitor::{Handle, Monitor};
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost};
 use crate::types::error::{Error, Result};
 use postgres::Client;
@@ -147,8 +147,9 @@ impl Database {
     fn start_heart(&self) -> Result<()> {
         let mut heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner);
         if heart.is_none() {
-            let shared = Arc::clone(&self.shared);
-            let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || shared.beat());
+            let (shared, monitor) = (Arc::clone(&self.shared), self.monitor.clone());
+            let thread = std::thread::Builder::new().name("heartbeat".into());
+            let thread = thread.spawn(move || shared.beat(&monitor));
             *heart = Some(thread.map_err(|e| Error::Internal(format!("no thread for the heartbeat: {e}")))?);
         }
         Ok(())
@@ -180,7 +181,8 @@ impl Shared {
     }
 
     /// Sends heartbeats until it is stopped. A failure is no harm as long as one gets through in time.
-    fn beat(&self) {
+    fn beat(&self, monitor: &Handle) {
+        let mut told = false;
         loop {
             let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
             let (stop, _) = self
@@ -193,11 +195,15 @@ impl Shared {
             drop(stop);
             let late = self.late().clone();
             let done = self.run(&mut |client| {
-                registry::beat(client, self.me)?;
-                registry::release(client, &late)
+                let alive = registry::beat(client, self.me)?;
+                registry::release(client, &late)?;
+                Ok(alive)
             });
-            if done.is_ok() {
+            if let Ok(alive) = done {
                 self.late().retain(|id| !late.contains(id));
+                if !alive && !std::mem::replace(&mut told, true) {
+                    monitor.error(&Fence::lost(&self.location).to_string());
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ const UNANSWERED: Duration = Duration::from_secs(60);
 /// For every session: names and numbers mean the same whatever the server's configuration; nothing waits for a lock
 /// without end.
 const SETTINGS: &str =
-    "SET TIME ZONE 'UTC'; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0;
+    "SET TIME ZONE 'UTC'; SET lock_timeout = '60s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
      SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'; SET jit = off";
 
 /// A connection, with the statements that were prepared on it.

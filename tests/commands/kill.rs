@@ -174,8 +174,8 @@ fn a_killed_restore_goes_on_from_its_last_id() {
     for options in [&["restore"][..], &["restore", "-s"]] {
         // On old garbage: what the killed run has not written shows.
         std::fs::write(install.path("out.img"), vec![0xaa; image.len()]).expect("written");
-        install.bandwidth(0, 5_000_000);
-        let pause = Duration::from_millis(1100) + random_pause(&mut random, Duration::from_millis(1200));
+        install.bandwidth(0, 3_000_000);
+        let pause = Duration::from_millis(2000) + random_pause(&mut random, Duration::from_millis(1200));
         let start = Instant::now();
         let killed = install.killed_after(pause, &[options, &["-f", &uid, &target]].concat());
         assert_eq!(killed.code, -1, "it had not ended after {:?}: {killed:?}", start.elapsed());
