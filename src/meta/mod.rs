@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod explorer;
+#[cfg(test)]
 mod lab;
 pub mod postgres;
 mod revision;
