@@ -163,9 +163,8 @@ impl Ground for InMemory {
                     Ok(Entry { id, uid, size, doomed: r.get(3)?, time: r.get(4)? })
                 },
             ),
-            sequences: self.table("SELECT name, seq FROM sqlite_sequence ORDER BY name", |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            }),
+            sequences: self
+                .table("SELECT name, seq FROM sqlite_sequence ORDER BY name", |r| Ok((r.get(0)?, r.get(1)?))),
         });
         self.current.clone()
     }
@@ -174,7 +173,8 @@ impl Ground for InMemory {
         if *self.content() == **content {
             return;
         }
-        let run = |sql: &str| self.connection().prepare_cached(sql).and_then(|mut s| s.execute([])).expect(sql);
+        let run =
+            |sql: &str| self.connection().prepare_cached(sql).and_then(|mut s| s.execute([])).expect(sql);
         run("BEGIN");
         for table in ["block_map", "blobs", "versions", "deleted_blocks", "stats", "sqlite_sequence"] {
             run(&format!("DELETE FROM {table}"));
@@ -187,15 +187,24 @@ impl Ground for InMemory {
         self.fill(
             "INSERT INTO blobs (id, uid, checksum, size, valid, enc_version, enc_envkey, date)
              VALUES (?, ?, ?, ?, ?, ?, ?, '2026-01-02 03:04:05.000006')",
-            content.blobs.iter().map(|b| (b.id, &b.uid, &b.checksum, b.size, b.valid, b.enc_version, &b.envkey)),
+            content
+                .blobs
+                .iter()
+                .map(|b| (b.id, &b.uid, &b.checksum, b.size, b.valid, b.enc_version, &b.envkey)),
         );
-        self.fill("INSERT INTO block_map VALUES (?, ?, ?)", content.map.iter().map(|m| (m.version, m.block, m.blob)));
+        self.fill(
+            "INSERT INTO block_map VALUES (?, ?, ?)",
+            content.map.iter().map(|m| (m.version, m.block, m.blob)),
+        );
         self.fill(
             "INSERT INTO deleted_blocks (id, uid, size, delete_candidate, time) VALUES (?, ?, ?, ?, ?)",
             content.entries.iter().map(|e| (e.id, &e.uid, e.size, e.doomed, e.time)),
         );
         run("DELETE FROM sqlite_sequence");
-        self.fill("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", content.sequences.iter().map(|(n, s)| (n, s)));
+        self.fill(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)",
+            content.sequences.iter().map(|(n, s)| (n, s)),
+        );
         run("COMMIT");
         self.current = content.clone();
         self.changes = self.changes();

@@ -46,7 +46,10 @@ fn rows(content: &Content, model: &Model) -> Result<(), String> {
         let backed_up = model.versions[&version.uid].get(row.block as usize);
         let Some(uid) = &blob.uid else {
             if backed_up != Some(&0) {
-                return Err(format!("block {} of {} is a hole, {backed_up:?} was backed up", row.block, version.uid));
+                return Err(format!(
+                    "block {} of {} is a hole, {backed_up:?} was backed up",
+                    row.block, version.uid
+                ));
             }
             continue;
         };

@@ -90,40 +90,51 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locks::LockDir;
+    use crate::locks::{Guard, LockDir};
+
+    const LOCKS: [&str; 4] = ["pin", "own", "cleanup", "alone"];
 
     /// Two commands, one after the other, with every pair of locks: the model refuses what the lock files refuse.
     #[test]
     fn the_model_refuses_what_lock_files_refuse() {
-        const LOCKS: [&str; 4] = ["pin", "own", "cleanup", "alone"];
-        let folder = tempfile::tempdir().expect("a folder");
-        for (n, (first, second)) in LOCKS.iter().flat_map(|a| LOCKS.iter().map(move |b| (a, b))).enumerate() {
-            let real = |who: &LockDir, what: &str| match what {
-                "pin" => who.pin("v").ok(),
-                "own" => who.own("v").ok(),
-                "cleanup" => who.cleanup().ok(),
-                _ => who.exclusive("no process is called so").ok(),
-            };
-            let modelled = |model: &mut Model, actor, what: &str| match what {
-                "pin" => model.lock(actor, "v", false),
-                "own" => model.lock(actor, "v", true),
-                "cleanup" => model.lock(actor, "cleanup", true),
-                _ => model.alone(actor),
-            };
-            let path = folder.path().join(n.to_string());
-            std::fs::create_dir(&path).expect("makes a folder");
-            let (a, b) = (LockDir::new(&path), LockDir::new(&path));
-            let mut model = Model::default();
-            let held = real(&a, first);
-            assert_eq!(held.is_some(), modelled(&mut model, 0, first), "{first}");
-            // A process that is there is looked for by name, which these two have not: the lock of the first is what
-            // counts.
-            assert_eq!(real(&b, second).is_some(), modelled(&mut model, 1, second), "{first}, {second}");
-            assert_eq!(b.startup_check().is_ok(), model.start(1), "starting beside {first}, {second}");
-            drop(held);
-            model.end(0);
-            model.end(1);
-            assert_eq!(real(&b, second).is_some(), modelled(&mut model, 1, second), "{second} after {first}");
+        // A refusal takes a second: all pairs at once.
+        std::thread::scope(|scope| {
+            for (first, second) in LOCKS.iter().flat_map(|a| LOCKS.iter().map(move |b| (a, b))) {
+                scope.spawn(move || the_same(first, second));
+            }
+        });
+    }
+
+    fn real(who: &LockDir, what: &str) -> Option<Guard> {
+        match what {
+            "pin" => who.pin("v").ok(),
+            "own" => who.own("v").ok(),
+            "cleanup" => who.cleanup().ok(),
+            // A process that is there is looked for by its name, which none has: only locks count.
+            _ => who.exclusive("no process is called so").ok(),
         }
+    }
+
+    fn modelled(model: &mut Model, actor: usize, what: &str) -> bool {
+        match what {
+            "pin" => model.lock(actor, "v", false),
+            "own" => model.lock(actor, "v", true),
+            "cleanup" => model.lock(actor, "cleanup", true),
+            _ => model.alone(actor),
+        }
+    }
+
+    fn the_same(first: &str, second: &str) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (a, b) = (LockDir::new(folder.path()), LockDir::new(folder.path()));
+        let mut model = Model::default();
+        let held = real(&a, first);
+        assert_eq!(held.is_some(), modelled(&mut model, 0, first), "{first}");
+        assert_eq!(real(&b, second).is_some(), modelled(&mut model, 1, second), "{first}, {second}");
+        model.end(1);
+        assert_eq!(b.startup_check().is_ok(), model.start(1), "starting beside {first}");
+        drop(held);
+        model.end(0);
+        assert_eq!(real(&b, second).is_some(), modelled(&mut model, 1, second), "{second} after {first}");
     }
 }

@@ -48,8 +48,12 @@ pub fn short() -> Vec<Scenario> {
 fn own() -> Vec<Scenario> {
     let import = |uid| Script::Import(Import::of("v3", uid, 1));
     vec![
-        scenario("a hit whose only version goes", vec![backup("v1", &[1])], vec![backup("v2", &[1, 2]), rm("v1"), cleanup()])
-            .killing(1),
+        scenario(
+            "a hit whose only version goes",
+            vec![backup("v1", &[1])],
+            vec![backup("v2", &[1, 2]), rm("v1"), cleanup()],
+        )
+        .killing(1),
         scenario(
             "two backups of the same new data, and what one of them leaves",
             vec![],
@@ -70,7 +74,7 @@ fn own() -> Vec<Scenario> {
         scenario(
             "a version goes while it is restored",
             vec![backup("v1", &[1, 2]), backup("v2", &[2])],
-            vec![Script::Restore(super::actors::Restore::of("v1")), rm("v1"), cleanup()],
+            vec![Script::Restore(Restore::of("v1")), rm("v1"), cleanup()],
         ),
         scenario(
             "two versions that share a blob go",
@@ -140,7 +144,7 @@ fn foreign() -> Vec<Scenario> {
     let old_backup = |version| Script::OldBackup(OldBackup::of(version, 1));
     vec![
         scenario(
-            "2.13 cleans up what our backup has found",
+            "2.13 cleans up what a backup has found",
             vec![backup("v1", &[1])],
             vec![backup("v2", &[1]), old_rm("v1"), Script::Hour, Script::OldCleanup(OldCleanup::new())],
         )
@@ -165,10 +169,81 @@ fn foreign() -> Vec<Scenario> {
         )
         .killing(1),
         scenario(
-            "2.13 restores nothing, we do",
+            "2.13 removes what is restored",
             vec![backup("v1", &[1])],
-            vec![Script::Restore(Restore::of("v1")), old_rm("v1"), Script::Hour, Script::OldCleanup(OldCleanup::new())],
+            vec![
+                Script::Restore(Restore::of("v1")),
+                old_rm("v1"),
+                Script::Hour,
+                Script::OldCleanup(OldCleanup::new()),
+            ],
         )
         .with_old_cleanup(),
+    ]
+}
+
+/// What is explored where time does not matter: the short ones with two commands killed, and more commands at once.
+pub fn long() -> Vec<Scenario> {
+    let twice = short().into_iter().map(|scenario| scenario.killing(2));
+    twice.chain(crowds()).collect()
+}
+
+/// Many commands at once.
+fn crowds() -> Vec<Scenario> {
+    let import = |version| Script::Import(Import::of(version, "v1.1", 1));
+    vec![
+        scenario(
+            "hits, a base and a cleanup",
+            vec![backup("v1", &[1, 2])],
+            vec![
+                backup("v2", &[2, 1]),
+                Script::Backup(Backup::of("v3", &[1, 2, 3]).on("v1")),
+                rm("v1"),
+                cleanup(),
+            ],
+        )
+        .killing(1),
+        scenario(
+            "versions come and go",
+            vec![backup("v1", &[1]), backup("v2", &[1, 2])],
+            vec![rm("v1"), rm("v2"), backup("v3", &[2, 1]), cleanup(), import("v4")],
+        )
+        .killing(1),
+        scenario(
+            "every cleanup",
+            vec![backup("v1", &[1]), rm("v1"), backup("v2", &[2])],
+            vec![
+                Script::Cleanup(Cleanup::at_once(1)),
+                Script::Full(Full::new()),
+                import("v3"),
+                backup("v4", &[1, 2]),
+                rm("v2"),
+            ],
+        )
+        .killing(2),
+        scenario(
+            "2.13 and all",
+            vec![backup("v1", &[1]), backup("v2", &[1, 2])],
+            vec![
+                Script::OldRemove(OldRemove::of("v1")),
+                Script::OldBackup(OldBackup::of("v3", 1)),
+                rm("v2"),
+                Script::Cleanup(Cleanup::after_an_hour(2)),
+                Script::Hour,
+            ],
+        )
+        .killing(1),
+        scenario(
+            "bad data comes and goes",
+            vec![backup("v1", &[1, 2]), backup("v2", &[1])],
+            vec![
+                Script::Rot(Rot::of("v1.1")),
+                Script::Scrub(Scrub::of("v1")),
+                rm("v2"),
+                backup("v3", &[1, 2]),
+                cleanup(),
+            ],
+        )
+        .killing(1),
     ]
 }

@@ -1,15 +1,13 @@
 //! `backup`, as the job and the coordinator do it.
 
-use super::{Break, Next, Shop, Stepped, failed, more_if};
+use super::{BLOCK, Break, Next, Shop, Stepped, failed, more_if, time_of, version_of};
 use crate::meta::explorer::ground::Content;
 use crate::meta::explorer::model::{Data, digest};
-use crate::meta::{Finish, Fingerprint, Known, NewBlob, NewRow, StatisticsRow};
+use crate::meta::{Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
 use crate::types::block::{Encryption, Geometry};
-use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Statistics, Version};
 use std::collections::VecDeque;
 
-const BLOCK: u32 = 4096;
 /// Blocks that were stored anew so often: it will not come to an end.
 const ROUNDS: u32 = 5;
 
@@ -106,15 +104,15 @@ impl Backup {
     }
 
     fn begin(&mut self, shop: &mut Shop<'_>) -> Stepped {
-        let size = self.image.len() as u64;
+        let version = self.version();
         let new = NewVersion {
-            uid: self.version.to_owned(),
-            date: time_of(0),
+            uid: version.uid,
+            date: version.date,
             expire: None,
-            name: "vm".to_owned(),
+            name: version.name,
             snapshot_name: String::new(),
-            size,
-            size_bytes: size * u64::from(BLOCK),
+            size: version.size,
+            size_bytes: version.size_bytes,
             tags: Vec::new(),
             origin: None,
         };
@@ -132,6 +130,13 @@ impl Backup {
             meta.carry(&base, &version, std::slice::from_ref(&(0..1))).map_err(|e| failed("carrying", e))?;
         }
         let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
+        let content = shop.ground.content();
+        let carried = content.map.iter().filter(|row| row.version == self.key);
+        for (blob, uid) in carried.flat_map(|row| content.stored().filter(|(blob, _)| blob.id == row.blob)) {
+            if shop.strict && !blob.valid {
+                return Err(format!("rule 3: {} has carried {uid}, which is bad", self.version));
+            }
+        }
         self.read_next(missing.into_iter().flatten().collect());
         Ok(Next::More)
     }
@@ -145,9 +150,12 @@ impl Backup {
     fn look_up(&mut self, shop: &mut Shop<'_>) -> Stepped {
         self.rounds += 1;
         if self.rounds > ROUNDS {
-            return Err("the backup does not come to an end: its blocks are rejected again and again".to_owned());
+            return Err(
+                "the backup does not come to an end: its blocks are rejected again and again".to_owned()
+            );
         }
-        let wanted: Vec<Fingerprint> = self.left.iter().map(|id| fingerprint(self.image[*id as usize])).collect();
+        let wanted: Vec<Fingerprint> =
+            self.left.iter().map(|id| fingerprint(self.image[*id as usize])).collect();
         let found = shop.ground.meta().find_known(&wanted).map_err(|e| failed("looking up", e))?;
         self.planned.clear();
         for (id, known) in self.left.drain(..).zip(found) {
@@ -162,12 +170,12 @@ impl Backup {
             self.planned.push((id, plan));
         }
         self.put = 0;
-        self.at = if shop.is(Break::RowsBeforeData) { At::Commit } else { self.to_put(shop) };
+        self.at = if shop.is(Break::RowsBeforeData) { At::Commit } else { self.put_next(shop) };
         Ok(Next::More)
     }
 
     /// The next blob that is to be put, or what comes after that.
-    fn to_put(&mut self, shop: &Shop<'_>) -> At {
+    fn put_next(&mut self, shop: &Shop<'_>) -> At {
         let new = |(_, plan): &(u64, Plan)| matches!(plan, Plan::Store(_));
         match self.planned[self.put..].iter().position(new) {
             Some(distance) => {
@@ -186,7 +194,7 @@ impl Backup {
             shop.model.store.insert(uid.clone(), self.image[*id as usize]);
         }
         self.put += 1;
-        self.at = self.to_put(shop);
+        self.at = self.put_next(shop);
         Ok(Next::More)
     }
 
@@ -231,7 +239,7 @@ impl Backup {
         }
         self.read_next(rejected.into());
         if shop.is(Break::RowsBeforeData) {
-            self.at = self.to_put(shop);
+            self.at = self.put_next(shop);
         }
         Ok(Next::More)
     }
@@ -241,7 +249,8 @@ impl Backup {
         for (id, plan) in &self.planned {
             if let Plan::Store(uid) = plan {
                 let key = self.key;
-                let sql = format!("INSERT INTO block_map SELECT {key}, {id}, id FROM blobs WHERE uid = '{uid}'");
+                let sql =
+                    format!("INSERT INTO block_map SELECT {key}, {id}, id FROM blobs WHERE uid = '{uid}'");
                 shop.ground.old_change(&sql)?;
             }
         }
@@ -253,9 +262,9 @@ impl Backup {
     fn taken_as_they_should_be(&self, before: &Content, rejected: &[u64]) -> Result<(), String> {
         for (id, plan) in self.planned.iter().filter(|(id, _)| !rejected.contains(id)) {
             let Plan::Reuse(blob, uid) = plan else { continue };
-            let good = before.stored().any(|(row, of)| {
-                row.id == *blob && of == uid && row.valid && before.names_row(row.id)
-            });
+            let good = before
+                .stored()
+                .any(|(row, of)| row.id == *blob && of == uid && row.valid && before.names_row(row.id));
             if !good {
                 return Err(format!("rule 1: block {id} took {uid}, which is gone, bad or named by nothing"));
             }
@@ -285,27 +294,10 @@ impl Backup {
 
     /// As it was made: the job keeps it, and does not look again.
     fn version(&self) -> Version {
-        Version {
-            key: self.key,
-            uid: self.version.to_owned(),
-            date: time_of(0),
-            expire: None,
-            name: "vm".to_owned(),
-            snapshot_name: String::new(),
-            size: self.image.len() as u64,
-            size_bytes: self.image.len() as u64 * u64::from(BLOCK),
-            valid: false,
-            protected: false,
-            tags: Vec::new(),
-        }
+        Version { key: self.key, ..version_of(self.version, self.image.len()) }
     }
 }
 
 fn fingerprint(data: Data) -> Fingerprint {
     Fingerprint { checksum: digest(data), size: u64::from(BLOCK), enc_version: 0 }
-}
-
-fn time_of(clock: i64) -> Timestamp {
-    let time = chrono::DateTime::from_timestamp(clock, 0).expect("a time");
-    Timestamp::from_naive(time.naive_utc())
 }

@@ -1,11 +1,10 @@
 //! What reads and marks data (restore, scrub), what damages it, and imports.
 
-use super::{Next, Shop, Stepped, failed, more_if};
+use super::{BLOCK, Next, Shop, Stepped, failed, more_if, version_of};
 use crate::meta::explorer::model::{Data, ROTTEN, digest};
 use crate::meta::{DumpRow, Rows};
 use crate::types::block::{Blob, Encryption};
 use crate::types::error::Error;
-use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::collections::VecDeque;
 
@@ -219,26 +218,13 @@ impl Import {
     }
 
     fn import(&self, shop: &mut Shop<'_>) -> Stepped {
-        let time = Timestamp::parse("2026-01-02 03:04:05").expect("a date");
-        let version = Version {
-            key: 0,
-            uid: self.version.to_owned(),
-            date: time,
-            expire: None,
-            name: "vm".to_owned(),
-            snapshot_name: String::new(),
-            size: 1,
-            size_bytes: 4096,
-            valid: true,
-            protected: false,
-            tags: Vec::new(),
-        };
+        let version = Version { valid: true, ..version_of(self.version, 1) };
         let row = DumpRow {
             id: 0,
             uid: Some(self.uid.to_owned()),
-            date: time,
+            date: version.date,
             checksum: Some(digest(self.data)),
-            size: 4096,
+            size: u64::from(BLOCK),
             valid: true,
             encryption: Encryption {
                 version: u32::from(self.key.is_some()),

@@ -16,6 +16,7 @@ pub use remove::Remove;
 use super::ground::Ground;
 use super::model::Model;
 use crate::types::error::Error;
+use crate::types::time::Timestamp;
 use crate::types::version::Version;
 
 /// What a step comes to.
@@ -93,6 +94,30 @@ fn more_if(more: bool) -> Next {
 
 fn failed(what: &str, error: impl std::fmt::Display) -> String {
     format!("{what} failed: {error}")
+}
+
+const BLOCK: u32 = 4096;
+
+/// A version that is not in the database yet, or not any more.
+fn version_of(uid: &str, blocks: usize) -> Version {
+    Version {
+        key: 0,
+        uid: uid.to_owned(),
+        date: time_of(0),
+        expire: None,
+        name: "vm".to_owned(),
+        snapshot_name: String::new(),
+        size: blocks as u64,
+        size_bytes: blocks as u64 * u64::from(BLOCK),
+        valid: false,
+        protected: false,
+        tags: Vec::new(),
+    }
+}
+
+fn time_of(clock: i64) -> Timestamp {
+    let time = chrono::DateTime::from_timestamp(clock, 0).expect("a time");
+    Timestamp::from_naive(time.naive_utc())
 }
 
 /// A command.

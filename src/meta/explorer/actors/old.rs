@@ -56,7 +56,8 @@ impl OldBackup {
                 At::LookUp
             }
             At::LookUp => {
-                let sql = format!("SELECT uid FROM blocks WHERE checksum = '{checksum}' AND valid = 1 LIMIT 1");
+                let sql =
+                    format!("SELECT uid FROM blocks WHERE checksum = '{checksum}' AND valid = 1 LIMIT 1");
                 match shop.ground.old_read(&sql)?.pop() {
                     Some(uid) => {
                         shop.model.hits.insert(shop.me);
@@ -119,7 +120,9 @@ impl OldRemove {
                 let listed = shop.ground.old_read(&sql)?;
                 let clock = shop.model.clock;
                 let entry = |uid: &String| {
-                    format!("INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('{uid}', 4096, 0, {clock});")
+                    format!(
+                        "INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('{uid}', 4096, 0, {clock});"
+                    )
                 };
                 let entries: String = listed.iter().map(entry).collect();
                 shop.ground.old_change(&format!(

@@ -55,10 +55,13 @@ impl Remove {
 /// Rule 4: what has lost its last name is listed as of now; and nothing else is.
 fn listed_as_it_should_be(before: &Content, after: &Content, now: i64) -> Result<(), String> {
     for (_, uid) in before.stored().filter(|(_, uid)| before.names(uid)) {
-        let newest = |content: &Content| content.entries.iter().filter(|e| e.uid == uid).map(|e| e.time).max();
+        let newest =
+            |content: &Content| content.entries.iter().filter(|e| e.uid == uid).map(|e| e.time).max();
         let (listed, named) = (newest(after), after.names(uid));
         if !named && listed != Some(now) {
-            return Err(format!("rule 4: {uid} was not listed as of now, when its last row went: {listed:?}"));
+            return Err(format!(
+                "rule 4: {uid} was not listed as of now, when its last row went: {listed:?}"
+            ));
         }
         if named && listed != newest(before) {
             return Err(format!("rule 4: {uid} was listed, and rows name it"));
