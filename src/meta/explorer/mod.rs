@@ -7,12 +7,16 @@
 //! killed between steps.
 
 mod actors;
+mod engines;
 mod ground;
 mod invariants;
 mod model;
 mod mutants;
+mod races;
 mod scenarios;
 mod search;
+mod server;
+mod turns;
 
 use ground::InMemory;
 use search::explore;

@@ -90,7 +90,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locks::{Guard, LockDir};
+    use crate::locks::{Guard, Locks};
 
     const LOCKS: [&str; 4] = ["pin", "own", "cleanup", "alone"];
 
@@ -105,7 +105,7 @@ mod tests {
         });
     }
 
-    fn real(who: &LockDir, what: &str) -> Option<Guard> {
+    fn real(who: &Locks, what: &str) -> Option<Guard> {
         match what {
             "pin" => who.pin("v").ok(),
             "own" => who.own("v").ok(),
@@ -126,7 +126,7 @@ mod tests {
 
     fn the_same(first: &str, second: &str) {
         let folder = tempfile::tempdir().expect("a folder");
-        let (a, b) = (LockDir::new(folder.path()), LockDir::new(folder.path()));
+        let (a, b) = (Locks::new(folder.path()), Locks::new(folder.path()));
         let mut model = Model::default();
         let held = real(&a, first);
         assert_eq!(held.is_some(), modelled(&mut model, 0, first), "{first}");

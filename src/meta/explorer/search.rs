@@ -7,6 +7,7 @@ use super::invariants::{Excused, check, check_end};
 use super::model::Model;
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Mutex;
 
 /// A command, and whether it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -142,14 +143,16 @@ impl Search<'_> {
         let actor = &mut next.actors[number];
         let Some(mut script) = actor.script.take() else { return Ok(next) };
         self.trace.push(format!("{number}: {}", script.label()));
+        let model = Mutex::new(std::mem::take(&mut next.model));
         let mut shop = Shop {
             ground: self.ground,
-            model: &mut next.model,
+            model: &model,
             me: number,
             broken: self.broken,
             strict: !self.excused.rules,
         };
         let done = script.step(&mut shop)?;
+        next.model = model.into_inner().map_err(|e| e.to_string())?;
         actor.started = true;
         match done {
             Next::More => actor.script = Some(script),

@@ -117,7 +117,7 @@ impl Backup {
             origin: None,
         };
         self.key = shop.ground.meta().begin_version(&new).map_err(|e| failed("making a version", e))?.key;
-        shop.model.versions.insert(self.version.to_owned(), self.image.to_vec());
+        shop.model().versions.insert(self.version.to_owned(), self.image.to_vec());
         self.at = if self.base.is_some() { At::Carry } else { At::LookUp };
         Ok(Next::More)
     }
@@ -191,7 +191,7 @@ impl Backup {
     fn put(&mut self, shop: &mut Shop<'_>) -> Stepped {
         let (id, plan) = &self.planned[self.put];
         if let Plan::Store(uid) = plan {
-            shop.model.store.insert(uid.clone(), self.image[*id as usize]);
+            shop.model().store.insert(uid.clone(), self.image[*id as usize]);
         }
         self.put += 1;
         self.at = self.put_next(shop);
@@ -275,7 +275,7 @@ impl Backup {
     fn finish(&mut self, shop: &mut Shop<'_>) -> Stepped {
         let geometry = Geometry::new(self.image.len() as u64 * u64::from(BLOCK), BLOCK);
         let statistics = StatisticsRow {
-            date: time_of(shop.model.clock),
+            date: time_of(shop.model().clock),
             version_uid: self.version.to_owned(),
             name: "vm".to_owned(),
             geometry,

@@ -58,7 +58,7 @@ impl Cleanup {
                     true => At::Delete(self.candidates(shop)),
                     false => At::Take(i64::MIN),
                 };
-                Ok(more_if(shop.model.lock(shop.me, LOCK, true)))
+                Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
             }
             At::Take(after) => self.take(shop, after),
             At::Page(after) => {
@@ -73,7 +73,7 @@ impl Cleanup {
                 Ok(Next::More)
             }
             At::Delete(page) => {
-                page.iter().for_each(|uid| _ = shop.model.store.remove(uid));
+                page.iter().for_each(|uid| _ = shop.model().store.remove(uid));
                 self.at = match shop.broken {
                     Some(Break::DataBeforeDoom) => At::Take(i64::MIN),
                     Some(Break::ForgetBeforeData) => behind(&page),
@@ -96,7 +96,7 @@ impl Cleanup {
     }
 
     fn take(&mut self, shop: &mut Shop<'_>, after: i64) -> Stepped {
-        let before = if self.grace { shop.model.clock - GRACE } else { i64::MAX };
+        let before = if self.grace { shop.model().clock - GRACE } else { i64::MAX };
         let taken = shop.ground.meta().take_delete_candidates(after, before, self.limit);
         let taken = taken.map_err(|e| failed("taking candidates", e))?;
         self.at = taken.next.map_or(At::Page(String::new()), At::Take);
@@ -138,18 +138,18 @@ impl Full {
             }
             At::Lock => {
                 self.at = At::Alone;
-                Ok(more_if(shop.model.lock(shop.me, LOCK, true)))
+                Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
             }
             At::Alone => {
                 self.at = At::Drop;
-                Ok(more_if(shop.is(Break::NotAlone) || shop.model.alone(shop.me)))
+                Ok(more_if(shop.is(Break::NotAlone) || shop.model().alone(shop.me)))
             }
             At::Drop => {
                 shop.ground.meta().drop_unnamed_blobs().map_err(|e| failed("dropping rows", e))?;
                 self.at = At::List;
                 Ok(Next::More)
             }
-            At::List => self.ask(shop.model.store.keys().cloned().collect()),
+            At::List => self.ask(shop.model().store.keys().cloned().collect()),
             At::Ask(mut listed) => {
                 let uid: Vec<String> = listed.pop_front().into_iter().collect();
                 let unused = shop.ground.meta().without_row(&uid).map_err(|e| failed("looking up", e))?;
@@ -160,7 +160,7 @@ impl Full {
                 Ok(Next::More)
             }
             At::Remove(listed, unused) => {
-                unused.iter().for_each(|uid| _ = shop.model.store.remove(uid));
+                unused.iter().for_each(|uid| _ = shop.model().store.remove(uid));
                 self.ask(listed)
             }
             at @ (At::Take(_) | At::Page(_) | At::Delete(_) | At::Forget(_)) => {

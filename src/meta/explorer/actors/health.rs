@@ -86,7 +86,7 @@ impl Restore {
             return self.reader.step(shop);
         }
         let Some(Wanted { block, uid, .. }) = self.reader.left.pop_front() else { return Ok(Next::End) };
-        let model = &shop.model;
+        let model = shop.model();
         let (found, backed_up) = (model.store.get(&uid), model.versions[self.reader.version].get(block));
         if found != backed_up && found != Some(&ROTTEN) && !model.lost.contains(&uid) {
             return Err(format!("the restore got {found:?} of {uid} for {backed_up:?}"));
@@ -121,8 +121,8 @@ impl Scrub {
             return self.reader.step(shop);
         }
         if let Some(wanted) = self.reader.left.pop_front() {
-            let found = shop.model.store.get(&wanted.uid);
-            if found.map(|data| digest(*data)) != wanted.checksum {
+            let found = shop.model().store.get(&wanted.uid).map(|data| digest(*data));
+            if found != wanted.checksum {
                 self.bad = Some(wanted);
             }
             return Ok(Next::More);
@@ -151,7 +151,7 @@ impl Scrub {
             encryption: Encryption::default(),
         };
         shop.ground.meta().mark_blobs_invalid(&[blob]).map_err(|e| failed("marking as bad", e))?;
-        shop.model.found_bad.insert(uid);
+        shop.model().found_bad.insert(uid);
         self.any = true;
         Ok(Next::More)
     }
@@ -173,7 +173,7 @@ impl Rot {
     }
 
     pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
-        shop.model.store.entry(self.uid.to_owned()).and_modify(|data| *data = ROTTEN);
+        shop.model().store.entry(self.uid.to_owned()).and_modify(|data| *data = ROTTEN);
         Ok(Next::End)
     }
 }
@@ -237,9 +237,9 @@ impl Import {
             Err(Error::DumpFormat(_)) => return Ok(Next::End),
             done => done.map_err(|e| failed("importing", e))?,
         }
-        shop.model.versions.insert(self.version.to_owned(), vec![self.data]);
-        if !shop.model.store.contains_key(self.uid) {
-            shop.model.lost.insert(self.uid.to_owned());
+        shop.model().versions.insert(self.version.to_owned(), vec![self.data]);
+        if !shop.model().store.contains_key(self.uid) {
+            shop.model().lost.insert(self.uid.to_owned());
         }
         Ok(Next::End)
     }

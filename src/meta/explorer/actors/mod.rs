@@ -18,6 +18,7 @@ use super::model::Model;
 use crate::types::error::Error;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
+use std::sync::{Mutex, MutexGuard};
 
 /// What a step comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub enum Break {
 /// What a step works on.
 pub struct Shop<'a> {
     pub ground: &'a mut dyn Ground,
-    pub model: &'a mut Model,
+    pub model: &'a Mutex<Model>,
     /// Number of the actor.
     pub me: usize,
     pub broken: Option<Break>,
@@ -62,20 +63,25 @@ pub struct Shop<'a> {
 }
 
 impl Shop<'_> {
+    /// Never held while a verb runs: others may run meanwhile.
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().expect("nobody has panicked")
+    }
+
     fn is(&self, how: Break) -> bool {
         self.broken == Some(how)
     }
 
     fn start(&mut self) -> Stepped {
-        Ok(more_if(self.model.start(self.me)))
+        Ok(more_if(self.model().start(self.me)))
     }
 
     fn own(&mut self, uid: &str) -> bool {
-        self.is(Break::NoOwn) || self.model.lock(self.me, uid, true)
+        self.is(Break::NoOwn) || self.model().lock(self.me, uid, true)
     }
 
     fn pin(&mut self, uid: &str) -> bool {
-        self.is(Break::NoPin) || self.model.lock(self.me, uid, false)
+        self.is(Break::NoPin) || self.model().lock(self.me, uid, false)
     }
 
     /// Finds a version after it was locked. `None`: it is gone.
@@ -174,7 +180,7 @@ impl Script {
             Script::Restore(s) => s.step(shop),
             Script::Rot(s) => s.step(shop),
             Script::Hour => {
-                shop.model.clock += 3601;
+                shop.model().clock += 3601;
                 Ok(Next::End)
             }
             Script::OldBackup(s) => s.step(shop),

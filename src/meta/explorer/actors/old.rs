@@ -52,7 +52,7 @@ impl OldBackup {
                     "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
                      VALUES ('{version}', '2026-01-02', 'vm', '', 1, 4096, 0, 0)"
                 ))?;
-                shop.model.versions.insert(version.to_owned(), vec![data]);
+                shop.model().versions.insert(version.to_owned(), vec![data]);
                 At::LookUp
             }
             At::LookUp => {
@@ -60,7 +60,7 @@ impl OldBackup {
                     format!("SELECT uid FROM blocks WHERE checksum = '{checksum}' AND valid = 1 LIMIT 1");
                 match shop.ground.old_read(&sql)?.pop() {
                     Some(uid) => {
-                        shop.model.hits.insert(shop.me);
+                        shop.model().hits.insert(shop.me);
                         At::Insert(uid)
                     }
                     None => At::Put,
@@ -68,11 +68,11 @@ impl OldBackup {
             }
             At::Put => {
                 let uid = format!("{version}.1");
-                shop.model.store.insert(uid.clone(), data);
+                shop.model().store.insert(uid.clone(), data);
                 At::Insert(uid)
             }
             At::Insert(uid) => {
-                shop.model.hits.remove(&shop.me);
+                shop.model().hits.remove(&shop.me);
                 shop.ground.old_change(&format!(
                     "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_envkey, enc_version, enc_nonce)
                      VALUES ('{uid}', '{version}', 0, '2026-01-02', '{checksum}', 4096, 1, '', 0, '')"
@@ -118,7 +118,7 @@ impl OldRemove {
             _ => {
                 let sql = format!("SELECT uid FROM blocks WHERE version_uid = '{version}' AND uid <> ''");
                 let listed = shop.ground.old_read(&sql)?;
-                let clock = shop.model.clock;
+                let clock = shop.model().clock;
                 let entry = |uid: &String| {
                     format!(
                         "INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('{uid}', 4096, 0, {clock});"
@@ -158,10 +158,10 @@ impl OldCleanup {
             }
             At::Lock => {
                 self.at = At::Take;
-                return Ok(more_if(shop.model.lock(shop.me, cleanup::LOCK, true)));
+                return Ok(more_if(shop.model().lock(shop.me, cleanup::LOCK, true)));
             }
             At::Take => {
-                let old = format!("FROM deleted_blocks WHERE time < {}", shop.model.clock - 3600);
+                let old = format!("FROM deleted_blocks WHERE time < {}", shop.model().clock - 3600);
                 let named = "(SELECT uid FROM blocks WHERE uid <> '')";
                 let unused = format!("SELECT DISTINCT uid {old} AND uid NOT IN {named}");
                 let unused = shop.ground.old_read(&unused)?;
@@ -169,7 +169,7 @@ impl OldCleanup {
                 At::Delete(unused)
             }
             At::Delete(unused) => {
-                unused.iter().for_each(|uid| _ = shop.model.store.remove(uid));
+                unused.iter().for_each(|uid| _ = shop.model().store.remove(uid));
                 At::Forget(unused.clone())
             }
             At::Forget(unused) => {

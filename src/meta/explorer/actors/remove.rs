@@ -39,7 +39,7 @@ impl Remove {
             }
             At::Remove => {
                 let Some(version) = shop.version(self.version)? else { return Ok(Next::End) };
-                let (before, now) = (shop.ground.content(), shop.model.clock);
+                let (before, now) = (shop.ground.content(), shop.model().clock);
                 let removed = shop.ground.meta().remove_version(&version, now);
                 removed.map_err(|e| failed("rm", e))?;
                 let after = shop.ground.content();
