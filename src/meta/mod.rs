@@ -7,6 +7,8 @@
 mod conformance;
 pub mod copy;
 #[cfg(test)]
+mod explorer;
+#[cfg(test)]
 mod lab;
 pub mod postgres;
 mod revision;

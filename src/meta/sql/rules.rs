@@ -14,24 +14,36 @@ pub mod tests {
     use std::borrow::Cow;
     use std::cell::RefCell;
 
+    struct Change {
+        part: String,
+        with: String,
+        used: bool,
+    }
+
     thread_local! {
-        static CHANGES: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
+        static CHANGES: RefCell<Vec<Change>> = const { RefCell::new(Vec::new()) };
     }
 
     /// From now on this thread runs `with` in place of `part`, in every statement that has it.
     pub fn replace(part: &str, with: &str) {
-        CHANGES.with_borrow_mut(|changes| changes.push((part.to_owned(), with.to_owned())));
+        let change = Change { part: part.to_owned(), with: with.to_owned(), used: false };
+        CHANGES.with_borrow_mut(|changes| changes.push(change));
     }
 
-    /// Statements are run as they are again.
-    pub fn restore() {
-        CHANGES.with_borrow_mut(Vec::clear);
+    /// Statements are run as they are again. Returns the parts that no statement had: such a test tests nothing.
+    #[must_use]
+    pub fn restore() -> Vec<String> {
+        let changes = CHANGES.with_borrow_mut(std::mem::take);
+        changes.into_iter().filter(|change| !change.used).map(|change| change.part).collect()
     }
 
     pub fn applied(sql: &str) -> Cow<'_, str> {
-        CHANGES.with_borrow(|changes| {
-            let found = changes.iter().filter(|(part, _)| sql.contains(part));
-            found.fold(Cow::Borrowed(sql), |sql, (part, with)| Cow::Owned(sql.replace(part, with)))
+        CHANGES.with_borrow_mut(|changes| {
+            let found = changes.iter_mut().filter(|change| sql.contains(&change.part));
+            found.fold(Cow::Borrowed(sql), |sql, change| {
+                change.used = true;
+                Cow::Owned(sql.replace(&change.part, &change.with))
+            })
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Metadata in a SQLite file.
 
 mod db;
+#[cfg(test)]
+mod memory;
 mod open;
 mod schema;
 pub mod upgrade;

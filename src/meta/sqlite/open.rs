@@ -53,7 +53,7 @@ fn is_writable(connection: &Connection, path: &Path) -> bool {
     writable
 }
 
-fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
+pub(super) fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Reads the header, and so tells whether this is a database at all.

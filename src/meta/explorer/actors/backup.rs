@@ -1,0 +1,303 @@
+//! `backup`, as the job and the coordinator do it.
+
+use super::{BLOCK, Break, Next, Shop, Stepped, failed, more_if, time_of, version_of};
+use crate::meta::explorer::ground::Content;
+use crate::meta::explorer::model::{Data, digest};
+use crate::meta::{Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
+use crate::types::block::{Encryption, Geometry};
+use crate::types::version::{NewVersion, Statistics, Version};
+use std::collections::VecDeque;
+
+/// Blocks that were stored anew so often: it will not come to an end.
+const ROUNDS: u32 = 5;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Start,
+    PinBase,
+    Own,
+    Begin,
+    Carry,
+    LookUp,
+    Put,
+    BlobApart,
+    Commit,
+    Finish,
+}
+
+/// How the data of a block gets into the version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Plan {
+    Sparse,
+    Reuse(i64, String),
+    Store(String),
+}
+
+/// Makes a version of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Backup {
+    version: &'static str,
+    image: &'static [Data],
+    base: Option<&'static str>,
+    at: At,
+    key: i64,
+    /// Blocks that are to be read.
+    left: VecDeque<u64>,
+    planned: Vec<(u64, Plan)>,
+    /// How many of these are in the store.
+    put: usize,
+    /// Number of the next new blob.
+    next: u32,
+    rounds: u32,
+}
+
+impl Backup {
+    /// The new blobs are called after the version and numbered.
+    pub fn of(version: &'static str, image: &'static [Data]) -> Self {
+        Backup {
+            version,
+            image,
+            base: None,
+            at: At::Start,
+            key: 0,
+            left: (0..image.len() as u64).collect(),
+            planned: Vec::new(),
+            put: 0,
+            next: 0,
+            rounds: 0,
+        }
+    }
+
+    /// The first block has not changed since that version.
+    pub fn on(self, base: &'static str) -> Self {
+        Backup { base: Some(base), ..self }
+    }
+
+    pub fn label(&self) -> String {
+        let Backup { version, image, at, left, planned, .. } = self;
+        format!("backup {version} of {image:?}: {at:?}, to read: {left:?}, planned: {planned:?}")
+    }
+
+    pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        match self.at {
+            At::Start => {
+                self.at = if self.base.is_some() { At::PinBase } else { At::Own };
+                shop.start()
+            }
+            At::PinBase => {
+                self.at = At::Own;
+                let base = self.base.unwrap_or_default();
+                Ok(more_if(shop.pin(base) && shop.version(base)?.is_some()))
+            }
+            At::Own => {
+                self.at = At::Begin;
+                Ok(more_if(shop.own(self.version)))
+            }
+            At::Begin => self.begin(shop),
+            At::Carry => self.carry(shop),
+            At::LookUp => self.look_up(shop),
+            At::Put => self.put(shop),
+            At::BlobApart => self.blobs_apart(shop),
+            At::Commit => self.commit(shop),
+            At::Finish => self.finish(shop),
+        }
+    }
+
+    fn begin(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        let version = self.version();
+        let new = NewVersion {
+            uid: version.uid,
+            date: version.date,
+            expire: None,
+            name: version.name,
+            snapshot_name: String::new(),
+            size: version.size,
+            size_bytes: version.size_bytes,
+            tags: Vec::new(),
+            origin: None,
+        };
+        self.key = shop.ground.meta().begin_version(&new).map_err(|e| failed("making a version", e))?.key;
+        shop.model().versions.insert(self.version.to_owned(), self.image.to_vec());
+        self.at = if self.base.is_some() { At::Carry } else { At::LookUp };
+        Ok(Next::More)
+    }
+
+    fn carry(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        let version = self.version();
+        let meta = shop.ground.meta();
+        // The base was looked at before: it may be gone where nobody pins.
+        if let Ok(base) = meta.version(self.base.unwrap_or_default()) {
+            meta.carry(&base, &version, std::slice::from_ref(&(0..1))).map_err(|e| failed("carrying", e))?;
+        }
+        let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
+        let content = shop.ground.content();
+        let carried = content.map.iter().filter(|row| row.version == self.key);
+        for (blob, uid) in carried.flat_map(|row| content.stored().filter(|(blob, _)| blob.id == row.blob)) {
+            if shop.strict && !blob.valid {
+                return Err(format!("rule 3: {} has carried {uid}, which is bad", self.version));
+            }
+        }
+        self.read_next(missing.into_iter().flatten().collect());
+        Ok(Next::More)
+    }
+
+    /// What is to be read; nothing more means that all is done.
+    fn read_next(&mut self, left: VecDeque<u64>) {
+        self.at = if left.is_empty() { At::Finish } else { At::LookUp };
+        self.left = left;
+    }
+
+    fn look_up(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        self.rounds += 1;
+        if self.rounds > ROUNDS {
+            return Err(
+                "the backup does not come to an end: its blocks are rejected again and again".to_owned()
+            );
+        }
+        let wanted: Vec<Fingerprint> =
+            self.left.iter().map(|id| fingerprint(self.image[*id as usize])).collect();
+        let found = shop.ground.meta().find_known(&wanted).map_err(|e| failed("looking up", e))?;
+        self.planned.clear();
+        for (id, known) in self.left.drain(..).zip(found) {
+            let plan = match known {
+                _ if self.image[id as usize] == 0 => Plan::Sparse,
+                Some(known) => Plan::Reuse(known.id, known.uid),
+                None => {
+                    self.next += 1;
+                    Plan::Store(format!("{}.{}", self.version, self.next))
+                }
+            };
+            self.planned.push((id, plan));
+        }
+        self.put = 0;
+        self.at = if shop.is(Break::RowsBeforeData) { At::Commit } else { self.put_next(shop) };
+        Ok(Next::More)
+    }
+
+    /// The next blob that is to be put, or what comes after that.
+    fn put_next(&mut self, shop: &Shop<'_>) -> At {
+        let new = |(_, plan): &(u64, Plan)| matches!(plan, Plan::Store(_));
+        match self.planned[self.put..].iter().position(new) {
+            Some(distance) => {
+                self.put += distance;
+                At::Put
+            }
+            None if shop.is(Break::RowsBeforeData) => At::Finish,
+            None if shop.is(Break::BlobApart) => At::BlobApart,
+            None => At::Commit,
+        }
+    }
+
+    fn put(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        let (id, plan) = &self.planned[self.put];
+        if let Plan::Store(uid) = plan {
+            shop.model().store.insert(uid.clone(), self.image[*id as usize]);
+        }
+        self.put += 1;
+        self.at = self.put_next(shop);
+        Ok(Next::More)
+    }
+
+    /// As it must not be: only the rows of the blobs.
+    fn blobs_apart(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        for (id, plan) in &self.planned {
+            if let Plan::Store(uid) = plan {
+                let sql = format!(
+                    "INSERT INTO blobs (uid, checksum, size, valid, date) VALUES ('{uid}', '{}', {BLOCK}, 1, '2026-01-02')",
+                    digest(self.image[*id as usize])
+                );
+                shop.ground.old_change(&sql)?;
+            }
+        }
+        self.at = At::Commit;
+        Ok(Next::More)
+    }
+
+    fn rows(&self) -> Vec<NewRow> {
+        let row = |(id, plan): &(u64, Plan)| match plan {
+            Plan::Sparse => NewRow::Sparse { id: *id, size: u64::from(BLOCK) },
+            Plan::Reuse(blob, uid) => NewRow::Reuse { id: *id, known: Known { id: *blob, uid: uid.clone() } },
+            Plan::Store(uid) => {
+                let fingerprint = fingerprint(self.image[*id as usize]);
+                let blob = NewBlob { uid: uid.clone(), fingerprint, encryption: Encryption::default() };
+                NewRow::Store { ids: vec![*id], blob }
+            }
+        };
+        self.planned.iter().map(row).collect()
+    }
+
+    fn commit(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        if shop.is(Break::BlobApart) {
+            self.name_blobs(shop)?;
+        }
+        let before = shop.ground.content();
+        let rows = self.rows();
+        let rejected = shop.ground.meta().commit_blocks(&self.version(), &rows);
+        let rejected = rejected.map_err(|e| failed("committing", e))?;
+        if shop.strict {
+            self.taken_as_they_should_be(&before, &rejected)?;
+        }
+        self.read_next(rejected.into());
+        if shop.is(Break::RowsBeforeData) {
+            self.at = self.put_next(shop);
+        }
+        Ok(Next::More)
+    }
+
+    /// As it must not be: the rows that name the blobs, and are planned no more.
+    fn name_blobs(&mut self, shop: &mut Shop<'_>) -> Result<(), String> {
+        for (id, plan) in &self.planned {
+            if let Plan::Store(uid) = plan {
+                let key = self.key;
+                let sql =
+                    format!("INSERT INTO block_map SELECT {key}, {id}, id FROM blobs WHERE uid = '{uid}'");
+                shop.ground.old_change(&sql)?;
+            }
+        }
+        self.planned.retain(|(_, plan)| !matches!(plan, Plan::Store(_)));
+        Ok(())
+    }
+
+    /// Rule 1: hits are taken only of blobs that are there, good, and named.
+    fn taken_as_they_should_be(&self, before: &Content, rejected: &[u64]) -> Result<(), String> {
+        for (id, plan) in self.planned.iter().filter(|(id, _)| !rejected.contains(id)) {
+            let Plan::Reuse(blob, uid) = plan else { continue };
+            let good = before
+                .stored()
+                .any(|(row, of)| row.id == *blob && of == uid && row.valid && before.names_row(row.id));
+            if !good {
+                return Err(format!("rule 1: block {id} took {uid}, which is gone, bad or named by nothing"));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        let geometry = Geometry::new(self.image.len() as u64 * u64::from(BLOCK), BLOCK);
+        let statistics = StatisticsRow {
+            date: time_of(shop.model().clock),
+            version_uid: self.version.to_owned(),
+            name: "vm".to_owned(),
+            geometry,
+            statistics: Statistics::default(),
+            duration: 0,
+        };
+        let done = shop.ground.meta().finish_version(&self.version(), &statistics);
+        match done.map_err(|e| failed("finishing", e))? {
+            Finish::Valid => Ok(Next::End),
+            Finish::Missing(ranges) => {
+                self.read_next(ranges.into_iter().flatten().collect());
+                Ok(Next::More)
+            }
+        }
+    }
+
+    /// As it was made: the job keeps it, and does not look again.
+    fn version(&self) -> Version {
+        Version { key: self.key, ..version_of(self.version, self.image.len()) }
+    }
+}
+
+fn fingerprint(data: Data) -> Fingerprint {
+    Fingerprint { checksum: digest(data), size: u64::from(BLOCK), enc_version: 0 }
+}

@@ -1,0 +1,177 @@
+//! `cleanup`, fast and full.
+
+use super::{Break, Next, Shop, Stepped, failed, more_if};
+use std::collections::VecDeque;
+
+/// What the lock of the fast cleanup is called.
+pub const LOCK: &str = "backy-cleanup-fast";
+const GRACE: i64 = 3600;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Start,
+    Lock,
+    Alone,
+    /// From this entry on.
+    Take(i64),
+    /// Behind this uid.
+    Page(String),
+    Delete(Vec<String>),
+    Forget(Vec<String>),
+    Drop,
+    List,
+    Ask(VecDeque<String>),
+    Remove(VecDeque<String>, Vec<String>),
+}
+
+/// The fast cleanup, with batches and pages of `limit`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cleanup {
+    grace: bool,
+    limit: usize,
+    at: At,
+}
+
+impl Cleanup {
+    /// With no hour of grace.
+    pub fn at_once(limit: usize) -> Self {
+        Cleanup { grace: false, limit, at: At::Start }
+    }
+
+    /// With the hour of grace.
+    pub fn after_an_hour(limit: usize) -> Self {
+        Cleanup { grace: true, limit, at: At::Start }
+    }
+
+    pub fn label(&self) -> String {
+        format!("cleanup: {:?}", self.at)
+    }
+
+    pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        match std::mem::replace(&mut self.at, At::Start) {
+            At::Start => {
+                self.at = At::Lock;
+                shop.start()
+            }
+            At::Lock => {
+                self.at = match shop.is(Break::DataBeforeDoom) {
+                    true => At::Delete(self.candidates(shop)),
+                    false => At::Take(i64::MIN),
+                };
+                Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
+            }
+            At::Take(after) => self.take(shop, after),
+            At::Page(after) => {
+                let page = shop.ground.meta().doomed(&after, self.limit).map_err(|e| failed("listing", e))?;
+                if page.is_empty() {
+                    return Ok(Next::End);
+                }
+                self.at = match shop.is(Break::ForgetBeforeData) {
+                    true => At::Forget(page),
+                    false => At::Delete(page),
+                };
+                Ok(Next::More)
+            }
+            At::Delete(page) => {
+                page.iter().for_each(|uid| _ = shop.model().store.remove(uid));
+                self.at = match shop.broken {
+                    Some(Break::DataBeforeDoom) => At::Take(i64::MIN),
+                    Some(Break::ForgetBeforeData) => behind(&page),
+                    _ => At::Forget(page),
+                };
+                Ok(Next::More)
+            }
+            At::Forget(page) => {
+                shop.ground.meta().forget_deleted(&page).map_err(|e| failed("forgetting", e))?;
+                self.at = match shop.is(Break::ForgetBeforeData) {
+                    true => At::Delete(page),
+                    false => behind(&page),
+                };
+                Ok(Next::More)
+            }
+            at @ (At::Alone | At::Drop | At::List | At::Ask(_) | At::Remove(..)) => {
+                Err(format!("{at:?} is no step of the fast cleanup"))
+            }
+        }
+    }
+
+    fn take(&mut self, shop: &mut Shop<'_>, after: i64) -> Stepped {
+        let before = if self.grace { shop.model().clock - GRACE } else { i64::MAX };
+        let taken = shop.ground.meta().take_delete_candidates(after, before, self.limit);
+        let taken = taken.map_err(|e| failed("taking candidates", e))?;
+        self.at = taken.next.map_or(At::Page(String::new()), At::Take);
+        Ok(Next::More)
+    }
+
+    /// What a cleanup would delete that did not doom it first.
+    fn candidates(&self, shop: &mut Shop<'_>) -> Vec<String> {
+        let content = shop.ground.content();
+        let listed = content.entries.iter().map(|entry| entry.uid.clone());
+        listed.filter(|uid| !content.names(uid)).collect()
+    }
+}
+
+fn behind(page: &[String]) -> At {
+    At::Page(page.last().cloned().unwrap_or_default())
+}
+
+/// The full cleanup, which looks at one blob of the store at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Full {
+    at: At,
+}
+
+impl Full {
+    pub fn new() -> Self {
+        Full { at: At::Start }
+    }
+
+    pub fn label(&self) -> String {
+        format!("cleanup --full: {:?}", self.at)
+    }
+
+    pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        match std::mem::replace(&mut self.at, At::Start) {
+            At::Start => {
+                self.at = At::Lock;
+                shop.start()
+            }
+            At::Lock => {
+                self.at = At::Alone;
+                Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
+            }
+            At::Alone => {
+                self.at = At::Drop;
+                Ok(more_if(shop.is(Break::NotAlone) || shop.model().alone(shop.me)))
+            }
+            At::Drop => {
+                shop.ground.meta().drop_unnamed_blobs().map_err(|e| failed("dropping rows", e))?;
+                self.at = At::List;
+                Ok(Next::More)
+            }
+            At::List => self.ask(shop.model().store.keys().cloned().collect()),
+            At::Ask(mut listed) => {
+                let uid: Vec<String> = listed.pop_front().into_iter().collect();
+                let unused = shop.ground.meta().without_row(&uid).map_err(|e| failed("looking up", e))?;
+                if unused.is_empty() {
+                    return self.ask(listed);
+                }
+                self.at = At::Remove(listed, unused);
+                Ok(Next::More)
+            }
+            At::Remove(listed, unused) => {
+                unused.iter().for_each(|uid| _ = shop.model().store.remove(uid));
+                self.ask(listed)
+            }
+            at @ (At::Take(_) | At::Page(_) | At::Delete(_) | At::Forget(_)) => {
+                Err(format!("{at:?} is no step of the full cleanup"))
+            }
+        }
+    }
+
+    fn ask(&mut self, listed: VecDeque<String>) -> Stepped {
+        let more = more_if(!listed.is_empty());
+        self.at = At::Ask(listed);
+        Ok(more)
+    }
+}

@@ -1,0 +1,191 @@
+//! The commands, as scripts of steps. Each step is one verb of the metadata or one action on the data store: others
+//! come in between, and the command may be killed behind it.
+
+mod backup;
+mod cleanup;
+mod health;
+mod old;
+mod remove;
+
+pub use backup::Backup;
+pub use cleanup::{Cleanup, Full};
+pub use health::{Import, Restore, Rot, Scrub};
+pub use old::{OldBackup, OldCleanup, OldRemove};
+pub use remove::Remove;
+
+use super::ground::Ground;
+use super::model::Model;
+use crate::types::error::Error;
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+use std::sync::{Mutex, MutexGuard};
+
+/// What a step comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// There is more to do.
+    More,
+    /// The command has ended: well, or refused as it should be.
+    End,
+}
+
+/// A step, or what is wrong.
+pub type Stepped = Result<Next, String>;
+
+/// How commands are made wrong, where a rule is about an order and not about SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Rows are committed before their data is stored.
+    RowsBeforeData,
+    /// The row of a new blob comes in a transaction of its own.
+    BlobApart,
+    /// The data is deleted before its uid is doomed.
+    DataBeforeDoom,
+    /// The entries are forgotten before the data is deleted.
+    ForgetBeforeData,
+    /// Nobody pins a version.
+    NoPin,
+    /// Nobody owns a version.
+    NoOwn,
+    /// A full cleanup is not alone.
+    NotAlone,
+}
+
+/// What a step works on.
+pub struct Shop<'a> {
+    pub ground: &'a mut dyn Ground,
+    pub model: &'a Mutex<Model>,
+    /// Number of the actor.
+    pub me: usize,
+    pub broken: Option<Break>,
+    /// Whether each rule is looked at by itself, and not only what comes of it.
+    pub strict: bool,
+}
+
+impl Shop<'_> {
+    /// Never held while a verb runs: others may run meanwhile.
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().expect("nobody has panicked")
+    }
+
+    fn is(&self, how: Break) -> bool {
+        self.broken == Some(how)
+    }
+
+    fn start(&mut self) -> Stepped {
+        Ok(more_if(self.model().start(self.me)))
+    }
+
+    fn own(&mut self, uid: &str) -> bool {
+        self.is(Break::NoOwn) || self.model().lock(self.me, uid, true)
+    }
+
+    fn pin(&mut self, uid: &str) -> bool {
+        self.is(Break::NoPin) || self.model().lock(self.me, uid, false)
+    }
+
+    /// Finds a version after it was locked. `None`: it is gone.
+    fn version(&mut self, uid: &str) -> Result<Option<Version>, String> {
+        match self.ground.meta().version(uid) {
+            Ok(version) => Ok(Some(version)),
+            Err(Error::VersionNotFound(_)) => Ok(None),
+            Err(error) => Err(failed("looking for a version", error)),
+        }
+    }
+}
+
+fn more_if(more: bool) -> Next {
+    if more { Next::More } else { Next::End }
+}
+
+fn failed(what: &str, error: impl std::fmt::Display) -> String {
+    format!("{what} failed: {error}")
+}
+
+const BLOCK: u32 = 4096;
+
+/// A version that is not in the database yet, or not any more.
+fn version_of(uid: &str, blocks: usize) -> Version {
+    Version {
+        key: 0,
+        uid: uid.to_owned(),
+        date: time_of(0),
+        expire: None,
+        name: "vm".to_owned(),
+        snapshot_name: String::new(),
+        size: blocks as u64,
+        size_bytes: blocks as u64 * u64::from(BLOCK),
+        valid: false,
+        protected: false,
+        tags: Vec::new(),
+    }
+}
+
+fn time_of(clock: i64) -> Timestamp {
+    let time = chrono::DateTime::from_timestamp(clock, 0).expect("a time");
+    Timestamp::from_naive(time.naive_utc())
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Script {
+    Backup(Backup),
+    Remove(Remove),
+    Cleanup(Cleanup),
+    Full(Full),
+    Import(Import),
+    Scrub(Scrub),
+    Restore(Restore),
+    Rot(Rot),
+    Hour,
+    OldBackup(OldBackup),
+    OldRemove(OldRemove),
+    OldCleanup(OldCleanup),
+}
+
+impl Script {
+    /// What it is, and what it does next.
+    pub fn label(&self) -> String {
+        match self {
+            Script::Backup(s) => s.label(),
+            Script::Remove(s) => s.label(),
+            Script::Cleanup(s) => s.label(),
+            Script::Full(s) => s.label(),
+            Script::Import(s) => s.label(),
+            Script::Scrub(s) => s.label(),
+            Script::Restore(s) => s.label(),
+            Script::Rot(s) => s.label(),
+            Script::Hour => "an hour passes".to_owned(),
+            Script::OldBackup(s) => s.label(),
+            Script::OldRemove(s) => s.label(),
+            Script::OldCleanup(s) => s.label(),
+        }
+    }
+
+    /// Whether it can go on now.
+    pub fn is_ready(&self, model: &Model) -> bool {
+        // The premise of the hour of grace.
+        *self != Script::Hour || model.hits.is_empty()
+    }
+
+    /// Does the next step.
+    pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        match self {
+            Script::Backup(s) => s.step(shop),
+            Script::Remove(s) => s.step(shop),
+            Script::Cleanup(s) => s.step(shop),
+            Script::Full(s) => s.step(shop),
+            Script::Import(s) => s.step(shop),
+            Script::Scrub(s) => s.step(shop),
+            Script::Restore(s) => s.step(shop),
+            Script::Rot(s) => s.step(shop),
+            Script::Hour => {
+                shop.model().clock += 3601;
+                Ok(Next::End)
+            }
+            Script::OldBackup(s) => s.step(shop),
+            Script::OldRemove(s) => s.step(shop),
+            Script::OldCleanup(s) => s.step(shop),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Explores how commands that run at the same time come between each other: all interleavings of a few of them, step
+//! by step, on a few blobs, with the verbs as they are shipped. Nothing that a version needs may be deleted or mixed
+//! up on the way, and nothing may be left behind. [`mutants`] takes the rules of the metadata out, one by one, and
+//! sees that this is noticed.
+//!
+//! A step is one verb of [`super::MetaStore`] (one transaction) or one action on the data store. Commands may be
+//! killed between steps.
+
+mod actors;
+mod engines;
+mod ground;
+mod invariants;
+mod model;
+mod mutants;
+mod races;
+mod scenarios;
+mod search;
+mod server;
+mod turns;
+
+use ground::InMemory;
+use search::explore;
+
+#[test]
+fn no_order_of_commands_loses_data() {
+    let all = std::env::var_os("BACKY2_TESTS").is_some_and(|value| value == "all");
+    let mut ground = InMemory::new();
+    for scenario in if all { scenarios::long() } else { scenarios::short() } {
+        let (extent, result) = explore(&mut ground, &scenario, None);
+        println!("{}: {extent:?}", scenario.name);
+        if let Err(found) = result {
+            panic!("{}:\n{found}", scenario.name);
+        }
+    }
+}

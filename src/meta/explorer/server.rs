@@ -1,0 +1,134 @@
+//! PostgreSQL as the ground of an exploration.
+
+use super::ground::{BlobRow, Content, Entry, Ground, MapRow, VersionRow};
+use crate::meta::MetaStore;
+use crate::meta::lab::postgres::Database;
+use crate::meta::postgres::Postgres;
+use crate::monitor::Handle;
+use crate::pg::{Address, Fence};
+use postgres::Client;
+use std::rc::Rc;
+
+/// A connection for the verbs, and one for looking at what is committed.
+pub struct OnServer {
+    verbs: Postgres,
+    sql: Client,
+}
+
+impl OnServer {
+    /// Connects. The verbs' session is called `name`.
+    pub fn new(database: &Database, name: &str) -> OnServer {
+        let separator = if database.url().contains('?') { '&' } else { '?' };
+        let url = format!("{}{separator}application_name={name}", database.url());
+        let address = Address::parse(&url).expect("a URL");
+        let verbs = Postgres::open(address, Handle::silent(), Fence::default()).expect("opens");
+        OnServer { verbs, sql: database.client() }
+    }
+}
+
+impl Ground for OnServer {
+    fn meta(&mut self) -> &mut dyn MetaStore {
+        &mut self.verbs
+    }
+
+    fn content(&mut self) -> Rc<Content> {
+        let mut look = self
+            .sql
+            .build_transaction()
+            .isolation_level(postgres::IsolationLevel::RepeatableRead)
+            .start()
+            .expect("begins");
+        let mut rows = |sql: &str| look.query(sql, &[]).expect(sql);
+        let flag = |row: &postgres::Row, n: usize| row.get::<_, i32>(n) != 0;
+        let versions = rows("SELECT id, uid, size, valid FROM versions ORDER BY id");
+        let blobs =
+            rows("SELECT id, uid, checksum, size, valid, enc_version, enc_envkey FROM blobs ORDER BY id");
+        let map = rows("SELECT version_id, block_id, blob_id FROM block_map ORDER BY 1, 2");
+        let entries = rows("SELECT id, uid, size, delete_candidate, time FROM deleted_blocks ORDER BY id");
+        let version =
+            |r: &postgres::Row| VersionRow { id: r.get(0), uid: r.get(1), size: r.get(2), valid: flag(r, 3) };
+        let blob = |r: &postgres::Row| BlobRow {
+            id: r.get(0),
+            uid: r.get(1),
+            checksum: r.get(2),
+            size: r.get(3),
+            valid: flag(r, 4),
+            enc_version: r.get::<_, i32>(5).into(),
+            envkey: r.get(6),
+        };
+        let entry = |r: &postgres::Row| Entry {
+            id: r.get(0),
+            uid: r.get(1),
+            size: r.get(2),
+            doomed: flag(r, 3),
+            time: r.get(4),
+        };
+        Rc::new(Content {
+            versions: versions.iter().map(version).collect(),
+            blobs: blobs.iter().map(blob).collect(),
+            map: map.iter().map(|r| MapRow { version: r.get(0), block: r.get(1), blob: r.get(2) }).collect(),
+            entries: entries.iter().map(entry).collect(),
+            sequences: Vec::new(),
+        })
+    }
+
+    /// The ids that come next are always the same.
+    fn set(&mut self, content: &Rc<Content>) {
+        let text =
+            |text: &Option<String>| text.as_ref().map_or("NULL".to_owned(), |text| format!("'{text}'"));
+        let mut sql = "BEGIN; DELETE FROM block_map; DELETE FROM blobs; DELETE FROM versions; DELETE FROM deleted_blocks;
+             DELETE FROM stats; SELECT setval(pg_get_serial_sequence(t, 'id'), 1000)
+                 FROM unnest(ARRAY['versions', 'blobs', 'deleted_blocks']) AS t;"
+            .to_owned();
+        for VersionRow { id, uid, size, valid } in &content.versions {
+            sql += &format!(
+                "INSERT INTO versions (id, uid, date, name, size, size_bytes, valid, protected)
+                 VALUES ({id}, '{uid}', '2026-01-02', 'vm', {size}, {size} * 4096, {}, 0);",
+                i32::from(*valid)
+            );
+        }
+        for blob in &content.blobs {
+            sql += &format!(
+                "INSERT INTO blobs (id, uid, checksum, size, valid, enc_version, enc_envkey, date)
+                 VALUES ({}, {}, {}, {}, {}, {}, {}, '2026-01-02');",
+                blob.id,
+                text(&blob.uid),
+                text(&blob.checksum),
+                blob.size,
+                i32::from(blob.valid),
+                blob.enc_version,
+                text(&blob.envkey)
+            );
+        }
+        for MapRow { version, block, blob } in &content.map {
+            sql += &format!("INSERT INTO block_map VALUES ({version}, {block}, {blob});");
+        }
+        for Entry { id, uid, size, doomed, time } in &content.entries {
+            sql += &format!(
+                "INSERT INTO deleted_blocks (id, uid, size, delete_candidate, time)
+                 VALUES ({id}, '{uid}', {size}, {}, {time});",
+                i32::from(*doomed)
+            );
+        }
+        self.sql.batch_execute(&(sql + "COMMIT")).expect("sets");
+    }
+
+    fn old_change(&mut self, sql: &str) -> Result<(), String> {
+        self.sql.batch_execute(sql).map_err(|e| e.to_string())
+    }
+
+    fn old_read(&mut self, sql: &str) -> Result<Vec<String>, String> {
+        let rows = self.sql.query(sql, &[]).map_err(|e| e.to_string())?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+impl OnServer {
+    /// Whether the verbs of the runner of that number wait for a lock.
+    pub fn waits(&mut self, who: usize) -> bool {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'";
+        let row = self.sql.query_one(sql, &[&format!("runner {who}")]).expect("asks");
+        row.get::<_, i64>(0) > 0
+    }
+}
