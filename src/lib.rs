@@ -33,3 +33,7 @@ pub mod store;
 pub mod sys;
 pub mod throttle;
 pub mod types;
+
+#[cfg(test)]
+#[path = "../tests/common/skip.rs"]
+mod skip;

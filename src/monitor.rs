@@ -112,11 +112,14 @@ pub trait Monitor: Sync {
     }
 }
 
+type Say = dyn Fn(Level, &str) + Send + Sync;
+type Interrupted = dyn Fn() -> Option<Signal> + Send + Sync;
+
 /// Says and asks what a [`Monitor`] does, and can be kept.
 #[derive(Clone)]
 pub struct Handle {
-    say: Arc<dyn Fn(Level, &str) + Send + Sync>,
-    interrupted: Arc<dyn Fn() -> Option<Signal> + Send + Sync>,
+    say: Arc<Say>,
+    interrupted: Arc<Interrupted>,
 }
 
 impl Handle {

@@ -376,21 +376,6 @@ pub struct RekeyArgs {
     pub oldkey: String,
 }
 
-/// Arguments of `migrate-db`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct MigrateDbArgs {
-    /// sqlite:////path/of/a/file or postgresql://user@host/database
-    pub target_engine: String,
-}
-
-/// Arguments of `locks`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct LocksArgs {
-    /// Columns, comma-separated [default: all]
-    #[arg(short, long, value_name = "LIST")]
-    pub fields: Option<String>,
-}
-
 /// Arguments of `add-tag` and `remove-tag`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TagArgs {
@@ -445,8 +430,11 @@ pub struct LsArgs {
     pub name: Option<String>,
 }
 
+#[path = "args_database.rs"]
+mod database;
 #[path = "args_servers.rs"]
 mod servers;
+pub use database::{LocksArgs, MigrateDbArgs};
 pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn source(engine: Engine, config: &Config, locks: &mut Locks, monitor: Handle) -
         }
         Engine::Postgres(address) => {
             let fence = Fence::default();
-            let mut database = Postgres::open(address.clone(), monitor.clone(), fence.clone())?;
+            let mut database = Postgres::open((*address).clone(), monitor.clone(), fence.clone())?;
             if database.state()? != State::Current {
                 return Err(Error::Refused(
                     "The configured database was made by an older release. Upgrade it first, by any other command \
@@ -71,7 +71,7 @@ fn source(engine: Engine, config: &Config, locks: &mut Locks, monitor: Handle) -
                         .into(),
                 ));
             }
-            locks.share(SharedLocks::new(address, monitor, fence));
+            locks.share(SharedLocks::new(*address, monitor, fence));
             (Database::Postgres(Box::new(database)), true)
         }
     })
@@ -85,7 +85,7 @@ fn open_target(engine: Engine, monitor: Handle) -> Result<Database> {
             (Database::Sqlite(Box::new(database)), state)
         }
         Engine::Postgres(address) => {
-            let mut database = Postgres::open(address, monitor, Fence::default())?;
+            let mut database = Postgres::open(*address, monitor, Fence::default())?;
             let state = database.state();
             (Database::Postgres(Box::new(database)), state)
         }

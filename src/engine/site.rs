@@ -61,7 +61,7 @@ impl<'a> Site<'a> {
         let meta: Box<dyn MetaStore> = match url::parse(&config.meta.engine)? {
             Engine::Sqlite(path) => Box::new(open_sqlite(&path, config, &locks, monitor, access)?),
             Engine::Postgres(address) => {
-                Box::new(open_postgres(address, config, &mut locks, monitor, access)?)
+                Box::new(open_postgres(*address, config, &mut locks, monitor, access)?)
             }
         };
         let site = Site {

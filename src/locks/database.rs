@@ -130,14 +130,17 @@ impl Database {
         let place = &self.shared.location;
         let failed =
             |text: String| Error::Metadata { database: place.clone(), message: format!("{what}: {text}") };
-        let mut patience = Patience::new(self.monitor.clone(), AWAY);
+        let mut patience = Patience::new(AWAY);
         loop {
             let failure = match self.shared.run(&mut work) {
                 Ok(done) => return Ok(done),
                 Err(Failure::Postgres(e)) => e,
                 Err(Failure::Settings(text)) => return Err(failed(text)),
             };
-            if !is_lost(&failure) || !patience.wait(place, &failure)? {
+            let monitor = &self.monitor;
+            let mut wait =
+                || patience.wait(place, &failure, || monitor.check(), |text| monitor.warning(text));
+            if !is_lost(&failure) || !wait()? {
                 return Err(failed(describe(&failure)));
             }
         }

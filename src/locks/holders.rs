@@ -125,7 +125,7 @@ pub fn local(dir: &Path) -> Result<Vec<Holder>> {
     }
     let own = std::process::id();
     let table = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let held = table.lines().filter_map(|line| flock(line));
+    let held = table.lines().filter_map(flock);
     let held = held.filter(|(_, pid, _)| *pid != own);
     Ok(held
         .filter_map(|(inode, pid, exclusive)| {

@@ -214,7 +214,7 @@ mod tests {
     fn a_command_starts_unless_another_must_be_alone() {
         let (dir, a, b) = two();
         a.startup_check().expect("nobody there");
-        let shared = a.try_shared("backy").expect("usable").ok().expect("free");
+        let shared = a.try_shared("backy").expect("usable").expect("free");
         b.startup_check().expect("others may start at the same time");
         drop(shared);
         let guard = a.exclusive(NOBODY).expect("alone");

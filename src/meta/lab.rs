@@ -3,7 +3,5 @@
 
 #[path = "../../tests/common/postgres.rs"]
 pub mod postgres;
-#[path = "../../tests/common/skip.rs"]
-mod skipping;
 
-use skipping::skip;
+use crate::skip::skip;

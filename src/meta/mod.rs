@@ -16,6 +16,8 @@ mod sql;
 pub mod sqlite;
 pub mod url;
 
+pub use revision::State;
+
 use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
@@ -434,22 +436,4 @@ pub trait MetaStore: Send {
 
     /// Which of `uids` have no blob row.
     fn without_row(&mut self, uids: &[String]) -> Result<Vec<String>>;
-}
-
-/// What a database needs before it can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing.
-    Current,
-    /// [`sqlite::Sqlite::add_tables`] before anything is backed up: an earlier revision of this schema. What it has
-    /// is as it should be.
-    Behind,
-    /// [`sqlite::upgrade::upgrade`]: it has the schema of an older release, named by its revision.
-    Old {
-        /// Revision as `alembic_version` names it; empty for the oldest.
-        revision: String,
-        /// Whether the catalogue (versions, tags, statistics) has the form of 2.13, so that commands which
-        /// read nothing else work without an upgrade.
-        catalogue_is_current: bool,
-    },
 }

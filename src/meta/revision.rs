@@ -1,6 +1,5 @@
 //! Which schema a database has, told by what is in it.
 
-use super::State;
 use crate::types::error::{Error, Result};
 
 /// The revision of the schema, as in its table `schema_version`.
@@ -19,6 +18,24 @@ const OLD_REVISIONS: [&str; 9] = [
     "5260034b8125",
     "30349b678801",
 ];
+
+/// What a database needs before it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    Current,
+    /// [`super::sqlite::Sqlite::add_tables`] before anything is backed up: an earlier revision of this schema. What it has
+    /// is as it should be.
+    Behind,
+    /// An upgrade: it has the schema of an older release, named by its revision.
+    Old {
+        /// Revision as `alembic_version` names it; empty for the oldest.
+        revision: String,
+        /// Whether the catalogue (versions, tags, statistics) has the form of 2.13, so that commands which
+        /// read nothing else work without an upgrade.
+        catalogue_is_current: bool,
+    },
+}
 
 /// What there is in a database.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ pub enum Engine {
     /// A file.
     Sqlite(PathBuf),
     /// A database of a server.
-    Postgres(Address),
+    Postgres(Box<Address>),
 }
 
 /// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
@@ -30,7 +30,9 @@ pub fn parse(engine: &str) -> Result<Engine> {
             Some("") | None => bad("a path is missing: sqlite:////absolute/path or sqlite:///relative/path"),
             Some(path) => Ok(Engine::Sqlite(PathBuf::from(path))),
         },
-        "postgresql" | "postgres" => Address::parse(engine).map(Engine::Postgres).or_else(|text| bad(&text)),
+        "postgresql" | "postgres" => Address::parse(engine)
+            .map(|address| Engine::Postgres(Box::new(address)))
+            .or_else(|text| bad(&text)),
         other => bad(&format!("{other}:// is not known; use sqlite:// or postgresql://")),
     }
 }

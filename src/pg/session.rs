@@ -2,7 +2,6 @@
 
 use super::address::{Address, Verify};
 use super::{describe, tls};
-use crate::monitor::{Handle, Monitor};
 use crate::types::error::{Error, Result};
 use postgres::config::SslMode;
 use postgres::{Client, Config, NoTls, Statement};
@@ -110,7 +109,6 @@ fn connect(address: &Address) -> std::result::Result<Client, Failure> {
 
 /// How long something is tried again.
 pub struct Patience {
-    monitor: Handle,
     /// `None` before the first failure.
     since: Option<Instant>,
     limit: Duration,
@@ -124,21 +122,28 @@ const SLICE: Duration = Duration::from_millis(50);
 
 impl Patience {
     /// Tries for `limit` from the first failure on.
-    pub fn new(monitor: Handle, limit: Duration) -> Self {
-        Patience { monitor, since: None, limit, pause: PAUSES.0 }
+    pub fn new(limit: Duration) -> Self {
+        Patience { since: None, limit, pause: PAUSES.0 }
     }
 
-    /// Waits before the next attempt. Says so the first time. `Ok(false)`: it has been tried for long enough.
+    /// Waits before the next attempt, and calls `check` again and again meanwhile. Tells `warn` the first time.
+    /// `Ok(false)`: it has been tried for long enough.
     ///
     /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn wait(&mut self, place: &str, failure: &postgres::Error) -> Result<bool> {
+    /// Those of `check`.
+    pub fn wait(
+        &mut self,
+        place: &str,
+        failure: &postgres::Error,
+        check: impl Fn() -> Result<()>,
+        warn: impl Fn(&str),
+    ) -> Result<bool> {
         if self.limit.is_zero() {
             return Ok(false);
         }
         let now = Instant::now();
         let since = *self.since.get_or_insert_with(|| {
-            self.monitor.warning(&format!(
+            warn(&format!(
                 "Lost the connection to {place} ({}). Trying again for {} seconds.",
                 describe(failure),
                 self.limit.as_secs()
@@ -149,7 +154,7 @@ impl Patience {
             return Ok(false);
         }
         while now.elapsed() < self.pause {
-            self.monitor.check()?;
+            check()?;
             std::thread::sleep(SLICE);
         }
         self.pause = (self.pause * 2).min(PAUSES.1);

@@ -2,6 +2,7 @@
 
 use super::file::FileStore;
 use super::*;
+use crate::skip;
 use crate::types::settings::Durability;
 use crate::types::uid::BlobUid;
 use std::collections::BTreeSet;
@@ -9,8 +10,6 @@ use std::collections::BTreeSet;
 #[path = "../../tests/common/s3_server.rs"]
 #[allow(dead_code)]
 mod s3_server;
-#[path = "../../tests/common/skip.rs"]
-mod skip;
 
 fn get(store: &dyn BlobStore, uid: &str) -> Option<Vec<u8>> {
     let mut data = vec![42; 7];

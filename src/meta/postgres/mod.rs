@@ -15,7 +15,7 @@ pub mod upgrade;
 
 use super::State;
 use super::sql::{Db, Engine, Fallible, Fault, Work};
-use crate::monitor::Handle;
+use crate::monitor::{Handle, Monitor};
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, may_pass};
 use crate::types::error::{Error, Result};
 use db::Statements;
@@ -191,7 +191,8 @@ impl Postgres {
     /// Waits a little before the next attempt to connect.
     fn wait(&mut self, what: &str, error: &postgres::Error, patience: &mut Patience) -> Result<()> {
         self.session.close();
-        match patience.wait(&self.location, error)? {
+        let monitor = &self.monitor;
+        match patience.wait(&self.location, error, || monitor.check(), |text| monitor.warning(text))? {
             true => Ok(()),
             false => {
                 self.given_up = true;
@@ -201,7 +202,7 @@ impl Postgres {
     }
 
     fn patience(&self) -> Patience {
-        Patience::new(self.monitor.clone(), if self.given_up { Duration::ZERO } else { AWAY })
+        Patience::new(if self.given_up { Duration::ZERO } else { AWAY })
     }
 }
 
