@@ -2,6 +2,7 @@
 
 use super::passfile::{self, Account};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,7 +64,8 @@ impl Address {
     /// # Errors
     /// A text that says what is wrong with it; it never repeats the password.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let url = Url::parse(url).map_err(|e| format!("this is no URL ({e})"))?;
+        let (url, host_is_missing) = with_host(url);
+        let url = Url::parse(&url).map_err(|e| format!("this is no URL ({e})"))?;
         let account = passfile::account();
         let mut address = Address {
             host: decoded(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_owned(),
@@ -78,6 +80,9 @@ impl Address {
             options: None,
             application_name: "backy2".to_owned(),
         };
+        if host_is_missing {
+            address.host.clear();
+        }
         let mut files =
             Files { passfile: account.as_ref().map(|a| a.home.join(".pgpass")), ..Files::default() };
         for (key, value) in url.query_pairs() {
@@ -178,6 +183,17 @@ struct Files {
     passfile: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+/// A user without a host (`postgresql://user@/database`) is none of a URL: it gets one, and that is told.
+fn with_host(url: &str) -> (Cow<'_, str>, bool) {
+    let Some((scheme, rest)) = url.split_once("://") else { return (url.into(), false) };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    match authority.ends_with('@') {
+        true => (format!("{scheme}://{authority}localhost{rest}").into(), true),
+        false => (url.into(), false),
+    }
 }
 
 fn decoded(text: &str) -> Result<String, String> {

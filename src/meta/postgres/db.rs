@@ -35,6 +35,9 @@ const REMOVING: i32 = 1;
 /// Held by who brings in blobs by their old names, together, and by who dooms such names, alone. The trigger of the
 /// view has it too.
 pub(super) const NAMING: i32 = 2;
+/// Held by who marks blobs, alone, and by who makes sure that none of a version is marked, together. 3 and 4 are those
+/// of an upgrade and of who takes a lock in `src/locks`.
+const MARKING: i32 = 5;
 
 /// A connection, within a transaction or not.
 pub(super) struct Statements<'c, C> {
@@ -116,9 +119,8 @@ impl<C: GenericClient> Db for Statements<'_, C> {
         self.lock(REMOVING, false)
     }
 
-    fn lock_version(&mut self, version: i64) -> Fallible<()> {
-        self.ask("SELECT 1 FROM versions WHERE id = ?1 FOR UPDATE", &[&version])?;
-        Ok(())
+    fn lock_marks(&mut self, alone: bool) -> Fallible<()> {
+        self.lock(MARKING, !alone)
     }
 
     /// Made of the numbers of all transactions that are over and of those that run.

@@ -102,8 +102,7 @@ pub(super) fn finish_version(
     version: &Version,
     statistics: &StatisticsRow,
 ) -> Fallible<Finish> {
-    // Else a scrub could find one of its blobs bad between this look and the last statement.
-    db.lock_version(version.key)?;
+    db.lock_marks(false)?;
     let bad = invalid(db, version.key)?;
     if !bad.is_empty() {
         drop_rows(db, version.key, &bad, statistics.date.unix())?;

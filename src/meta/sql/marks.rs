@@ -5,6 +5,7 @@ use crate::types::block::Blob;
 use std::collections::BTreeSet;
 
 pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<String>> {
+    db.lock_marks(true)?;
     // Every row with that uid and checksum: an old export may have brought a second one.
     let mark = "UPDATE blobs SET valid = 0 WHERE id > 0 AND uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
     let join = db.dialect().join;
@@ -31,7 +32,7 @@ pub(super) fn version_invalid(db: &mut dyn Db, version: i64) -> Fallible<()> {
 }
 
 pub(super) fn version_valid(db: &mut dyn Db, version: i64) -> Fallible<()> {
-    db.lock_version(version)?;
+    db.lock_marks(true)?;
     db.execute(
         "UPDATE blobs SET valid = 1 WHERE valid = 0
            AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id AND version_id = ?1)",

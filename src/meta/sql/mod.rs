@@ -191,8 +191,9 @@ pub(super) trait Db {
     /// Keeps other removals out until the transaction ends: of two at the same time, each would think that the other
     /// version still names their blobs.
     fn alone_in_removing(&mut self) -> Fallible<()>;
-    /// Keeps others from changing whether the version is valid until the transaction ends.
-    fn lock_version(&mut self, version: i64) -> Fallible<()>;
+    /// Keeps others from marking blobs until the transaction ends; `alone` for who marks some. Else a version could
+    /// be found whole while a mark on one of its blobs, or its row, is not committed yet.
+    fn lock_marks(&mut self, alone: bool) -> Fallible<()>;
     /// See [`super::MetaStore::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
     /// See [`super::MetaStore::find_known`].

@@ -99,7 +99,8 @@ impl Db for Statements<'_> {
         Ok(())
     }
 
-    fn lock_version(&mut self, _: i64) -> Fallible<()> {
+    /// There is one writer.
+    fn lock_marks(&mut self, _: bool) -> Fallible<()> {
         Ok(())
     }
 
