@@ -31,6 +31,8 @@ const REMOVING: i32 = 1;
 /// Held by who brings in blobs by their old names, together, and by who dooms such names, alone. The trigger of the
 /// view has it too.
 pub(super) const NAMING: i32 = 2;
+/// Held by who marks blobs as bad, alone, and by who makes a version valid, together.
+pub(super) const MARKING: i32 = 3;
 
 /// A connection, within a transaction or not.
 pub(super) struct Statements<'c, C> {
@@ -108,6 +110,10 @@ impl<C: GenericClient> Db for Statements<'_, C> {
 
     fn alone_in_removing(&mut self) -> Fallible<()> {
         self.lock(REMOVING, false)
+    }
+
+    fn lock_marks(&mut self, shared: bool) -> Fallible<()> {
+        self.lock(MARKING, shared)
     }
 
     fn lock_version(&mut self, version: i64) -> Fallible<()> {

@@ -1,6 +1,6 @@
 //! Importing the rows of a version: all of them by COPY into a temporary table, and from there by a few statements.
 
-use super::db::{NAMING, Statements};
+use super::db::{MARKING, NAMING, Statements};
 use crate::meta::DumpRows;
 use crate::meta::sql::{Db, Fallible, Fault};
 use crate::types::error::Error;
@@ -30,6 +30,8 @@ pub(super) fn rows<C: GenericClient>(
     )?;
     // No cleanup takes candidates until this is committed.
     db.lock(NAMING, true)?;
+    // It may say of blobs that they are bad.
+    db.lock(MARKING, false)?;
     refuse(
         db,
         "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1

@@ -103,6 +103,7 @@ pub(super) fn finish_version(
     statistics: &StatisticsRow,
 ) -> Fallible<Finish> {
     // Else a scrub could find one of its blobs bad between this look and the last statement.
+    db.lock_marks(true)?;
     db.lock_version(version.key)?;
     let bad = invalid(db, version.key)?;
     if !bad.is_empty() {

@@ -14,6 +14,7 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Str
          WHERE b.id > 0 AND b.uid = ?1 AND b.checksum IS NOT DISTINCT FROM ?2"
     );
     let mut versions = BTreeSet::new();
+    db.lock_marks(false)?;
     for blob in blobs {
         let parameters = values![&blob.uid, blob.checksum.as_ref()];
         db.execute(mark, parameters)?;

@@ -183,6 +183,9 @@ pub(super) trait Db {
     /// Keeps other removals out until the transaction ends: of two at the same time, each would think that the other
     /// version still names their blobs.
     fn alone_in_removing(&mut self) -> Fallible<()>;
+    /// Keeps blobs from being marked as bad until the transaction ends (`shared`), or marks some: who marks does not see
+    /// rows that are not committed yet, and who has inserted those does not see the mark.
+    fn lock_marks(&mut self, shared: bool) -> Fallible<()>;
     /// Keeps others from changing whether the version is valid until the transaction ends.
     fn lock_version(&mut self, version: i64) -> Fallible<()>;
     /// See [`super::MetaStore::change_counter`].

@@ -99,6 +99,11 @@ impl Db for Statements<'_> {
         Ok(())
     }
 
+    /// There is one writer.
+    fn lock_marks(&mut self, _: bool) -> Fallible<()> {
+        Ok(())
+    }
+
     fn lock_version(&mut self, _: i64) -> Fallible<()> {
         Ok(())
     }
