@@ -43,7 +43,7 @@ fn races() -> Vec<Race> {
         },
         Race {
             name: "a hit goes bad",
-            most: 2,
+            most: 1,
             before: vec![backup("v1", &[1]), Script::Rot(Rot::of("v1.1"))],
             threads: [vec![backup("v2", &[1])], vec![scrub]],
         },
