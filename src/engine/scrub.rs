@@ -81,6 +81,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         done: 0,
         bytes: 0,
         differs: false,
+        mended: Vec::new(),
         casualties: Casualties::new(site.monitor, site.meta.is_writable()),
     };
     if version.size > 0 {
@@ -88,7 +89,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     }
     walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
     let (bad, differs) = (!observer.casualties.is_empty(), observer.differs);
-    conclude(site, &version, options.percentile, bad, differs)
+    let mended = observer.mended;
+    conclude(site, &version, options.percentile, bad, differs, &mended)
 }
 
 fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn Source>> {
@@ -113,6 +115,7 @@ fn conclude(
     percentile: u8,
     bad: bool,
     differs: bool,
+    mended: &[i64],
 ) -> Result<Verdict> {
     let uid = &version.uid;
     if bad {
@@ -133,7 +136,13 @@ fn conclude(
         }
         return Ok(Verdict::Good { marked_valid: version.valid });
     }
-    site.meta.mark_version_valid(version)?;
+    if !site.meta.mark_version_valid(version, mended)? {
+        site.monitor.error(&format!(
+            "All blocks of version {uid} were good when they were read; another backy has found one bad since. The version \
+             stays invalid: scrub it again."
+        ));
+        return Ok(Verdict::Bad { version_is_bad: true });
+    }
     site.monitor.info(&format!("Marked version valid: {uid}"));
     Ok(Verdict::Good { marked_valid: true })
 }
@@ -176,6 +185,8 @@ struct Watch<'a> {
     done: u64,
     bytes: u64,
     differs: bool,
+    /// Blobs that were marked as bad and are good.
+    mended: Vec<i64>,
     casualties: Casualties<'a>,
 }
 
@@ -215,7 +226,11 @@ impl Observer for Watch<'_> {
                     report.id
                 ));
             }
-            _ => self.monitor.debug(&format!("Scrub of block {} (UID {uid}) ok.", report.id)),
+            (blob, None) => {
+                self.mended.extend(blob.as_ref().filter(|blob| !blob.valid).map(|blob| blob.id));
+                self.monitor.debug(&format!("Scrub of block {} (UID {uid}) ok.", report.id));
+            }
+            (None, Some(_)) => {}
         }
         self.progress();
         Ok(())

@@ -285,6 +285,7 @@ fn marks(meta: &mut dyn MetaStore) {
     assert_eq!(finish(meta, &second), Finish::Valid);
     let (third, _) = version_of(meta, "z", &[3]);
     let blob = rows(meta, &first)[0].blob.clone().expect("a blob");
+    let id = blob.id;
     let mut affected = meta.mark_blobs_invalid(&[blob]).expect("marks");
     affected.sort();
     let mut want = vec![first.uid.clone(), second.uid.clone()];
@@ -293,7 +294,9 @@ fn marks(meta: &mut dyn MetaStore) {
     let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
     assert_eq!((valid(&first), valid(&second), valid(&third)), (false, false, true));
     assert_eq!(known(meta, 1), None, "a bad blob is never a hit");
-    meta.mark_version_valid(&first).expect("marks");
+    assert!(!meta.mark_version_valid(&first, &[]).expect("marks"), "what was found bad since stays so");
+    assert_eq!((meta.version(&first.uid).expect("there").valid, known(meta, 1)), (false, None));
+    assert!(meta.mark_version_valid(&first, &[id]).expect("marks"));
     let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
     assert_eq!((valid(&first), valid(&second)), (true, false), "each by its own scrub");
     assert!(known(meta, 1).is_some());

@@ -405,8 +405,9 @@ pub trait MetaStore: Send {
     /// Marks a version as bad.
     fn mark_version_invalid(&mut self, version: &Version) -> Result<()>;
 
-    /// Marks a version and all of its blobs as good.
-    fn mark_version_valid(&mut self, version: &Version) -> Result<()>;
+    /// Marks blobs of a version as good, by the ids of those that were bad and have been verified, and then the version,
+    /// unless it has another bad one: somebody else has found that since. Returns whether the version is valid.
+    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<bool>;
 
     /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now`
     /// (unix seconds). Returns the number of its rows.

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex};
 /// What races.
 pub struct Race {
     pub name: &'static str,
+    /// How often a turn is taken away where time does not matter: with two the longer ones take a minute each.
+    pub most: usize,
     /// Commands that run before.
     pub before: Vec<Script>,
     /// Commands of either thread, one after the other.

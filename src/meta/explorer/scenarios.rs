@@ -130,6 +130,11 @@ fn damaged() -> Vec<Scenario> {
         )
         .killing(1),
         scenario(
+            "a verdict comes late",
+            vec![backup("v1", &[1]), backup("v2", &[1])],
+            vec![scrub("v1"), rot(), scrub("v2"), backup("v3", &[1])],
+        ),
+        scenario(
             "the base goes bad",
             vec![backup("v1", &[1, 2])],
             vec![Script::Backup(Backup::of("v2", &[1, 3]).on("v1")), rot(), scrub("v1"), cleanup()],

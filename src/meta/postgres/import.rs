@@ -26,6 +26,8 @@ pub(super) fn rows<C: GenericClient>(
     db.batch("ANALYZE incoming")?;
     // No cleanup takes candidates until this is committed.
     db.lock(NAMING, true)?;
+    // It may say of blobs that they are bad.
+    db.lock_marks(true)?;
     let doomed = db.ask(
         "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1
          ORDER BY i.id LIMIT 1",

@@ -82,7 +82,7 @@ pub(super) fn missing(db: &mut dyn Db, version: i64, size: u64) -> Fallible<Vec<
 }
 
 /// Blocks of a version whose blob is invalid.
-fn invalid(db: &mut dyn Db, version: i64) -> Fallible<Vec<Range<u64>>> {
+pub(super) fn invalid(db: &mut dyn Db, version: i64) -> Fallible<Vec<Range<u64>>> {
     let sql = format!(
         "SELECT m.block_id, m.block_id + 1 FROM blobs b {} block_map m ON m.blob_id = b.id
          WHERE b.valid = 0 AND m.version_id = ?1 ORDER BY 1",

@@ -1,6 +1,6 @@
 //! What is known of the health of blobs and versions.
 
-use super::{Db, Fallible, values};
+use super::{Db, Fallible, backup, values};
 use crate::types::block::Blob;
 use std::collections::BTreeSet;
 
@@ -31,13 +31,19 @@ pub(super) fn version_invalid(db: &mut dyn Db, version: i64) -> Fallible<()> {
     Ok(())
 }
 
-pub(super) fn version_valid(db: &mut dyn Db, version: i64) -> Fallible<()> {
+/// A blob that was good when it was read and is bad now stays so: what is newer counts.
+pub(super) fn version_valid(db: &mut dyn Db, version: i64, mended: &[i64]) -> Fallible<bool> {
     db.lock_marks(true)?;
-    db.execute(
-        "UPDATE blobs SET valid = 1 WHERE valid = 0
-           AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id AND version_id = ?1)",
-        values![version],
-    )?;
+    for blob in mended {
+        db.execute(
+            "UPDATE blobs SET valid = 1 WHERE id = ?1 AND valid = 0
+               AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id AND version_id = ?2)",
+            values![*blob, version],
+        )?;
+    }
+    if !backup::invalid(db, version)?.is_empty() {
+        return Ok(false);
+    }
     db.execute("UPDATE versions SET valid = 1 WHERE id = ?1", values![version])?;
-    Ok(())
+    Ok(true)
 }

@@ -132,8 +132,8 @@ impl<E: Engine> MetaStore for E {
     fn mark_version_invalid(&mut self, version: &Version) -> Result<()> {
         write(self, "marking a version invalid", |db| marks::version_invalid(db, version.key))
     }
-    fn mark_version_valid(&mut self, version: &Version) -> Result<()> {
-        write(self, "marking a version valid", |db| marks::version_valid(db, version.key))
+    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<bool> {
+        write(self, "marking a version valid", |db| marks::version_valid(db, version.key, mended))
     }
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
         let work = |db: &mut dyn Db| cleanup::remove_version(db, version, now);

@@ -28,7 +28,6 @@ pub(super) fn dump_rows(db: &mut dyn Db, version: i64, from: u64, limit: usize) 
 
 /// Inserts a version with its rows, as they come.
 pub(super) fn import(db: &mut dyn Db, version: &Version, rows: DumpRows<'_>) -> Fallible<()> {
-    db.lock_marks(false)?;
     announce(db, version)?;
     db.import_rows(version, rows)?;
     settle(db, version)?;

@@ -1,7 +1,7 @@
 //! `backup`, as the job and the coordinator do it.
 
 use super::{BLOCK, Break, Next, Shop, Stepped, failed, more_if, time_of, version_of};
-use crate::meta::explorer::ground::Content;
+use crate::meta::explorer::ground::{Content, MapRow};
 use crate::meta::explorer::model::{Data, digest};
 use crate::meta::{Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
 use crate::types::block::{Encryption, Geometry};
@@ -131,11 +131,10 @@ impl Backup {
         }
         let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
         let content = shop.ground.content();
-        let carried = content.map.iter().filter(|row| row.version == self.key);
-        for (blob, uid) in carried.flat_map(|row| content.stored().filter(|(blob, _)| blob.id == row.blob)) {
-            if shop.strict && !blob.valid {
-                return Err(format!("rule 3: {} has carried {uid}, which is bad", self.version));
-            }
+        let bad = |row: &MapRow| content.stored().find(|(blob, _)| blob.id == row.blob && !blob.valid);
+        let carried = content.map.iter().filter(|row| row.version == self.key && shop.strict).find_map(bad);
+        if let Some((_, uid)) = carried {
+            return Err(format!("rule 3: {} has carried {uid}, which is bad", self.version));
         }
         self.read_next(missing.into_iter().flatten().collect());
         Ok(Next::More)
@@ -150,9 +149,7 @@ impl Backup {
     fn look_up(&mut self, shop: &mut Shop<'_>) -> Stepped {
         self.rounds += 1;
         if self.rounds > ROUNDS {
-            return Err(
-                "the backup does not come to an end: its blocks are rejected again and again".to_owned()
-            );
+            return Err("the backup does not come to an end: its blocks are rejected each time".to_owned());
         }
         let wanted: Vec<Fingerprint> =
             self.left.iter().map(|id| fingerprint(self.image[*id as usize])).collect();

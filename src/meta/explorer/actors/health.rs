@@ -21,6 +21,8 @@ enum At {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     block: usize,
+    id: i64,
+    valid: bool,
     uid: String,
     checksum: Option<String>,
 }
@@ -63,7 +65,8 @@ impl Reader {
 
 fn wanted(row: crate::meta::BlockRow) -> Option<Wanted> {
     let blob = row.blob?;
-    Some(Wanted { block: row.id as usize, uid: blob.uid, checksum: blob.checksum })
+    let (id, valid) = (blob.id, blob.valid);
+    Some(Wanted { block: row.id as usize, id, valid, uid: blob.uid, checksum: blob.checksum })
 }
 
 /// Restores a version.
@@ -101,11 +104,12 @@ pub struct Scrub {
     reader: Reader,
     bad: Option<Wanted>,
     any: bool,
+    mended: Vec<i64>,
 }
 
 impl Scrub {
     pub fn of(version: &'static str) -> Self {
-        Scrub { reader: Reader::of(version), bad: None, any: false }
+        Scrub { reader: Reader::of(version), bad: None, any: false, mended: Vec::new() }
     }
 
     pub fn label(&self) -> String {
@@ -124,12 +128,14 @@ impl Scrub {
             let found = shop.model().store.get(&wanted.uid).map(|data| digest(*data));
             if found != wanted.checksum {
                 self.bad = Some(wanted);
+            } else if !wanted.valid {
+                self.mended.push(wanted.id);
             }
             return Ok(Next::More);
         }
         let Some(version) = shop.version(self.reader.version)? else { return Ok(Next::End) };
         if self.is_good(shop, &version)? {
-            let marked = shop.ground.meta().mark_version_valid(&version);
+            let marked = shop.ground.meta().mark_version_valid(&version, &self.mended);
             marked.map_err(|e| failed("marking as good", e))?;
         }
         Ok(Next::End)
