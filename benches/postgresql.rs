@@ -68,7 +68,7 @@ fn carry(meta: &mut dyn MetaStore, base: &Version) -> (f64, f64) {
 }
 
 fn measure(name: &str, meta: &mut dyn MetaStore, millions: u64) {
-    let mut row =
+    let row =
         |what: &str, blobs: u64, value: f64| println!("{name:<10} {blobs:>9} {what:<22} {value:>9.2} ms");
     add_version(meta, "few", FEW, FEW / 3, Checksums::Different);
     row("64 digests, known", FEW, look_up(meta, FEW, true));

@@ -1,4 +1,7 @@
 //! Looking up blobs, and committing blocks, set by set: each statement is a journey to the server and back.
+//!
+//! Whether a block names a blob is asked by `max`, which the server answers from the index. It would take `EXISTS` for a
+//! search through the table, in the hope to find something soon, as long as it has no statistics of it.
 
 use super::db::Statements;
 use crate::failpoint;
@@ -25,7 +28,7 @@ pub(super) fn find_known<C: GenericClient>(
          CROSS JOIN LATERAL (
              SELECT id, uid FROM blobs b
              WHERE b.checksum = w.checksum AND b.size = w.size AND b.enc_version = w.enc_version AND b.valid = 1
-               AND b.id > 0 AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = b.id)
+               AND b.id > 0 AND (SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NOT NULL
              LIMIT 1) AS known",
         &[&checksums, &sizes, &versions],
     )?;
@@ -96,7 +99,7 @@ fn reuse<C: GenericClient>(
          SELECT ?1, w.block_id, b.id
          FROM unnest(?2::bigint[], ?3::bigint[], ?4::text[]) AS w (block_id, blob_id, uid)
          JOIN blobs b ON b.id = w.blob_id AND b.uid = w.uid AND b.valid = 1
-         WHERE EXISTS (SELECT 1 FROM block_map m WHERE m.blob_id = b.id)
+         WHERE (SELECT max(m.blob_id) FROM block_map m WHERE m.blob_id = b.id) IS NOT NULL
          FOR KEY SHARE OF b
          RETURNING block_id",
         &[&version, &ids, &blobs, &uids],

@@ -31,7 +31,7 @@ pub(super) fn take<C: GenericClient>(
     let next = (entries.len() == limit).then_some(last);
     drop_rows(db, &uids)?;
     let left = db.ask(
-        "SELECT uid, bool_or(EXISTS (SELECT 1 FROM block_map WHERE blob_id = b.id)) FROM blobs b
+        "SELECT uid, bool_or((SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NOT NULL) FROM blobs b
          WHERE uid = ANY (?1) GROUP BY uid",
         &[&list(&uids)],
     )?;
@@ -59,14 +59,14 @@ fn list(uids: &BTreeSet<String>) -> Vec<&str> {
 fn drop_rows<C: GenericClient>(db: &mut Statements<'_, C>, uids: &BTreeSet<String>) -> Fallible<()> {
     let locked = db.ask(
         "SELECT id FROM blobs b WHERE uid = ANY (?1) AND id > 0
-           AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = b.id)
+           AND (SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NULL
          FOR UPDATE SKIP LOCKED",
         &[&list(uids)],
     )?;
     let ids: Vec<i64> = locked.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     db.run(
         "DELETE FROM blobs WHERE id = ANY (?1)
-           AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+           AND (SELECT max(blob_id) FROM block_map WHERE blob_id = blobs.id) IS NULL",
         &[&ids],
     )?;
     Ok(())

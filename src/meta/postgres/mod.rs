@@ -1,8 +1,8 @@
 //! Metadata in a PostgreSQL database, which several hosts may share.
 //!
 //! Each verb is one transaction at READ COMMITTED, with a new look at the database in each of its statements. It is
-//! run again after a deadlock or the like, and after the connection was lost; whether a commit that got no answer has
-//! happened, the server tells by the number of the transaction.
+//! run again after a deadlock or the like, and after the connection was lost. Whether a commit that got no answer has
+//! happened, a token tells that it has left in the database (see `writer`).
 
 mod blocks;
 mod candidates;
@@ -12,6 +12,7 @@ pub(super) mod pause;
 mod rows;
 mod schema;
 pub mod upgrade;
+mod writer;
 
 use super::State;
 use super::sql::{Db, Engine, Fallible, Fault, Work};
@@ -21,6 +22,7 @@ use crate::types::error::{Error, Result};
 use db::Statements;
 use postgres::{Client, IsolationLevel};
 use std::time::Duration;
+use writer::{Signed, Writer};
 
 pub use schema::initialise;
 
@@ -37,7 +39,7 @@ pub struct Postgres {
     location: String,
     writable: bool,
     monitor: Handle,
-    fence: Fence,
+    writer: Writer,
     /// The server has been waited for in vain: what else is to be done tries once.
     given_up: bool,
     /// The tables are those of an older release.
@@ -47,9 +49,11 @@ pub struct Postgres {
 /// What has become of an attempt to run a transaction.
 enum Attempt<T> {
     Done(T),
-    /// The connection was lost before the commit; `begun` is whether `work` had been called.
+    /// An earlier attempt, whose commit got no answer, has happened.
+    Happened,
+    /// The connection was lost before the commit; the flag is whether `work` had been called.
     Lost(postgres::Error, bool),
-    /// The connection was lost while it was committed.
+    /// The connection was lost while it was committed, with this token.
     Unclear(postgres::Error, i64, T),
     Failed(Fault),
 }
@@ -66,7 +70,7 @@ impl Postgres {
             location,
             writable: true,
             monitor,
-            fence,
+            writer: Writer::new(fence),
             given_up: false,
             old: false,
         };
@@ -128,23 +132,31 @@ impl Postgres {
         )
     }
 
-    /// Runs `work` once, in a transaction that is committed.
-    fn attempt<T>(&mut self, work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>) -> Attempt<T> {
-        let (holder, old) = (self.fence.holder(), self.old);
+    /// Runs `work` once, in a transaction that is committed; not if the one with the token `doubtful` was committed.
+    fn attempt<T>(
+        &mut self,
+        doubtful: Option<i64>,
+        work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>,
+    ) -> Attempt<T> {
+        let old = self.old;
         let (client, prepared) = match self.session.client() {
             Ok(parts) => parts,
             Err(Failure::Postgres(e)) if is_lost(&e) => return Attempt::Lost(e, false),
             Err(failure) => return Attempt::Failed(Fault::Because(self.unreachable(failure))),
         };
+        if let Err(e) = self.writer.enrol(client) {
+            return Self::failed(Fault::Postgres(e), false);
+        }
         let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
         let mut transaction = match begin {
             Ok(transaction) => transaction,
             Err(e) => return Self::failed(Fault::Postgres(e), false),
         };
         let mut statements = Statements { client: &mut transaction, prepared, old };
-        let number = match fenced(&mut statements, holder) {
-            Ok(Some(number)) => number,
-            Ok(None) => return Attempt::Failed(Fault::Because(Fence::lost(&self.location))),
+        let token = match self.writer.sign(&mut statements, doubtful) {
+            Ok(Signed::With(token)) => token,
+            Ok(Signed::Before) => return Attempt::Happened,
+            Ok(Signed::Buried) => return Attempt::Failed(Fault::Because(Fence::lost(&self.location))),
             Err(fault) => return Self::failed(fault, false),
         };
         let done = match work(&mut statements) {
@@ -154,7 +166,7 @@ impl Postgres {
         pause::point("COMMIT");
         match transaction.commit() {
             Ok(()) => Attempt::Done(done),
-            Err(e) if is_lost(&e) => Attempt::Unclear(e, number, done),
+            Err(e) if is_lost(&e) => Attempt::Unclear(e, token, done),
             Err(e) => Attempt::Failed(Fault::Postgres(e)),
         }
     }
@@ -163,28 +175,6 @@ impl Postgres {
         match fault {
             Fault::Postgres(e) if is_lost(&e) => Attempt::Lost(e, begun),
             fault => Attempt::Failed(fault),
-        }
-    }
-
-    /// Whether the transaction of that number was committed. Waits for the server.
-    fn was_committed(&mut self, what: &str, number: i64, patience: &mut Patience) -> Result<bool> {
-        loop {
-            let asked = match self.session.client() {
-                Ok((client, _)) => client.query_one("SELECT txid_status($1)", &[&number]),
-                Err(Failure::Postgres(e)) => Err(e),
-                Err(failure) => return Err(self.unreachable(failure)),
-            };
-            match asked.and_then(|row| row.try_get::<_, Option<String>>(0)) {
-                Ok(Some(status)) if status == "committed" => return Ok(true),
-                Ok(Some(status)) if status == "aborted" => return Ok(false),
-                // The server has not noticed yet that nobody is there.
-                Ok(Some(_)) => std::thread::sleep(Duration::from_millis(LONGEST_PAUSE)),
-                Ok(None) => {
-                    return Err(self.error(what, "whether this was committed cannot be told any more"));
-                }
-                Err(e) if is_lost(&e) => self.wait(what, &e, patience)?,
-                Err(e) => return Err(self.fault(what, Fault::Postgres(e))),
-            }
         }
     }
 
@@ -204,20 +194,6 @@ impl Postgres {
     fn patience(&self) -> Patience {
         Patience::new(if self.given_up { Duration::ZERO } else { AWAY })
     }
-}
-
-/// The number of this transaction; `None` if the holder of locks that runs it is not registered any more. A
-/// registration stays until the transaction ends.
-fn fenced(
-    statements: &mut Statements<'_, postgres::Transaction<'_>>,
-    holder: Option<i64>,
-) -> Fallible<Option<i64>> {
-    let rows = match holder {
-        Some(holder) => statements
-            .ask("SELECT txid_current() FROM lock_holders WHERE id = ?1 FOR KEY SHARE", &[&holder])?,
-        None => statements.ask("SELECT txid_current()", &[])?,
-    };
-    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Pauses before a transaction is run again that others were in the way of; not all for the same time.
@@ -266,24 +242,26 @@ impl Engine for Postgres {
     ) -> Result<T> {
         let mut patience = self.patience();
         let mut tries = 0;
+        // What the last commit without an answer would have given.
+        let mut doubtful: Option<(i64, T)> = None;
         loop {
-            match self.attempt(&mut work) {
+            match self.attempt(doubtful.as_ref().map(|(token, _)| *token), &mut work) {
                 Attempt::Done(done) => {
                     self.given_up = false;
                     return Ok(done);
+                }
+                Attempt::Happened => {
+                    if let Some((_, done)) = doubtful.take() {
+                        return Ok(done);
+                    }
                 }
                 Attempt::Lost(e, begun) if kind == Work::Once && begun => {
                     return Err(self.fault(what, Fault::Postgres(e)));
                 }
                 Attempt::Lost(e, _) => self.wait(what, &e, &mut patience)?,
-                Attempt::Unclear(e, number, done) => {
+                Attempt::Unclear(e, token, done) => {
+                    doubtful = Some((token, done));
                     self.wait(what, &e, &mut patience)?;
-                    if self.was_committed(what, number, &mut patience)? {
-                        return Ok(done);
-                    }
-                    if kind == Work::Once {
-                        return Err(self.fault(what, Fault::Postgres(e)));
-                    }
                 }
                 Attempt::Failed(Fault::Postgres(e))
                     if may_pass(&e) && kind != Work::Once && tries < TRIES =>

@@ -24,6 +24,16 @@ fn initialised(server: &Arc<Server>) -> (Database, Postgres) {
     (database, store)
 }
 
+/// A connection of a process that holds locks.
+fn registered(database: &Database) -> Postgres {
+    let register = "INSERT INTO lock_holders (id, host, machine, pid, started, command)
+                    VALUES (7, 'h', 'm', 1, 1, 'c')";
+    database.client().batch_execute(register).expect("registers");
+    let fence = Fence::default();
+    fence.set(Some(7));
+    Postgres::open(address(database), Handle::silent(), fence).expect("opens")
+}
+
 fn version(store: &mut Postgres, name: &str, geometry: Geometry) -> Version {
     let new = NewVersion {
         uid: crate::types::uid::VersionUid::generate(),
@@ -99,7 +109,8 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
 #[test]
 fn a_server_that_crashes_and_comes_back_is_no_failure() {
     let Some(server) = Server::own("a_server_that_crashes_and_comes_back_is_no_failure") else { return };
-    let (_database, mut store) = initialised(&server);
+    let (database, _) = initialised(&server);
+    let mut store = registered(&database);
     let geometry = Geometry::new(100 * 4096, 4096);
     let made = version(&mut store, "a", geometry);
     let (stop, stopped) = (Arc::new(std::sync::atomic::AtomicBool::new(false)), Arc::clone(&server));
@@ -129,14 +140,9 @@ fn a_server_that_crashes_and_comes_back_is_no_failure() {
 fn one_who_was_declared_dead_commits_nothing() {
     let Some(server) = Server::get("one_who_was_declared_dead_commits_nothing") else { return };
     let (database, _) = initialised(&server);
-    let fence = Fence::default();
-    let mut store = Postgres::open(address(&database), Handle::silent(), fence.clone()).expect("opens");
+    let mut store = registered(&database);
     let made = version(&mut store, "a", Geometry::new(4096, 4096));
     let mut sql = database.client();
-    let register = "INSERT INTO lock_holders (id, host, machine, pid, started, command)
-                    VALUES (7, 'h', 'm', 1, 1, 'c')";
-    sql.batch_execute(register).expect("registers");
-    fence.set(Some(7));
     store.add_tags(&made, &["alive".into()]).expect("as long as it is registered");
     sql.batch_execute("DELETE FROM lock_holders").expect("buries");
     let row = NewRow::Store { ids: vec![0], blob: blob(1) };
