@@ -58,7 +58,7 @@ fn list(uids: &BTreeSet<String>) -> Vec<&str> {
 /// locked is about to be named. Then they are looked at again, with what was committed meanwhile.
 fn drop_rows<C: GenericClient>(db: &mut Statements<'_, C>, uids: &BTreeSet<String>) -> Fallible<()> {
     let locked = db.ask(
-        "SELECT id FROM blobs b WHERE uid = ANY (?1) AND id > 0
+        "SELECT id FROM blobs b WHERE uid = ANY (?1)
            AND (SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NULL
          FOR UPDATE SKIP LOCKED",
         &[&list(uids)],

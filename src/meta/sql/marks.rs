@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<String>> {
     db.lock_marks(true)?;
     // Every row with that uid and checksum: an old export may have brought a second one.
-    let mark = "UPDATE blobs SET valid = 0 WHERE id > 0 AND uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
+    let mark = "UPDATE blobs SET valid = 0 WHERE uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
     let join = db.dialect().join;
     let affected = format!(
         "SELECT DISTINCT v.uid FROM blobs b {join} block_map m ON m.blob_id = b.id
          JOIN versions v ON v.id = m.version_id
-         WHERE b.id > 0 AND b.uid = ?1 AND b.checksum IS NOT DISTINCT FROM ?2"
+         WHERE b.uid = ?1 AND b.checksum IS NOT DISTINCT FROM ?2"
     );
     let mut versions = BTreeSet::new();
     for blob in blobs {
