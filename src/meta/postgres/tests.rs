@@ -3,10 +3,13 @@
 use super::*;
 use crate::meta::conformance::CASES;
 use crate::meta::lab::postgres::{Database, Server, Stop};
-use crate::meta::{DumpRow, Fingerprint, MetaStore, NewBlob, NewRow, Rows, VersionFilter};
+use crate::meta::sql::rules;
+use crate::meta::{
+    DumpRow, Fingerprint, Finish, MetaStore, NewBlob, NewRow, Rows, StatisticsRow, VersionFilter,
+};
 use crate::types::block::{Encryption, Geometry};
 use crate::types::time::Timestamp;
-use crate::types::version::{NewVersion, Version};
+use crate::types::version::{NewVersion, Statistics, Version};
 use std::sync::Arc;
 
 fn address(database: &Database) -> Address {
@@ -150,6 +153,41 @@ fn one_who_was_declared_dead_commits_nothing() {
     assert!(matches!(&refused, Error::Locked(text) if text.contains("dead")), "{refused}");
     store.without_row(&["x".into()]).expect_err("nor is anything deleted");
     assert_eq!(store.missing(&made).expect("reads go on"), [0..1]);
+}
+
+/// A backup is taken for dead after it has stored a blob, and a full cleanup deletes that, as no row names it. Returns
+/// what comes of the rest of the backup.
+fn buried_backup(server: &Arc<Server>) -> Result<Finish> {
+    let (database, mut cleanup) = initialised(server);
+    let mut backup = registered(&database);
+    let made = version(&mut backup, "a", Geometry::new(4096, 4096));
+    let stored = blob(1);
+    database.client().batch_execute("DELETE FROM lock_holders").expect("buries");
+    cleanup.drop_unnamed_blobs().expect("drops");
+    let unused = cleanup.without_row(std::slice::from_ref(&stored.uid)).expect("asks");
+    assert_eq!(unused, [stored.uid.clone()], "its data is deleted");
+    backup.commit_blocks(&made, &[NewRow::Store { ids: vec![0], blob: stored }])?;
+    let statistics = StatisticsRow {
+        date: Timestamp::now(),
+        version_uid: made.uid.clone(),
+        name: made.name.clone(),
+        geometry: Geometry::new(4096, 4096),
+        statistics: Statistics::default(),
+        duration: 0,
+    };
+    backup.finish_version(&made, &statistics)
+}
+
+#[test]
+fn rule_8_without_the_fence_a_buried_backup_becomes_valid_without_its_data() {
+    let Some(server) = Server::get("rule_8_without_the_fence") else { return };
+    assert!(matches!(buried_backup(&server), Err(Error::Locked(_))));
+    // As many parameters, and a row that is always there.
+    let anything = "UPDATE schema_version SET revision = revision WHERE ?1::bigint <> 0 AND ?2::bigint <> 0";
+    rules::tests::replace("UPDATE writers SET token = ?1 WHERE id = ?2", anything);
+    let without = buried_backup(&server);
+    assert!(rules::tests::restore().is_empty(), "the statement has changed");
+    assert_eq!(without.expect("commits"), Finish::Valid, "the fence is what keeps it out");
 }
 
 #[test]
