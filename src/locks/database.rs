@@ -8,7 +8,7 @@
 use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
 use crate::monitor::{Handle, Monitor};
-use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost};
+use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, unique};
 use crate::types::error::{Error, Result};
 use postgres::Client;
 use std::fmt;
@@ -61,11 +61,6 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A number that nobody else has.
-fn number() -> i64 {
-    fastrand::i64(1..i64::MAX)
-}
-
 impl Database {
     /// Takes note of the database; connects when the first lock is taken. From then on `fence` holds the registration.
     pub fn new(address: Address, monitor: Handle, fence: Fence) -> Self {
@@ -73,7 +68,7 @@ impl Database {
             location: address.to_string(),
             session: Mutex::new(Session::new(address)),
             identity: Identity::own(),
-            me: number(),
+            me: unique(),
             fence,
             late: Mutex::default(),
             stop: Mutex::default(),
@@ -94,7 +89,7 @@ impl Database {
         alone: bool,
     ) -> Result<std::result::Result<Lock, Holder>> {
         let shared = &self.shared;
-        let wish = Wish { id: number(), name, exclusive, alone };
+        let wish = Wish { id: unique(), name, exclusive, alone };
         let registered = shared.fence.holder().is_some();
         let answer = self.persist("taking a lock", |client| {
             registry::take(client, shared.me, registered, &shared.identity, &wish)

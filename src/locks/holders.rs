@@ -4,6 +4,8 @@ use super::dir::{PREFIX, SUFFIX};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use chrono::DateTime;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
@@ -69,7 +71,12 @@ impl Identity {
 
     /// Whether a process of this machine is alive, and the one that was started then.
     pub fn is_alive(pid: u32, ticks: u64) -> bool {
-        started(pid) == Some(ticks)
+        if stat(pid).is_some() {
+            return started(pid) == Some(ticks);
+        }
+        // Where /proc hides what other users run, the kernel says at least whether there is such a process.
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
     }
 }
 

@@ -8,4 +8,4 @@ mod tls;
 
 pub use address::{Address, Verify};
 pub use failure::{describe, is_lost, may_pass};
-pub use session::{Failure, Fence, Patience, Session};
+pub use session::{Failure, Fence, Patience, Session, unique};

@@ -186,3 +186,12 @@ impl Fence {
         ))
     }
 }
+
+/// A positive number that nobody else has: from the system's source of randomness, as hosts do not know of each other.
+pub fn unique() -> i64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => (i64::from_le_bytes(bytes) & i64::MAX).max(1),
+        Err(_) => fastrand::i64(1..i64::MAX),
+    }
+}

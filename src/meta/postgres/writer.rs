@@ -11,7 +11,7 @@
 
 use super::db::Statements;
 use crate::meta::sql::Fallible;
-use crate::pg::Fence;
+use crate::pg::{Fence, unique};
 use postgres::{Client, Transaction};
 
 /// The writing side of a connection.
@@ -35,7 +35,7 @@ pub(super) enum Signed {
 
 impl Writer {
     pub fn new(fence: Fence) -> Self {
-        Writer { id: fastrand::i64(1..i64::MAX), fence, enrolled: None }
+        Writer { id: unique(), fence, enrolled: None }
     }
 
     /// Makes the row, once this process holds locks. In a transaction of its own, so that it is there whatever becomes of
@@ -61,7 +61,7 @@ impl Writer {
         statements: &mut Statements<'_, Transaction<'_>>,
         doubtful: Option<i64>,
     ) -> Fallible<Signed> {
-        let token = fastrand::i64(1..i64::MAX);
+        let token = unique();
         if self.enrolled.is_none() {
             return Ok(Signed::With(token));
         }
