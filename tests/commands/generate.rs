@@ -109,7 +109,7 @@ fn bash_completes_commands_and_options() {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     assert_eq!(complete("backy2 migrate-e", "migrate-e", "backy2"), "migrate-encryption");
-    assert_eq!(complete("backy2 cleanup --d", "--d", "cleanup"), "--dangerous-force");
+    assert_eq!(complete("backy2 cleanup --da", "--da", "cleanup"), "--dangerous-force");
     assert_eq!(complete("backy2 --back", "--back", "backy2"), "--backupdir");
 }
 
