@@ -19,6 +19,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/manual.md",
     "docs/backup.md",
     "docs/restore.md",
+    "docs/postgresql.md",
     "docs/s3.md",
     "docs/mounts.md",
     "docs/maintenance.md",
