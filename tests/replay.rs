@@ -110,15 +110,16 @@ fn run(steps: &[Step], wanted: &Wanted) -> BTreeMap<String, Difference> {
 
 fn compare(step: &Step, own: &Answer, clock: &Clock) -> Option<Difference> {
     let is_unordered = UNORDERED.iter().any(|(name, _)| *name == step.name);
-    let finish = |text: &str| {
+    let finish = |text: &str, clock: &Clock| {
         let text = normal(text, clock);
         if is_unordered { sorted(&uncounted(&text)) } else { text }
     };
     let like = |own: &str, recorded: &str| elide_like(&cut_like(own, recorded), recorded);
-    let recorded = step.answer.map(|text| finish(&replay::dump::decoded(text)));
+    let recorded = step.answer.map(|text| finish(&replay::dump::decoded(text), clock));
+    let of_own = clock.of_own();
     let own = Answer {
-        stdout: finish(&like(&own.stdout, &step.answer.stdout)),
-        stderr: finish(&like(&own.stderr, &step.answer.stderr)),
+        stdout: finish(&like(&own.stdout, &step.answer.stdout), &of_own),
+        stderr: finish(&like(&own.stderr, &step.answer.stderr), &of_own),
         exit: own.exit.clone(),
     };
     Difference::between(&recorded, &own)

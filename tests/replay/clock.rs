@@ -11,10 +11,13 @@ const GRID: i64 = 6 * 3600;
 const LENGTH: usize = 19;
 
 /// The time in which the recorded run took place, and that of this one.
+#[derive(Clone)]
 pub struct Clock {
     recorded: (NaiveDateTime, NaiveDateTime),
     own: NaiveDateTime,
     literal: BTreeSet<NaiveDateTime>,
+    /// Whether the text is of this run.
+    of_own: bool,
 }
 
 impl Clock {
@@ -24,11 +27,16 @@ impl Clock {
         let at = |minute: u32| day.and_hms_opt(17, minute, 0).expect("a time");
         // Dates are cut to seconds.
         let own = Utc::now().naive_utc() - TimeDelta::seconds(1);
-        let mut clock = Clock { recorded: (at(2), at(22)), own, literal: BTreeSet::new() };
+        let mut clock = Clock { recorded: (at(2), at(22)), own, literal: BTreeSet::new(), of_own: false };
         let moments = recorded.char_indices().filter_map(|(at, _)| moment(recorded, at));
         let literal = moments.filter(|moment| distance(*moment, clock.recorded).is_none());
         clock.literal = literal.collect();
         clock
+    }
+
+    /// The same for texts of this run, in which there are recorded moments as well.
+    pub fn of_own(&self) -> Self {
+        Clock { of_own: true, ..self.clone() }
     }
 
     /// `line` with all moments replaced that come from the clock. The text keeps its length.
@@ -59,7 +67,17 @@ impl Clock {
             return None;
         }
         let now = Utc::now().naive_utc() + TimeDelta::seconds(1);
-        distance(moment, self.recorded).or_else(|| distance(moment, (self.own, now)))
+        let recorded = distance(moment, self.recorded);
+        let own = distance(moment, (self.own, now));
+        // Four times a day the clocks differ by a multiple of the grid, and a moment may be of either: then it is the one
+        // that is no distance away, else the one that the text is of.
+        let hours = |distance: &Option<i64>| distance.map(i64::abs);
+        let (first, second) = if self.of_own { (own, recorded) } else { (recorded, own) };
+        match (hours(&first), hours(&second)) {
+            (Some(a), Some(0)) if a > 0 => second,
+            _ => first.or(second),
+        }
+        .map(shown)
     }
 }
 
@@ -69,17 +87,18 @@ fn moment(text: &str, at: usize) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(piece, FORMAT).ok()
 }
 
-/// How far `moment` is from a clock that shows something in that range.
-fn distance(moment: NaiveDateTime, (from, to): (NaiveDateTime, NaiveDateTime)) -> Option<String> {
+/// How many hours `moment` is from a clock that shows something in that range.
+fn distance(moment: NaiveDateTime, (from, to): (NaiveDateTime, NaiveDateTime)) -> Option<i64> {
     let seconds = (moment - from).num_seconds();
     if seconds.rem_euclid(GRID) > (to - from).num_seconds() {
         return None;
     }
-    let distance = match seconds.div_euclid(GRID) * GRID / 3600 {
-        0 => String::new(),
-        hours => format!("{hours:+}h"),
-    };
-    Some(format!("<now{distance:.>14}>"))
+    Some(seconds.div_euclid(GRID) * GRID / 3600)
+}
+
+fn shown(hours: i64) -> String {
+    let distance = if hours == 0 { String::new() } else { format!("{hours:+}h") };
+    format!("<now{distance:.>14}>")
 }
 
 #[test]
@@ -91,4 +110,17 @@ fn moments() {
     assert_eq!(clock.normal("2030-01-02 00:00:00"), "2030-01-02 00:00:00");
     let now = Utc::now().naive_utc().format(FORMAT).to_string();
     assert_eq!(clock.normal(&now), "<now..............>");
+    assert_eq!(clock.of_own().normal(&now), "<now..............>");
+}
+
+/// At any time of the day.
+#[test]
+fn of_moments_that_both_clocks_could_have_shown_each_text_means_its_own() {
+    let recorded = Clock::new("");
+    let at = |text: &str| NaiveDateTime::parse_from_str(text, FORMAT).expect("a time");
+    let own = Clock { own: at("2026-11-20 23:09:00"), ..recorded.of_own() };
+    assert_eq!(own.normal("2026-11-20 23:09:00"), "<now..............>");
+    assert_eq!(own.normal("2026-11-21 05:09:00"), "<now...........+6h>");
+    assert_eq!(recorded.normal("2026-11-20 23:09:00"), "<now...........+6h>");
+    assert_eq!(recorded.normal("2026-11-20 17:09:00"), "<now..............>");
 }
