@@ -23,7 +23,7 @@ pub struct Holder {
     pub host: String,
     /// Number of the process there.
     pub pid: u32,
-    /// Its command line, without the configuration's path.
+    /// The title of the process: `backy2`, and what it is at.
     pub command: String,
     /// Since when; for lock files: since when the process runs. `None` where that cannot be told.
     pub since: Option<Timestamp>,
@@ -50,7 +50,7 @@ pub struct Identity {
     pub pid: u32,
     /// When it was started, in ticks since the boot: numbers of processes are given again.
     pub started: u64,
-    /// Its command line.
+    /// Its title.
     pub command: String,
 }
 
@@ -67,6 +67,11 @@ impl Identity {
             started: started(pid).unwrap_or_default(),
             command: command(pid),
         }
+    }
+
+    /// The title of this process now: what it is at changes.
+    pub fn title() -> String {
+        command(std::process::id())
     }
 
     /// Whether a process of this machine is alive, and the one that was started then.
@@ -101,12 +106,11 @@ fn started(pid: u32) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
-/// The command line of a process: the title that it has given itself, or its arguments.
+/// The title that a process has given itself, or the program's name. Never its arguments: one may be a key.
 fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line);
-    let words: Vec<&str> = line.split('\0').filter(|word| !word.is_empty()).collect();
-    words.join(" ")
+    let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(first).trim().to_owned()
 }
 
 /// Since when a process runs.

@@ -150,10 +150,10 @@ pub(super) fn list(client: &mut Client) -> Result<Vec<Holder>> {
     client.query(&format!("{HOLDERS} ORDER BY l.since"), &[])?.iter().map(holder).collect()
 }
 
-/// Tells that the holder is alive. `false`: it was taken for dead.
+/// Tells that the holder is alive, and what it is at. `false`: it was taken for dead.
 pub(super) fn beat(client: &mut Client, me: i64) -> Result<bool> {
-    let sql = "UPDATE lock_holders SET heartbeat = clock_timestamp() WHERE id = $1";
-    Ok(client.execute(sql, &[&me])? > 0)
+    let sql = "UPDATE lock_holders SET heartbeat = clock_timestamp(), command = $2 WHERE id = $1";
+    Ok(client.execute(sql, &[&me, &Identity::title()])? > 0)
 }
 
 pub(super) fn release(client: &mut Client, locks: &[i64]) -> Result<()> {

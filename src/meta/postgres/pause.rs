@@ -18,7 +18,6 @@ pub(in crate::meta) mod tests {
     }
 
     /// From now on this thread calls `hook` before each statement.
-    #[allow(dead_code)]
     pub fn set(hook: Option<Hook>) {
         HOOK.with_borrow_mut(|place| *place = hook);
     }
