@@ -6,6 +6,15 @@ use crate::types::error::{Error, Result};
 const REVISION: i64 = 2;
 /// A revision that lacks what is known of RBD snapshots, and nothing else.
 const WITHOUT_SNAPSHOTS: i64 = 1;
+/// Tables that older releases may have.
+pub(super) const OLD_TABLES: [&str; 7] =
+    ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
+/// In front of their names while they are set aside for an upgrade.
+pub(super) const ASIDE: &str = "before_upgrade_";
+/// The columns of `stats` that an upgrade copies.
+pub(super) const STATISTICS: &str = "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
+    blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
+    duration_seconds";
 /// The revisions of 2.x, oldest first; the empty one is from before there was `alembic_version`.
 const OLD_REVISIONS: [&str; 9] = [
     "",

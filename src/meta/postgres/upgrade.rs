@@ -4,17 +4,12 @@
 use super::Postgres;
 use super::schema::{self, DDL};
 use crate::failpoint;
+use crate::meta::State;
+use crate::meta::revision::{self, ASIDE, OLD_TABLES, STATISTICS};
 use crate::meta::sql::{Db, Engine, Fallible, Fault, Work, values};
-use crate::meta::{State, revision};
 use crate::types::error::{Error, Result};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-
-/// Tables that older releases may have.
-const TABLES: [&str; 7] =
-    ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
-/// In front of the names of tables that were set aside.
-const ASIDE: &str = "before_upgrade_";
 
 /// Upgrades `database`. `say` is told what happens. Who uses the old tables meanwhile waits, and so does this for
 /// them.
@@ -39,7 +34,7 @@ pub fn upgrade(database: &mut Postgres, say: &mut dyn FnMut(&str)) -> Result<()>
         copy_catalogue(db)?;
         copy_blocks(db, &mut **say.borrow_mut())?;
         check(db, &location)?;
-        for table in TABLES {
+        for table in OLD_TABLES {
             db.batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table} CASCADE"))?;
         }
         failpoint::pass("upgrade-middle");
@@ -54,7 +49,7 @@ pub fn upgrade(database: &mut Postgres, say: &mut dyn FnMut(&str)) -> Result<()>
 }
 
 fn set_aside(db: &mut dyn Db) -> Fallible<()> {
-    for table in TABLES {
+    for table in OLD_TABLES {
         if columns_of(db, table)?.is_empty() {
             continue;
         }
@@ -130,12 +125,8 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
         if columns(db, table)?.is_empty() {
             continue;
         }
-        const FIELDS: &str =
-            "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
-            blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse,
-            blocks_sparse, duration_seconds";
         db.batch(&format!(
-            "INSERT INTO stats ({FIELDS}) SELECT {FIELDS} FROM {ASIDE}{table} o
+            "INSERT INTO stats ({STATISTICS}) SELECT {STATISTICS} FROM {ASIDE}{table} o
              WHERE NOT EXISTS (SELECT 1 FROM stats s WHERE s.version_uid = o.version_uid AND s.date = o.date)
              ORDER BY o.date"
         ))?;

@@ -9,17 +9,12 @@ use super::schema::{self, DDL, has};
 use super::{Sqlite, error};
 use crate::failpoint;
 use crate::meta::State;
+use crate::meta::revision::{ASIDE, OLD_TABLES, STATISTICS};
 use crate::types::error::{Error, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior, backup};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Tables that older releases may have.
-const TABLES: [&str; 7] =
-    ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
-/// In front of the names of tables that were set aside.
-const ASIDE: &str = "before_upgrade_";
 
 /// Upgrades `database`. A copy of the file is put beside it first. `say` is told what happens.
 ///
@@ -144,7 +139,7 @@ fn migrate(connection: &mut Connection, location: &str, say: &mut dyn FnMut(&str
         copy_blocks(&t, say).map_err(failed)?;
         let blocks = old_blocks(&t).map_err(failed)?;
         // Their references are checked, too, as long as they are there, and nothing has ever enforced them.
-        for table in TABLES {
+        for table in OLD_TABLES {
             t.execute_batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table}")).map_err(failed)?;
         }
         check(&t, location, blocks)?;
@@ -163,7 +158,7 @@ fn set_aside(t: &Transaction) -> rusqlite::Result<()> {
     for index in indexes {
         t.execute_batch(&format!("DROP INDEX \"{}\"", index.replace('"', "\"\"")))?;
     }
-    for table in TABLES {
+    for table in OLD_TABLES {
         if has(t, table)? {
             t.execute_batch(&format!("ALTER TABLE {table} RENAME TO {ASIDE}{table}"))?;
         }
@@ -223,12 +218,8 @@ fn copy_statistics(t: &Transaction) -> rusqlite::Result<()> {
         if columns(t, table)?.is_empty() {
             continue;
         }
-        const FIELDS: &str =
-            "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
-            blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse,
-            blocks_sparse, duration_seconds";
         t.execute_batch(&format!(
-            "INSERT INTO stats ({FIELDS}) SELECT {FIELDS} FROM {ASIDE}{table} o
+            "INSERT INTO stats ({STATISTICS}) SELECT {STATISTICS} FROM {ASIDE}{table} o
              WHERE NOT EXISTS (SELECT 1 FROM stats s WHERE s.version_uid = o.version_uid AND s.date = o.date)
              ORDER BY o.date, o.rowid"
         ))?;
