@@ -35,11 +35,6 @@ impl Session {
         Session { address, client: None, statements: HashMap::new() }
     }
 
-    /// Where it leads.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
     /// The connection, made now if there is none.
     ///
     /// # Errors

@@ -27,18 +27,18 @@ fn from_row(row: &dyn Row) -> Fallible<Version> {
 
 pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Vec<Version>> {
     let wanted: [(&str, Value); 4] = [
-        ("name =", filter.name.as_ref().into()),
-        ("snapshot_name =", filter.snapshot_name.as_ref().into()),
-        ("uid IN (SELECT version_uid FROM tags WHERE tags.name =", filter.tag.as_ref().into()),
-        ("CAST(expire AS TEXT) <> '' AND expire <", filter.expired_at.into()),
+        ("name = ?", filter.name.as_ref().into()),
+        ("snapshot_name = ?", filter.snapshot_name.as_ref().into()),
+        ("uid IN (SELECT version_uid FROM tags WHERE tags.name = ?)", filter.tag.as_ref().into()),
+        ("CAST(expire AS TEXT) <> '' AND expire < ?", filter.expired_at.into()),
     ];
     let mut sql = format!("SELECT {}, {COLUMNS} FROM versions WHERE 1 = 1", db.dialect().key);
     let mut parameters = Vec::new();
     for (condition, value) in wanted {
         if !matches!(value, Value::Null) {
             parameters.push(value);
-            let end = if condition.contains('(') && !condition.contains(')') { ")" } else { "" };
-            sql += &format!(" AND {condition} ?{}{end}", parameters.len());
+            sql += " AND ";
+            sql += &condition.replace('?', &format!("?{}", parameters.len()));
         }
     }
     let mut versions = db.all(&sql, &parameters, from_row)?;

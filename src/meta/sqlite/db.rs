@@ -52,23 +52,12 @@ impl Row for rusqlite::Row<'_> {
     }
 
     fn opt_time(&self, column: usize) -> Fallible<Option<Timestamp>> {
-        let Some(text) = self.filled_text(column)? else { return Ok(None) };
+        let Some(text) = (self as &dyn Row).filled(column)? else { return Ok(None) };
         let time = Timestamp::parse(&text).ok_or_else(|| {
             let why = format!("{text:?} is no date").into();
             rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why)
         })?;
         Ok(Some(time))
-    }
-}
-
-/// What [`Row`] is made of.
-trait Filled {
-    fn filled_text(&self, column: usize) -> rusqlite::Result<Option<String>>;
-}
-
-impl Filled for rusqlite::Row<'_> {
-    fn filled_text(&self, column: usize) -> rusqlite::Result<Option<String>> {
-        Ok(self.get::<_, Option<String>>(column)?.filter(|text| !text.is_empty()))
     }
 }
 
