@@ -51,7 +51,8 @@ fn source(engine: Engine, config: &Config, locks: &mut Locks, monitor: Handle) -
             let database = Sqlite::open(&path)?;
             match database.state()? {
                 State::Current => (Database::Sqlite(Box::new(database)), true),
-                State::Behind => (Database::Sqlite(Box::new(database)), false),
+                // Only the first revision lacks something that is copied.
+                State::Behind { revision } => (Database::Sqlite(Box::new(database)), revision > 1),
                 State::Old { .. } => {
                     monitor.info(
                         "The database was made by an older release: copying a temporary upgraded copy.",
@@ -64,7 +65,7 @@ fn source(engine: Engine, config: &Config, locks: &mut Locks, monitor: Handle) -
         Engine::Postgres(address) => {
             let fence = Fence::default();
             let mut database = Postgres::open((*address).clone(), monitor.clone(), fence.clone())?;
-            if database.state()? != State::Current {
+            if matches!(database.state()?, State::Old { .. }) {
                 return Err(Error::Refused(
                     "The configured database was made by an older release. Upgrade it first, by any other command \
                      such as `backy2 du`. Nothing was changed."

@@ -150,9 +150,9 @@ fn open_sqlite(
     let mut database = Sqlite::open(path)?;
     match database.state()? {
         State::Current => {}
-        State::Behind if access == Access::Write && database.is_writable() => database.add_tables()?,
+        State::Behind { .. } if access == Access::Write && database.is_writable() => database.add_tables()?,
         // Nothing that it lacks is needed then.
-        State::Behind => {}
+        State::Behind { .. } => {}
         // What is to be listed is there as it is.
         State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
         // No table is looked at.
@@ -183,7 +183,10 @@ fn open_postgres(
     let fence = Fence::default();
     let mut database = Postgres::open(address.clone(), monitor.handle(), fence.clone())?;
     match database.state()? {
-        State::Current | State::Behind => {}
+        State::Current => {}
+        State::Behind { .. } if access == Access::Write && database.is_writable() => database.add_tables()?,
+        // Nothing that it lacks is needed then.
+        State::Behind { .. } => {}
         // What is to be listed is there as it is; locks are not.
         State::Old { .. } if access == Access::Observe => return Ok(database),
         State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => return Ok(database),

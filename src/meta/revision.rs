@@ -3,9 +3,9 @@
 use crate::types::error::{Error, Result};
 
 /// The revision of the schema, as in its table `schema_version`.
-const REVISION: i64 = 2;
-/// A revision that lacks what is known of RBD snapshots, and nothing else.
-const WITHOUT_SNAPSHOTS: i64 = 1;
+const REVISION: i64 = 3;
+/// Earlier ones: 1 lacks what is known of RBD snapshots, and both lack claims. What they have is as it should be.
+const BEHIND: std::ops::RangeInclusive<i64> = 1..=2;
 /// Tables that older releases may have.
 pub(super) const OLD_TABLES: [&str; 7] =
     ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
@@ -33,9 +33,12 @@ const OLD_REVISIONS: [&str; 9] = [
 pub enum State {
     /// Nothing.
     Current,
-    /// [`super::sqlite::Sqlite::add_tables`] before anything is backed up: an earlier revision of this schema. What it has
-    /// is as it should be.
-    Behind,
+    /// [`super::sqlite::Sqlite::add_tables`] (or that of PostgreSQL) before anything is backed up: an earlier revision of
+    /// this schema. What it has is as it should be.
+    Behind {
+        /// Its revision.
+        revision: i64,
+    },
     /// An upgrade: it has the schema of an older release, named by its revision.
     Old {
         /// Revision as `alembic_version` names it; empty for the oldest.
@@ -62,7 +65,7 @@ pub(super) fn state(location: &str, found: Found) -> Result<State> {
     let invalid = |text: &str| Err(Error::Database(format!("Invalid database ({location}). {text}")));
     match found.ours {
         Some(Some(REVISION)) => return Ok(State::Current),
-        Some(Some(WITHOUT_SNAPSHOTS)) => return Ok(State::Behind),
+        Some(Some(revision)) if BEHIND.contains(&revision) => return Ok(State::Behind { revision }),
         Some(Some(newer)) => {
             return invalid(&format!(
                 "Its schema has revision {newer}, this release knows {REVISION}. Use the newer release that made it."

@@ -106,6 +106,23 @@ impl Postgres {
         Ok(state)
     }
 
+    /// Brings a database in [`State::Behind`] up to date.
+    ///
+    /// # Errors
+    /// What the database says; nothing is changed then.
+    pub fn add_tables(&mut self) -> Result<()> {
+        let location = self.location.clone();
+        self.write("adding tables", Work::Small, |db| {
+            // As for an upgrade: the first to come does it, the others find it done.
+            db.batch("SELECT pg_advisory_xact_lock(1650549611, 3)")?;
+            let found = schema::found(db)?;
+            match super::revision::state(&location, found).map_err(Fault::Because)? {
+                State::Behind { revision } => schema::add(db, revision),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn error(&self, what: &str, text: &str) -> Error {
         Error::Metadata { database: self.location.clone(), message: format!("{what}: {text}") }
     }

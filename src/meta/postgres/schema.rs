@@ -6,7 +6,14 @@ use crate::pg::{Address, Failure, Session, describe};
 use crate::types::error::{Error, Result};
 
 /// The DDL of a new database.
-pub(super) const DDL: &str = include_str!("schema.sql");
+pub(super) const DDL: &str = concat!(include_str!("schema.sql"), include_str!("later.sql"));
+/// What each revision has and the one before has not. The first one that PostgreSQL had is 2.
+const ADDITIONS: [(i64, &str); 1] = [(3, include_str!("later.sql"))];
+
+/// Adds what a database of revision `revision` of the schema lacks.
+pub(super) fn add(db: &mut dyn Db, revision: i64) -> Fallible<()> {
+    ADDITIONS.iter().filter(|(added, _)| *added > revision).try_for_each(|(_, sql)| db.batch(sql))
+}
 
 /// Whether there is a table or view of that name where names are looked for first.
 fn has(db: &mut dyn Db, name: &str) -> Fallible<bool> {

@@ -236,3 +236,4 @@ CREATE TABLE schema_version (
     revision INTEGER NOT NULL PRIMARY KEY
 );
 INSERT INTO schema_version (revision) VALUES (2);
+

@@ -80,6 +80,11 @@ fn what_is_no_database_of_ours_is_told_and_left_alone() {
     assert!(matches!(initialise(&address(&database)), Err(Error::Refused(_))));
     assert_eq!(open(&database).state().expect("current"), State::Current);
     let mut sql = database.client();
+    sql.batch_execute("UPDATE schema_version SET revision = 2").expect("updates");
+    let mut behind = open(&database);
+    assert_eq!(behind.state().expect("known"), State::Behind { revision: 2 });
+    behind.add_tables().expect("adds");
+    assert_eq!(behind.state().expect("known"), State::Current);
     sql.batch_execute("UPDATE schema_version SET revision = 99").expect("updates");
     assert!(open(&database).state().expect_err("newer").to_string().contains("99"));
     let nowhere = Address::parse("postgresql://x@127.0.0.1:1/nowhere").expect("a URL");

@@ -9,9 +9,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
 
 /// The DDL of a new database.
-pub(super) const DDL: &str = concat!(include_str!("schema.sql"), include_str!("rbd.sql"));
-/// What revision 2 has and revision 1 has not.
-const ADDITIONS: &str = include_str!("rbd.sql");
+pub(super) const DDL: &str =
+    concat!(include_str!("schema.sql"), include_str!("rbd.sql"), include_str!("claims.sql"));
+/// What each revision has and the one before has not.
+const ADDITIONS: [(i64, &str); 2] = [(2, include_str!("rbd.sql")), (3, include_str!("claims.sql"))];
 
 /// Whether the database has a table or view of that name.
 pub(super) fn has(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
@@ -44,7 +45,7 @@ fn found(connection: &Connection) -> rusqlite::Result<Found> {
     Ok(found)
 }
 
-/// Adds the tables that a database of revision 1 of the schema lacks. The others stay as they are, so that whoever
+/// Adds the tables that a database of an earlier revision of the schema lacks. The others stay as they are, so that whoever
 /// else uses the database now is not disturbed.
 ///
 /// # Errors
@@ -53,8 +54,10 @@ pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
     let failed = |e: rusqlite::Error| error(location, "adding tables", &e);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have been faster.
-    if state(&transaction, location)? == State::Behind {
-        transaction.execute_batch(ADDITIONS).map_err(failed)?;
+    if let State::Behind { revision } = state(&transaction, location)? {
+        for (_, tables) in ADDITIONS.iter().filter(|(added, _)| *added > revision) {
+            transaction.execute_batch(tables).map_err(failed)?;
+        }
     }
     transaction.commit().map_err(failed)
 }

@@ -61,6 +61,31 @@ fn a_newer_or_foreign_schema_is_refused_and_left_alone() {
     assert!(database.state().expect_err("foreign").to_string().contains("abc"));
 }
 
+/// All tables, indexes and triggers, as they were made.
+fn schema_of(database: &Sqlite) -> Vec<String> {
+    let sql = "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_master ORDER BY 1";
+    let mut statement = database.connection.prepare(sql).expect("prepares");
+    statement.query_map([], |row| row.get(0)).expect("reads").collect::<rusqlite::Result<_>>().expect("text")
+}
+
+#[test]
+fn earlier_revisions_get_what_they_lack() {
+    let (_kept, new) = database();
+    let without_claims = "DROP TABLE claims;";
+    let without_snapshots =
+        "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;";
+    for (revision, lacks) in [(2, vec![without_claims]), (1, vec![without_claims, without_snapshots])] {
+        let (_folder, mut database) = database();
+        database.connection.execute_batch(&lacks.concat()).expect("drops");
+        database.connection.execute("UPDATE schema_version SET revision = ?", [revision]).expect("updates");
+        assert_eq!(database.state().expect("known"), State::Behind { revision });
+        database.add_tables().expect("adds");
+        assert_eq!(database.state().expect("known"), State::Current);
+        assert_eq!(schema_of(&database), schema_of(&new));
+        database.add_tables().expect("nothing to do");
+    }
+}
+
 /// What the first releases had: no snapshots, protection, tags, expiries or encryption.
 const FIRST_SCHEMA: &str = "
     CREATE TABLE versions (uid VARCHAR(36) PRIMARY KEY, date DATETIME NOT NULL, name VARCHAR NOT NULL,
