@@ -9,7 +9,8 @@
 //! | engine | [`engine`] |
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
-//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pg`], [`pool`], [`throttle`], [`monitor`], [`failpoint`], [`sys`] |
+//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pg`], [`pool`], [`throttle`], [`monitor`] |
+//! | system | [`failpoint`], [`sys`] |
 //! | types | [`types`] |
 //!
 //! `docs/architecture.md` tells how a block travels through them.

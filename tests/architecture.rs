@@ -18,7 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["engine"]),
     ("flow", &["flow"]),
     ("ports", &["io", "store", "meta", "locks"]),
-    ("mechanisms", &["config", "crypt", "hash", "pg", "pool", "throttle", "monitor", "failpoint", "sys"]),
+    ("mechanisms", &["config", "crypt", "hash", "pg", "pool", "throttle", "monitor"]),
+    ("system", &["failpoint", "sys"]),
     ("types", &["types"]),
 ];
 
@@ -48,6 +49,12 @@ const CONFINED: &[(&str, &str, &str)] = &[
     ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to MetaStore"),
     ("thread::scope", "src/flow/,src/nbd/mod.rs", "compose the run of what src/flow has"),
     ("thread::spawn", "src/flow/", "compose the run of what src/flow has"),
+    ("File::create", "src/sys/,src/store/file.rs", "sys::private and sys::whole make files"),
+    (".create(true)", "src/sys/", "sys::private and sys::whole make files"),
+    (".create_new(true)", "src/sys/", "sys::private and sys::whole make files"),
+    ("fs::write(", "src/sys/", "sys::private and sys::whole make files"),
+    ("create_dir", "src/sys/,src/store/file.rs", "sys::private makes folders"),
+    ("DirBuilder", "src/sys/", "sys::private makes folders"),
     ("signal_hook", "src/cli/", "ask Monitor::interrupted"),
     ("fuser", "src/fuse/", "use engine::image"),
     ("zstd", "src/crypt/", "use crypt's Encoder and Decoder"),

@@ -5,7 +5,7 @@ use backy2::hash::Hasher;
 use backy2::meta::sqlite::{Sqlite, initialise};
 use backy2::meta::{Fingerprint, Finish, MetaStore, NewBlob, NewRow, StatisticsRow};
 use backy2::types::block::{Checksum, Encryption, Geometry, to_hex};
-use backy2::types::settings::{HashFunction, MasterKey};
+use backy2::types::settings::{FileMode, HashFunction, MasterKey};
 use backy2::types::time::Timestamp;
 use backy2::types::uid::{BlobUid, VersionUid};
 use backy2::types::version::{NewVersion, Statistics, Version};
@@ -54,7 +54,7 @@ pub fn new_version(name: &str, blocks: u64) -> NewVersion {
 
 /// Makes an empty database.
 pub fn open_new(path: &Path) -> Sqlite {
-    initialise(path).expect("a new database");
+    initialise(path, FileMode::PRIVATE).expect("a new database");
     Sqlite::open(path).expect("a database")
 }
 

@@ -1,9 +1,11 @@
 //! The log: lines on the console, and the logfile.
 
 use crate::monitor::Level;
+use crate::sys::append;
 use crate::types::error::{Error, Result};
+use crate::types::settings::FileMode;
 use chrono::Local;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -61,11 +63,11 @@ impl Stream {
 }
 
 impl Log {
-    /// A log on the process's own stdout and stderr, and in `logfile` if one is given.
+    /// A log on the process's own stdout and stderr, and in `logfile` if one is given, which is made with that mode.
     ///
     /// # Errors
     /// [`Error::Config`] naming the logfile, if it cannot be opened for appending.
-    pub fn open(loudness: Loudness, logfile: Option<&Path>) -> Result<Self> {
+    pub fn open(loudness: Loudness, logfile: Option<(&Path, FileMode)>) -> Result<Self> {
         let out = Box::new(std::io::stdout());
         let err = Box::new(std::io::stderr());
         Log::with_streams(loudness, logfile, out, err)
@@ -77,7 +79,7 @@ impl Log {
     /// As there.
     pub fn with_streams(
         loudness: Loudness,
-        logfile: Option<&Path>,
+        logfile: Option<(&Path, FileMode)>,
         out: Box<dyn Write + Send>,
         err: Box<dyn Write + Send>,
     ) -> Result<Self> {
@@ -134,9 +136,8 @@ impl Log {
 }
 
 impl Logfile {
-    fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file.map_err(|error| {
+    fn open((path, mode): (&Path, FileMode)) -> Result<Self> {
+        let file = append::open(path, mode).map_err(|error| {
             Error::Config(format!("Cannot write to the logfile {}: {error}", path.display()))
         })?;
         Ok(Logfile { path: path.to_owned(), file, failed: false })
@@ -177,7 +178,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let (out, err) = (Tape::default(), Tape::default());
-        let mut log = Log::with_streams(loudness, Some(&path), out.sink(), err.sink()).expect("a log");
+        let mut log = Log::with_streams(loudness, Some((&path, FileMode::PRIVATE)), out.sink(), err.sink())
+            .expect("a log");
         for (level, text) in ALL {
             log.say(level, text);
         }
@@ -215,8 +217,13 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "old\n").expect("a file");
         let tape = Tape::default();
-        let mut log =
-            Log::with_streams(Loudness::default(), Some(&path), tape.sink(), tape.sink()).expect("a log");
+        let mut log = Log::with_streams(
+            Loudness::default(),
+            Some((&path, FileMode::PRIVATE)),
+            tape.sink(),
+            tape.sink(),
+        )
+        .expect("a log");
         log.say(Level::Info, "two\nlines");
         let text = std::fs::read_to_string(&path).expect("the logfile");
         assert!(text.starts_with("old\n") && text.ends_with("] two\nlines\n"), "{text}");
@@ -225,7 +232,9 @@ mod tests {
 
     #[test]
     fn an_unwritable_logfile_is_named() {
-        let Err(error) = Log::open(Loudness::default(), Some(Path::new("/nonexistent/x.log"))) else {
+        let Err(error) =
+            Log::open(Loudness::default(), Some((Path::new("/nonexistent/x.log"), FileMode::PRIVATE)))
+        else {
             panic!("opened")
         };
         assert!(matches!(&error, Error::Config(text) if text.contains("/nonexistent/x.log")), "{error}");
@@ -239,7 +248,8 @@ mod tests {
         }
         let (out, err) = (Tape::default(), Tape::default());
         let mut log =
-            Log::with_streams(Loudness::default(), Some(full), out.sink(), err.sink()).expect("a log");
+            Log::with_streams(Loudness::default(), Some((full, FileMode::PRIVATE)), out.sink(), err.sink())
+                .expect("a log");
         log.say(Level::Info, "a");
         log.say(Level::Info, "b");
         assert_eq!(out.text(), "    INFO: a\n    INFO: b\n");

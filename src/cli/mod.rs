@@ -137,7 +137,7 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     }
     // Other instances look for this name before they take exclusive locks.
     title::set(&config.process_name);
-    let log = Log::open(loudness, Some(&config.logfile))?;
+    let log = Log::open(loudness, Some((&config.logfile, config.file_mode)))?;
     let terminal = terminal(log, global, &config.process_name);
     begin(&terminal, first_line, &config.warnings, command)?;
     let style = Style {

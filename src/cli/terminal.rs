@@ -190,6 +190,7 @@ mod tests {
     use crate::cli::log::Loudness;
     use crate::cli::tape::Tape;
     use crate::monitor::Activity;
+    use crate::types::settings::FileMode;
 
     struct Bench {
         out: Tape,
@@ -205,7 +206,8 @@ mod tests {
         let logfile = folder.path().join("log");
         let (out, err) = (Tape::default(), Tape::default());
         let loudness = Loudness { quiet: machine, ..Loudness::default() };
-        let log = Log::with_streams(loudness, Some(&logfile), out.sink(), err.sink()).expect("a log");
+        let log = Log::with_streams(loudness, Some((&logfile, FileMode::PRIVATE)), out.sink(), err.sink())
+            .expect("a log");
         let titles: Arc<Mutex<Vec<String>>> = Arc::default();
         let keep = Arc::clone(&titles);
         let set = Box::new(move |title: &str| keep.lock().expect("fine").push(title.to_owned()));

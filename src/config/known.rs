@@ -12,6 +12,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
         "DEFAULTS",
         &[
             "logfile",
+            "file_mode",
             "block_size",
             "hash_function",
             "lock_dir",

@@ -26,7 +26,7 @@ pub use mask::mask_url;
 pub use s3::{Addressing, Credential, Names, S3Config};
 pub use template::folder_template;
 
-use crate::types::settings::{Durability, HashFunction, MasterKey};
+use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub enum Origin {
 pub struct Config {
     /// Where INFO and above are appended to.
     pub logfile: PathBuf,
+    /// Permissions of all that is made.
+    pub file_mode: FileMode,
     /// Bytes of a block, not 0.
     pub block_size: u32,
     /// How blocks are recognised.
@@ -119,6 +121,8 @@ pub enum StoreConfig {
         path: PathBuf,
         /// When a blob counts as safe.
         sync: Durability,
+        /// Permissions of blobs, and of folders for them.
+        mode: FileMode,
     },
     /// Keeps nothing.
     Null,
@@ -129,6 +133,8 @@ pub enum StoreConfig {
 /// `[io_*]`.
 #[derive(Clone, Debug)]
 pub struct IoConfig {
+    /// Permissions of images that a restore makes.
+    pub file_mode: FileMode,
     /// `[io_file]`.
     pub file: Parallel,
     /// `[io_null]`.
@@ -157,7 +163,7 @@ pub struct RbdConfig {
 impl Default for IoConfig {
     fn default() -> Self {
         let one_each = Parallel { reads: 1, writes: 1 };
-        IoConfig { file: one_each, null: one_each, rbd: RbdConfig::default() }
+        IoConfig { file_mode: FileMode::PRIVATE, file: one_each, null: one_each, rbd: RbdConfig::default() }
     }
 }
 

@@ -4,7 +4,7 @@ use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
 use super::{known, rbd, s3};
-use crate::types::settings::{Durability, HashFunction, MasterKey};
+use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::time::Duration;
 
@@ -31,9 +31,11 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         }
     }
     let keys = Keys::new(raw, "DEFAULTS");
+    let file_mode = keys.file_mode("file_mode")?;
     let mut warnings = known::warnings(raw);
     Ok(Config {
         logfile: keys.path("logfile", "/tmp/backy.log")?,
+        file_mode,
         block_size: keys.number("block_size", 1..=MAX_BLOCK_SIZE, 4_194_304)? as u32,
         hash_function: hash_function(keys)?,
         lock_dir: keys.path("lock_dir", "/tmp")?,
@@ -50,8 +52,9 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
         encryption_key: encryption_key(keys)?,
         encryption_version: keys.number("encryption_version", 0..=1, 1)? as u32,
         meta: meta(Keys::new(raw, "MetaBackend"))?,
-        data: data(Keys::new(raw, "DataBackend"), &mut warnings)?,
+        data: data(Keys::new(raw, "DataBackend"), file_mode, &mut warnings)?,
         io: IoConfig {
+            file_mode,
             file: parallel(Keys::new(raw, "io_file"), ONE_EACH)?,
             null: parallel(Keys::new(raw, "io_null"), ONE_EACH)?,
             rbd: rbd::settings(Keys::new(raw, "io_rbd"))?,
@@ -110,7 +113,7 @@ enum StoreKind {
     Minio,
 }
 
-fn data(keys: Keys, warnings: &mut Vec<String>) -> Result<DataConfig> {
+fn data(keys: Keys, mode: FileMode, warnings: &mut Vec<String>) -> Result<DataConfig> {
     const KINDS: [(&str, StoreKind); 8] = [
         ("backy2.data_backends.file", StoreKind::File),
         ("backy2.data_backends.s3", StoreKind::S3),
@@ -125,7 +128,7 @@ fn data(keys: Keys, warnings: &mut Vec<String>) -> Result<DataConfig> {
         [("filesystem", Durability::Filesystem), ("file", Durability::File), ("none", Durability::None)];
     let sync = keys.choice("sync", &SYNC, Durability::default())?;
     let store = match keys.choice("type", &KINDS, StoreKind::File)? {
-        StoreKind::File => StoreConfig::File { path: keys.path("path", "/tmp")?, sync },
+        StoreKind::File => StoreConfig::File { path: keys.path("path", "/tmp")?, sync, mode },
         StoreKind::Null => StoreConfig::Null,
         StoreKind::S3 => {
             let (config, warning) = s3::s3(keys)?;

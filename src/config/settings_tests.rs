@@ -46,8 +46,12 @@ fn what_is_not_said_has_the_defaults_of_2_13() {
     assert!(config.encryption_key.is_none());
     assert_eq!(config.encryption_version, 1);
     assert_eq!(config.meta.engine, "sqlite:////tmp/backy.sqlite");
-    let StoreConfig::File { path, sync } = &config.data.store else { panic!("{:?}", config.data) };
+    let StoreConfig::File { path, sync, mode } = &config.data.store else { panic!("{:?}", config.data) };
     assert_eq!((path.as_path(), *sync), (Path::new("/tmp"), Durability::Filesystem));
+    assert_eq!(
+        (*mode, config.file_mode, config.io.file_mode),
+        (FileMode::PRIVATE, FileMode::PRIVATE, FileMode::PRIVATE)
+    );
     assert_eq!((config.data.simultaneous_reads, config.data.simultaneous_writes), (1, 1));
     assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (0, 0));
     assert_eq!(config.io.file, Parallel { reads: 1, writes: 1 });
@@ -62,7 +66,7 @@ fn what_is_not_said_has_the_defaults_of_2_13() {
 
 #[test]
 fn everything_can_be_set() {
-    let text = "[DEFAULTS]\nlogfile: /l\nblock_size = 65_536\nHash_Function: blake2b\nlock_dir: ~/k\n\
+    let text = "[DEFAULTS]\nlogfile: /l\nfile_mode: 0640\nblock_size = 65_536\nHash_Function: blake2b\nlock_dir: ~/k\n\
                 cachedir: c\nmount_cache_size: 7\nprocess_name: b\ndisallow_rm_when_younger_than_days: 6\ndeduplication: No\n\
                 encryption_key: 000102030405060708090A0B0C0D0E0F101112131415161718191a1b1c1d1e1f\n\
                 encryption_version: 0\n\
@@ -86,8 +90,9 @@ fn everything_can_be_set() {
     assert_eq!(to_hex(key.bytes()), "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
     assert_eq!(config.encryption_version, 0);
     assert_eq!(config.meta.engine, "postgresql+psycopg2://u:p%40@h:5432/d");
-    let StoreConfig::File { path, sync } = &config.data.store else { panic!("{:?}", config.data) };
+    let StoreConfig::File { path, sync, mode } = &config.data.store else { panic!("{:?}", config.data) };
     assert_eq!((path.as_path(), *sync), (Path::new("/d%"), Durability::None));
+    assert_eq!((mode.file(), config.file_mode.file(), config.io.file_mode.file()), (0o640, 0o640, 0o640));
     assert_eq!((config.data.simultaneous_writes, config.data.simultaneous_reads), (2, 3));
     assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (4, 5));
     assert_eq!(config.io.file, Parallel { reads: 6, writes: 1024 });

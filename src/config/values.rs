@@ -3,6 +3,7 @@
 use super::interpolate::{Problem, expand};
 use super::mask::{SECRET, shown};
 use super::raw::{INHERITED, Kind, Raw, Section, Value};
+use crate::types::settings::FileMode;
 use crate::types::{Error, Result};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -125,6 +126,15 @@ impl<'a> Keys<'a> {
             "1" | "yes" | "true" | "on" if value.kind != Kind::List => Ok(true),
             "0" | "no" | "false" | "off" if value.kind != Kind::List => Ok(false),
             _ => Err(self.bad(key, value, "is not one of 1, yes, true, on, 0, no, false, off")),
+        }
+    }
+
+    /// Permissions, as octal digits. TOML has octal numbers; a decimal one would mean something else.
+    pub fn file_mode(&self, key: &str) -> Result<FileMode> {
+        let Some((text, value)) = self.expanded(key)? else { return Ok(FileMode::default()) };
+        match value.kind {
+            Kind::Ini | Kind::Text => FileMode::parse(&text).map_err(|problem| self.bad(key, value, problem)),
+            _ => Err(self.bad(key, value, "is not a string (in quotes) with an octal number such as 0600")),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::types::error::{Error, Result};
 /// # Errors
 /// Other processes run; the target has rows; what either database says. The target has no rows then.
 pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<Copied>> {
-    let mut locks = Locks::new(&config.lock_dir);
+    let mut locks = Locks::new(&config.lock_dir, config.file_mode);
     locks.startup_check()?;
     let engine = url::parse(&config.meta.engine)?;
     let wanted = url::parse(target).map_err(|e| match e {
@@ -32,7 +32,7 @@ pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<C
     }
     let (mut from, all) = source(engine, config, &mut locks, monitor.handle())?;
     let _exclusive = locks.exclusive(&config.process_name)?;
-    match init::tables(target) {
+    match init::tables(target, config.file_mode) {
         Ok(()) => {}
         // It has tables already: whether they are ours and empty is seen below.
         Err(Error::Refused(_)) => {}

@@ -54,7 +54,7 @@ impl<'a> Site<'a> {
     /// # Errors
     /// Another process has exclusive use; the database is missing, not initialised or unusable.
     pub fn open(config: &'a Config, monitor: &'a dyn Monitor, access: Access) -> Result<Self> {
-        let mut locks = Locks::new(&config.lock_dir);
+        let mut locks = Locks::new(&config.lock_dir, config.file_mode);
         if access != Access::Observe {
             locks.startup_check()?;
         }

@@ -177,7 +177,9 @@ pub fn open_source(url: &str, config: &IoConfig, block_size: u32) -> Result<Box<
 /// sized, or is in use; [`Error::NoSuchImage`] and [`Error::Config`] as for sources.
 pub fn open_target(url: &str, config: &IoConfig, size: u64, existing: Existing) -> Result<Box<dyn Target>> {
     match Location::parse(url) {
-        Ok(Location::File(path)) => Ok(Box::new(FileTarget::open(url, &path, size, existing)?)),
+        Ok(Location::File(path)) => {
+            Ok(Box::new(FileTarget::open(url, &path, size, existing, config.file_mode)?))
+        }
         Ok(Location::Null(_)) => Ok(Box::new(NullTarget::new(url))),
         Ok(Location::Rbd(spec)) => Ok(Box::new(RbdTarget::open(url, &spec, size, existing, &config.rbd)?)),
         Err(message) => Err(target_error(url, message)),

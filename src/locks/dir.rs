@@ -1,6 +1,8 @@
 //! Taking and releasing lock files.
 
+use crate::sys::private;
 use crate::types::error::{Error, Result};
+use crate::types::settings::FileMode;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -18,6 +20,7 @@ pub(super) const SUFFIX: &str = ".lock";
 #[derive(Clone, Debug)]
 pub struct LockDir {
     dir: PathBuf,
+    mode: FileMode,
     ours: Ours,
 }
 
@@ -41,9 +44,10 @@ pub struct Guard {
 }
 
 impl LockDir {
-    /// Takes note of the folder; it is looked at when the first lock is taken, and never created.
-    pub fn new(dir: &Path) -> Self {
-        LockDir { dir: dir.to_owned(), ours: Ours::default() }
+    /// Takes note of the folder; it is looked at when the first lock is taken, and never created. `mode` is that of
+    /// the files: whoever can open one can hold the lock.
+    pub fn new(dir: &Path, mode: FileMode) -> Self {
+        LockDir { dir: dir.to_owned(), mode, ours: Ours::default() }
     }
 
     /// Takes the lock `name` together with others who take it shared. `None`: somebody has it exclusively.
@@ -78,7 +82,7 @@ impl LockDir {
             if self.ours.paths().contains(&entry.path()) {
                 continue;
             }
-            let file = match open(&entry.path(), false) {
+            let file = match open(&entry.path(), None) {
                 Ok(file) => file,
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 Err(e) => return Err(self.error(format!("{}: {e}", file_name.display()))),
@@ -94,7 +98,7 @@ impl LockDir {
     fn take(&self, name: &str, operation: FlockOperation) -> Result<Option<Guard>> {
         let path = self.path(name)?;
         for _ in 0..ATTEMPTS {
-            let file = match open(&path, true) {
+            let file = match open(&path, Some(self.mode)) {
                 Ok(file) => file,
                 // Removed between the two ways of opening it.
                 Err(e) if e.kind() == ErrorKind::NotFound && self.dir.is_dir() => continue,
@@ -149,29 +153,22 @@ impl LockDir {
     }
 }
 
-/// Opens a lock file, and creates it if asked to. Never follows a symbolic link and never waits (for a pipe's
-/// other end): lock_dir may be a folder that everyone can write to.
-fn open(path: &Path, create: bool) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    if create {
-        match OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(flags)
-            .open(path)
-        {
-            // It may be another user's. To be locked it need only be readable.
-            Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
+/// Opens a lock file, and creates it if it may. Never follows a symbolic link and never waits (for a pipe's other end):
+/// lock_dir may be a folder that everyone can write to.
+fn open(path: &Path, create: Option<FileMode>) -> io::Result<File> {
+    if let Some(mode) = create {
+        match private::create(path, mode) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             done => return done,
         }
     }
-    OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| match e.kind() {
-        // The folder is what cannot be written to.
-        ErrorKind::NotFound if create => ErrorKind::PermissionDenied.into(),
-        _ => e,
-    })
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    // To be locked it need only be readable. 2.13 opens it for writing, and so do network file systems want it.
+    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Whether `file` is what one gets by opening `path` now.
@@ -207,7 +204,8 @@ mod tests {
 
     fn two() -> (TempDir, LockDir, LockDir) {
         let dir = tempfile::tempdir().expect("a folder");
-        let (a, b) = (LockDir::new(dir.path()), LockDir::new(dir.path()));
+        let (a, b) =
+            (LockDir::new(dir.path(), FileMode::PRIVATE), LockDir::new(dir.path(), FileMode::PRIVATE));
         (dir, a, b)
     }
 
@@ -270,7 +268,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let locks = LockDir::new(dir.path());
+                    let locks = LockDir::new(dir.path(), FileMode::PRIVATE);
                     for _ in 0..500 {
                         if let Some(guard) = locks.try_exclusive("uid").expect("usable") {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
@@ -309,7 +307,7 @@ mod tests {
             [("absent", "no such folder"), ("file", "no folder"), ("file/x", "Not a directory")]
         {
             let path = dir.path().join(name);
-            let error = LockDir::new(&path).try_shared("uid").expect_err(name).to_string();
+            let error = LockDir::new(&path, FileMode::PRIVATE).try_shared("uid").expect_err(name).to_string();
             assert!(error.contains(path.to_str().expect("text")) && error.contains(what), "{error}");
         }
     }
@@ -338,6 +336,6 @@ mod tests {
         drop(second);
         assert_eq!(a.held_by_others().expect("listed"), ["one", "two"]);
         assert!(a.try_exclusive("left").expect("usable").is_some());
-        LockDir::new(&dir.path().join("absent")).held_by_others().expect_err("no folder");
+        LockDir::new(&dir.path().join("absent"), FileMode::PRIVATE).held_by_others().expect_err("no folder");
     }
 }

@@ -21,6 +21,7 @@ mod registry;
 mod verbs;
 
 use crate::types::error::Result;
+use crate::types::settings::FileMode;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,9 +49,10 @@ pub struct Guard {
 }
 
 impl Locks {
-    /// Locks of this host alone. The folder is looked at when the first lock is taken, and never created.
-    pub fn new(dir: &Path) -> Self {
-        Locks { dir: LockDir::new(dir), database: None }
+    /// Locks of this host alone, whose files have this mode. The folder is looked at when the first lock is taken,
+    /// and never created.
+    pub fn new(dir: &Path, mode: FileMode) -> Self {
+        Locks { dir: LockDir::new(dir, mode), database: None }
     }
 
     /// Registers what is locked from now on in the database, too.

@@ -191,6 +191,7 @@ fn running(others: &[Other], help: &str) -> Error {
 mod tests {
     use super::super::process::tests::Named;
     use super::*;
+    use crate::types::settings::FileMode;
     use tempfile::TempDir;
 
     /// No process is called so.
@@ -198,7 +199,7 @@ mod tests {
 
     fn two() -> (TempDir, Locks, Locks) {
         let dir = tempfile::tempdir().expect("a folder");
-        let (a, b) = (Locks::new(dir.path()), Locks::new(dir.path()));
+        let (a, b) = (Locks::new(dir.path(), FileMode::PRIVATE), Locks::new(dir.path(), FileMode::PRIVATE));
         (dir, a, b)
     }
 

@@ -89,7 +89,7 @@ pub enum GetError {
 /// [`Error::Config`]: the credentials of a bucket are missing.
 pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
     match &config.store {
-        StoreConfig::File { path, sync } => Ok(Box::new(file::FileStore::new(path, *sync))),
+        StoreConfig::File { path, sync, .. } => Ok(Box::new(file::FileStore::new(path, *sync))),
         StoreConfig::Null => Ok(Box::new(null::NullStore)),
         StoreConfig::S3(bucket) => {
             let connections = config.simultaneous_reads.max(config.simultaneous_writes);

@@ -142,3 +142,119 @@ pub enum Durability {
     /// The operating system decides; a power cut may lose blobs whose rows are there.
     None,
 }
+
+/// The permissions of the files and folders that the program makes (`file_mode`): the bits of a file, by default
+/// 0600. The owner can always read and write; nobody but the owner and the group can ever write, and nothing is
+/// executable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMode(u32);
+
+impl FileMode {
+    /// For the owner alone: 0600, and folders 0700.
+    pub const PRIVATE: FileMode = FileMode(0o600);
+    /// For all to read: what holds no secret, such as documentation.
+    pub const PUBLIC: FileMode = FileMode(0o644);
+
+    /// From octal digits as `chmod` takes them: three of them, or four with a zero in front, or with `0o` as TOML
+    /// writes it.
+    ///
+    /// # Errors
+    /// What is wrong with it; the text reads on after the value.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const FORM: &str = "is not an octal number such as 0600 or 0640";
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        let digits = digits.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(digits);
+        if digits.len() != 3 || !digits.bytes().all(|c| (b'0'..=b'7').contains(&c)) {
+            return Err(FORM);
+        }
+        let mode = u32::from_str_radix(digits, 8).map_err(|_| FORM)?;
+        let (owner, group, others) = (mode >> 6, mode >> 3 & 7, mode & 7);
+        if others & 2 != 0 {
+            return Err(
+                "lets everybody write: whoever can change backups can do as they like with what is restored",
+            );
+        }
+        if mode & 0o111 != 0 {
+            return Err("has a 1, which is for programs: these are files. Folders get theirs by themselves");
+        }
+        if owner != 6 || group & 2 > group & 4 || others & !group != 0 {
+            return Err("makes no sense: the owner must read and write (6), others no more than the group");
+        }
+        Ok(FileMode(mode))
+    }
+
+    /// The bits of a file.
+    pub fn file(self) -> u32 {
+        self.0
+    }
+
+    /// The bits of a folder: whoever may read files may go in, too.
+    pub fn folder(self) -> u32 {
+        self.0 | (self.0 & 0o444) >> 2
+    }
+
+    /// Whether others than the owner get something.
+    pub fn is_shared(self) -> bool {
+        self.0 & 0o077 != 0
+    }
+}
+
+impl Default for FileMode {
+    fn default() -> Self {
+        Self::PRIVATE
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_octal_and_folders_can_be_entered_by_those_who_may_read() {
+        for (text, file, folder) in [
+            ("0600", 0o600, 0o700),
+            ("600", 0o600, 0o700),
+            ("0o640", 0o640, 0o750),
+            ("0660", 0o660, 0o770),
+            ("644", 0o644, 0o755),
+            ("0664", 0o664, 0o775),
+        ] {
+            let mode = FileMode::parse(text).expect(text);
+            assert_eq!((mode.file(), mode.folder()), (file, folder), "{text}");
+            assert_eq!(mode.is_shared(), file != 0o600);
+        }
+        assert_eq!(FileMode::parse("640").expect("good").to_string(), "0640");
+    }
+
+    #[test]
+    fn modes_that_let_everybody_write_or_make_no_sense_are_refused() {
+        for (text, why) in [
+            ("0666", "everybody"),
+            ("0602", "everybody"),
+            ("777", "everybody"),
+            ("0700", "programs"),
+            ("0650", "programs"),
+            ("0400", "no sense"),
+            ("0000", "no sense"),
+            ("0620", "no sense"),
+            ("0604", "no sense"),
+            ("", "octal"),
+            ("0", "octal"),
+            ("60", "octal"),
+            ("01600", "octal"),
+            ("4600", "octal"),
+            ("0690", "octal"),
+            ("rw-------", "octal"),
+            ("+600", "octal"),
+        ] {
+            let error = FileMode::parse(text).expect_err(text);
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}

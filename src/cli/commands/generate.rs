@@ -2,10 +2,12 @@
 
 use crate::cli::exit::Outcome;
 use crate::cli::{grammar, manual};
+use crate::sys::private;
+use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
+use crate::types::settings::FileMode;
 use clap_complete::{Generator, Shell};
-use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes the completions of three shells below `dir/completions` and the manual pages below `dir/man`. Needs
@@ -20,7 +22,7 @@ pub fn generate(dir: &Path) -> Result<Outcome> {
 }
 
 fn completions(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    private::make_folders(dir, FileMode::PUBLIC)?;
     let mut grammar = grammar::documented();
     let name = grammar.get_name().to_owned();
     grammar.set_bin_name(&name);
@@ -28,15 +30,21 @@ fn completions(dir: &Path) -> io::Result<()> {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         let mut text = Vec::new();
         shell.try_generate(&grammar, &mut text)?;
-        fs::write(dir.join(shell.file_name(&name)), text)?;
+        put(&dir.join(shell.file_name(&name)), &text)?;
     }
     Ok(())
 }
 
 fn pages(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    private::make_folders(dir, FileMode::PUBLIC)?;
     for (name, text) in manual::pages()? {
-        fs::write(dir.join(format!("{name}.1")), text)?;
+        put(&dir.join(format!("{name}.1")), &text)?;
     }
     Ok(())
+}
+
+fn put(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = Whole::begin(path, FileMode::PUBLIC)?;
+    file.write_all(text)?;
+    file.finish()
 }

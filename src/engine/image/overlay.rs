@@ -5,19 +5,18 @@
 
 use super::Fault;
 use super::pages::{PAGE, Pages};
-use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom, fallocate, seek};
+use crate::sys::private;
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 /// Zeros are written in pieces of so many bytes, where holes cannot be punched.
 const PIECE: usize = 1 << 20;
-/// Names that are tried for a temporary file.
-const NAMES: usize = 100;
 
 /// The overlay of one image.
 pub(super) struct Overlay {
@@ -43,7 +42,7 @@ pub(super) type Base<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), Fault>;
 impl Overlay {
     /// An empty one for an image of `size` bytes, its file in `folder`.
     pub fn create(folder: &Path, size: u64) -> io::Result<Self> {
-        let file = unnamed_file(folder)?;
+        let file = private::unnamed(folder)?;
         file.set_len(size)?;
         Ok(Overlay { file, size, pages: RwLock::default() })
     }
@@ -200,25 +199,6 @@ impl Overlay {
         }
         Ok(())
     }
-}
-
-/// A file in `folder` that has no name, or has lost it.
-fn unnamed_file(folder: &Path) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => return Ok(file.into()),
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-        Err(error) => return Err(error.into()),
-    }
-    for _ in 0..NAMES {
-        let path = folder.join(format!("backy2-{:016x}.tmp", fastrand::u64(..)));
-        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => return std::fs::remove_file(&path).map(|()| file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 #[cfg(test)]

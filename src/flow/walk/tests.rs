@@ -92,7 +92,7 @@ fn version(meta: &mut Sqlite, blocks: u64) -> Version {
 fn a_store_that_fails_at_every_read_ends_the_walk() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("db");
-    initialise(&path).expect("initialises");
+    initialise(&path, crate::types::settings::FileMode::PRIVATE).expect("initialises");
     let mut meta = Sqlite::open(&path).expect("opens");
     // More blocks than are under way at any time.
     let version = version(&mut meta, 2000);

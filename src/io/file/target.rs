@@ -5,8 +5,9 @@ use super::direct::Direct;
 use super::{Medium, medium};
 use crate::io::touched::Touched;
 use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
-use crate::sys::{cache, device, durable};
+use crate::sys::{cache, device, durable, private};
 use crate::types::error::Result;
+use crate::types::settings::FileMode;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -58,13 +59,13 @@ enum Backing {
 }
 
 impl FileTarget {
-    /// Opens the file or block device at `path` for an image of `size` bytes, or creates a file of that size;
+    /// Opens the file or block device at `path` for an image of `size` bytes, or creates a file of that size and `mode`;
     /// symbolic links are followed. `url` is what the user calls it.
     ///
     /// # Errors
     /// [`crate::types::Error::TargetRefused`] for an existing one that is not accepted or too small; [`crate::types::Error::Target`]
     /// where it cannot be opened, created or sized, is in use, or is neither file nor block device.
-    pub fn open(url: &str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
+    pub fn open(url: &str, path: &Path, size: u64, existing: Existing, mode: FileMode) -> Result<Self> {
         let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
         match std::fs::metadata(path) {
             Ok(metadata) => {
@@ -74,17 +75,13 @@ impl FileTarget {
                 }
                 Self::open_existing(url, path, size, medium)
             }
-            Err(e) if e.kind() == ErrorKind::NotFound => Self::create(url, path, size),
+            Err(e) if e.kind() == ErrorKind::NotFound => Self::create(url, path, size, mode),
             Err(e) => Err(failed(e)),
         }
     }
 
-    fn create(url: &str, path: &Path, size: u64) -> Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|e| target_error(url, why_not_created(path, &e)))?;
+    fn create(url: &str, path: &Path, size: u64, mode: FileMode) -> Result<Self> {
+        let file = private::create(path, mode).map_err(|e| target_error(url, why_not_created(path, &e)))?;
         if let Err(e) = file.set_len(size) {
             // Left behind, it would be refused the next time.
             let _ = std::fs::remove_file(path);

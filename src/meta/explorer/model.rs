@@ -126,7 +126,9 @@ mod tests {
 
     fn the_same(first: &str, second: &str) {
         let folder = tempfile::tempdir().expect("a folder");
-        let (a, b) = (Locks::new(folder.path()), Locks::new(folder.path()));
+        use crate::types::settings::FileMode;
+        let (a, b) =
+            (Locks::new(folder.path(), FileMode::PRIVATE), Locks::new(folder.path(), FileMode::PRIVATE));
         let mut model = Model::default();
         let held = real(&a, first);
         assert_eq!(held.is_some(), modelled(&mut model, 0, first), "{first}");

@@ -4,8 +4,11 @@ use super::error;
 use super::open::{BUSY, use_wal};
 use crate::meta::State;
 use crate::meta::revision::{self, Found};
+use crate::sys::private;
 use crate::types::error::{Error, Result};
+use crate::types::settings::FileMode;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// The DDL of a new database.
@@ -62,13 +65,19 @@ pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
     transaction.commit().map_err(failed)
 }
 
-/// Makes a database with the current schema in `path`.
+/// Makes a database with the current schema in `path`; a file that is not there is made with `mode`.
 ///
 /// # Errors
 /// [`Error::Refused`] if it has tables already; nothing is changed then.
-pub fn initialise(path: &Path) -> Result<()> {
+pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     let location = format!("sqlite:///{}", path.display());
     let failed = |e: rusqlite::Error| error(&location, "making the database", &e);
+    // SQLite would make it readable for all. Its other files get the mode of this one.
+    match private::create(path, mode) {
+        Ok(_) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(Error::Database(format!("The database {location} cannot be made: {e}"))),
+    }
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -4,6 +4,7 @@ use super::*;
 use crate::meta::conformance::CASES;
 use crate::meta::{Carried, Fingerprint, MetaStore, NewBlob, Rows, VersionFilter};
 use crate::types::block::{Encryption, Geometry};
+use crate::types::settings::FileMode;
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 fn database() -> (tempfile::TempDir, Sqlite) {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("backy.sqlite");
-    initialise(&path).expect("initialises");
+    initialise(&path, FileMode::PRIVATE).expect("initialises");
     let database = Sqlite::open(&path).expect("opens");
     (folder, database)
 }
@@ -28,7 +29,7 @@ fn the_engine_keeps_the_contract() {
 #[test]
 fn a_second_initialisation_is_refused() {
     let (_folder, database) = database();
-    assert!(matches!(initialise(&database.path), Err(Error::Refused(_))));
+    assert!(matches!(initialise(&database.path, FileMode::PRIVATE), Err(Error::Refused(_))));
     assert_eq!(database.state().expect("state"), State::Current);
 }
 

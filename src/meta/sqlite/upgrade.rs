@@ -10,8 +10,10 @@ use super::{Sqlite, error};
 use crate::failpoint;
 use crate::meta::State;
 use crate::meta::revision::{ASIDE, OLD_TABLES, STATISTICS};
+use crate::sys::private;
 use crate::types::error::{Error, Result};
-use rusqlite::{Connection, Transaction, TransactionBehavior, backup};
+use crate::types::settings::FileMode;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, backup};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,8 +57,15 @@ pub fn upgrade(database: &mut Sqlite, say: &mut dyn FnMut(&str)) -> Result<()> {
 pub fn upgraded_copy(database: &Sqlite, folder: &Path) -> Result<Sqlite> {
     let location = database.location.clone();
     let failed = |e: rusqlite::Error| error(&location, "copying the database", &e);
-    let path = folder.join(format!("backy2-{}.sqlite", std::process::id()));
-    let mut connection = Connection::open(&path).map_err(failed)?;
+    let unusable = |e: std::io::Error| {
+        let folder = folder.display();
+        Error::Database(format!("A copy of the database {location} cannot be made in cachedir {folder}: {e}"))
+    };
+    let folder = std::fs::canonicalize(folder).map_err(unusable)?;
+    let (_, path) = private::temporary(&folder, "backy2-", FileMode::PRIVATE).map_err(unusable)?;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     // The copy first has the journal mode of the original.
     const ALONE: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY";
     let copied = connection
@@ -112,6 +121,7 @@ fn copy_aside(database: &Sqlite) -> Result<PathBuf> {
         ))
     };
     let _ = std::fs::remove_file(&partial);
+    private::create(&partial, FileMode::PRIVATE).map_err(|e| failed(e.to_string()))?;
     let mut copy = Connection::open(&partial).map_err(|e| failed(e.to_string()))?;
     copy_into(&database.connection, &mut copy).map_err(|e| failed(e.to_string()))?;
     drop(copy);

@@ -15,7 +15,7 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn open(path: &Path, size: u64, existing: Existing) -> Result<FileTarget> {
-    FileTarget::open("file://image", path, size, existing)
+    FileTarget::open("file://image", path, size, existing, FileMode::PRIVATE)
 }
 
 #[test]
