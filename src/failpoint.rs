@@ -1,4 +1,4 @@
-//! Places where a test can kill the program, as `kill -9` or a power cut would.
+//! Places where a test can kill the program, as `kill -9` or a power cut would, or let a call fail.
 //!
 //! They exist in builds with debug assertions only; a release build holds none of it.
 
@@ -25,21 +25,35 @@ pub fn arm(spec: &str) {
 #[cfg(not(debug_assertions))]
 pub fn arm(_spec: &str) {}
 
+/// Whether the call `name` is to fail: the failpoint of that name is armed, and this is its passing.
+#[cfg(debug_assertions)]
+pub fn fails(name: &str) -> bool {
+    let Ok(mut armed) = ARMED.lock() else { return false };
+    match armed.as_mut() {
+        Some((wanted, left)) if wanted == name && *left > 0 => {
+            *left -= 1;
+            *left == 0
+        }
+        _ => false,
+    }
+}
+
+/// Never in a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn fails(_name: &str) -> bool {
+    false
+}
+
 /// Ends the process at once if the failpoint `name` is armed and this is its passing.
 #[cfg(debug_assertions)]
 pub fn pass(name: &str) {
-    let Ok(mut armed) = ARMED.lock() else { return };
-    if let Some((wanted, left)) = armed.as_mut()
-        && wanted == name
-    {
-        *left -= 1;
-        if *left == 0 {
-            let me = rustix::process::getpid();
-            let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
-            // The signal is on its way; nothing more may happen until it comes.
-            loop {
-                std::thread::park();
-            }
+    if fails(name) {
+        let me = rustix::process::getpid();
+        let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+        // The signal is on its way; nothing more may happen until it comes.
+        loop {
+            std::thread::park();
         }
     }
 }

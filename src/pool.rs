@@ -1,5 +1,7 @@
 //! Bounded resources of a run: the buffers that blocks travel in, permits, and the latch that stops it.
 
+pub mod threads;
+
 use crate::types::error::{Error, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::ops::{Deref, DerefMut};

@@ -47,8 +47,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 const CONFINED: &[(&str, &str, &str)] = &[
     ("rusqlite", "src/meta/", "add a verb to MetaStore"),
     ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to MetaStore"),
-    ("thread::scope", "src/flow/,src/nbd/mod.rs", "compose the run of what src/flow has"),
-    ("thread::spawn", "src/flow/", "compose the run of what src/flow has"),
+    ("thread::scope", "src/flow/,src/nbd/mod.rs,src/pool/threads.rs", "compose the run of what src/flow has"),
+    ("thread::spawn", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
+    ("scope.spawn(", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
+    ("spawn_scoped", "src/pool/threads.rs", "use pool::threads"),
+    ("thread::Builder", "src/pool/threads.rs", "use pool::threads"),
     ("File::create", "src/sys/,src/store/file.rs", "sys::private and sys::whole make files"),
     (".create(true)", "src/sys/", "sys::private and sys::whole make files"),
     (".create_new(true)", "src/sys/", "sys::private and sys::whole make files"),

@@ -54,6 +54,7 @@ pub fn code(error: &Error, command: Kind) -> u8 {
         | Error::Source { .. }
         | Error::Target { .. }
         | Error::LockDir { .. }
+        | Error::Resources(_)
         | Error::Internal(_) => FAILED,
     }
 }
@@ -113,6 +114,7 @@ mod tests {
             (Error::Interrupted(Signal::Terminate), [143, 143, 143]),
             (Error::VersionExists(text()), [22, 22, 22]),
             (Error::DumpFormat(text()), [23, 23, 23]),
+            (Error::Resources(text()), [100, 100, 100]),
             (Error::Internal(text()), [100, 100, 100]),
         ] {
             for (kind, expected) in [Kind::Backup, Kind::Restore, Kind::Other].into_iter().zip(codes) {

@@ -2,6 +2,7 @@
 
 use super::log::console_line;
 use crate::monitor::Level;
+use crate::pool::threads::is_shortage;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
@@ -30,7 +31,11 @@ fn text(info: &PanicHookInfo<'_>) -> String {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown");
     let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
-    format!("internal error{place}: {}. This is a bug, please report it.", message.replace('\n', " "))
+    let message = message.replace('\n', " ");
+    if is_shortage(&message) {
+        return format!("The system gives no more threads or memory: {message}.");
+    }
+    format!("internal error{place}: {message}. This is a bug, please report it.")
 }
 
 #[cfg(test)]

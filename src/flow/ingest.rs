@@ -10,6 +10,7 @@ use crate::hash::{Hasher, is_zero};
 use crate::io::Source;
 use crate::meta::{Fingerprint, MetaStore, NewBlob};
 use crate::monitor::Monitor;
+use crate::pool::threads::Crew;
 use crate::pool::{BUFFERS, Buffer, BufferPool, Gatherer, Latch, Permits, cores};
 use crate::store::BlobStore;
 use crate::throttle::Throttle;
@@ -74,6 +75,7 @@ impl Ingest<'_> {
         let (raw_in, raw) = bounded::<Raw>(count);
         let ready = Gatherer::new(&raw, self.hasher.lanes());
         let again = std::thread::scope(|scope| {
+            let crew = Crew::new(scope, &latch);
             // Goes with the closure: the hash stage ends when the last reader has.
             let raw_in = raw_in;
             let (fresh_in, fresh) = bounded::<Fresh>(count);
@@ -83,25 +85,25 @@ impl Ingest<'_> {
             let (synced_in, synced) = bounded::<Vec<Stored>>(1);
             for _ in 0..self.reads {
                 let (raw, fresh) = (raw_in.clone(), fresh_in.clone());
-                scope.spawn(|| self.read(&cursor, &buffers, raw, fresh, &latch));
+                crew.start(|| self.read(&cursor, &buffers, raw, fresh, &latch))?;
             }
             for _ in 0..cores() {
                 let fresh = fresh_in.clone();
-                scope.spawn(|| self.hash(&ready, fresh));
+                crew.start(|| self.hash(&ready, fresh))?;
             }
             // More threads than writes: compression and encryption keep the cores busy.
             for _ in 0..self.writes.max(cores()) {
                 let (jobs, stored) = (jobs.clone(), stored_in.clone());
-                scope.spawn(|| self.write(jobs, stored, &permits, &latch));
+                crew.start(|| self.write(jobs, stored, &permits, &latch))?;
             }
-            scope.spawn(|| self.flush(unsynced, synced_in, &latch));
+            crew.start(|| self.flush(unsynced, synced_in, &latch))?;
             drop((raw_in, fresh_in, jobs, stored_in));
             let channels = Channels { fresh, jobs: jobs_in, stored, unsynced: unsynced_in, synced };
-            Coordinator::new(self.context(version, count, &latch), meta, tally).run(channels)
+            Some(Coordinator::new(self.context(version, count, &latch), meta, tally).run(channels))
         });
         latch.into_result()?;
         self.monitor.check()?;
-        Ok(merge(again.into_iter().map(|id| id..id + 1).collect()))
+        Ok(merge(again.into_iter().flatten().map(|id| id..id + 1).collect()))
     }
 
     fn context<'a>(&'a self, version: &'a Version, buffers: usize, latch: &'a Latch) -> Context<'a> {

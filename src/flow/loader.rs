@@ -5,8 +5,10 @@
 
 use super::fetch::{Damage, Fetch, Fetcher, verify};
 use crate::monitor::{Level, Monitor};
-use crate::pool::cores;
+use crate::pool::threads::Crew;
+use crate::pool::{Latch, cores};
 use crate::types::block::Blob;
+use crate::types::error::{Error, Result};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select, unbounded};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -17,7 +19,7 @@ use std::time::Duration;
 /// of requests that are under way when the servers end.
 pub trait Taker: Send {
     /// Takes the data, or why there is none.
-    fn take(self, data: Result<Vec<u8>, String>);
+    fn take(self, data: std::result::Result<Vec<u8>, String>);
 }
 
 /// A block that is asked for.
@@ -92,7 +94,15 @@ struct Stages<'a> {
 }
 
 /// Runs the threads as long as `serve` runs.
-pub fn run<T: Taker, R>(fetch: &Fetch<'_>, monitor: &dyn Monitor, serve: impl FnOnce(Loader<T>) -> R) -> R {
+///
+/// # Errors
+/// Those of `serve`; a thread cannot be started.
+pub fn run<T: Taker, R>(
+    fetch: &Fetch<'_>,
+    monitor: &dyn Monitor,
+    serve: impl FnOnce(Loader<T>) -> Result<R>,
+) -> Result<R> {
+    let latch = Latch::default();
     let stages = Stages {
         fetch,
         monitor,
@@ -104,21 +114,27 @@ pub fn run<T: Taker, R>(fetch: &Fetch<'_>, monitor: &dyn Monitor, serve: impl Fn
     let (ahead_in, ahead) = unbounded();
     // Closing it ends the readers, however many handles there still are.
     let (going_on, stop) = bounded::<()>(0);
-    std::thread::scope(|scope| {
+    let served = std::thread::scope(|scope| {
+        // Goes with the closure, also if a thread cannot be started.
+        let _going_on = going_on;
+        let crew = Crew::new(scope, &latch);
         let (loaded_in, loaded) = unbounded();
         for _ in 0..fetch.reads().max(cores()) {
             let (urgent, ahead, stop, out) = (urgent.clone(), ahead.clone(), stop.clone(), loaded_in.clone());
-            scope.spawn(|| stages.load(urgent, ahead, stop, out));
+            crew.start(|| stages.load(urgent, ahead, stop, out))?;
         }
         for _ in 0..cores() {
             let loaded = loaded.clone();
-            scope.spawn(|| stages.verify(loaded));
+            crew.start(|| stages.verify(loaded))?;
         }
         // The last reader to end takes along what was asked for and not begun.
         drop((urgent, ahead, stop, loaded_in, loaded));
-        let _going_on = going_on;
-        serve(Loader { urgent: urgent_in, ahead: ahead_in })
-    })
+        Some(serve(Loader { urgent: urgent_in, ahead: ahead_in }))
+    });
+    match served {
+        Some(served) => served,
+        None => Err(latch.into_result().err().unwrap_or_else(|| Error::Internal("no threads".into()))),
+    }
 }
 
 impl Stages<'_> {

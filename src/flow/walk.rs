@@ -7,6 +7,7 @@
 use super::fetch::{Damage, Fetch};
 use crate::meta::{MetaStore, Rows};
 use crate::monitor::Monitor;
+use crate::pool::threads::Crew;
 use crate::pool::{BUFFERS, BufferPool, Gatherer, Latch, cores};
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::Result;
@@ -124,6 +125,7 @@ impl Walk<'_> {
         let (loaded_in, loaded) = unbounded::<Loaded>();
         let unverified = Gatherer::new(&loaded, self.fetch.hasher.lanes());
         std::thread::scope(|scope| {
+            let crew = Crew::new(scope, &latch);
             let (tasks_in, tasks) = unbounded::<BlockRow>();
             let (verified_in, verified) = unbounded::<Delivery>();
             let (reports_in, reports) = unbounded::<Option<Report>>();
@@ -134,23 +136,22 @@ impl Walk<'_> {
                     reports: reports_in.clone(),
                 };
                 let tasks = tasks.clone();
-                scope.spawn(|| stages.load(tasks, out));
+                crew.start(|| stages.load(tasks, out))?;
             }
             for _ in 0..cores() {
                 let verified = verified_in.clone();
-                scope.spawn(|| stages.verify(&unverified, verified));
+                crew.start(|| stages.verify(&unverified, verified))?;
             }
             for _ in 0..deliverers {
                 let (verified, reports) = (verified.clone(), reports_in.clone());
-                scope.spawn(|| stages.deliver(verified, reports));
+                crew.start(|| stages.deliver(verified, reports))?;
             }
             drop((tasks, loaded_in, verified_in, verified, reports_in));
             let mut feeder = Feeder { version, route, rows: VecDeque::new(), next: Some(route.from) };
             // So many that every buffer is in use.
             let most = buffers + readers;
-            if let Err(error) = self.conduct(meta, &mut feeder, observer, tasks_in, &reports, most, &latch) {
-                latch.fail(error);
-            }
+            let conducted = self.conduct(meta, &mut feeder, observer, tasks_in, &reports, most, &latch);
+            conducted.map_err(|error| latch.fail(error)).ok()
         });
         latch.into_result()?;
         self.monitor.check()

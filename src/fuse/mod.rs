@@ -14,11 +14,13 @@ pub use mountpoint::check;
 
 use crate::engine::image::Depot;
 use crate::monitor::Monitor;
+use crate::pool::{cores, threads};
 use crate::types::error::{Error, Result};
 use files::Files;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::mount::{UnmountFlags, unmount};
 use serve::Server;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub fn run(
     monitor: &dyn Monitor,
     mounted: impl FnOnce(usize) -> Result<()>,
 ) -> Result<()> {
+    // Those of the kernel's requests, and the one that waits for them.
+    threads::can_start(threads_for_requests() + 1)?;
     let files = Files::new(depot, read_only)?;
     let versions = files.tree().len();
     let session = mount(files, path, read_only).map_err(|error| {
@@ -53,8 +57,11 @@ pub fn run(
     while !session.guard.is_finished() && monitor.interrupted().is_none() {
         std::thread::sleep(PAUSE);
     }
-    end(session, path, monitor);
-    Ok(())
+    end(session, path, monitor)
+}
+
+fn threads_for_requests() -> usize {
+    THREADS.max(2 * cores())
 }
 
 fn mount(files: Files, path: &Path, read_only: bool) -> std::io::Result<BackgroundSession> {
@@ -69,16 +76,26 @@ fn mount(files: Files, path: &Path, read_only: bool) -> std::io::Result<Backgrou
         writes,
     ];
     config.acl = if mountpoint::may_allow_others() { SessionACL::All } else { SessionACL::Owner };
-    config.n_threads = Some(THREADS.max(2 * crate::pool::cores()));
+    config.n_threads = Some(threads_for_requests());
     config.clone_fd = true;
     Session::new(Server::new(files), path, &config)?.spawn()
 }
 
 /// Unmounts, unless that was done. What is still in use is detached: it would hold the process for ever.
-fn end(session: BackgroundSession, path: &Path, monitor: &dyn Monitor) {
+///
+/// # Errors
+/// The threads that answer the kernel could not be started, or have failed.
+fn end(session: BackgroundSession, path: &Path, monitor: &dyn Monitor) -> Result<()> {
     if session.guard.is_finished() {
-        monitor.info(&format!("{} was unmounted.", path.display()));
-        return;
+        // The mount goes with the session, if it is still there.
+        return match session.join() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(threads::refused(&error)),
+            Err(error) => Err(Error::Refused(format!("The mount on {} has failed: {error}", path.display()))),
+            Ok(()) => {
+                monitor.info(&format!("{} was unmounted.", path.display()));
+                Ok(())
+            }
+        };
     }
     match session.umount_and_join() {
         Ok(()) => monitor.info(&format!("Unmounted {}.", path.display())),
@@ -93,4 +110,5 @@ fn end(session: BackgroundSession, path: &Path, monitor: &dyn Monitor) {
             ));
         }
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@
 use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
 use crate::monitor::{Handle, Monitor};
+use crate::pool::threads;
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, unique};
 use crate::types::error::{Error, Result};
 use postgres::Client;
@@ -146,9 +147,7 @@ impl Database {
         let mut heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner);
         if heart.is_none() {
             let (shared, monitor) = (Arc::clone(&self.shared), self.monitor.clone());
-            let thread = std::thread::Builder::new().name("heartbeat".into());
-            let thread = thread.spawn(move || shared.beat(&monitor));
-            *heart = Some(thread.map_err(|e| Error::Internal(format!("no thread for the heartbeat: {e}")))?);
+            *heart = Some(threads::start_alone("heartbeat", move || shared.beat(&monitor))?);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ pub use socket::Address;
 use crate::config::Config;
 use crate::engine::image::Depot;
 use crate::monitor::{Level, Monitor, Steadfast};
-use crate::pool::Permits;
+use crate::pool::{Permits, threads};
 use crate::types::error::Result;
 use export::Exports;
 use socket::{Listener, Socket};
@@ -89,8 +89,7 @@ pub fn run(
             match listener.accept(PAUSE) {
                 Ok(Some(socket)) => {
                     if let Some((number, socket)) = server.admit(socket) {
-                        let server = &server;
-                        scope.spawn(move || server.serve(number, &socket));
+                        server.start(scope, number, socket);
                     }
                 }
                 Ok(None) => {}
@@ -137,6 +136,25 @@ impl Server<'_> {
         Some((number, socket))
     }
 
+    /// Serves a client in a thread of its own. Without one it is turned away; the others are not concerned.
+    fn start<'scope>(
+        &'scope self,
+        scope: &'scope std::thread::Scope<'scope, '_>,
+        number: u64,
+        socket: Arc<Socket>,
+    ) {
+        let client = Arc::clone(&socket);
+        if let Err(error) = threads::start_scoped(scope, move || self.serve(number, &client)) {
+            self.say(Level::Error, &format!("{} was turned away: {error}", socket.peer()));
+            self.forget(number, &socket);
+        }
+    }
+
+    fn forget(&self, number: u64, socket: &Socket) {
+        socket.end();
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
     fn serve(&self, number: u64, socket: &Socket) {
         if let Err(error) = self.talk(socket) {
             let peer = socket.peer();
@@ -154,8 +172,7 @@ impl Server<'_> {
                 _ => self.say(Level::Warning, &format!("{peer} was dropped: {error}.")),
             }
         }
-        socket.end();
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.forget(number, socket);
     }
 
     fn talk(&self, socket: &Socket) -> io::Result<()> {
@@ -176,10 +193,13 @@ impl Server<'_> {
                 }
                 done
             };
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-            let ends = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
+            // This thread is one of them. Where the system gives fewer, the client is served more slowly.
+            let others: Vec<_> =
+                (1..THREADS).map_while(|_| threads::start_scoped(scope, work).ok()).collect();
+            let done = work();
+            let ends = others.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
             // All of them are waited for.
-            ends.collect::<Vec<io::Result<()>>>().into_iter().collect()
+            ends.collect::<Vec<io::Result<()>>>().into_iter().fold(done, io::Result::and)
         });
         self.say(Level::Info, &format!("{} has closed version {uid}.", socket.peer()));
         export.finish();

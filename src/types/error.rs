@@ -132,6 +132,10 @@ pub enum Error {
     #[error("{0}")]
     DumpFormat(String),
 
+    /// The system gave no thread or no memory.
+    #[error("{0}")]
+    Resources(String),
+
     /// A worker thread ended without a result: a bug, told as an error and never as a panic.
     #[error("internal error: {0}")]
     Internal(String),

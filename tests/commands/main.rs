@@ -19,6 +19,7 @@ mod old_sql;
 mod packaging;
 mod quickstart;
 mod rekey;
+mod shortages;
 mod signals;
 mod transfer;
 mod upgrade;

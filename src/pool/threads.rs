@@ -1,0 +1,136 @@
+//! Threads are started here and nowhere else. The system may refuse to start one (a limit of processes, of memory),
+//! and those that run already must not wait for it.
+
+use super::Latch;
+use crate::failpoint;
+use crate::types::error::{Error, Result};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+
+/// Starts the threads of one run, all in the same scope and under the same latch.
+pub struct Crew<'scope, 'env: 'scope> {
+    scope: &'scope Scope<'scope, 'env>,
+    latch: &'env Latch,
+}
+
+impl<'scope, 'env> Crew<'scope, 'env> {
+    /// A crew without threads yet. What goes wrong with one of them closes `latch`.
+    pub fn new(scope: &'scope Scope<'scope, 'env>, latch: &'env Latch) -> Self {
+        Crew { scope, latch }
+    }
+
+    /// Starts a thread. A panic in it closes the latch, as any other error of a run does.
+    ///
+    /// `None` if it cannot be started: the latch has the reason. The caller drops all ends of channels that it holds,
+    /// which ends the threads that run.
+    #[must_use = "threads that run wait for those that could not be started"]
+    pub fn start(&self, work: impl FnOnce() + Send + 'scope) -> Option<()> {
+        let latch = self.latch;
+        let guarded = move || {
+            // What a panic leaves half-done is given up together with the run.
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                latch.fail(Error::Internal("a thread has panicked".into()));
+            }
+        };
+        start_scoped(self.scope, guarded).map(drop).map_err(|error| latch.fail(error)).ok()
+    }
+}
+
+impl Drop for Crew<'_, '_> {
+    fn drop(&mut self) {
+        // The threads must not wait for one that hands out their work and has panicked.
+        if std::thread::panicking() {
+            self.latch.fail(Error::Internal("the thread that leads the others has panicked".into()));
+        }
+    }
+}
+
+/// Starts a thread of `scope` that may be waited for.
+///
+/// # Errors
+/// [`Error::Resources`].
+pub fn start_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    check()?;
+    Builder::new().spawn_scoped(scope, work).map_err(|error| refused(&error))
+}
+
+/// Starts a thread of that name which may outlive the caller.
+///
+/// # Errors
+/// [`Error::Resources`].
+pub fn start_alone(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    check()?;
+    Builder::new().name(name.to_owned()).spawn(work).map_err(|error| refused(&error))
+}
+
+/// Whether `count` more threads can be started, for a library that starts them itself and does not say when it failed.
+///
+/// # Errors
+/// [`Error::Resources`].
+pub fn can_start(count: usize) -> Result<()> {
+    let latch = Latch::default();
+    let (hold, held) = crossbeam_channel::bounded::<()>(0);
+    let held = &held;
+    std::thread::scope(|scope| {
+        let _hold = hold;
+        let crew = Crew::new(scope, &latch);
+        (0..count).try_for_each(|_| crew.start(move || _ = held.recv()))
+    });
+    latch.into_result()
+}
+
+/// Why a thread did not start, and what to do.
+pub fn refused(error: &io::Error) -> Error {
+    Error::Resources(format!(
+        "cannot start a thread: {error}. A limit of processes is reached (`ulimit -u`, TasksMax= of a systemd unit, \
+         pids.max of a cgroup), or one of memory (`ulimit -v`). Raise it, or lower the simultaneous_* settings."
+    ))
+}
+
+/// Whether the text of a panic tells that a library, or the thread itself, could not begin: a shortage and no bug.
+pub fn is_shortage(panic: &str) -> bool {
+    ["failed to spawn thread", "OS can't spawn worker thread", "alternative stack", "alternate stack"]
+        .iter()
+        .any(|words| panic.contains(words))
+}
+
+/// Where tests let the start of a thread fail.
+fn check() -> Result<()> {
+    match failpoint::fails("thread-start") {
+        true => Err(refused(&rustix::io::Errno::AGAIN.into())),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_thread_closes_the_latch_and_no_one_waits() {
+        let latch = Latch::default();
+        std::thread::scope(|scope| {
+            // resume_unwind does not run the hook, so that the tests' output stays clean.
+            Crew::new(scope, &latch).start(|| std::panic::resume_unwind(Box::new("x"))).expect("started");
+        });
+        assert!(matches!(latch.into_result(), Err(Error::Internal(_))));
+    }
+
+    #[test]
+    fn threads_can_be_tried_out() {
+        can_start(3).expect("the machine has threads");
+        let handle = start_alone("name", || assert_eq!(std::thread::current().name(), Some("name")));
+        handle.expect("started").join().expect("as named");
+    }
+
+    #[test]
+    fn shortages_are_told_from_bugs() {
+        assert!(is_shortage("failed to spawn thread: Os { code: 11, kind: WouldBlock }"));
+        assert!(is_shortage("failed to allocate an alternative stack: Cannot allocate memory (os error 12)"));
+        assert!(!is_shortage("index out of bounds"));
+    }
+}
