@@ -1,7 +1,22 @@
 //! What the engine tells the people who watch: progress, messages, and whether they want it to stop.
 
 use crate::types::error::{Error, Signal};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+static LAST_SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// Where the terminal notes the number of the signal that asks the program to end, for waits that know no monitor.
+/// It notes none for a server that stores what its clients wrote before it ends.
+pub fn signal_cell() -> &'static Arc<AtomicUsize> {
+    &LAST_SIGNAL
+}
+
+/// The signal that ends waits for others, as for another process's transaction or lock. Work asks its
+/// [`Monitor::interrupted`] instead.
+pub fn signalled() -> Option<Signal> {
+    Signal::from_number(LAST_SIGNAL.load(Ordering::Relaxed))
+}
 
 /// How loud a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

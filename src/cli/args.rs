@@ -195,6 +195,11 @@ impl Command {
         )
     }
 
+    /// Whether a signal also ends waits for other processes. A server has to store what its clients wrote.
+    pub fn gives_up_waiting(&self) -> bool {
+        !matches!(self, Command::Nbd(_))
+    }
+
     /// Whether stdout gets data that no message may be mixed into.
     pub fn prints_data(&self) -> bool {
         matches!(self, Command::Export(args) if args.filename == "-")

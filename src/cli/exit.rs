@@ -1,7 +1,7 @@
 //! Exit codes: the one place that knows which error has which.
 
 use super::args::Kind;
-use crate::types::error::{Error, Signal};
+use crate::types::error::Error;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -40,8 +40,7 @@ pub fn code(error: &Error, command: Kind) -> u8 {
         Error::BaseMismatch { .. } => 5,
         Error::Store { .. } if command != Kind::Other => 6,
         Error::WrongKey(_) if command == Kind::Restore => 6,
-        Error::Interrupted(Signal::Interrupt) => 130,
-        Error::Interrupted(Signal::Terminate) => 143,
+        Error::Interrupted(signal) => 128 + signal.number(),
         Error::VersionExists(_) => 22,
         Error::DumpFormat(_) => 23,
         Error::Store { .. }
@@ -67,8 +66,7 @@ pub fn json(text: &str, code: u8) -> serde_json::Value {
 /// What the log says of `error`; with `causes` also what led to it, one cause a line.
 pub fn describe(error: &Error, causes: bool) -> String {
     let mut text = match error {
-        Error::Interrupted(Signal::Interrupt) => "Interrupted by SIGINT.".to_owned(),
-        Error::Interrupted(Signal::Terminate) => "Interrupted by SIGTERM.".to_owned(),
+        Error::Interrupted(signal) => format!("Interrupted by {}.", signal.name()),
         other => other.to_string(),
     };
     if causes {
@@ -86,6 +84,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::error::Signal;
 
     fn text() -> String {
         "x".to_owned()
@@ -110,6 +109,7 @@ mod tests {
             (store(), [6, 6, 100]),
             (Error::WrongKey(text()), [100, 6, 100]),
             (Error::LockDir { path: "x".into(), message: text() }, [100, 100, 100]),
+            (Error::Interrupted(Signal::Hangup), [129, 129, 129]),
             (Error::Interrupted(Signal::Interrupt), [130, 130, 130]),
             (Error::Interrupted(Signal::Terminate), [143, 143, 143]),
             (Error::VersionExists(text()), [22, 22, 22]),

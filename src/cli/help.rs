@@ -14,7 +14,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   22   import: the version exists already
   23   import: the file is not a dump, or a damaged one
   100  any other error
-  130, 143  ended by SIGINT, SIGTERM
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
 
 `backy2 COMMAND --help` tells about one command.";
 

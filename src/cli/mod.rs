@@ -23,7 +23,7 @@ mod tape;
 pub mod terminal;
 
 use crate::config::{self, Config, Origin, StoreConfig};
-use crate::monitor::Monitor;
+use crate::monitor::{self, Monitor};
 use crate::sys::title;
 use crate::types::error::{Error, Result};
 use args::{Cli, Command, Global, Kind};
@@ -172,7 +172,8 @@ fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &C
     for warning in warnings {
         terminal.notice(warning);
     }
-    let watched = terminal.watch_signals(command.minds_signals());
+    let waits = command.gives_up_waiting().then(monitor::signal_cell);
+    let watched = terminal.watch_signals(command.minds_signals(), waits);
     watched.map_err(|error| Error::Internal(format!("cannot take signals: {error}")))
 }
 

@@ -5,9 +5,8 @@ use super::log::Log;
 use super::progress::{self, Meter};
 use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,8 +19,8 @@ pub struct Terminal {
     machine: bool,
     process_name: String,
     set_title: SetTitle,
-    interrupt: Arc<AtomicBool>,
-    terminate: Arc<AtomicBool>,
+    /// The number of the signal that came.
+    signal: Arc<AtomicUsize>,
 }
 
 struct State {
@@ -73,8 +72,7 @@ impl Terminal {
             machine,
             process_name: process_name.to_owned(),
             set_title,
-            interrupt: Arc::default(),
-            terminate: Arc::default(),
+            signal: Arc::default(),
         }
     }
 
@@ -100,18 +98,28 @@ impl Terminal {
         state.log.notice(text);
     }
 
-    /// Takes SIGINT and SIGTERM from now on. With `mind` the first one is only noted for
-    /// [`Monitor::interrupted`], and a second one of the same kind ends the process at once; otherwise
-    /// the first one does.
+    /// Takes SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first one is only noted for
+    /// [`Monitor::interrupted`] and in `waits`, and a second one of the same kind ends the process at once; otherwise
+    /// the first one does. SIGHUP stays ignored if it is, as by `nohup`.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn watch_signals(&self, mind: bool) -> std::io::Result<()> {
-        for (signal, noted, code) in [(SIGINT, &self.interrupt, 130), (SIGTERM, &self.terminate, 143)] {
-            let armed = if mind { Arc::clone(noted) } else { Arc::new(AtomicBool::new(true)) };
-            // The order matters: what is registered first runs first, and finds the flag not yet set.
-            flag::register_conditional_shutdown(signal, code, armed)?;
-            flag::register(signal, Arc::clone(noted))?;
+    pub fn watch_signals(&self, mind: bool, waits: Option<&Arc<AtomicUsize>>) -> std::io::Result<()> {
+        for signal in Signal::ALL {
+            let number = i32::from(signal.number());
+            if signal == Signal::Hangup && is_ignored(signal) {
+                continue;
+            }
+            let armed = Arc::new(AtomicBool::new(!mind));
+            // Of a lost terminal both the shell and the kernel tell.
+            if signal != Signal::Hangup || !mind {
+                // The order matters: what is registered first runs first, and finds the flag not yet set.
+                flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
+            }
+            flag::register(number, armed)?;
+            for cell in [Some(&self.signal), waits].into_iter().flatten() {
+                flag::register_usize(number, Arc::clone(cell), usize::from(signal.number()))?;
+            }
         }
         Ok(())
     }
@@ -160,28 +168,30 @@ impl Monitor for Terminal {
     }
 
     fn interrupted(&self) -> Option<Signal> {
-        noted(&self.interrupt, &self.terminate)
+        noted(&self.signal)
     }
 
     fn handle(&self) -> Handle {
         let state = Arc::clone(&self.state);
-        let (interrupt, terminate) = (Arc::clone(&self.interrupt), Arc::clone(&self.terminate));
+        let signal = Arc::clone(&self.signal);
         let say = move |level: Level, text: &str| {
             state.lock().unwrap_or_else(PoisonError::into_inner).say(level, text);
         };
-        Handle::new(say, move || noted(&interrupt, &terminate))
+        Handle::new(say, move || noted(&signal))
     }
 }
 
 /// The signal that came.
-fn noted(interrupt: &AtomicBool, terminate: &AtomicBool) -> Option<Signal> {
-    if interrupt.load(Ordering::Relaxed) {
-        Some(Signal::Interrupt)
-    } else if terminate.load(Ordering::Relaxed) {
-        Some(Signal::Terminate)
-    } else {
-        None
-    }
+fn noted(signal: &AtomicUsize) -> Option<Signal> {
+    Signal::from_number(signal.load(Ordering::Relaxed))
+}
+
+/// Whether the process was started with the signal ignored.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal.number() - 1)) != 0)
 }
 
 #[cfg(test)]
@@ -277,11 +287,12 @@ mod tests {
     fn signals_are_noted() {
         let bench = bench(false, false);
         assert!(bench.terminal.check().is_ok());
-        bench.terminal.watch_signals(true).expect("registered");
-        signal_hook::low_level::raise(SIGTERM).expect("raised");
-        assert_eq!(bench.terminal.interrupted(), Some(Signal::Terminate));
-        signal_hook::low_level::raise(SIGINT).expect("raised");
-        assert_eq!(bench.terminal.interrupted(), Some(Signal::Interrupt));
+        bench.terminal.watch_signals(true, None).expect("registered");
+        let raise = |signal: Signal| signal_hook::low_level::raise(signal.number().into()).expect("raised");
+        for signal in [Signal::Terminate, Signal::Hangup, Signal::Hangup, Signal::Interrupt] {
+            raise(signal);
+            assert_eq!(bench.terminal.interrupted(), Some(signal));
+        }
         assert!(matches!(bench.terminal.check(), Err(Error::Interrupted(Signal::Interrupt))));
     }
 }

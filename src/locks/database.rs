@@ -8,8 +8,8 @@
 use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
 use crate::monitor::{Handle, Monitor};
-use crate::pool::threads;
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, unique};
+use crate::pool::threads;
 use crate::types::error::{Error, Result};
 use postgres::Client;
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use super::process::{self, Other};
 use super::{Guard, Holder, Locks, Taken};
+use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -156,6 +157,9 @@ fn retry(limit: Duration, mut attempt: impl FnMut() -> Result<Taken>) -> Result<
         let taken = attempt()?;
         if taken.is_ok() || start.elapsed() >= limit {
             return Ok(taken);
+        }
+        if let Some(signal) = signalled() {
+            return Err(Error::Interrupted(signal));
         }
         sleep(PAUSE);
     }

@@ -8,10 +8,40 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// How a signal asked the program to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
+    /// SIGHUP: the terminal is gone.
+    Hangup,
     /// SIGINT, Ctrl-C.
     Interrupt,
     /// SIGTERM.
     Terminate,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Signal; 3] = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
+
+    /// Its number, which is the same on all systems.
+    pub fn number(self) -> u8 {
+        match self {
+            Signal::Hangup => 1,
+            Signal::Interrupt => 2,
+            Signal::Terminate => 15,
+        }
+    }
+
+    /// Its name, `SIGTERM`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Hangup => "SIGHUP",
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+        }
+    }
+
+    /// The signal of that number.
+    pub fn from_number(number: usize) -> Option<Signal> {
+        Self::ALL.into_iter().find(|signal| usize::from(signal.number()) == number)
+    }
 }
 
 /// Every error of the engine and of what is below it.

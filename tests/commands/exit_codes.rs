@@ -192,6 +192,11 @@ fn log(install: &Install) -> String {
 }
 
 #[test]
+fn code_129_the_terminal_is_gone() {
+    interrupted(Signal::HUP, 129, "SIGHUP");
+}
+
+#[test]
 fn code_130_interrupted_by_ctrl_c() {
     interrupted(Signal::INT, 130, "SIGINT");
 }

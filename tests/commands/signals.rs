@@ -1,16 +1,18 @@
-//! SIGINT and SIGTERM in the middle of the work: it ends soon, releases its locks, and can be continued.
+//! SIGHUP, SIGINT and SIGTERM in the middle of the work: it ends soon, releases its locks, and can be continued.
 
 use crate::common::checks::{ended, wait_until};
+use crate::common::database::Engine;
 use crate::common::install::{Install, Run, noise};
+use crate::common::skip;
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 200;
 /// Within this time after a signal the process has ended, however narrow the limit of bandwidth is.
 const SOON: Duration = Duration::from_secs(2);
-const BOTH: [(Signal, i32); 2] = [(Signal::INT, 130), (Signal::TERM, 143)];
+const ALL: [(Signal, i32); 3] = [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
@@ -41,7 +43,7 @@ fn an_interrupted_backup_ends_soon_and_is_continued() {
     let source = install.url("image");
     // Encrypted noise of other blocks each time, so that nothing is known before.
     install.set("deduplication", "0");
-    for (signal, code) in BOTH {
+    for (signal, code) in ALL {
         // A crawl; and one at which some batches are committed before the signal comes.
         for (bytes_per_second, pause) in [(1, 300), (4_000_000, 1300)] {
             let name = format!("vm-{code}-{bytes_per_second}");
@@ -114,7 +116,7 @@ fn an_interrupted_restore_ends_soon_and_goes_on() {
     let (install, image) = with_image();
     let uid = install.backup(&[&install.url("image"), "vm"]);
     let target = install.url("out.img");
-    for (signal, code) in BOTH {
+    for (signal, code) in ALL {
         for bytes_per_second in [1, 4_000_000] {
             let _ = std::fs::remove_file(install.path("out.img"));
             install.bandwidth(0, bytes_per_second);
@@ -141,7 +143,7 @@ fn scrubs_and_waiting_commands_end_soon() {
     let (install, _) = with_image();
     let uid = install.backup(&[&install.url("image"), "vm"]);
     install.bandwidth(0, 1);
-    for (signal, code) in BOTH {
+    for (signal, code) in ALL {
         let child = install.start(&["scrub", &uid]);
         wait_until("the scrub begins", SOON, || !install.held_locks().is_empty());
         std::thread::sleep(Duration::from_millis(200));
@@ -168,4 +170,75 @@ fn a_second_signal_ends_it_at_once_and_leaves_nothing_locked() {
     let (uid, _) = install.newest("vm").expect("the version stays");
     install.backup(&["-c", &uid, &source, "vm"]);
     assert!(install.restored(&uid, "out.img") == image);
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_another_writer_of_the_database() {
+    let (install, _) = with_image();
+    if install.engine() != Engine::Sqlite {
+        return skip(
+            "a_signal_ends_the_wait_for_another_writer_of_the_database",
+            "a server has its own waits",
+        );
+    }
+    let uid = install.backup(&[&install.url("image"), "vm"]);
+    let writer = rusqlite::Connection::open(install.path("backy.sqlite")).expect("opened");
+    writer.execute_batch("BEGIN IMMEDIATE").expect("alone");
+    for (signal, code) in ALL {
+        let child = install.start(&["rm", "-f", &uid]);
+        wait_until("it waits", SOON, || {
+            std::fs::read_to_string(install.path("backy.log")).is_ok_and(|l| l.contains("rm -f"))
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let run = interrupt(child, signal);
+        assert_eq!(run.code, code, "{run:?}");
+    }
+    drop(writer);
+    assert!(install.is_valid(&uid));
+}
+
+#[test]
+fn a_lost_terminal_is_told_of_twice_and_ends_nothing_in_disorder() {
+    let (install, image) = with_image();
+    let source = install.url("image");
+    install.bandwidth(4_000_000, 0);
+    let child = install.start(&["backup", &source, "vm"]);
+    wait_until("the version begins", SOON, || install.newest("vm").is_some());
+    send(&child, Signal::HUP);
+    let run = interrupt(child, Signal::HUP);
+    assert_eq!(run.code, 129, "{run:?}");
+    assert!(run.stderr.contains("Interrupted by SIGHUP."), "{run:?}");
+    install.assert_sound();
+    let (uid, _) = install.newest("vm").expect("the version stays");
+
+    // nohup: the backup goes on without its terminal.
+    install.bandwidth(0, 0);
+    let mut command = std::process::Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_backy2")).arg("-c").arg(install.path("backy.cfg"));
+    command.args(["-m", "backup", "-c", &uid, &source, "vm"]).stdin(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nohup");
+    send(&child, Signal::HUP);
+    assert_eq!(ended(child).code, 0);
+    assert!(install.restored(&uid, "out.img") == image);
+}
+
+#[test]
+fn servers_end_in_good_order_when_their_terminal_is_gone() {
+    let (install, _) = with_image();
+    install.backup(&[&install.url("image"), "vm"]);
+    let socket = install.text("nbd.sock");
+    let log = || std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
+    let child = install.start(&["nbd", "--socket", &socket]);
+    wait_until("it serves", 5 * SOON, || log().contains("Serving NBD"));
+    assert_eq!(interrupt(child, Signal::HUP).code, 0);
+    assert!(!install.path("nbd.sock").exists(), "its socket is gone");
+    if !std::path::Path::new("/dev/fuse").exists() {
+        return skip("servers_end_in_good_order_when_their_terminal_is_gone", "there is no /dev/fuse");
+    }
+    std::fs::create_dir(install.path("mount")).expect("made");
+    let child = install.start(&["fuse", &install.text("mount")]);
+    wait_until("it is mounted", 5 * SOON, || log().contains("Mounted on"));
+    assert_eq!(interrupt(child, Signal::HUP).code, 0);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("read");
+    assert!(!mounts.contains(&install.text("mount")), "a dead mount is left");
 }

@@ -9,6 +9,7 @@ pub mod upgrade;
 
 use super::State;
 use super::sql::{Db, Engine, Fallible, Fault, Work};
+use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
 use db::Statements;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -137,6 +138,7 @@ impl Engine for Sqlite {
 /// Says what was being done when the database failed.
 fn error(location: &str, what: &str, error: &rusqlite::Error) -> Error {
     let hint = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy) if let Some(signal) = signalled() => return Error::Interrupted(signal),
         Some(ErrorCode::DatabaseBusy) => ". Another process has been writing to it for a minute",
         Some(ErrorCode::DiskFull) => ". Free some space and try again",
         Some(ErrorCode::DatabaseCorrupt) => ". Check it with `sqlite3 FILE 'pragma integrity_check'`",

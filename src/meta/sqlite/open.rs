@@ -1,6 +1,7 @@
 //! Opening a SQLite file: for writing, or as well as it can be had.
 
 use super::schema;
+use crate::monitor::signalled;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 use std::path::Path;
@@ -8,7 +9,21 @@ use std::time::Duration;
 
 /// How long a statement waits for another process's transaction. The longest one that is not an upgrade
 /// carries or removes a version of millions of blocks, and takes seconds.
-pub(super) const BUSY: Duration = Duration::from_secs(60);
+const BUSY: Duration = Duration::from_secs(60);
+/// The same once a signal has come: what is safe is still to be committed.
+const BUSY_AT_THE_END: Duration = Duration::from_millis(500);
+/// How often it is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// SQLite asks this while another process has the lock that it wants, for the `times`-th time. Whether to try again.
+pub(super) fn wait(times: i32) -> bool {
+    let limit = if signalled().is_some() { BUSY_AT_THE_END } else { BUSY };
+    let goes_on = RETRY * times.unsigned_abs() < limit;
+    if goes_on {
+        std::thread::sleep(RETRY);
+    }
+    goes_on
+}
 
 /// Page cache, in KiB: ordinarily, and for what goes over all indexes in no order and has no buffers of blocks
 /// beside it.
@@ -21,8 +36,11 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let first = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE);
     match first.and_then(|c| prepare(c, true)) {
-        Ok(connection) if is_writable(&connection, path) => return Ok((connection, true)),
-        Ok(_) => {}
+        Ok(mut connection) => {
+            if is_writable(&mut connection, path) {
+                return Ok((connection, true));
+            }
+        }
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Err(e),
         Err(_) => {}
     }
@@ -38,7 +56,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
 
 /// Whether the file and its folder, where SQLite keeps its journal, can be written. A transaction alone does not
 /// tell: on a file that is open for reading SQLite begins one that only reads.
-fn is_writable(connection: &Connection, path: &Path) -> bool {
+fn is_writable(connection: &mut Connection, path: &Path) -> bool {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if connection.is_readonly("main").unwrap_or(false) || access(folder, Access::WRITE_OK).is_err() {
         return false;
@@ -49,12 +67,12 @@ fn is_writable(connection: &Connection, path: &Path) -> bool {
         Ok(()) => true,
         Err(e) => e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
     };
-    let _ = connection.busy_timeout(BUSY);
+    let _ = connection.busy_handler(Some(wait));
     writable
 }
 
-pub(super) fn prepare(connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
-    connection.busy_timeout(BUSY)?;
+pub(super) fn prepare(mut connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
+    connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(64);
     // Reads the header, and so tells whether this is a database at all.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;

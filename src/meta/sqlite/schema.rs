@@ -1,7 +1,7 @@
 //! Which schema a database has, and making a new one.
 
 use super::error;
-use super::open::{BUSY, use_wal};
+use super::open::{use_wal, wait};
 use crate::meta::State;
 use crate::meta::revision::{self, Found};
 use crate::sys::private;
@@ -79,7 +79,7 @@ pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
         Err(e) => return Err(Error::Database(format!("The database {location} cannot be made: {e}"))),
     }
     let mut connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
+    connection.busy_handler(Some(wait)).map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let tables: i64 = transaction
         .query_row("SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view')", [], |r| r.get(0))
