@@ -217,6 +217,8 @@ fn a_lost_terminal_is_told_of_twice_and_ends_nothing_in_disorder() {
     command.arg(env!("CARGO_BIN_EXE_backy2")).arg("-c").arg(install.path("backy.cfg"));
     command.args(["-m", "backup", "-c", &uid, &source, "vm"]).stdin(Stdio::null());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nohup");
+    let log = || std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
+    wait_until("nohup has started it", SOON, || log().matches(&format!("-m backup -c {uid}")).count() > 0);
     send(&child, Signal::HUP);
     assert_eq!(ended(child).code, 0);
     assert!(install.restored(&uid, "out.img") == image);
