@@ -33,8 +33,8 @@ pub const SPACE: &str = "Bytes before compression:
   Est. Space freed  what a cleanup could delete after this version alone was removed";
 
 /// The end of the help of `diff-meta`.
-pub const DIFFERENCES: &str = "One line a block: SAME, DIFF, NEW LEFT (only the first version has it) or NEW RIGHT \
-                               (only the second one), and the number of the block.";
+pub const DIFFERENCES: &str = "One line a block: SAME (both name the same stored data), DIFF, NEW LEFT (only the first \
+                               version has it) or NEW RIGHT (only the second one), and the number of the block.";
 
 /// The end of the help of `due` and `sla`.
 pub const SCHEDULERS: &str = "A scheduler is a section of the configuration with interval, keep and sla; its versions \

@@ -191,11 +191,15 @@ fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> 
         }
     }
     for pair in versions.windows(2) {
-        let gap = pair[1].date.naive().signed_duration_since(pair[0].date.naive());
-        if gap < interval - sla || gap > interval + sla {
+        let version = pair[1];
+        let earliest = after(after(pair[0].date, interval), -sla);
+        let latest = after(after(pair[0].date, interval), sla);
+        if version.date < earliest || version.date > latest {
+            // Scripts look for the text of 2.13.
             texts.push(format!(
-                "{name}: Wrong time between backups. Version {} has date {} and the next version {} has date {}.",
-                pair[0].uid, pair[0].date, pair[1].uid, pair[1].date
+                "{name}: Version {} is not in SLA range. It was created at {} and should be between {earliest} and \
+                 {latest}.",
+                version.uid, version.date
             ));
         }
     }

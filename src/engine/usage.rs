@@ -52,9 +52,9 @@ pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>)
 /// How a block differs between two versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// The data is the same.
+    /// Both name the same blob, or both are holes.
     Same,
-    /// It is not.
+    /// They do not.
     Differs,
     /// Only the first version has it.
     OnlyLeft,
@@ -96,14 +96,11 @@ pub fn differences(
     }
 }
 
-/// Two holes, the same blob, or two blobs of the same data.
+/// Two holes, or the same blob. As in 2.13, data that was stored twice is not the same, whatever its checksums say.
 fn same_data(a: &BlockRow, b: &BlockRow) -> bool {
     match (&a.blob, &b.blob) {
         (None, None) => true,
-        (Some(a), Some(b)) => {
-            let checksum = a.checksum.is_some() && a.checksum == b.checksum && a.size == b.size;
-            a.uid == b.uid || checksum
-        }
+        (Some(a), Some(b)) => a.uid == b.uid,
         _ => false,
     }
 }

@@ -13,6 +13,12 @@ pub enum Engine {
     Postgres(Box<Address>),
 }
 
+/// What to do with a database that 2.13 could use and this program cannot.
+const FROM_MYSQL: &str = "MySQL is not supported. To go on with SQLite, let release 2.13 export each version with the \
+     present configuration (backy2 -ms ls -f uid, then backy2 export UID FILE). Then set engine to \
+     sqlite:////path/of/the/database, and call `backy2 initdb` and `backy2 import FILE` for each file. Tags are not in \
+     these files; docs/migration.md has the commands for them.";
+
 /// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
 /// SQLAlchemy (`postgresql+psycopg2://…`), which does not matter here.
 ///
@@ -33,6 +39,8 @@ pub fn parse(engine: &str) -> Result<Engine> {
         "postgresql" | "postgres" => Address::parse(engine)
             .map(|address| Engine::Postgres(Box::new(address)))
             .or_else(|text| bad(&text)),
+        // 2.13 takes whatever its library knows.
+        "mysql" | "mariadb" => bad(FROM_MYSQL),
         other => bad(&format!("{other}:// is not known; use sqlite:// or postgresql://")),
     }
 }
@@ -56,6 +64,16 @@ mod tests {
         {
             let error = parse(url).expect_err(url).to_string();
             assert!(error.contains("engine") && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mysql_url_is_told_how_to_get_to_sqlite() {
+        for url in ["mysql://u:secret@h/d", "mysql+pymysql://u:secret@h/d", "mariadb://u:secret@h/d"] {
+            let error = parse(url).expect_err(url).to_string();
+            for part in ["export UID FILE", "initdb", "import FILE", "sqlite:////", "migration.md"] {
+                assert!(error.contains(part) && !error.contains("secret"), "{error}");
+            }
         }
     }
 }

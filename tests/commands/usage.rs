@@ -2,7 +2,7 @@
 
 use crate::common::database::padded;
 use crate::common::fixture::recorded;
-use crate::common::install::Install;
+use crate::common::install::{Install, noise};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -158,4 +158,19 @@ fn a_thousand_versions_take_seconds() {
     assert!(out.lines().any(|other| other == line.trim_end()));
     println!("one: {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(20), "{:?} for one version", start.elapsed());
+}
+
+#[test]
+fn data_that_was_stored_twice_differs_in_diff_meta_as_in_2_13() {
+    let install = Install::new(4096);
+    let mut image = noise(1, 3 * 4096);
+    image[4096..8192].fill(0);
+    let source = install.image("x.img", &image);
+    let first = install.backup(&[&source, "vm"]);
+    let second = install.backup(&[&source, "vm"]);
+    let diff = |a: &str, b: &str| install.ok(&["-m", "diff-meta", a, b]);
+    assert_eq!(diff(&first, &second), "SAME      0\nSAME      1\nSAME      2\n");
+    install.set("deduplication", "0");
+    let third = install.backup(&[&source, "vm"]);
+    assert_eq!(diff(&first, &third), "DIFF      0\nSAME      1\nDIFF      2\n", "holes are the same");
 }
