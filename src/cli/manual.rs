@@ -44,8 +44,10 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("DIR/backy.cfg", "The configuration with --backupdir DIR."),
     (
-        "/tmp/backy.log, /tmp/backy.sqlite, /tmp",
-        "The logfile, the database, and the folder of the data, where no configuration names others.",
+        "/var/log/backy.log, /var/cache/backy2, /tmp/backy.sqlite, /tmp",
+        "The logfile, the folder for temporary copies, the database, and the folder of the data, where no configuration \
+         names others. For other users than root the logfile is ~/.local/state/backy2/backy.log, and temporary copies \
+         are in ~/.cache/backy2.",
     ),
 ];
 

@@ -22,10 +22,11 @@ pub mod table;
 mod tape;
 pub mod terminal;
 
-use crate::config::{self, Config, Origin, StoreConfig};
+use crate::config::{self, Config, Origin, Places, StoreConfig};
 use crate::monitor::{self, Monitor};
-use crate::sys::title;
+use crate::sys::{private, title};
 use crate::types::error::{Error, Result};
+use crate::types::settings::FileMode;
 use args::{Cli, Command, Global, Kind};
 use clap::error::ErrorKind;
 use exit::Outcome;
@@ -131,7 +132,13 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         let result = panic::guarded(|| commands::init(&terminal, dir));
         return Ok(end(&terminal, result, command.kind(), global));
     }
-    let mut config = config::load(&origin, std::env::home_dir().as_deref())?;
+    let root = rustix::process::geteuid().is_root();
+    let places = Places::new(root, std::env::home_dir(), |name| std::env::var_os(name));
+    let mut config = config::load(&origin, &places)?;
+    for folder in &config.own_folders {
+        // Whoever needs it says why it cannot be used.
+        let _ = private::make_folders(folder, FileMode::PRIVATE);
+    }
     if let StoreConfig::S3(store) = &mut config.data.store {
         store.complete(|name| std::env::var(name).ok());
     }

@@ -1,10 +1,9 @@
 //! `backy.cfg.example` is true: it loads, it tells of every key, and what it suggests is accepted.
 
 use super::known::SECTIONS;
-use super::{Config, Origin, StoreConfig, load};
+use super::{Config, Origin, Places, StoreConfig, load};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/backy.cfg.example"));
 
@@ -40,13 +39,12 @@ fn load_text(text: &str) -> Config {
     let path = dir.path().join("backy.cfg");
     fs::write(&path, text).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
-    load(&Origin::File(path), None).expect("good")
+    load(&Origin::File(path), &Places::of_system()).expect("good")
 }
 
 #[test]
 fn the_example_loads_without_a_warning() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("backy.cfg.example");
-    let config = load(&Origin::File(path), None).expect("good");
+    let config = load_text(EXAMPLE);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert!(config.encryption_key.is_none());
     assert!(matches!(config.data.store, StoreConfig::File { .. }));

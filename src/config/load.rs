@@ -2,9 +2,9 @@
 
 use super::raw::{INHERITED, Raw};
 use super::settings::settings;
-use super::{Config, Origin, ini, toml};
+use super::{Config, Origin, Places, ini, toml};
+use crate::sys::trust::{self, Doubt, Opened};
 use crate::types::{Error, Result};
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,17 +20,19 @@ const CONFIDENTIAL: [(&str, &str); 2] =
 
 /// Reads the configuration and checks it.
 ///
-/// `home` is the user's home directory, for `~/.backy.cfg`; without it that file is not looked for.
+/// `places` are the user's: without a home, `~/.backy.cfg` is not looked for.
 /// Errors are [`Error::Config`] and name file, section, key and value, but never a key or a password.
-pub fn load(origin: &Origin, home: Option<&Path>) -> Result<Config> {
+pub fn load(origin: &Origin, places: &Places) -> Result<Config> {
     match origin {
-        Origin::Search => search(Path::new("/etc"), home, Path::new(".")),
+        Origin::Search => search(Path::new("/etc"), places, Path::new(".")),
         Origin::File(path) => explicit(
             path,
+            places,
             "Name an existing file with -c, or leave -c out to read /etc/backy.cfg and the other places.",
         ),
         Origin::Folder(folder) => explicit(
             &folder.join(NAME),
+            places,
             &format!("`backy2 -b {} init` makes a new installation in an empty folder.", folder.display()),
         ),
     }
@@ -42,10 +44,23 @@ struct Found {
     /// The file's permission bits, if it is a regular file.
     mode: Option<u32>,
     name: Arc<str>,
+    /// Why somebody else may have written it, where that is to be told and no more.
+    warnings: Vec<String>,
 }
 
-fn explicit(path: &Path, advice: &str) -> Result<Config> {
-    let (text, mode) = read(path).map_err(|error| {
+/// Who answers for a configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    /// The user has named it.
+    Named,
+    /// It is at a place of the system, where only root puts files.
+    System,
+    /// It happens to be in the current folder, or in what the environment calls home.
+    Found,
+}
+
+fn explicit(path: &Path, places: &Places, advice: &str) -> Result<Config> {
+    let opened = read(path, Chosen::Named).map_err(|error| {
         let path = path.display();
         Error::Config(match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => format!("File not found: {path}. {advice}"),
@@ -53,12 +68,13 @@ fn explicit(path: &Path, advice: &str) -> Result<Config> {
             _ => format!("{path} cannot be read: {error}"),
         })
     })?;
-    combine(vec![parse(path, text, mode)?], Vec::new())
+    combine(vec![parse(path, Chosen::Named, opened)?], Vec::new(), places)
 }
 
 /// Reads all files that are there, later ones overriding. One that cannot be opened is skipped with a
 /// warning, as the files of the system may be root's alone.
-fn search(etc: &Path, home: Option<&Path>, current: &Path) -> Result<Config> {
+fn search(etc: &Path, places: &Places, current: &Path) -> Result<Config> {
+    let home = places.home.as_deref();
     let folder = etc.join("backy/conf.d");
     let mut warnings = Vec::new();
     let mut paths = vec![etc.join(NAME), etc.join("backy").join(NAME)];
@@ -67,12 +83,13 @@ fn search(etc: &Path, home: Option<&Path>, current: &Path) -> Result<Config> {
         Err(error) if is_absent(&error) => {}
         Err(error) => warnings.push(skipped(&folder, &error)),
     }
-    paths.extend(home.map(|home| home.join(".backy.cfg")));
-    paths.push(current.join(NAME));
+    let mut paths: Vec<_> = paths.into_iter().map(|path| (path, Chosen::System)).collect();
+    paths.extend(home.map(|home| (home.join(".backy.cfg"), Chosen::Found)));
+    paths.push((current.join(NAME), Chosen::Found));
     let mut found = Vec::new();
-    for path in &paths {
-        match read(path) {
-            Ok((text, mode)) => found.push(parse(path, text, mode)?),
+    for (path, chosen) in &paths {
+        match read(path, *chosen) {
+            Ok(read) => found.push(parse(path, *chosen, read)?),
             Err(error) if is_absent(&error) => {}
             Err(error) => warnings.push(skipped(path, &error)),
         }
@@ -88,7 +105,7 @@ fn search(etc: &Path, home: Option<&Path>, current: &Path) -> Result<Config> {
              a file with -c.{skipped}"
         )));
     }
-    combine(found, warnings)
+    combine(found, warnings, places)
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -113,18 +130,41 @@ fn folder_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(path: &Path) -> io::Result<(Vec<u8>, Option<u32>)> {
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
+fn read(path: &Path, chosen: Chosen) -> io::Result<(Vec<u8>, Opened)> {
+    let mut opened = trust::open(path, chosen != Chosen::Named)?;
     let mut text = Vec::new();
-    (&mut file).take(MAX_SIZE + 1).read_to_end(&mut text)?;
+    (&mut opened.file).take(MAX_SIZE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_SIZE {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {MAX_SIZE} bytes")));
     }
-    Ok((text, metadata.is_file().then(|| metadata.mode())))
+    Ok((text, opened))
 }
 
-fn parse(path: &Path, bytes: Vec<u8>, mode: Option<u32>) -> Result<Found> {
+/// Refuses a configuration that others may have written: it says where the logfile is and which store is used, so that
+/// whoever writes it can have the caller overwrite files. What the user has chosen by name is a warning, unless
+/// everybody of a group, or at all, can change it.
+fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>> {
+    let name = path.display();
+    if let Some(doubt) = doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
+        return Err(Error::Config(format!(
+            "{name} {doubt}: it could have been changed to make this program overwrite files. `chmod go-w {name}` \
+             mends that, once you have looked at what it says."
+        )));
+    }
+    match doubts {
+        [doubt, ..] if chosen == Chosen::Found => Err(Error::Config(format!(
+            "{name} {doubt}: it is not read, for it could make this program overwrite files. Leave the folder, or \
+             name a configuration with -c."
+        ))),
+        _ => Ok(doubts
+            .iter()
+            .map(|doubt| format!("{name} {doubt}: others can change what backy2 does."))
+            .collect()),
+    }
+}
+
+fn parse(path: &Path, chosen: Chosen, (bytes, opened): (Vec<u8>, Opened)) -> Result<Found> {
+    let warnings = believed(path, chosen, &opened.doubts)?;
     let name: Arc<str> = path.display().to_string().into();
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -133,18 +173,20 @@ fn parse(path: &Path, bytes: Vec<u8>, mode: Option<u32>) -> Result<Found> {
     })?;
     let is_toml = path.as_os_str().as_encoded_bytes().ends_with(b".toml");
     let raw = if is_toml { toml::parse(&text, &name)? } else { ini::parse(&text, &name)? };
-    Ok(Found { raw, mode, name })
+    let mode = opened.metadata.is_file().then(|| opened.metadata.mode());
+    Ok(Found { raw, mode, name, warnings })
 }
 
-fn combine(found: Vec<Found>, mut warnings: Vec<String>) -> Result<Config> {
+fn combine(found: Vec<Found>, mut warnings: Vec<String>, places: &Places) -> Result<Config> {
     let mut all = Raw::default();
     let mut names = Vec::new();
-    for Found { raw, mode, name } in found {
+    for Found { raw, mode, name, warnings: doubts } in found {
+        warnings.extend(doubts);
         warnings.extend(exposed(&raw, mode.unwrap_or(0), &name));
         names.push(name);
         all.merge(raw);
     }
-    let mut config = settings(&all, &names.join(", "))?;
+    let mut config = settings(&all, &names.join(", "), places)?;
     warnings.append(&mut config.warnings);
     config.warnings = warnings;
     Ok(config)

@@ -17,8 +17,12 @@ fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
 }
 
+fn at_home(home: &Path) -> Places {
+    Places { home: Some(home.to_owned()), ..Places::of_system() }
+}
+
 fn load_error(origin: &Origin) -> String {
-    match load(origin, None) {
+    match load(origin, &Places::of_system()) {
         Err(Error::Config(text)) => text,
         other => panic!("{other:?}"),
     }
@@ -73,7 +77,7 @@ fn the_name_says_which_language_it_is() {
     let dir = folder();
     let path = dir.path().join("backy.toml");
     write(&path, "[DEFAULTS]\nlogfile = '/l'\n[MetaBackend]\n[DataBackend]\n", 0o644);
-    let config = load(&Origin::File(path), None).expect("good");
+    let config = load(&Origin::File(path), &Places::of_system()).expect("good");
     assert_eq!(config.logfile, Path::new("/l"));
     assert!(config.warnings.is_empty());
 }
@@ -94,11 +98,11 @@ fn later_files_of_the_search_override_earlier_ones() {
     write(&etc.join("backy/conf.d/folder/x"), "not a configuration", 0o644);
     write(&home.join(".backy.cfg"), set("ef", "5"), 0o644);
     write(&current.join("backy.cfg"), "[DEFAULTS]\nf: 6\n[daily]\ninterval: 1d\nkeep: 8\nsla: 6h\n", 0o644);
-    let config = search(&etc, Some(&home), &current).expect("good");
+    let config = search(&etc, &at_home(&home), &current).expect("good");
     assert_eq!(config.process_name, "123456");
     assert_eq!(config.schedulers.len(), 1);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
-    let config = search(&etc, None, &home).expect("good");
+    let config = search(&etc, &Places::of_system(), &home).expect("good");
     assert_eq!(config.process_name, "123444");
 }
 
@@ -107,14 +111,14 @@ fn a_search_that_finds_nothing_names_the_places() {
     let dir = folder();
     let root = dir.path();
     let error =
-        search(&root.join("etc"), Some(&root.join("home")), Path::new("./none")).expect_err("nothing");
+        search(&root.join("etc"), &at_home(&root.join("home")), Path::new("./none")).expect_err("nothing");
     let text = error.to_string();
     for place in
         ["etc/backy.cfg", "etc/backy/backy.cfg", "etc/backy/conf.d/*", "home/.backy.cfg", "./none/backy.cfg"]
     {
         assert!(text.contains(place), "{text}");
     }
-    let error = search(&root.join("etc"), None, root).expect_err("nothing").to_string();
+    let error = search(&root.join("etc"), &Places::of_system(), root).expect_err("nothing").to_string();
     assert!(error.contains(", ~/.backy.cfg, "), "{error}");
 }
 
@@ -123,10 +127,10 @@ fn a_file_of_the_search_that_cannot_be_read_is_skipped_with_a_warning() {
     let dir = folder();
     let etc = dir.path().join("etc");
     fs::create_dir_all(etc.join("backy.cfg")).expect("a folder in the place of a file");
-    let error = search(&etc, None, dir.path()).expect_err("nothing").to_string();
+    let error = search(&etc, &Places::of_system(), dir.path()).expect_err("nothing").to_string();
     assert!(error.contains("etc/backy.cfg cannot be read and is skipped: "), "{error}");
     write(&dir.path().join("backy.cfg"), REQUIRED_ONLY, 0o644);
-    let config = search(&etc, None, dir.path()).expect("good");
+    let config = search(&etc, &Places::of_system(), dir.path()).expect("good");
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(
         config.warnings[0].contains("etc/backy.cfg cannot be read and is skipped: "),
@@ -140,7 +144,9 @@ fn a_missing_section_is_told_with_all_files() {
     let dir = folder();
     write(&dir.path().join("etc/backy.cfg"), "[DEFAULTS]\n[MetaBackend]\n", 0o644);
     write(&dir.path().join("backy.cfg"), "[DEFAULTS]\n", 0o644);
-    let error = search(&dir.path().join("etc"), None, dir.path()).expect_err("incomplete").to_string();
+    let error = search(&dir.path().join("etc"), &Places::of_system(), dir.path())
+        .expect_err("incomplete")
+        .to_string();
     let path = dir.path().display();
     assert_eq!(error, format!("{path}/etc/backy.cfg, {path}/backy.cfg: there is no section [DataBackend]."));
 }
@@ -150,7 +156,8 @@ fn an_error_names_the_file_of_the_key() {
     let dir = folder();
     write(&dir.path().join("etc/backy.cfg"), REQUIRED_ONLY, 0o644);
     write(&dir.path().join("backy.cfg"), "\n[DEFAULTS]\nblock_size: 0\n", 0o644);
-    let error = search(&dir.path().join("etc"), None, dir.path()).expect_err("bad").to_string();
+    let error =
+        search(&dir.path().join("etc"), &Places::of_system(), dir.path()).expect_err("bad").to_string();
     let path = dir.path().display();
     assert!(error.starts_with(&format!("{path}/backy.cfg:3: [DEFAULTS] block_size: \"0\" ")), "{error}");
 }
@@ -174,7 +181,7 @@ fn a_key_that_others_can_read_is_a_warning() {
         (REQUIRED_ONLY, 0o644, None),
     ] {
         write(&path, text, mode);
-        let config = load(&Origin::File(path.clone()), None).expect("good");
+        let config = load(&Origin::File(path.clone()), &Places::of_system()).expect("good");
         let expected = exposed.map(|key| {
             let path = path.display();
             format!(
@@ -197,12 +204,88 @@ fn configurations_of_real_installations_load_without_a_warning() {
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture).join(NAME);
         let text = fs::read_to_string(original).expect("the fixture");
         write(&dir.path().join(NAME), text.replace("@DIR@", &dir.path().display().to_string()), 0o600);
-        let config = load(&Origin::Folder(dir.path().into()), None).expect(fixture);
+        let config = load(&Origin::Folder(dir.path().into()), &Places::of_system()).expect(fixture);
         assert!(config.warnings.is_empty(), "{fixture}: {:?}", config.warnings);
         assert_eq!((config.block_size, config.process_name.as_str()), (block_size, process_name));
         assert_eq!(config.schedulers.len(), schedulers);
         assert_eq!(config.encryption_key.is_some(), fixture != "E");
         assert_eq!((config.io.file.reads, config.data.simultaneous_writes), (5, 5));
         assert_eq!(config.lock_dir, dir.path().join("lock"));
+    }
+}
+
+#[test]
+fn what_others_can_write_is_refused_wherever_it_is() {
+    let dir = folder();
+    let path = dir.path().join("backy.cfg");
+    for mode in [0o646, 0o602, 0o666] {
+        write(&path, REQUIRED_ONLY, mode);
+        let named = load_error(&Origin::File(path.clone()));
+        let in_folder = load_error(&Origin::Folder(dir.path().into()));
+        let etc = search(dir.path(), &Places::of_system(), Path::new("/nonexistent"))
+            .expect_err("refused")
+            .to_string();
+        for error in [named, in_folder, etc] {
+            assert!(error.contains("can be written by others") && error.contains("chmod go-w"), "{error}");
+        }
+    }
+    write(&path, REQUIRED_ONLY, 0o644);
+    assert!(load(&Origin::File(path), &Places::of_system()).expect("good").warnings.is_empty());
+}
+
+#[test]
+fn what_lies_in_a_folder_of_others_is_read_only_if_it_is_named() {
+    let dir = folder();
+    let place = dir.path().join("shared");
+    write(&place.join("backy.cfg"), REQUIRED_ONLY, 0o644);
+    write(&place.join(".backy.cfg"), REQUIRED_ONLY, 0o644);
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("changed");
+    let nowhere = dir.path().join("etc");
+    for (home, current) in [(&nowhere, &place), (&place, &nowhere)] {
+        let error = search(&nowhere, &at_home(home), current).expect_err("refused").to_string();
+        assert!(error.contains("which others can write to") && error.contains("-c"), "{error}");
+    }
+    let config = load(&Origin::Folder(place.clone()), &Places::of_system()).expect("it was named");
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    // In a sticky folder nobody can replace it.
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o1777)).expect("changed");
+    assert!(search(&nowhere, &at_home(&nowhere), &place).expect("good").warnings.is_empty());
+}
+
+#[test]
+fn what_is_another_users_is_read_only_if_it_is_named() {
+    if !rustix::process::geteuid().is_root() {
+        crate::skip::skip("what_is_another_users_is_read_only_if_it_is_named", "needs root");
+        return;
+    }
+    let dir = folder();
+    let path = dir.path().join("backy.cfg");
+    write(&path, REQUIRED_ONLY, 0o644);
+    std::os::unix::fs::chown(&path, Some(65534), None).expect("given away");
+    let nowhere = dir.path().join("etc");
+    let error = search(&nowhere, &Places::of_system(), dir.path()).expect_err("refused").to_string();
+    assert!(error.contains("belongs to another user (number 65534)"), "{error}");
+    let config = load(&Origin::File(path.clone()), &Places::of_system()).expect("it was named");
+    assert!(config.warnings[0].contains("belongs to another user"), "{:?}", config.warnings);
+    // What is root's, in a folder of another user.
+    std::os::unix::fs::chown(&path, Some(0), None).expect("given back");
+    std::os::unix::fs::chown(dir.path(), Some(65534), None).expect("given away");
+    let error = search(&nowhere, &Places::of_system(), dir.path()).expect_err("refused").to_string();
+    assert!(error.contains("of another user (number 65534)"), "{error}");
+}
+
+#[test]
+fn a_file_of_a_key_that_others_can_read_is_a_warning() {
+    let dir = folder();
+    let (path, key) = (dir.path().join("backy.cfg"), dir.path().join("key"));
+    for (mode, warned) in [(0o600, 0), (0o640, 1), (0o644, 1)] {
+        write(&key, "secret", mode);
+        let s3 = format!(
+            "{REQUIRED_ONLY}type: s3\nbucket_name: b\naws_access_key_id: x\naws_secret_access_key_file: {}\n",
+            key.display()
+        );
+        write(&path, s3, 0o600);
+        let config = load(&Origin::File(path.clone()), &Places::of_system()).expect("good");
+        assert_eq!(config.warnings.len(), warned, "{mode:o}: {:?}", config.warnings);
     }
 }

@@ -10,6 +10,7 @@ mod interpolate;
 mod known;
 mod load;
 mod mask;
+mod places;
 mod raw;
 mod rbd;
 mod s3;
@@ -23,6 +24,7 @@ mod example_tests;
 
 pub use load::load;
 pub use mask::mask_url;
+pub use places::Places;
 pub use s3::{Addressing, Credential, Names, S3Config};
 pub use template::folder_template;
 
@@ -80,6 +82,8 @@ pub struct Config {
     pub io: IoConfig,
     /// Every section that is none of the known ones, in the order of the file.
     pub schedulers: Vec<Scheduler>,
+    /// Folders that are used because nothing else was said, and that are made where they are missing.
+    pub own_folders: Vec<PathBuf>,
     /// What should be mended but does not stop the work: unknown keys, a readable key.
     pub warnings: Vec<String>,
 }

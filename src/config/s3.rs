@@ -3,6 +3,7 @@
 use super::values::Keys;
 use crate::types::settings::Secret;
 use crate::types::{Error, Result};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -186,6 +187,15 @@ fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3C
         retry_time: Duration::from_secs(keys.number("retry_time", 0..=86_400, RETRY_TIME)?),
         names,
     })
+}
+
+/// A warning if others than its owner can read the file of the secret.
+pub(super) fn exposed(config: &S3Config) -> Option<String> {
+    let Credential::File(path) = &config.secret_access_key else { return None };
+    let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.mode();
+    let path = path.display();
+    (mode & 0o044 != 0)
+        .then(|| format!("Others than its owner can read {path}, a key. `chmod 600 {path}` mends that."))
 }
 
 fn credential(keys: Keys, key: &str, file: &str) -> Result<Credential> {

@@ -2,13 +2,14 @@ use super::super::raw::Raw;
 use super::super::settings::settings;
 use super::super::{Config, StoreConfig, ini};
 use super::*;
+use crate::config::Places;
 
 fn raw(lines: &str) -> Raw {
     ini::parse(&format!("[DEFAULTS]\n[MetaBackend]\n[DataBackend]\n{lines}\n"), &"f.cfg".into()).expect("ini")
 }
 
 fn all(lines: &str) -> Result<Config> {
-    settings(&raw(lines), "f.cfg")
+    settings(&raw(lines), "f.cfg", &Places::of_system())
 }
 
 fn store(lines: &str) -> S3Config {

@@ -2,10 +2,11 @@
 
 use super::raw::{Raw, Section};
 use super::values::Keys;
-use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Scheduler, StoreConfig};
+use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Places, Scheduler, StoreConfig};
 use super::{known, rbd, s3};
 use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use crate::types::{Error, Result};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The sections without which nothing works.
@@ -20,7 +21,7 @@ const MOUNT_CACHE_SIZE: u64 = 256 << 20;
 const MAX_KEEP: u64 = 100_000;
 
 /// Checks everything that this program uses. `files` names what was read, for messages.
-pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
+pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config> {
     for name in REQUIRED {
         if raw.section(name).is_none() {
             let found = known::lookalike(raw, name);
@@ -32,15 +33,22 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
     }
     let keys = Keys::new(raw, "DEFAULTS");
     let file_mode = keys.file_mode("file_mode")?;
+    let mut own_folders = Vec::new();
+    let (logfile, made) = own_place(keys, "logfile", places.logfile.as_deref())?;
+    own_folders.extend(made.and_then(|logfile| logfile.parent().map(Path::to_owned)));
+    let (cachedir, made) = own_place(keys, "cachedir", places.cachedir.as_deref())?;
+    own_folders.extend(made);
+    let (nbd_cachedir, made) = own_place(Keys::new(raw, "NBD"), "cachedir", places.cachedir.as_deref())?;
+    own_folders.extend(made);
     let mut warnings = known::warnings(raw);
     Ok(Config {
-        logfile: keys.path("logfile", "/tmp/backy.log")?,
+        logfile,
         file_mode,
         block_size: keys.number("block_size", 1..=MAX_BLOCK_SIZE, 4_194_304)? as u32,
         hash_function: hash_function(keys)?,
         lock_dir: keys.path("lock_dir", "/tmp")?,
-        cachedir: keys.path("cachedir", "/tmp")?,
-        nbd_cachedir: Keys::new(raw, "NBD").path("cachedir", "/tmp")?,
+        cachedir,
+        nbd_cachedir,
         mount_cache_size: keys.number("mount_cache_size", 0..=u64::MAX, MOUNT_CACHE_SIZE)?,
         process_name: process_name(keys)?,
         disallow_rm_when_younger_than_days: keys.number(
@@ -60,8 +68,20 @@ pub(super) fn settings(raw: &Raw, files: &str) -> Result<Config> {
             rbd: rbd::settings(Keys::new(raw, "io_rbd"))?,
         },
         schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
+        own_folders,
         warnings,
     })
+}
+
+/// The path in `key`, or `default` and once more that as what may have to be made.
+fn own_place(keys: Keys, key: &str, default: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>)> {
+    match (keys.text(key)?, default) {
+        (Some((text, _)), _) => Ok((text.into(), None)),
+        (None, Some(default)) => Ok((default.to_owned(), Some(default.to_owned()))),
+        (None, None) => Err(Error::Config(format!(
+            "There is no {key} in the configuration, and no home folder for a default. Set it."
+        ))),
+    }
 }
 
 fn hash_function(keys: Keys) -> Result<HashFunction> {
@@ -133,9 +153,14 @@ fn data(keys: Keys, mode: FileMode, warnings: &mut Vec<String>) -> Result<DataCo
         StoreKind::S3 => {
             let (config, warning) = s3::s3(keys)?;
             warnings.extend(warning);
+            warnings.extend(s3::exposed(&config));
             StoreConfig::S3(Box::new(config))
         }
-        StoreKind::Minio => StoreConfig::S3(Box::new(s3::minio(keys)?)),
+        StoreKind::Minio => {
+            let config = s3::minio(keys)?;
+            warnings.extend(s3::exposed(&config));
+            StoreConfig::S3(Box::new(config))
+        }
     };
     let Parallel { reads, writes } = parallel(keys, ONE_EACH)?;
     Ok(DataConfig {

@@ -12,11 +12,11 @@ mod bad;
 const REQUIRED_ONLY: &str = "[DEFAULTS]\n[MetaBackend]\n[DataBackend]\n";
 
 fn ini(text: &str) -> Result<Config> {
-    settings(&ini::parse(text, &"f.cfg".into())?, "f.cfg")
+    settings(&ini::parse(text, &"f.cfg".into())?, "f.cfg", &Places::of_system())
 }
 
 fn toml(text: &str) -> Result<Config> {
-    settings(&toml::parse(text, &"f.toml".into())?, "f.toml")
+    settings(&toml::parse(text, &"f.toml".into())?, "f.toml", &Places::of_system())
 }
 
 /// The required sections with one line in the section `name`, which may be another one. The line is the
@@ -34,11 +34,14 @@ fn with(name: &str, line: &str) -> String {
 #[test]
 fn what_is_not_said_has_the_defaults_of_2_13() {
     let config = ini(REQUIRED_ONLY).expect("good");
-    assert_eq!(config.logfile, Path::new("/tmp/backy.log"));
+    assert_eq!(config.logfile, Path::new("/var/log/backy.log"));
     assert_eq!(config.block_size, 4_194_304);
     assert_eq!(config.hash_function, HashFunction::Sha512);
     assert_eq!(config.lock_dir, Path::new("/tmp"));
-    assert_eq!(config.cachedir, Path::new("/tmp"));
+    assert_eq!(
+        (&config.cachedir, &config.nbd_cachedir),
+        (&"/var/cache/backy2".into(), &"/var/cache/backy2".into())
+    );
     assert_eq!(config.mount_cache_size, 256 << 20);
     assert_eq!(config.process_name, "backy2");
     assert_eq!(config.disallow_rm_when_younger_than_days, 0);

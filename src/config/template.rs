@@ -77,7 +77,7 @@ sla: 3d
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Origin, StoreConfig, load};
+    use super::super::{Origin, Places, StoreConfig, load};
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
@@ -90,7 +90,7 @@ mod tests {
             let file = dir.join("backy.cfg");
             std::fs::write(&file, folder_template(&dir, &"0f".repeat(32))).expect("written");
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("changed");
-            let config = load(&Origin::Folder(dir.clone()), None).expect("good");
+            let config = load(&Origin::Folder(dir.clone()), &Places::of_system()).expect("good");
             assert!(config.warnings.is_empty(), "{:?}", config.warnings);
             assert_eq!(config.logfile, dir.join("backy.log"));
             assert_eq!(config.lock_dir, dir.join("lock"));

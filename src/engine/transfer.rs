@@ -2,9 +2,10 @@
 
 use super::{Site, names};
 use crate::meta::DumpRow;
+use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
-use std::io::{BufRead, Read, Take, Write};
+use std::io::{BufRead, BufWriter, Read, Take, Write};
 
 mod format;
 
@@ -15,14 +16,35 @@ const BATCH: usize = 1000;
 /// No line of a dump is longer, in bytes: more is not read into memory.
 const LONGEST: u64 = 1 << 20;
 
+/// Where a dump goes.
+pub trait Output: Write {
+    /// Makes sure that all that was written has arrived.
+    ///
+    /// # Errors
+    /// It has not.
+    fn finish(self) -> std::io::Result<()>;
+}
+
+impl Output for Whole {
+    fn finish(self) -> std::io::Result<()> {
+        Whole::finish(self)
+    }
+}
+
+impl Output for &mut Vec<u8> {
+    fn finish(self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes the dump of a version. `open` makes the output, and is called only once the version is found.
 ///
 /// # Errors
 /// There is no such version; it cannot be written.
-pub fn export<W: Write>(site: &mut Site<'_>, version: &str, open: impl FnOnce() -> Result<W>) -> Result<()> {
+pub fn export<W: Output>(site: &mut Site<'_>, version: &str, open: impl FnOnce() -> Result<W>) -> Result<()> {
     let uid = names::find(site, version)?.uid;
     let (version, _pin) = site.pin(&uid)?;
-    let mut output = open()?;
+    let mut output = BufWriter::new(open()?);
     let failed = |e: std::io::Error| Error::Refused(format!("The dump cannot be written: {e}"));
     output.write_all(format::SIGNATURE.as_bytes()).map_err(failed)?;
     let mut writer = format::writer(output);
@@ -40,7 +62,9 @@ pub fn export<W: Write>(site: &mut Site<'_>, version: &str, open: impl FnOnce() 
             _ => break,
         }
     }
-    writer.flush().map_err(failed)
+    let output = writer.into_inner().map_err(|e| failed(e.into_error()))?;
+    let output = output.into_inner().map_err(|e| failed(e.into_error()))?;
+    output.finish().map_err(failed)
 }
 
 /// Reads a dump and makes its version with all blocks, or nothing. `what` names the file for the error texts.

@@ -20,6 +20,9 @@ pub struct Other {
 /// All processes, except this one, whose name is `process_name`, sorted by number. The name of a process is
 /// the first word of its title. Processes that have ended and wait for their parent do not count.
 ///
+/// Anybody can give a process any name. So only those of root and of this user count, and those that run this program:
+/// another user must not be able to keep everybody else out.
+///
 /// Where `process_name` itself has several words, the first one is looked for.
 pub fn others(process_name: &str) -> Vec<Other> {
     let Some(wanted) = first_word(process_name.as_bytes()) else { return Vec::new() };
@@ -27,6 +30,7 @@ pub fn others(process_name: &str) -> Vec<Other> {
     // In this way it is the number by which /proc itself lists us.
     let own = fs::read_link(proc.join("self")).ok().and_then(|link| pid(&link)).unwrap_or(std::process::id());
     let own_executable = Executable::of(&proc.join("self"));
+    let trusted = [0, rustix::process::geteuid().as_raw(), rustix::process::getuid().as_raw()];
     let Ok(entries) = fs::read_dir(proc) else { return Vec::new() };
     let mut found: Vec<Other> = entries
         .filter_map(|entry| {
@@ -41,11 +45,19 @@ pub fn others(process_name: &str) -> Vec<Other> {
             let same_executable = own_executable.is_some()
                 && Executable::of(&folder)
                     .is_some_and(|other| own_executable.as_ref().is_some_and(|own| own.is_same(&other)));
-            Some(Other { pid, same_executable })
+            let ours = same_executable || user(&folder).is_some_and(|user| trusted.contains(&user));
+            ours.then_some(Other { pid, same_executable })
         })
         .collect();
     found.sort_by_key(|other| other.pid);
     found
+}
+
+/// Who has started the process of a folder of /proc. The owner of that folder does not tell, nor the user whose rights
+/// the process has: anybody can start a program that gets root's.
+fn user(folder: &Path) -> Option<u32> {
+    let status = fs::read_to_string(folder.join("status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
 }
 
 /// The number that a folder of /proc is named by.
@@ -217,6 +229,25 @@ pub(super) mod tests {
         command.args(["--exact", "locks::process::tests::child_that_waits"]).env(CHILD, "1");
         let child = Named::spawn(&mut command);
         assert_eq!(others("bk-same"), [Other { pid: child.pid(), same_executable: true }]);
+    }
+
+    #[test]
+    fn processes_of_other_users_that_only_bear_the_name_do_not_count() {
+        use std::os::unix::process::CommandExt;
+        if !rustix::process::geteuid().is_root() {
+            crate::skip::skip("processes_of_other_users_that_only_bear_the_name_do_not_count", "needs root");
+            return;
+        }
+        // Where that user can go.
+        let dir = tempfile::tempdir_in("/tmp").expect("a folder");
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(dir.path(), all).expect("changed");
+        let link = dir.path().join("bk-foreign");
+        std::os::unix::fs::symlink("/bin/sh", &link).expect("a link");
+        let mut command = Command::new(&link);
+        let child = Named::spawn(command.args(["-c", "echo started; read line; exit 0"]).uid(65534));
+        assert_eq!(user(Path::new(&format!("/proc/{}", child.pid()))), Some(65534));
+        assert_eq!(others("bk-foreign"), []);
     }
 
     #[test]

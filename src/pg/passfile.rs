@@ -1,6 +1,8 @@
 //! Who this process is, and the file of passwords that libpq reads: `~/.pgpass`.
 
+use crate::sys::trust;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +32,7 @@ pub fn account() -> Option<Account> {
 /// The password for a user of a database. `None`: there is no such file, or it has none.
 ///
 /// # Errors
-/// Others can read the file: then it is not used, as with libpq, and the reason is told.
+/// Others can read or write the file: then it is not used, as with libpq, and the reason is told.
 pub fn password(
     file: &Path,
     host: &str,
@@ -38,9 +40,13 @@ pub fn password(
     database: &str,
     user: &str,
 ) -> Result<Option<String>, String> {
-    let Ok(text) = fs::read_to_string(file) else { return Ok(None) };
-    if fs::metadata(file).is_ok_and(|m| m.mode() & 0o077 != 0) {
+    let Ok(mut opened) = trust::open(file, true) else { return Ok(None) };
+    if opened.metadata.mode() & 0o077 != 0 {
         return Err(format!("others can read {}. Run: chmod 600 {0}", file.display()));
+    }
+    let mut text = String::new();
+    if opened.file.read_to_string(&mut text).is_err() {
+        return Ok(None);
     }
     let wanted = [host, &port.to_string(), database, user];
     Ok(text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {

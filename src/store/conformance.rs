@@ -86,7 +86,9 @@ fn bucket(server: &s3_server::S3Server) -> crate::config::DataConfig {
     let folder = tempfile::tempdir().expect("tempdir");
     let file = folder.path().join("backy.cfg");
     std::fs::write(&file, text).expect("write");
-    crate::config::load(&crate::config::Origin::File(file), None).expect("good").data
+    crate::config::load(&crate::config::Origin::File(file), &crate::config::Places::of_system())
+        .expect("good")
+        .data
 }
 
 #[test]

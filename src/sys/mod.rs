@@ -12,4 +12,5 @@ pub mod device;
 pub mod durable;
 pub mod private;
 pub mod title;
+pub mod trust;
 pub mod whole;

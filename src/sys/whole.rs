@@ -3,8 +3,10 @@
 use super::close::close;
 use super::durable::sync_folder;
 use super::private;
+use crate::failpoint;
 use crate::types::settings::FileMode;
-use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Uid, renameat_with};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
@@ -41,10 +43,10 @@ impl Whole {
                 // By way of the open file, so that the kernel's rules for links in folders of all have been kept.
                 (std::fs::read_link(format!("/proc/self/fd/{}", old.as_raw_fd()))?, Some(old.metadata()?))
             }
-            Err(rustix::io::Errno::NOENT) if private::is_taken(path) => {
+            Err(Errno::NOENT) if private::is_taken(path) => {
                 return Err(io::Error::new(ErrorKind::NotFound, "it is a link to what does not exist"));
             }
-            Err(rustix::io::Errno::NOENT) => (path.to_owned(), None),
+            Err(Errno::NOENT) => (path.to_owned(), None),
             Err(e) => return Err(e.into()),
         };
         let name = target.file_name().ok_or(ErrorKind::IsADirectory)?;
@@ -65,15 +67,35 @@ impl Whole {
     ///
     /// # Errors
     /// What the kernel says. What was there before stays then.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(self) -> io::Result<()> {
+        self.put(|temporary, target| std::fs::rename(temporary, target))
+    }
+
+    /// The same, unless anything has come to its place meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`]; what the kernel says.
+    pub fn finish_new(self) -> io::Result<()> {
+        self.put(|temporary, target| {
+            match renameat_with(CWD, temporary, CWD, target, RenameFlags::NOREPLACE) {
+                // Not every file system can do that. A hard link never replaces anything either.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    std::fs::hard_link(temporary, target).and_then(|()| std::fs::remove_file(temporary))
+                }
+                done => Ok(done?),
+            }
+        })
+    }
+
+    fn put(mut self, place: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let Some(temporary) = &self.temporary else {
             return close(file);
         };
         file.sync_all()?;
         close(file)?;
-        crate::failpoint::pass("whole-before-rename");
-        std::fs::rename(temporary, &self.target)?;
+        failpoint::pass("whole-before-rename");
+        place(temporary, &self.target)?;
         self.temporary = None;
         sync_folder(&folder_of(&self.target))
     }
@@ -110,4 +132,72 @@ fn is_stream(path: &Path) -> bool {
 
 fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn put(path: &Path, text: &str) -> io::Result<()> {
+        let mut file = Whole::begin(path, FileMode::PRIVATE)?;
+        file.write_all(text.as_bytes())?;
+        file.finish()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).expect("listed");
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_by_a_whole_one_only() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("dump");
+        put(&path, "one").expect("made");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("changed");
+        let mut unfinished = Whole::begin(&path, FileMode::PRIVATE).expect("begun");
+        unfinished.write_all(b"half").expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), b"one");
+        drop(unfinished);
+        assert_eq!(names(dir.path()), ["dump"]);
+        put(&path, "two").expect("replaced");
+        assert_eq!(std::fs::read(&path).expect("read"), b"two");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640, "as it was");
+        let new = Whole::begin(&path, FileMode::PRIVATE).expect("begun");
+        assert_eq!(new.finish_new().expect_err("there already").kind(), ErrorKind::AlreadyExists);
+        Whole::begin(&dir.path().join("new"), FileMode::PRIVATE).and_then(Whole::finish_new).expect("made");
+        assert_eq!(names(dir.path()), ["dump", "new"]);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
+        let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (link, file) = (here.path().join("link"), there.path().join("file"));
+        std::fs::write(&file, "old").expect("written");
+        symlink(&file, &link).expect("linked");
+        put(&link, "new").expect("replaced");
+        assert_eq!(std::fs::read(&file).expect("read"), b"new");
+        assert!(link.is_symlink());
+        std::fs::remove_file(&file).expect("removed");
+        put(&link, "new").expect_err("it leads nowhere");
+        assert_eq!((names(here.path()).len(), names(there.path()).len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_as_it_is() {
+        put(Path::new("/dev/null"), "x").expect("a device");
+        assert!(put(Path::new("/dev/full"), "x").is_err());
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        put(Path::new(&format!("/proc/self/fd/{}", writer.as_raw_fd())), "x").expect("a pipe");
+        drop(writer);
+        let mut text = String::new();
+        io::Read::read_to_string(&mut reader, &mut text).expect("read");
+        assert_eq!(text, "x");
+    }
 }

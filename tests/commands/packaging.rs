@@ -1,6 +1,6 @@
 //! What the Debian package installs as configuration.
 
-use backy2::config::{Origin, StoreConfig, load};
+use backy2::config::{Origin, Places, StoreConfig, load};
 use std::path::Path;
 
 fn project() -> &'static Path {
@@ -9,7 +9,10 @@ fn project() -> &'static Path {
 
 #[test]
 fn the_configuration_of_the_package_is_good_and_has_no_key() {
-    let config = load(&Origin::File(project().join("debian/backy.cfg")), None).expect("good");
+    let folder = tempfile::tempdir().expect("tempdir");
+    let path = folder.path().join("backy.cfg");
+    std::fs::copy(project().join("debian/backy.cfg"), &path).expect("copied");
+    let config = load(&Origin::File(path), &Places::of_system()).expect("good");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert!(config.encryption_key.is_none(), "a key that everybody knows is none");
     let StoreConfig::File { path, .. } = config.data.store else { panic!("a folder") };

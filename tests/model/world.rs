@@ -100,7 +100,8 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let install = Install::in_memory(BLOCK as u32);
         install.set("encryption_version", if random.bool() { "1" } else { "0" });
-        let config = config::load(&Origin::File(install.path("backy.cfg")), None).expect("a configuration");
+        let config = config::load(&Origin::File(install.path("backy.cfg")), &config::Places::of_system())
+            .expect("a configuration");
         init::database(&config).expect("a database");
         let monitor = Double::default();
         monitor.patience.store(-1, Ordering::Relaxed);

@@ -36,10 +36,13 @@ pub(super) fn migrate_db(context: &Context, args: &MigrateDbArgs) -> Result<Outc
 /// Makes a self-contained installation in `dir`; there is no configuration before.
 ///
 /// # Errors
-/// The folder is not empty or cannot be made.
+/// The folder is not empty, is open to others, or cannot be made.
 pub fn init(terminal: &Terminal, dir: &Path) -> Result<Outcome> {
-    engine::init::folder(dir)?;
+    let made = engine::init::folder(dir)?;
     let shown = dir.display();
+    if let Some(mode) = made.was_open {
+        terminal.info(&format!("{shown} had the mode {mode:04o}; it is for its owner alone (0700) now."));
+    }
     terminal.info(&format!(
         "Made an installation in {shown}. Its key is in {shown}/backy.cfg: keep a copy of it elsewhere, without it \
          the backups cannot be read."

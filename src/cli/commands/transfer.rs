@@ -4,12 +4,17 @@ use crate::cli::Context;
 use crate::cli::args::{DiffMetaArgs, ExportArgs, ImportArgs};
 use crate::cli::exit::Outcome;
 use crate::cli::terminal::Terminal;
+use crate::engine::transfer::Output;
 use crate::engine::usage::Difference;
 use crate::engine::{self, Access, Site};
+use crate::sys::close::close;
+use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Stdout as the terminal knows it: one whose reader has gone swallows the rest.
 struct Stdout<'t>(&'t Terminal);
@@ -33,15 +38,44 @@ impl Write for Stdout<'_> {
     }
 }
 
+/// Where a dump goes.
+enum Destination<'t> {
+    Stdout(Stdout<'t>),
+    File(Whole),
+}
+
+impl Write for Destination<'_> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Destination::Stdout(stdout) => stdout.write(data),
+            Destination::File(file) => file.write(data),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Destination<'_> {
+    fn finish(self) -> std::io::Result<()> {
+        match self {
+            // Some file systems tell only at a close that there was no room: of any descriptor.
+            Destination::Stdout(_) => close(File::from(std::io::stdout().as_fd().try_clone_to_owned()?)),
+            Destination::File(file) => file.finish(),
+        }
+    }
+}
+
 pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Read)?;
     let shown = args.filename.to_string_lossy();
-    let open = || -> Result<Box<dyn Write + '_>> {
+    let open = || {
         if args.filename == "-" {
-            return Ok(Box::new(BufWriter::new(Stdout(&context.terminal))));
+            return Ok(Destination::Stdout(Stdout(&context.terminal)));
         }
-        let file = File::create(&args.filename).map_err(|e| Error::Refused(format!("{shown}: {e}")))?;
-        Ok(Box::new(BufWriter::new(file)))
+        let file = Whole::begin(Path::new(&args.filename), context.config.file_mode);
+        file.map(Destination::File).map_err(|e| Error::Refused(format!("{shown}: {e}")))
     };
     engine::transfer::export(&mut site, &args.version_uid, open)?;
     Ok(Outcome::Done)

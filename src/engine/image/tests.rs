@@ -86,7 +86,7 @@ fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().join("b");
     init::folder(&home).expect("made");
-    let mut config = config::load(&Origin::Folder(home), None).expect("loaded");
+    let mut config = config::load(&Origin::Folder(home), &config::Places::of_system()).expect("loaded");
     config.block_size = BLOCK as u32;
     config.process_name = format!("b2i{}", fastrand::u32(..));
     let mut image = vec![0; 40 * BLOCK + 777];

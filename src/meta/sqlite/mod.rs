@@ -15,7 +15,7 @@ use db::Statements;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
-pub use schema::initialise;
+pub use schema::{Begun, begun, initialise};
 
 /// An open database.
 pub struct Sqlite {

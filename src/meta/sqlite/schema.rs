@@ -7,7 +7,7 @@ use crate::meta::revision::{self, Found};
 use crate::sys::private;
 use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -94,4 +94,36 @@ pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     transaction.commit().map_err(failed)?;
     use_wal(&connection);
     Ok(())
+}
+
+/// How far a new database has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// There is no file, or one without tables.
+    Nothing,
+    /// The tables of the current schema, and nothing in them.
+    Tables,
+    /// Something is in it, or it is no database.
+    Used,
+}
+
+/// Looks whether the file at `path` was left by an attempt to make a database.
+pub fn begun(path: &Path) -> Begun {
+    if !private::is_taken(path) {
+        return Begun::Nothing;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let looked = Connection::open_with_flags(path, flags).and_then(|connection| {
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+        if tables == 0 {
+            return Ok(Begun::Nothing);
+        }
+        let current = matches!(state(&connection, ""), Ok(State::Current));
+        const ROWS: &str =
+            "SELECT (SELECT count(*) FROM versions) + (SELECT count(*) FROM blobs WHERE id > 0)
+                            + (SELECT count(*) FROM deleted_blocks) + (SELECT count(*) FROM stats)";
+        let rows = if current { connection.query_row(ROWS, [], |row| row.get::<_, i64>(0))? } else { 1 };
+        Ok(if rows == 0 { Begun::Tables } else { Begun::Used })
+    });
+    looked.unwrap_or(Begun::Used)
 }

@@ -2,6 +2,7 @@
 
 use super::failure::{Failure, Kind};
 use crate::config::{Addressing, Credential, Names, S3Config};
+use crate::sys::trust::{self, Doubt};
 use crate::types::error::{Error, Result};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use std::io::Read;
@@ -157,10 +158,19 @@ fn credential(from: &Credential, key: &str, variable: &str) -> Result<String> {
     }
 }
 
+/// Bytes of a file of a key that are read.
+const LONGEST_KEY: u64 = 1 << 16;
+
 fn from_file(path: &Path, key: &str) -> Result<String> {
     let error =
         |problem: &str| Error::Config(format!("[DataBackend] {key}_file: {} {problem}.", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| error(&format!("cannot be read: {e}")))?;
+    let unreadable = |e: std::io::Error| error(&format!("cannot be read: {e}"));
+    let opened = trust::open(path, false).map_err(unreadable)?;
+    if let Some(doubt) = opened.doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
+        return Err(error(&format!("{doubt}: `chmod 600` it")));
+    }
+    let mut text = String::new();
+    opened.file.take(LONGEST_KEY).read_to_string(&mut text).map_err(unreadable)?;
     let text = text.trim();
     match text.is_empty() || text.contains(char::is_whitespace) {
         false => Ok(text.to_owned()),

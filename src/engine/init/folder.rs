@@ -1,0 +1,131 @@
+//! Self-contained installations: a folder with configuration, key, database and data.
+
+use crate::config;
+use crate::failpoint;
+use crate::meta::sqlite::{self, Begun};
+use crate::sys::durable::sync_folder;
+use crate::sys::private;
+use crate::sys::trust::{self, Doubt};
+use crate::sys::whole::Whole;
+use crate::types::block::to_hex;
+use crate::types::error::{Error, Result};
+use crate::types::settings::FileMode;
+use rustix::fs::{Mode, OFlags};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const CONFIG: &str = "backy.cfg";
+const DATABASE: &str = "backy.sqlite";
+const FOLDERS: [&str; 3] = ["data", "lock", "cache"];
+/// A new file system has a folder of this name.
+const LOST: &str = "lost+found";
+
+/// An installation that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The permissions that its folder had before, if others could read it.
+    pub was_open: Option<u32>,
+}
+
+/// Makes a self-contained installation in `folder`: configuration with a fresh key, database, data. The configuration
+/// comes last and as a whole: where it is, all is there. What an earlier attempt has left is used.
+///
+/// # Errors
+/// The folder is not empty, belongs to another user, can be written by others, or cannot be made.
+pub fn folder(folder: &Path) -> Result<Made> {
+    let failed = |what: &str, e: io::Error| {
+        Error::Refused(format!(
+            "cannot make {what} in {}: {e}. Run `init` again once that is mended: it goes on.",
+            folder.display()
+        ))
+    };
+    private::make_folders(folder, FileMode::PRIVATE).map_err(|e| failed("the folder", e))?;
+    let folder = fs::canonicalize(folder).map_err(|e| failed("an installation", e))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened =
+        rustix::fs::open(&folder, flags, Mode::empty()).map_err(|e| failed("an installation", e.into()))?;
+    let opened = File::from(opened);
+    let found = opened.metadata().map_err(|e| failed("an installation", e))?;
+    if let Some(doubt) = trust::of_empty_folder(&folder, &found) {
+        return Err(foreign(&folder, &doubt));
+    }
+    refuse_others(&folder)?;
+    let was_open = (found.mode() & 0o077 != 0).then_some(found.mode() & 0o7777);
+    if was_open.is_some() {
+        rustix::fs::fchmod(&opened, Mode::RWXU).map_err(|e| failed("a private folder", e.into()))?;
+    }
+    for part in FOLDERS {
+        match private::make_folder(&folder.join(part), FileMode::PRIVATE) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(failed(part, e)),
+            _ => failpoint::pass("init-folder"),
+        }
+    }
+    let mut key = [0u8; 32];
+    getrandom::fill(&mut key).map_err(|e| Error::Internal(format!("no random numbers for a key: {e}")))?;
+    let text = config::folder_template(&folder, &to_hex(&key));
+    if sqlite::begun(&folder.join(DATABASE)) == Begun::Nothing {
+        sqlite::initialise(&folder.join(DATABASE), FileMode::PRIVATE)?;
+    }
+    failpoint::pass("init-database");
+    Whole::begin(&folder.join(CONFIG), FileMode::PRIVATE)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.finish_new()))
+        .and_then(|()| sync_folder(folder.parent().unwrap_or(&folder)))
+        .map_err(|e| failed(CONFIG, e))?;
+    Ok(Made { was_open })
+}
+
+fn foreign(folder: &Path, doubt: &Doubt) -> Error {
+    let shown = folder.display();
+    Error::Refused(match doubt {
+        Doubt::FolderWritable(_, mode) => format!(
+            "Others can write to {shown} (mode {mode:04o}), and could put a configuration of theirs in the place of the \
+             new one. `chmod 700 {shown}` mends that."
+        ),
+        _ => format!(
+            "{shown} belongs to another user, who could put a configuration in the place of the new one. Run `init` as \
+             that user, or give the folder away by `chown`."
+        ),
+    })
+}
+
+/// Refuses a folder with anything in it but what an attempt to make an installation may have left.
+fn refuse_others(folder: &Path) -> Result<()> {
+    let unreadable = |e: io::Error| Error::Refused(format!("{} cannot be read: {e}", folder.display()));
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if !is_left_over(&path).map_err(unreadable)? {
+            let name = path.file_name().unwrap_or_default().display();
+            return Err(Error::Refused(format!(
+                "{} is not empty: there is {name}. `init` makes an installation in a new or empty folder only.",
+                folder.display()
+            )));
+        }
+    }
+    // An earlier release left an empty one where the disk was full.
+    match fs::remove_file(folder.join(CONFIG)) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(unreadable(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something in the folder is of an attempt that did not come to its end, or of a new file system.
+fn is_left_over(path: &Path) -> io::Result<bool> {
+    let metadata = fs::symlink_metadata(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_empty = || Ok::<_, io::Error>(fs::read_dir(path)?.next().is_none());
+    Ok(match &name[..] {
+        LOST => metadata.is_dir(),
+        part if FOLDERS.contains(&part) => metadata.is_dir() && is_empty()?,
+        CONFIG => metadata.is_file() && metadata.len() == 0,
+        // The database is asked what is in it.
+        DATABASE => metadata.is_file() && sqlite::begun(path) != Begun::Used,
+        other => {
+            let of_database =
+                ["-journal", "-wal", "-shm"].iter().any(|end| other == format!("{DATABASE}{end}"));
+            let of_config = other.starts_with(&format!(".{CONFIG}.")) && other.ends_with(".tmp");
+            metadata.is_file() && (of_database || of_config)
+        }
+    })
+}

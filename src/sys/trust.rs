@@ -1,0 +1,213 @@
+//! Who could have written a file that says what the program does, or that holds a secret.
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::geteuid;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file that was opened for reading, and what was found when the open file, and not its name, was looked at.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    /// What it is.
+    pub metadata: Metadata,
+    /// Why somebody else may have written what it holds.
+    pub doubts: Vec<Doubt>,
+}
+
+/// A reason not to believe a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Others than its owner can write to it: these are its permissions.
+    Writable(u32),
+    /// It belongs to neither root nor the caller.
+    Owner(u32),
+    /// Its folder, or that of what a link leads to, belongs to another user.
+    FolderOwner(PathBuf, u32),
+    /// Others than its owner can put files into its folder, or replace them.
+    FolderWritable(PathBuf, u32),
+}
+
+impl fmt::Display for Doubt {
+    /// Reads on after the name of the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Writable(mode) => write!(f, "can be written by others than its owner (mode {mode:04o})"),
+            Doubt::Owner(owner) => write!(f, "belongs to another user (number {owner})"),
+            Doubt::FolderOwner(folder, owner) => {
+                write!(f, "is in the folder {} of another user (number {owner})", folder.display())
+            }
+            Doubt::FolderWritable(folder, mode) => {
+                write!(
+                    f,
+                    "is in the folder {}, which others can write to (mode {mode:04o})",
+                    folder.display()
+                )
+            }
+        }
+    }
+}
+
+/// Opens the file at `path` for reading and tells what makes it doubtful. With `regular` it must be a regular file, and
+/// opening never waits; else a pipe is read from, about which there are no doubts.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // The folder that is looked at is the one that the file is opened in.
+    let folder = File::from(rustix::fs::open(above, flags, Mode::empty())?);
+    let mut flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if regular {
+        flags |= OFlags::NONBLOCK;
+    }
+    let file = loop {
+        match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            opened => break File::from(opened?),
+        }
+    };
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return match regular {
+            true => Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file")),
+            false => Ok(Opened { file, metadata, doubts: Vec::new() }),
+        };
+    }
+    let mut doubts = of_file(&metadata);
+    of_folder(above, &folder.metadata()?, &metadata, &mut doubts);
+    // A link is believed as far as both ends are.
+    if let Ok(real) = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        && let Some(real_folder) = real.parent()
+        && let Ok(found) = std::fs::metadata(real_folder)
+        && found.ino() != folder.metadata()?.ino()
+    {
+        of_folder(real_folder, &found, &metadata, &mut doubts);
+    }
+    Ok(Opened { file, metadata, doubts })
+}
+
+/// Why an open file may have been written by others, whatever its folder is.
+pub fn of_file(file: &Metadata) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    if is_foreign(file.uid()) {
+        doubts.push(Doubt::Owner(file.uid()));
+    }
+    if is_open(file) {
+        doubts.push(Doubt::Writable(file.mode() & 0o7777));
+    }
+    doubts
+}
+
+/// Why others may replace files in a folder, whoever owns them.
+pub fn of_empty_folder(path: &Path, folder: &Metadata) -> Option<Doubt> {
+    if is_foreign(folder.uid()) {
+        Some(Doubt::FolderOwner(path.to_owned(), folder.uid()))
+    } else if is_open(folder) {
+        Some(Doubt::FolderWritable(path.to_owned(), folder.mode() & 0o7777))
+    } else {
+        None
+    }
+}
+
+fn of_folder(path: &Path, folder: &Metadata, file: &Metadata, doubts: &mut Vec<Doubt>) {
+    // In a sticky folder nobody can replace a file of another user, and with one name only the file was made there.
+    let sticky = folder.mode() & 0o1000 != 0 && !is_foreign(file.uid()) && file.nlink() == 1;
+    match of_empty_folder(path, folder) {
+        Some(Doubt::FolderWritable(..)) if sticky => {}
+        doubt => doubts.extend(doubt),
+    }
+}
+
+fn is_foreign(owner: u32) -> bool {
+    owner != 0 && owner != geteuid().as_raw()
+}
+
+/// Whether others than the owner can write. A group with the number of the owner is the owner's own, as most systems
+/// make one for each user.
+fn is_open(found: &Metadata) -> bool {
+    let group = found.mode() & 0o020 != 0 && found.gid() != found.uid();
+    group || found.mode() & 0o002 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+    }
+
+    #[test]
+    fn only_what_others_cannot_have_written_is_believed() {
+        let own = (None, None);
+        let foreign = (Some(65534), Some(65534));
+        let group = (None, Some(65534));
+        let root = geteuid().is_root();
+        // Owner and mode of the folder, of the file, and how many doubts there are.
+        for (folder, folder_mode, file, file_mode, doubts) in [
+            (own, 0o755, own, 0o644, 0),
+            (own, 0o755, own, 0o600, 0),
+            (own, 0o755, own, 0o666, 1),
+            (own, 0o755, group, 0o664, 1),
+            (own, 0o755, group, 0o644, 0),
+            (own, 0o755, own, 0o664, 0),
+            (own, 0o777, own, 0o644, 1),
+            (group, 0o775, own, 0o644, 1),
+            (own, 0o1777, own, 0o644, 0),
+            (own, 0o1777, foreign, 0o644, 2),
+            (own, 0o755, foreign, 0o644, 1),
+            (foreign, 0o755, own, 0o644, 1),
+            (foreign, 0o777, foreign, 0o666, 3),
+        ] {
+            if !root && (folder, file) != (own, own) {
+                continue;
+            }
+            let dir = tempfile::tempdir().expect("a folder");
+            let path = dir.path().join("file");
+            fs::write(&path, "x").expect("written");
+            chown(&path, file.0, file.1).expect("given away");
+            chown(dir.path(), folder.0, folder.1).expect("given away");
+            mode(&path, file_mode);
+            mode(dir.path(), folder_mode);
+            let found = open(&path, true).expect("opened").doubts;
+            assert_eq!(found.len(), doubts, "{folder_mode:o} {file_mode:o}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_believed_as_far_as_both_ends_are() {
+        let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (link, file) = (here.path().join("link"), there.path().join("file"));
+        fs::write(&file, "x").expect("written");
+        symlink(&file, &link).expect("linked");
+        assert_eq!(open(&link, true).expect("opened").doubts, []);
+        mode(there.path(), 0o777);
+        assert_eq!(open(&link, true).expect("opened").doubts.len(), 1);
+        mode(here.path(), 0o777);
+        assert_eq!(open(&link, true).expect("opened").doubts.len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        let bits = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, bits, 0).expect("a pipe");
+        assert!(open(&pipe, true).expect_err("a pipe").to_string().contains("no regular file"));
+        assert_eq!(open(dir.path(), true).expect_err("a folder").kind(), ErrorKind::IsADirectory);
+        assert_eq!(open(Path::new("/dev/null"), false).expect("a device").doubts, []);
+    }
+}
