@@ -147,7 +147,7 @@ impl<'a> Fetcher<'a> {
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let shared = self.fetch;
-        let wanted = Wanted { uid: &blob.uid, block: id, size: length };
+        let wanted = Wanted { uid: &blob.uid, block: id, size: length, again: false };
         let raw = &mut self.raw;
         let got = shared.permits.with(|| {
             let got = shared.store.get(wanted, raw);

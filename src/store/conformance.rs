@@ -13,7 +13,7 @@ mod s3_server;
 
 fn get(store: &dyn BlobStore, uid: &str) -> Option<Vec<u8>> {
     let mut data = vec![42; 7];
-    let found = store.get(Wanted { uid, block: 0, size: 4 }, &mut data).expect("get");
+    let found = store.get(Wanted { uid, block: 0, size: 4, again: false }, &mut data).expect("get");
     found.then_some(data)
 }
 
@@ -70,7 +70,7 @@ fn suite(store: &dyn BlobStore) {
 fn the_file_store_keeps_the_contract() {
     for sync in [Durability::File, Durability::Filesystem, Durability::None] {
         let folder = tempfile::tempdir().expect("tempdir");
-        suite(&FileStore::new(folder.path(), sync));
+        suite(&FileStore::new(folder.path(), sync, 0o600));
     }
 }
 
@@ -110,7 +110,7 @@ fn a_bucket_of_radosgw_keeps_the_contract() {
 #[test]
 fn foreign_and_unfinished_files_are_no_blobs() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let store = FileStore::new(folder.path(), Durability::None);
+    let store = FileStore::new(folder.path(), Durability::None, 0o600);
     let uid = BlobUid::generate();
     store.put(&uid, b"x").expect("put");
     let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
@@ -126,11 +126,11 @@ fn foreign_and_unfinished_files_are_no_blobs() {
 fn a_store_that_is_gone_is_not_a_store_without_blobs() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("unmounted");
-    let store = FileStore::new(&path, Durability::Filesystem);
+    let store = FileStore::new(&path, Durability::Filesystem, 0o600);
     let uid = BlobUid::generate();
     let error = store.put(&uid, b"x").expect_err("no folder").to_string();
     assert!(error.contains("unmounted"), "{error}");
-    let wanted = Wanted { uid: &uid, block: 0, size: 1 };
+    let wanted = Wanted { uid: &uid, block: 0, size: 1, again: false };
     assert!(matches!(store.get(wanted, &mut Vec::new()), Err(GetError::Store(_))));
     assert!(store.list("", &mut |_| Ok(())).is_err());
     assert!(store.check().is_err());
@@ -140,7 +140,7 @@ fn a_store_that_is_gone_is_not_a_store_without_blobs() {
 #[test]
 fn a_failed_write_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let store = FileStore::new(folder.path(), Durability::None);
+    let store = FileStore::new(folder.path(), Durability::None, 0o600);
     let uid = BlobUid::generate();
     let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
     // A folder of the blob's name: the rename fails.
@@ -153,14 +153,14 @@ fn a_failed_write_leaves_nothing_behind() {
 #[test]
 fn a_uid_cannot_lead_out_of_the_store() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let store = FileStore::new(&folder.path().join("data"), Durability::None);
+    let store = FileStore::new(&folder.path().join("data"), Durability::None, 0o600);
     std::fs::create_dir(folder.path().join("data")).expect("mkdir");
     let outside = folder.path().join("x.blob");
     std::fs::write(&outside, "mine").expect("write");
     for uid in ["../../x", "", "abc", "ab/cd/ef", "äöüäöü"] {
         assert!(store.put(uid, b"x").is_err(), "{uid}");
         assert!(store.delete(&[uid.to_owned()]).is_empty(), "{uid}: it is missing, as it cannot be there");
-        let wanted = Wanted { uid, block: 0, size: 1 };
+        let wanted = Wanted { uid, block: 0, size: 1, again: false };
         assert!(matches!(store.get(wanted, &mut Vec::new()), Err(GetError::Unreadable(_))), "{uid}");
     }
     assert!(outside.exists());

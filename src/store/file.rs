@@ -1,115 +1,164 @@
 //! Blobs as files in a folder: `<path>/<uid[0:2]>/<uid[2:4]>/<uid>.blob`.
+//!
+//! Below the folder no link is followed, for reading or for writing: whoever may write there could lead blobs anywhere,
+//! and anything into a restored image.
 
-use super::{BlobStore, GetError, Wanted};
-use crate::failpoint;
+mod failure;
+mod place;
+
+use super::{BlobStore, GetError, Presence, Wanted};
+use crate::sys::beneath::Folder;
 use crate::sys::cache;
-use crate::sys::durable::{sync_filesystem, sync_folder};
 use crate::types::error::{Error, Result};
 use crate::types::settings::Durability;
 use crate::types::uid::BlobUid;
+use failure::{advised, is, is_of_one_file, is_of_the_folder, kind};
+use place::{NotWritten, Place, TEMPORARY};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Only files that end so are blobs.
 const ENDING: &str = ".blob";
-/// Files that are being written end so; one that a crash left is no blob, and `list` removes old ones.
-const TEMPORARY: &str = ".tmp";
-/// A temporary file that nobody has touched for so long belongs to no running backup.
-const STALE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+/// A temporary file that nobody has touched for so many seconds belongs to no running backup.
+const STALE: i64 = 24 * 3600;
+/// How many bytes a blob may be longer than its block, besides a 128th.
+const MARGIN: u64 = 1 << 16;
 
 /// The file store.
 pub struct FileStore {
     path: PathBuf,
     sync: Durability,
-    /// Folders that this process has seen or made, so that a blob costs no `mkdir`.
-    known: Mutex<BTreeSet<PathBuf>>,
-    /// The folder, open since before the first write: the kernel tells an error of writing back to each
-    /// descriptor that was open when it happened, and to one that is opened later perhaps not.
-    root: OnceLock<File>,
+    mode: u32,
+    place: Mutex<Option<Arc<Place>>>,
+    /// The first time that something was written and did not arrive. The system tells that once; so all that is written
+    /// or flushed later fails as well.
+    broken: OnceLock<String>,
 }
 
 impl FileStore {
-    /// A store in the folder `path`, which must exist when it is used.
-    pub fn new(path: &Path, sync: Durability) -> Self {
-        FileStore { path: path.to_owned(), sync, known: Mutex::default(), root: OnceLock::new() }
+    /// A store in the folder `path`, which must exist when it is used. Blobs are made with the rights `mode`, and folders
+    /// with those that go with it.
+    pub fn new(path: &Path, sync: Durability, mode: u32) -> Self {
+        FileStore { path: path.to_owned(), sync, mode, place: Mutex::default(), broken: OnceLock::new() }
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
         Error::Store { store: self.location(), message: message.into() }
     }
 
+    /// Where the blob is, below the folder.
     fn file(&self, uid: &str) -> Result<PathBuf> {
         if !BlobUid::is_plain(uid) {
             return Err(self.error(format!("{uid:?} is no name of a blob")));
         }
-        Ok(self.path.join(&uid[..2]).join(&uid[2..4]).join(format!("{uid}{ENDING}")))
+        Ok(Path::new(&uid[..2]).join(&uid[2..4]).join(format!("{uid}{ENDING}")))
     }
 
-    /// Makes the folder for a blob, durable if each blob is to be.
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
-        if known.contains(folder) {
-            return Ok(());
+    /// The folder, opened when it is used for the first time.
+    fn place(&self) -> io::Result<Arc<Place>> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = &*place {
+            return Ok(place.clone());
         }
-        for level in [folder.parent().unwrap_or(folder), folder] {
-            match fs::create_dir(level) {
-                Ok(()) if self.sync == Durability::File => sync_folder(level.parent().unwrap_or(level))?,
-                Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
-                _ => {}
+        Ok(place.insert(Arc::new(Place::open(&self.path, self.sync, self.mode)?)).clone())
+    }
+
+    /// Lets go of a folder that is not the one at its path any more, as after it was mounted anew, if nothing was written
+    /// to it. Returns whether it did.
+    fn let_go(&self, old: &Arc<Place>) -> bool {
+        let gone = !old.written.load(Ordering::Relaxed) && !old.is_at(&self.path);
+        if gone {
+            let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            if place.as_ref().is_some_and(|place| Arc::ptr_eq(place, old)) {
+                *place = None;
             }
         }
-        known.insert(folder.to_owned());
-        Ok(())
+        gone
     }
 
-    /// The descriptor that the file system is flushed by.
-    fn root(&self) -> io::Result<&File> {
-        match self.root.get() {
-            Some(root) => Ok(root),
-            None => {
-                let opened = File::open(&self.path)?;
-                Ok(self.root.get_or_init(|| opened))
+    /// Opens what is at `path` below the folder, which may have been mounted anew since it was used last.
+    fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+        let place = self.place()?;
+        match place.root().open_at(path, flags, Mode::empty()) {
+            Err(e) if is_of_the_folder(&e) && self.let_go(&place) => {
+                self.place()?.root().open_at(path, flags, Mode::empty())
+            }
+            done => done,
+        }
+    }
+
+    /// A folder below.
+    fn folder(&self, path: &Path) -> io::Result<Folder> {
+        self.place()?.root().folder_at(path)
+    }
+
+    /// If a folder on the way to that blob is a symbolic link: what to say of it.
+    fn linked_folder(&self, file: &Path) -> Option<Error> {
+        let inner = file.parent()?;
+        let is_link = |folder: &&Path| self.folder(folder).is_err_and(|e| is(&e, Errno::LOOP));
+        let link = self.path.join([inner.parent()?, inner].into_iter().find(is_link)?);
+        let (link, target) = (link.display(), fs::read_link(&link).unwrap_or_else(|_| "TARGET".into()));
+        Some(self.error(format!(
+            "{link} is a symbolic link, and below the store's folder none is followed: whoever can put one there would \
+             lead blobs elsewhere. If you have put it there to use another disk, mount that in its place: \
+             `rm {link} && mkdir {link} && mount --bind {target} {link}`, and the same in /etc/fstab",
+            target = target.display()
+        )))
+    }
+
+    /// Why the blob could not be opened or read.
+    fn get_error(&self, what: &str, file: &Path, error: &io::Error) -> GetError {
+        let path = self.path.join(file);
+        if is(error, Errno::LOOP) {
+            return match self.linked_folder(file) {
+                Some(error) => GetError::Store(error),
+                None => GetError::Unreadable(format!(
+                    "{} is a symbolic link, and none is followed there",
+                    path.display()
+                )),
+            };
+        }
+        let text = format!("cannot {what} {}: {error}", path.display());
+        if is_of_one_file(error) { GetError::Unreadable(text) } else { GetError::Store(self.error(text)) }
+    }
+
+    /// Opens a blob for reading: a regular file, and without waiting for anything.
+    fn open_blob(&self, file: &Path) -> std::result::Result<Option<(File, u64)>, GetError> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = match self.open_at(file, flags) {
+            Ok(opened) => opened,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                self.check().map_err(GetError::Store)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(self.get_error("open", file, &error)),
+        };
+        let metadata = opened.metadata().map_err(|error| self.get_error("look at", file, &error))?;
+        match metadata.is_file() {
+            true => Ok(Some((opened, metadata.len()))),
+            false => {
+                let what = kind(metadata.file_type());
+                Err(GetError::Unreadable(format!("{} is {what} and no file", self.path.join(file).display())))
             }
         }
     }
 
-    fn write(&self, file: &Path, data: &[u8]) -> io::Result<()> {
-        if self.sync == Durability::Filesystem {
-            self.root()?;
-        }
-        let folder = file.parent().unwrap_or(&self.path);
-        self.make_folder(folder)?;
-        let temporary = file.with_extension(format!("blob.{}{TEMPORARY}", std::process::id()));
-        let written = self.write_temporary(&temporary, data).and_then(|()| {
-            failpoint::pass("blob-before-rename");
-            fs::rename(&temporary, file)
-        });
-        if let Err(error) = written {
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
-        if self.sync == Durability::File {
-            sync_folder(folder)?;
-        }
-        failpoint::pass("blob-after-put");
-        Ok(())
-    }
-
-    fn write_temporary(&self, temporary: &Path, data: &[u8]) -> io::Result<()> {
-        let mut file = File::create(temporary)?;
-        file.write_all(data)?;
-        match self.sync {
-            Durability::File => file.sync_all(),
-            // Starts the writing now, so that one flush of the file system for a batch finds little to do.
-            Durability::Filesystem => {
-                cache::drop_behind(&file, 0..data.len() as u64);
-                Ok(())
+    /// Names in a folder below; none if it is no folder.
+    fn names(&self, folder: &Path) -> Result<Vec<String>> {
+        match self.folder(folder).and_then(|folder| folder.names()) {
+            Ok(names) => Ok(names),
+            Err(e) if matches!(e.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => Ok(Vec::new()),
+            Err(e) => {
+                let link = self.linked_folder(&folder.join("blob")).filter(|_| is(&e, Errno::LOOP));
+                let text = format!("cannot list {}: {e}", self.path.join(folder).display());
+                Err(link.unwrap_or_else(|| self.error(text)))
             }
-            Durability::None => Ok(()),
         }
     }
 
@@ -126,43 +175,29 @@ impl FileStore {
                 if uid.starts_with(prefix) && BlobUid::is_one(uid) && at_its_place {
                     each(uid)?;
                 }
-            } else if name.ends_with(TEMPORARY) && name.contains(ENDING) {
-                remove_if_stale(&folder.join(name));
+            } else if name.ends_with(TEMPORARY)
+                && name.contains(ENDING)
+                && let Ok(folder) = self.folder(folder)
+            {
+                remove_if_stale(&folder, &name);
             }
         }
         Ok(())
     }
 
-    /// Names in a folder; none if it is no folder.
-    fn names(&self, folder: &Path) -> Result<Vec<String>> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(e) if matches!(e.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => {
-                return Ok(Vec::new());
-            }
-            Err(e) => return Err(self.error(format!("cannot list {}: {e}", folder.display()))),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| self.error(format!("cannot list {}: {e}", folder.display())))?;
-            names.extend(entry.file_name().into_string().ok());
-        }
-        Ok(names)
+    /// Notes that what was written may not have arrived.
+    fn broke(&self, what: &str, error: &io::Error) -> Error {
+        let text = format!("{what}: {}", advised(error));
+        let first = self.broken.get_or_init(|| format!("{text}. What was written before is not relied on"));
+        self.error(first.as_str())
     }
 }
 
-/// Whether a file could not be opened because of what it is or of damage to it, so that others may well be
-/// readable. Missing rights, a lack of memory and the like are not.
-fn is_of_one_file(error: &io::Error) -> bool {
-    let own = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO];
-    Errno::from_io_error(error).is_some_and(|errno| own.contains(&errno))
-}
-
 /// Removes what a killed run has left half-written.
-fn remove_if_stale(file: &Path) {
-    let age = fs::metadata(file).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-    if age.is_some_and(|age| age > STALE) {
-        let _ = fs::remove_file(file);
+fn remove_if_stale(folder: &Folder, name: &str) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    if folder.changed(name).is_ok_and(|changed| changed < now.saturating_sub(STALE)) {
+        let _ = folder.remove(name);
     }
 }
 
@@ -173,7 +208,23 @@ impl BlobStore for FileStore {
 
     fn put(&self, uid: &str, data: &[u8]) -> Result<()> {
         let file = self.file(uid)?;
-        self.write(&file, data).map_err(|e| self.error(format!("cannot write {}: {e}", file.display())))
+        if let Some(broken) = self.broken.get() {
+            return Err(self.error(broken.as_str()));
+        }
+        let written = match self.place() {
+            Ok(place) => place.write(&uid[..2], &uid[2..4], &format!("{uid}{ENDING}"), data),
+            Err(error) => Err(NotWritten::from(error)),
+        };
+        written.map_err(|NotWritten { error, in_doubt }| {
+            let what = format!("cannot write {}", self.path.join(&file).display());
+            match in_doubt {
+                true => self.broke(&what, &error),
+                false => {
+                    let link = self.linked_folder(&file).filter(|_| is(&error, Errno::LOOP));
+                    link.unwrap_or_else(|| self.error(format!("{what}: {}", advised(&error))))
+                }
+            }
+        })
     }
 
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
@@ -182,23 +233,19 @@ impl BlobStore for FileStore {
             Ok(path) => path,
             Err(error) => return Err(GetError::Unreadable(error.to_string())),
         };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                self.check().map_err(GetError::Store)?;
-                return Ok(false);
-            }
-            Err(e) if is_of_one_file(&e) => {
-                return Err(GetError::Unreadable(format!("cannot open {}: {e}", path.display())));
-            }
-            Err(e) => {
-                return Err(GetError::Store(self.error(format!("cannot open {}: {e}", path.display()))));
-            }
-        };
+        let Some((file, size)) = self.open_blob(&path)? else { return Ok(false) };
         // More than the largest possible blob of such a block is damage; do not fill the memory with it.
-        let limit = wanted.size.saturating_add(wanted.size / 128).saturating_add(1 << 16);
+        let limit = wanted.size.saturating_add(wanted.size / 128).saturating_add(MARGIN);
         let cached = cache::holds(&file, 0);
-        match (&file).take(limit).read_to_end(data) {
+        if wanted.again {
+            cache::drop_all(&file);
+        }
+        let room = usize::try_from(size.min(limit)).unwrap_or(usize::MAX);
+        let read = match data.try_reserve_exact(room) {
+            Ok(()) => (&file).take(limit).read_to_end(data),
+            Err(_) => Err(ErrorKind::OutOfMemory.into()),
+        };
+        match read {
             Ok(_) => {
                 // What was read into the page cache for this alone must not push out what others work with.
                 if !cached {
@@ -206,7 +253,23 @@ impl BlobStore for FileStore {
                 }
                 Ok(true)
             }
-            Err(e) => Err(GetError::Unreadable(format!("cannot read {}: {e}", path.display()))),
+            Err(error) => Err(self.get_error("read", &path, &error)),
+        }
+    }
+
+    fn presence(&self, uid: &str) -> Result<Presence> {
+        let Ok(file) = self.file(uid) else { return Ok(Presence::Missing) };
+        let found = self.open_at(&file, OFlags::PATH).and_then(|found| found.metadata());
+        match found {
+            Ok(metadata) if metadata.is_file() => Ok(Presence::Bytes(metadata.len())),
+            Ok(_) => Ok(Presence::Missing),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                self.check().map(|()| Presence::Missing)
+            }
+            Err(error) => match self.get_error("look at", &file, &error) {
+                GetError::Store(error) => Err(error),
+                GetError::Unreadable(_) => Ok(Presence::Missing),
+            },
         }
     }
 
@@ -215,12 +278,17 @@ impl BlobStore for FileStore {
         for uid in uids {
             // No blob can have a name that is none: it is missing.
             let Ok(file) = self.file(uid) else { continue };
-            match fs::remove_file(&file) {
-                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => {
-                    let error = self.error(format!("cannot delete {}: {e}", file.display()));
-                    failed.push((uid.clone(), error));
+            let folder = file.parent().unwrap_or(Path::new("."));
+            let removed = self.folder(folder).and_then(|folder| folder.remove(&format!("{uid}{ENDING}")));
+            let gone = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::InvalidFilename];
+            match removed.or_else(|e| if gone.contains(&e.kind()) { self.place().map(drop) } else { Err(e) })
+            {
+                Ok(()) => {}
+                Err(e) => {
+                    let link = self.linked_folder(&file).filter(|_| is(&e, Errno::LOOP));
+                    let text = format!("cannot delete {}: {e}", self.path.join(&file).display());
+                    failed.push((uid.clone(), link.unwrap_or_else(|| self.error(text))));
                 }
-                _ => {}
             }
         }
         failed
@@ -230,13 +298,13 @@ impl BlobStore for FileStore {
         self.check()?;
         let begins = |name: &str, part: &str| name.starts_with(part) || part.starts_with(name);
         let (first, second) = (prefix.get(..2).unwrap_or(prefix), prefix.get(2..).unwrap_or(""));
-        for outer in self.names(&self.path)? {
+        for outer in self.names(Path::new("."))? {
             if outer.len() != 2 || !begins(&outer, first) {
                 continue;
             }
-            for inner in self.names(&self.path.join(&outer))? {
+            for inner in self.names(Path::new(&outer))? {
                 if inner.len() == 2 && begins(&inner, second) {
-                    self.list_folder(&self.path.join(&outer).join(&inner), prefix, each)?;
+                    self.list_folder(&Path::new(&outer).join(inner), prefix, each)?;
                 }
             }
         }
@@ -244,21 +312,30 @@ impl BlobStore for FileStore {
     }
 
     fn sync(&self) -> Result<()> {
-        if self.sync != Durability::Filesystem {
-            return Ok(());
+        if let Some(broken) = self.broken.get() {
+            return Err(self.error(broken.as_str()));
         }
-        self.root()
-            .and_then(sync_filesystem)
-            .map_err(|e| self.error(format!("cannot flush the file system: {e}")))
+        self.place()
+            .and_then(|place| place.sync())
+            .map_err(|e| self.broke("cannot flush the file system", &e))
     }
 
     fn check(&self) -> Result<()> {
         match fs::metadata(&self.path) {
-            Ok(meta) if meta.is_dir() => Ok(()),
-            Ok(_) => Err(self.error("is no folder: see path in [DataBackend]")),
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return Err(self.error("is no folder: see path in [DataBackend]")),
             Err(e) => {
-                Err(self.error(format!("cannot be reached: {e}. Is it mounted? See path in [DataBackend]")))
+                let text = format!("cannot be reached: {e}. Is it mounted? See path in [DataBackend]");
+                return Err(self.error(text));
             }
+        }
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match place.is_none_or(|place| place.is_at(&self.path) || self.let_go(&place)) {
+            true => Ok(()),
+            false => Err(self.error(
+                "another folder is there than the one that was written to: it was mounted or unmounted meanwhile. Begin \
+                 again",
+            )),
         }
     }
 }

@@ -17,6 +17,19 @@ pub struct Wanted<'a> {
     pub block: u64,
     /// Plain size of the block in bytes.
     pub size: u64,
+    /// It was read before, and was bad: what lies between us and the store must not answer from memory.
+    pub again: bool,
+}
+
+/// What a store tells of a blob without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It would cost as much as reading it, or the store has none.
+    Unknown,
+    /// There is no such blob, or something else has its name.
+    Missing,
+    /// It is there, and has so many bytes.
+    Bytes(u64),
 }
 
 /// A store of blobs. Shared by all threads of a run; calls block.
@@ -25,6 +38,8 @@ pub struct Wanted<'a> {
 ///
 /// * A blob is there under its name completely or not at all, at any moment, also after a crash.
 /// * `put` to a name that exists replaces the blob as a whole.
+/// * Once something that was put has been lost on its way, and nobody knows what else, every later `put` and `sync`
+///   fails: the operating system tells such an error once.
 /// * What `put` returned for survives a power cut once `sync` has returned (with the durability `none`: as
 ///   soon as the operating system gets to it).
 /// * A missing blob is `Ok(false)` of `get`, and success of `delete`.
@@ -44,6 +59,14 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// [`GetError`].
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError>;
+
+    /// Whether a blob is there and how large it is, where that is cheap to find out.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: the store as a whole fails.
+    fn presence(&self, _uid: &str) -> Result<Presence> {
+        Ok(Presence::Unknown)
+    }
 
     /// Deletes blobs; returns those that could not be deleted, with the reason. One that is missing counts
     /// as deleted.
@@ -78,9 +101,12 @@ pub trait BlobStore: Send + Sync {
 pub enum GetError {
     /// The blob is there but its bytes cannot be had (a bad sector): damage of this blob.
     Unreadable(String),
-    /// The store as a whole fails.
+    /// The store as a whole fails, or this machine: no memory, no rights, no connection. That says nothing about the blob.
     Store(Error),
 }
+
+/// Rights of blobs.
+const PRIVATE: u32 = 0o600;
 
 /// Opens the store of that configuration. Nothing is created or checked yet. A signal that `monitor` knows of ends
 /// every wait for a server.
@@ -89,7 +115,7 @@ pub enum GetError {
 /// [`Error::Config`]: the credentials of a bucket are missing.
 pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
     match &config.store {
-        StoreConfig::File { path, sync, .. } => Ok(Box::new(file::FileStore::new(path, *sync))),
+        StoreConfig::File { path, sync, .. } => Ok(Box::new(file::FileStore::new(path, *sync, PRIVATE))),
         StoreConfig::Null => Ok(Box::new(null::NullStore)),
         StoreConfig::S3(bucket) => {
             let connections = config.simultaneous_reads.max(config.simultaneous_writes);

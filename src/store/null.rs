@@ -53,7 +53,7 @@ mod tests {
         let store = NullStore;
         store.put("x", b"data").expect("put");
         let mut data = vec![1; 3];
-        let wanted = Wanted { uid: "x", block: 258, size: 18 };
+        let wanted = Wanted { uid: "x", block: 258, size: 18, again: false };
         assert!(store.get(wanted, &mut data).expect("get"));
         assert_eq!(data, b"\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0  ");
         assert!(store.is_generated());

@@ -1,18 +1,61 @@
-//! Bringing what was written to stable storage.
+//! Bringing what was written to stable storage, and hearing of every error on the way.
+#![allow(unsafe_code)]
 
+use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::os::fd::IntoRawFd;
 use std::path::Path;
+
+/// The local file systems (`f_type` of `statfs`) that tell `syncfs` of every write that failed. What is not among them
+/// (FUSE, NFS, SMB, 9p, Ceph, AFS, cluster file systems, whatever comes) may know more at `fsync` and `close` only.
+const LOCAL: [u32; 16] = [
+    0x0000_ef53, // ext2, ext3, ext4
+    0x5846_5342, // XFS
+    0x9123_683e, // Btrfs
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0xf2f5_2010, // F2FS
+    0xca45_1a4e, // bcachefs
+    0x2fc1_2fc1, // ZFS
+    0x3153_464a, // JFS
+    0x5265_4973, // ReiserFS
+    0x0000_3434, // NILFS
+    0x2405_1905, // UBIFS
+    0x794c_7630, // overlayfs, which asks the one below
+    0x2011_bab0, // exFAT
+    0x0000_4d44, // FAT
+    0x7366_746e, // NTFS
+];
+/// Since this release of Linux, `syncfs` tells that a file could not be written.
+const TELLING: (u32, u32) = (5, 8);
+
+/// Whether [`sync_filesystem`] of the file system of `file` tells of every write that failed. Where it does not, each
+/// file has to be flushed by itself.
+pub fn tells_all(file: &File) -> bool {
+    // f_type is signed and of various widths.
+    let kind = fstatfs(file).map(|found| found.f_type as u32);
+    kind.is_ok_and(|kind| LOCAL.contains(&kind)) && release() >= TELLING
+}
+
+/// The first two numbers of the kernel's release.
+fn release() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let mut numbers = name.release().to_str().unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    (next(), next())
+}
 
 /// Returns once all that was written to the file system of `file`, by whomever, is on stable storage.
 ///
 /// # Errors
-/// What the kernel says. Since Linux 5.8 that includes failed write-backs of any file of that file system
-/// since `file` was opened.
+/// What the kernel says. Where [`tells_all`] is true that includes failed write-backs of any file of that file system
+/// since `file` was opened; each failure is told once.
 pub fn sync_filesystem(file: &File) -> io::Result<()> {
     loop {
         match rustix::fs::syncfs(file) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             done => return Ok(done?),
         }
     }
@@ -25,16 +68,60 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 /// What the kernel says; file systems that cannot flush folders count as done.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    match File::open(path)?.sync_all() {
+    sync_entries(&File::open(path)?)
+}
+
+/// The same for a folder that is open.
+///
+/// # Errors
+/// As [`sync_folder`].
+pub fn sync_entries(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
         // Some network and FUSE file systems have no fsync for folders: there is nothing more to be done.
         Err(e) if e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::Unsupported => Ok(()),
         done => done,
     }
 }
 
+/// Closes a file that was written, and says what dropping it would not: FUSE and network file systems send data, and
+/// hear that the disk is full, as late as this.
+///
+/// # Errors
+/// What the kernel says. The file is closed all the same, also after `EINTR`, when it is not known what became of the
+/// data.
+pub fn close(file: File) -> io::Result<()> {
+    // SAFETY: `into_raw_fd` gives the descriptor away, so that nothing else closes or uses it, and this is the one
+    // place that closes it. It is not tried again, whatever happens: the number may belong to another file then.
+    Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)
+}
+
+/// What [`close`] would say, for a file that is used further.
+///
+/// # Errors
+/// As [`close`].
+pub fn flush_as_close(file: &File) -> io::Result<()> {
+    // The kernel calls what file systems do at close for each descriptor.
+    close(file.try_clone()?)
+}
+
+/// The size of a file by those who keep it, in bytes: a network or FUSE file system is asked anew.
+///
+/// # Errors
+/// What the kernel says.
+pub fn stored_size(file: &File) -> io::Result<u64> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    match statx(file, "", flags, StatxFlags::SIZE) {
+        Ok(found) => Ok(found.stx_size),
+        // Older kernels, and containers that forbid it.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(file.metadata()?.len()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn folders_and_file_systems_can_be_flushed() {
@@ -44,5 +131,22 @@ mod tests {
         sync_folder(Path::new("")).expect("the current folder flushed");
         sync_filesystem(&File::open(dir.path()).expect("opened")).expect("flushed");
         sync_folder(&dir.path().join("absent")).expect_err("no such folder");
+    }
+
+    #[test]
+    fn a_written_file_has_its_size_and_closes() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"12345").expect("written");
+        assert_eq!(stored_size(&file).expect("told"), 5);
+        flush_as_close(&file).expect("fine");
+        file.write_all(b"6").expect("it is still open");
+        close(file).expect("closed");
+    }
+
+    #[test]
+    fn what_is_no_local_file_system_does_not_tell_all() {
+        let proc = File::open("/proc/version").expect("opened");
+        assert!(!tells_all(&proc));
+        assert!(release() > (2, 6));
     }
 }

@@ -5,6 +5,7 @@
 //! argues for every block.
 
 pub mod append;
+pub mod beneath;
 pub mod cache;
 pub mod ceph;
 pub mod close;

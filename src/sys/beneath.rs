@@ -1,0 +1,214 @@
+//! Files below a folder, reached without following any symbolic link: neither the names in between nor the last one.
+//! The folder itself may be a link or a mount, and mounts below it are as good as folders.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, renameat, statat, unlinkat,
+};
+use rustix::io::{Errno, retry_on_intr};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// How often a path is tried anew that was being renamed while the kernel walked it.
+const RACES: usize = 100;
+
+/// A folder, open. What is given to its methods as a path is below it, without `..`; a name has no slash.
+pub struct Folder {
+    folder: File,
+    /// Whether the kernel has `openat2`, and lets us call it; else each part of a path is opened by itself.
+    by_kernel: bool,
+}
+
+impl Folder {
+    /// Opens the folder at `path`, links followed.
+    ///
+    /// # Errors
+    /// What the kernel says: `ENOTDIR` where it is no folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder: File = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into();
+        // Before Linux 5.6 there is none, and containers may forbid it.
+        let by_kernel = walk(&folder, Path::new("."), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok();
+        Ok(Folder { folder, by_kernel })
+    }
+
+    /// The folder itself.
+    pub fn file(&self) -> &File {
+        &self.folder
+    }
+
+    /// Opens what is at `path`, with `mode` if `flags` say that it is to be made.
+    ///
+    /// # Errors
+    /// What the kernel says: `ELOOP` where a part of the path is a link.
+    pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match self.by_kernel {
+            true => walk(&self.folder, path, flags, mode),
+            false => step(&self.folder, path, flags, mode),
+        }
+    }
+
+    /// Opens a folder below.
+    ///
+    /// # Errors
+    /// As [`Folder::open_at`].
+    pub fn folder_at(&self, path: &Path) -> io::Result<Folder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        Ok(Folder { folder: self.open_at(path, flags, Mode::empty())?, by_kernel: self.by_kernel })
+    }
+
+    /// Makes a folder.
+    ///
+    /// # Errors
+    /// What the kernel says: `EEXIST` where there is something of that name, whatever it is.
+    pub fn make_folder(&self, name: &str, mode: Mode) -> io::Result<()> {
+        Ok(mkdirat(&self.folder, name, mode)?)
+    }
+
+    /// Gives `old` the name `new`, in place of what had it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn rename(&self, old: &str, new: &str) -> io::Result<()> {
+        Ok(renameat(&self.folder, old, &self.folder, new)?)
+    }
+
+    /// Removes a file, or a link.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
+    }
+
+    /// When what has that name was changed last, in seconds since 1970; a link is looked at itself.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn changed(&self, name: &str) -> io::Result<i64> {
+        Ok(statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mtime as i64)
+    }
+
+    /// The names in it, those aside that are not UTF-8.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | ".."));
+            names.extend(name.map(str::to_owned));
+        }
+        Ok(names)
+    }
+}
+
+/// The kernel walks the path.
+fn walk(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mut races = 0;
+    loop {
+        match openat2(folder, path, flags, mode, resolve) {
+            Err(Errno::INTR) => {}
+            // Also said of a file that another process has leased.
+            Err(Errno::AGAIN) if races < RACES => races += 1,
+            done => return Ok(done?.into()),
+        }
+    }
+}
+
+/// Each part of the path is opened by itself.
+fn step(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+    let mut at: Option<OwnedFd> = None;
+    let mut parts = path.iter().peekable();
+    while let Some(part) = parts.next() {
+        let last = parts.peek().is_none();
+        let between = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = if last { flags } else { between };
+        if part == ".." || part == "/" {
+            return Err(Errno::XDEV.into());
+        }
+        let dir = at.as_ref().map_or_else(|| rustix::fd::AsFd::as_fd(folder), rustix::fd::AsFd::as_fd);
+        let opened = retry_on_intr(|| openat(dir, part, flags, mode));
+        let opened = opened.map_err(|error| match error {
+            // The kernel says so of a link where a folder is asked for.
+            Errno::NOTDIR if is_link(dir, part) => Errno::LOOP,
+            error => error,
+        })?;
+        at = Some(opened);
+    }
+    at.map(File::from).ok_or_else(|| Errno::NOENT.into())
+}
+
+fn is_link(dir: rustix::fd::BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {
+    statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A folder with `in/file`, and links of all kinds; and what is outside.
+    fn scene() -> (tempfile::TempDir, [Folder; 2]) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(path("root/in/deep")).expect("made");
+        std::fs::create_dir(path("outside")).expect("made");
+        std::fs::write(path("root/in/file"), "in").expect("written");
+        std::fs::write(path("outside/file"), "out").expect("written");
+        symlink(path("outside"), path("root/away")).expect("linked");
+        symlink("in", path("root/near")).expect("linked");
+        symlink("file", path("root/in/link")).expect("linked");
+        symlink(path("root"), path("door")).expect("linked");
+        let by_kernel = Folder::open(&path("door")).expect("opened by a link");
+        let by_step = Folder { by_kernel: false, ..Folder::open(&path("root")).expect("opened") };
+        (dir, [by_kernel, by_step])
+    }
+
+    #[test]
+    fn no_link_is_followed_below_a_folder_by_the_kernel_or_step_by_step() {
+        let (dir, folders) = scene();
+        assert!(folders[0].by_kernel, "this kernel has openat2");
+        for folder in &folders {
+            let open = |path: &str, flags| folder.open_at(Path::new(path), flags, Mode::RUSR | Mode::WUSR);
+            open("in/file", OFlags::RDONLY).expect("no link in its path");
+            for path in ["away/file", "near/file", "in/link", "near/deep", "away/new"] {
+                for flags in [OFlags::RDONLY, OFlags::WRONLY | OFlags::CREATE] {
+                    let error = open(path, flags).expect_err(path);
+                    assert_eq!(Errno::from_io_error(&error), Some(Errno::LOOP), "{path}: {error}");
+                }
+            }
+            let error = folder.folder_at(Path::new("near")).err().expect("a link");
+            assert_eq!(Errno::from_io_error(&error), Some(Errno::LOOP));
+            for path in ["../outside/file", "/etc/passwd", "in/../../outside/file"] {
+                assert!(open(path, OFlags::RDONLY).is_err(), "{path}");
+            }
+        }
+        assert!(!dir.path().join("outside/new").exists());
+    }
+
+    #[test]
+    fn files_are_made_renamed_listed_and_removed() {
+        let (dir, folders) = scene();
+        for folder in &folders {
+            folder.make_folder("new", Mode::RWXU).expect("made");
+            let error = folder.make_folder("away", Mode::RWXU).expect_err("there is a link");
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            let new = folder.folder_at(Path::new("new")).expect("opened");
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            new.open_at(Path::new("a"), flags, Mode::RUSR).expect("made");
+            new.open_at(Path::new("a"), flags, Mode::RUSR).expect_err("there already");
+            new.rename("a", "b").expect("renamed");
+            assert_eq!(new.names().expect("listed"), ["b"]);
+            assert!(new.changed("b").expect("there") > 0);
+            new.remove("b").expect("removed");
+            assert!(new.names().expect("listed").is_empty());
+            std::fs::remove_dir(dir.path().join("root/new")).expect("removed");
+        }
+    }
+}
