@@ -31,6 +31,9 @@ const HEADER: usize = TAG + NONCE;
 /// 2.13 uses the lowest level, and so do we: zstd is the slowest stage for new data.
 const LEVEL: i32 = 1;
 
+/// What zstd says when it cannot get memory.
+const NO_MEMORY: &str = "not enough memory";
+
 /// Why a blob cannot be turned into data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -55,6 +58,9 @@ pub enum DecodeError {
     /// No release has written this.
     #[error("encryption version {0} is not known to this release")]
     Version(u32),
+    /// So many bytes of memory cannot be had: nothing is known of the blob.
+    #[error("there is no memory for its {0} bytes")]
+    Memory(usize),
 }
 
 /// Turns plain blocks into blobs. One a thread: it owns the compressor's memory and the output buffer.
@@ -150,10 +156,13 @@ impl<'k> Decoder<'k> {
             1 => {
                 let frame = self.open(blob, encryption)?;
                 let size = usize::try_from(size).map_err(|_| DecodeError::Frame("too large".into()))?;
-                plain.reserve(size);
+                plain.try_reserve(size).map_err(|_| DecodeError::Memory(size))?;
                 self.decompressor.decompress_to_buffer(frame, plain).map(drop).map_err(|e| {
                     plain.clear();
-                    DecodeError::Frame(e.to_string())
+                    match e.to_string() {
+                        text if text.contains(NO_MEMORY) => DecodeError::Memory(size),
+                        text => DecodeError::Frame(text),
+                    }
                 })
             }
             other => Err(DecodeError::Version(other)),

@@ -64,11 +64,16 @@ impl<'a> Copy<'a> {
         let started = Instant::now();
         let site = &mut self.site;
         let geometry = Geometry::new(self.original.size_bytes, site.config.block_size);
+        let url = format!("what was written to version {}", self.original.uid);
+        image.arrived().map_err(|e| Error::Source {
+            url: url.clone(),
+            message: format!("it was lost on its way to the disk of cachedir: {e}"),
+        })?;
         let changed = image.changed().into_iter();
         let hints: Vec<Hint> = changed
             .map(|range| Hint { offset: range.start, length: range.end - range.start, exists: true })
             .collect();
-        let source = Written { url: format!("what was written to version {}", self.original.uid), image };
+        let source = Written { url, image };
         let hints = Hints::new(&hints, source.url(), geometry)?;
         let base = Base { geometry, unusable: site.meta.unusable(&self.original)? };
         let plan = Plan::new(geometry, Some(&hints), Some(&base), &[]);

@@ -123,7 +123,9 @@ impl<'a> Site<'a> {
             probe::key(&mut *self.meta, &self.keys, version)?;
         }
         let fetch = Fetch::new(store, &self.keys, self.hasher, 1, 0);
-        probe::hash_function(&mut *self.meta, &fetch)
+        let probed = probe::hash_function(&mut *self.meta, &fetch);
+        fetch.tell_doubts(self.monitor);
+        probed
     }
 
     /// How many requests to a source or target of that URL may be under way at the same time.

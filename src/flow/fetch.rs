@@ -2,11 +2,13 @@
 
 use crate::crypt::{DecodeError, Decoder, Keyring};
 use crate::hash::Hasher;
+use crate::monitor::Monitor;
 use crate::pool::Permits;
 use crate::store::{BlobStore, GetError, Wanted};
 use crate::throttle::Throttle;
 use crate::types::block::{Blob, Checksum};
 use crate::types::error::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is wrong with a blob.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +40,18 @@ pub enum Damage {
     },
 }
 
+impl Damage {
+    /// Whether reading once more could help: not where the metadata is wrong, or the store has no such blob.
+    fn may_pass(&self) -> bool {
+        use DecodeError::{Frame, KeyField, KeyUnwrap, Memory, NoKey, Tag, TooShort, Version};
+        match self {
+            Damage::Unreadable(_) | Damage::Size { .. } | Damage::Checksum { .. } => true,
+            Damage::Corrupt(Frame(_) | Tag | TooShort(_)) => true,
+            Damage::Corrupt(KeyField | KeyUnwrap | Memory(_) | NoKey | Version(_)) | Damage::Missing => false,
+        }
+    }
+}
+
 /// What all threads that fetch have in common.
 pub struct Fetch<'a> {
     /// Where blobs come from.
@@ -50,6 +64,8 @@ pub struct Fetch<'a> {
     reads: usize,
     permits: Permits,
     throttle: Throttle,
+    /// Blobs that were bad when they were read first, and good the second time.
+    doubtful: AtomicU64,
 }
 
 impl<'a> Fetch<'a> {
@@ -62,7 +78,18 @@ impl<'a> Fetch<'a> {
         bandwidth: u64,
     ) -> Self {
         let (permits, throttle) = (Permits::new(reads), Throttle::new(bandwidth));
-        Fetch { store, keys, hasher, reads, permits, throttle }
+        Fetch { store, keys, hasher, reads, permits, throttle, doubtful: AtomicU64::new(0) }
+    }
+
+    /// Says how many blobs were bad when they were read, and good when they were read once more, if there were any.
+    pub fn tell_doubts(&self, monitor: &dyn Monitor) {
+        let doubtful = self.doubtful.swap(0, Ordering::Relaxed);
+        if doubtful > 0 {
+            monitor.warning(&format!(
+                "Bad when they were read, and good when they were read once more: {doubtful} blobs. Nothing was marked. \
+                 Look at the data store's disk, at the network, and at this machine's memory."
+            ));
+        }
     }
 
     /// How many blobs are read at the same time.
@@ -77,6 +104,7 @@ pub struct Fetcher<'a> {
     decoder: Decoder<'a>,
     raw: Vec<u8>,
     plain: Vec<u8>,
+    second: Vec<u8>,
 }
 
 impl<'a> Fetcher<'a> {
@@ -86,7 +114,7 @@ impl<'a> Fetcher<'a> {
     /// There is none.
     pub fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
         let decoder = Decoder::new(fetch.keys).map_err(|e| Error::Internal(format!("no decoder: {e}")))?;
-        Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new() })
+        Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new(), second: Vec::new() })
     }
 
     /// Fetches the data of block `id`, `length` bytes long, and verifies it. [`Fetcher::data`] then has
@@ -102,9 +130,15 @@ impl<'a> Fetcher<'a> {
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let mut plain = std::mem::take(&mut self.plain);
-        let loaded = self.load(id, blob, length, &mut plain, stop);
+        let damage = self.load(id, blob, length, &mut plain, &stop).and_then(|damage| match damage {
+            None => {
+                let digest = self.fetch.hasher.digest(&plain);
+                self.verify(id, blob, &digest, &mut plain, &stop)
+            }
+            damage => Ok(damage),
+        });
         self.plain = plain;
-        Ok(loaded?.or_else(|| verify(blob, &self.fetch.hasher.digest(&self.plain))))
+        damage
     }
 
     /// What the last [`Fetcher::fetch`] found.
@@ -113,10 +147,13 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Fetches the data of block `id` into `plain`, as [`Fetcher::fetch`] does, but does not compare its checksum: where
-    /// there is no other damage, that is left to [`verify`], with digests computed for several blocks at once.
+    /// there is no other damage, that is left to [`Fetcher::verify`], with digests computed for several blocks at once.
+    ///
+    /// A blob that is bad is read once more before anybody is told: the error may have been one of memory or transport,
+    /// and the mark on a blob makes every version that shares it invalid.
     ///
     /// # Errors
-    /// The store as a whole fails.
+    /// The store as a whole fails, or there is no memory: that says nothing about the blob.
     pub fn load(
         &mut self,
         id: u64,
@@ -125,11 +162,67 @@ impl<'a> Fetcher<'a> {
         plain: &mut Vec<u8>,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
-        let damage = self.decode(id, blob, length as u64, plain, stop)?;
-        if damage.is_some() {
+        match self.read(id, blob, length, plain, false, &stop)? {
+            Some(damage) if damage.may_pass() => {
+                let again = self.read(id, blob, length, plain, true, &stop)?;
+                if let Some(Damage::Unreadable(_)) = again {
+                    // A disk that has gone says so of every blob.
+                    self.fetch.store.check()?;
+                }
+                self.fetch.doubtful.fetch_add(u64::from(again.is_none()), Ordering::Relaxed);
+                Ok(again)
+            }
+            damage => Ok(damage),
+        }
+    }
+
+    /// Compares the digest of `plain`, which [`Fetcher::load`] has got, with the one in the metadata. Where they differ,
+    /// the blob is read once more: what is better of the two is in `plain` then.
+    ///
+    /// # Errors
+    /// As [`Fetcher::load`].
+    pub fn verify(
+        &mut self,
+        id: u64,
+        blob: &Blob,
+        digest: &Checksum,
+        plain: &mut Vec<u8>,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Damage>> {
+        let Some(first) = differs(blob, digest) else { return Ok(None) };
+        let mut second = std::mem::take(&mut self.second);
+        let read = self.read(id, blob, plain.len(), &mut second, true, &stop);
+        let good = match &read {
+            Ok(None) => differs(blob, &self.fetch.hasher.digest(&second)).is_none(),
+            _ => false,
+        };
+        if good {
+            plain.copy_from_slice(&second);
+            self.fetch.doubtful.fetch_add(1, Ordering::Relaxed);
+        }
+        self.second = second;
+        read.map(|_| (!good).then_some(first))
+    }
+
+    /// Reads the blob, and makes `plain` as long as the block.
+    fn read(
+        &mut self,
+        id: u64,
+        blob: &Blob,
+        length: usize,
+        plain: &mut Vec<u8>,
+        again: bool,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Damage>> {
+        let damage = self.decode(id, blob, length as u64, plain, again, stop)?;
+        let (is, should) = (plain.len() as u64, length as u64);
+        // What is of another length is no part of the block: it may be anything, and must not end up in an image.
+        if damage.is_some() || is != should {
             plain.clear();
         }
-        let (is, should) = (plain.len() as u64, length as u64);
+        if plain.try_reserve(length.saturating_sub(plain.len())).is_err() {
+            return Err(self.no_memory(id, blob, length));
+        }
         plain.resize(length, 0);
         Ok(match damage {
             None if is != should => Some(Damage::Size { is, should }),
@@ -144,10 +237,11 @@ impl<'a> Fetcher<'a> {
         blob: &Blob,
         length: u64,
         plain: &mut Vec<u8>,
+        again: bool,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let shared = self.fetch;
-        let wanted = Wanted { uid: &blob.uid, block: id, size: length, again: false };
+        let wanted = Wanted { uid: &blob.uid, block: id, size: length, again };
         let raw = &mut self.raw;
         let got = shared.permits.with(|| {
             let got = shared.store.get(wanted, raw);
@@ -162,18 +256,70 @@ impl<'a> Fetcher<'a> {
         }
         if shared.store.is_generated() {
             std::mem::swap(&mut self.raw, plain);
-        } else if let Err(error) = self.decoder.decode(&mut self.raw, &blob.encryption, length, plain) {
-            return Ok(Some(Damage::Corrupt(error)));
+            return Ok(None);
         }
-        Ok(None)
+        match self.decoder.decode(&mut self.raw, &blob.encryption, length, plain) {
+            Ok(()) => Ok(None),
+            Err(DecodeError::Memory(bytes)) => Err(self.no_memory(id, blob, bytes)),
+            Err(error) => Ok(Some(Damage::Corrupt(error))),
+        }
+    }
+
+    fn no_memory(&self, id: u64, blob: &Blob, bytes: usize) -> Error {
+        Error::Store {
+            store: self.fetch.store.location(),
+            message: format!(
+                "no memory ({bytes} bytes) to read block {id} (UID {}). Nothing is wrong with the blob. Free some memory, \
+                 or lower simultaneous_reads",
+                blob.uid
+            ),
+        }
     }
 }
 
-/// Compares the digest of what was loaded with the one in the metadata.
-pub fn verify(blob: &Blob, digest: &Checksum) -> Option<Damage> {
+/// What is wrong if the digest of what was loaded is not the one in the metadata.
+fn differs(blob: &Blob, digest: &Checksum) -> Option<Damage> {
     let is = digest.hex();
     match &blob.checksum {
         Some(should) if *should == is => None,
         should => Some(Damage::Checksum { is, should: should.clone().unwrap_or_default() }),
     }
 }
+
+/// The fetcher of a thread that verifies. It is made when a digest is wrong for the first time, which is hardly ever.
+pub struct Verifier<'a> {
+    fetch: &'a Fetch<'a>,
+    fetcher: Option<Fetcher<'a>>,
+}
+
+impl<'a> Verifier<'a> {
+    /// Costs nothing.
+    pub fn new(fetch: &'a Fetch<'a>) -> Self {
+        Verifier { fetch, fetcher: None }
+    }
+
+    /// See [`Fetcher::verify`].
+    ///
+    /// # Errors
+    /// The store as a whole fails, or there is no memory.
+    pub fn verify(
+        &mut self,
+        id: u64,
+        blob: &Blob,
+        digest: &Checksum,
+        plain: &mut Vec<u8>,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Damage>> {
+        if differs(blob, digest).is_none() {
+            return Ok(None);
+        }
+        let fetcher = match self.fetcher.take() {
+            Some(fetcher) => fetcher,
+            None => Fetcher::new(self.fetch)?,
+        };
+        self.fetcher.insert(fetcher).verify(id, blob, digest, plain, stop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -201,13 +201,18 @@ impl Ingest<'_> {
 
     /// The thread that makes batches durable, so that the coordinator need not wait for the disk.
     fn flush(&self, unsynced: Receiver<Vec<Stored>>, synced: Sender<Vec<Stored>>, latch: &Latch) {
+        // A store tells once that something was lost, and what was stored before that is in later batches as well.
+        let mut failed = false;
         for batch in unsynced {
-            let safe = match self.store.sync() {
-                Ok(()) => batch,
-                Err(error) => {
+            let flushed = (!failed).then(|| self.store.sync());
+            let safe = match flushed {
+                Some(Ok(())) => batch,
+                Some(Err(error)) => {
+                    failed = true;
                     latch.fail(error);
                     Vec::new()
                 }
+                None => Vec::new(),
             };
             if synced.send(safe).is_err() {
                 return;

@@ -3,7 +3,7 @@
 //! The way is that of a walk (get, decrypt, decompress, then digests of several blocks at once); what differs is
 //! who decides what comes next. What is asked for ahead of need waits behind what somebody waits for.
 
-use super::fetch::{Damage, Fetch, Fetcher, verify};
+use super::fetch::{Damage, Fetch, Fetcher, Verifier};
 use crate::monitor::{Level, Monitor};
 use crate::pool::threads::Crew;
 use crate::pool::{Latch, cores};
@@ -131,6 +131,7 @@ pub fn run<T: Taker, R>(
         drop((urgent, ahead, stop, loaded_in, loaded));
         Some(serve(Loader { urgent: urgent_in, ahead: ahead_in }))
     });
+    fetch.tell_doubts(monitor);
     match served {
         Some(served) => served,
         None => Err(latch.into_result().err().unwrap_or_else(|| Error::Internal("no threads".into()))),
@@ -185,21 +186,22 @@ impl Stages<'_> {
         match fetcher.load(id, &blob, length, &mut data, || self.monitor.interrupted().is_some()) {
             Ok(None) => drop(out.send(Loaded { version, id, blob, data, taker, urgent })),
             Ok(Some(damage)) => taker.take(Err(self.bad(&version, id, &blob, &damage))),
-            Err(error) => {
-                self.monitor.error(&error.to_string());
-                taker.take(Err(error.to_string()));
-            }
+            Err(error) => taker.take(Err(self.failed(&error))),
         }
     }
 
     /// Compares checksums.
     fn verify<T: Taker>(&self, loaded: Receiver<Loaded<T>>) {
+        let mut verifier = Verifier::new(self.fetch);
+        let stop = || self.monitor.interrupted().is_some();
         while let Some(blocks) = self.gather(&loaded) {
             let digests = self.fetch.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
-            for (Loaded { version, id, blob, data, taker, .. }, digest) in blocks.into_iter().zip(digests) {
-                taker.take(match verify(&blob, &digest) {
-                    None => Ok(data),
-                    Some(damage) => Err(self.bad(&version, id, &blob, &damage)),
+            for (Loaded { version, id, blob, mut data, taker, .. }, digest) in blocks.into_iter().zip(digests)
+            {
+                taker.take(match verifier.verify(id, &blob, &digest, &mut data, stop) {
+                    Ok(None) => Ok(data),
+                    Ok(Some(damage)) => Err(self.bad(&version, id, &blob, &damage)),
+                    Err(error) => Err(self.failed(&error)),
                 });
             }
         }
@@ -222,6 +224,12 @@ impl Stages<'_> {
             }
         }
         Some(blocks)
+    }
+
+    /// Tells that the store fails.
+    fn failed(&self, error: &Error) -> String {
+        self.monitor.error(&error.to_string());
+        error.to_string()
     }
 
     /// Tells of a bad blob, once.

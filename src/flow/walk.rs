@@ -130,17 +130,13 @@ impl Walk<'_> {
             let (verified_in, verified) = unbounded::<Delivery>();
             let (reports_in, reports) = unbounded::<Option<Report>>();
             for _ in 0..readers {
-                let out = Out {
-                    loaded: loaded_in.clone(),
-                    verified: verified_in.clone(),
-                    reports: reports_in.clone(),
-                };
-                let tasks = tasks.clone();
-                crew.start(|| stages.load(tasks, out))?;
+                let out = Out { verified: verified_in.clone(), reports: reports_in.clone() };
+                let (tasks, loaded) = (tasks.clone(), loaded_in.clone());
+                crew.start(|| stages.load(tasks, loaded, out))?;
             }
             for _ in 0..cores() {
-                let verified = verified_in.clone();
-                crew.start(|| stages.verify(&unverified, verified))?;
+                let out = Out { verified: verified_in.clone(), reports: reports_in.clone() };
+                crew.start(|| stages.verify(&unverified, out))?;
             }
             for _ in 0..deliverers {
                 let (verified, reports) = (verified.clone(), reports_in.clone());
@@ -153,6 +149,7 @@ impl Walk<'_> {
             let conducted = self.conduct(meta, &mut feeder, observer, tasks_in, &reports, most, &latch);
             conducted.map_err(|error| latch.fail(error)).ok()
         });
+        self.fetch.tell_doubts(self.monitor);
         latch.into_result()?;
         self.monitor.check()
     }

@@ -339,3 +339,6 @@ impl BlobStore for FileStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,9 @@ impl Folder {
     /// # Errors
     /// What the kernel says: `ELOOP` where a part of the path is a link.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = flags | OFlags::CLOEXEC;
+        // `openat2` does not take one for what is there.
+        let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
         match self.by_kernel {
             true => walk(&self.folder, path, flags, mode),
             false => step(&self.folder, path, flags, mode),
@@ -127,7 +129,7 @@ fn step(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<Fil
     while let Some(part) = parts.next() {
         let last = parts.peek().is_none();
         let between = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let flags = if last { flags } else { between };
+        let flags = if last { flags | OFlags::NOFOLLOW } else { between };
         if part == ".." || part == "/" {
             return Err(Errno::XDEV.into());
         }
@@ -138,6 +140,10 @@ fn step(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<Fil
             Errno::NOTDIR if is_link(dir, part) => Errno::LOOP,
             error => error,
         })?;
+        // With O_PATH the link itself is opened.
+        if last && flags.contains(OFlags::PATH) && is_link(dir, part) {
+            return Err(Errno::LOOP.into());
+        }
         at = Some(opened);
     }
     at.map(File::from).ok_or_else(|| Errno::NOENT.into())
@@ -178,7 +184,7 @@ mod tests {
             let open = |path: &str, flags| folder.open_at(Path::new(path), flags, Mode::RUSR | Mode::WUSR);
             open("in/file", OFlags::RDONLY).expect("no link in its path");
             for path in ["away/file", "near/file", "in/link", "near/deep", "away/new"] {
-                for flags in [OFlags::RDONLY, OFlags::WRONLY | OFlags::CREATE] {
+                for flags in [OFlags::RDONLY, OFlags::WRONLY | OFlags::CREATE, OFlags::PATH] {
                     let error = open(path, flags).expect_err(path);
                     assert_eq!(Errno::from_io_error(&error), Some(Errno::LOOP), "{path}: {error}");
                 }

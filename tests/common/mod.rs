@@ -13,6 +13,7 @@ pub mod ceph;
 pub mod checks;
 pub mod database;
 pub mod disk;
+pub mod faulty_fs;
 pub mod fixture;
 pub mod images;
 pub mod install;

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod probes;
+mod remote;
 mod repair;
 mod settings;
 mod store;
@@ -86,8 +87,12 @@ enum Damage {
     Longer,
     /// A folder where the blob should be: its data cannot be read.
     Folder,
-    /// A symbolic link to itself: the blob cannot even be opened.
+    /// A symbolic link to itself.
     Circle,
+    /// A symbolic link to a file outside that has the right data.
+    Link,
+    /// A FIFO: who opens it as a file waits for ever.
+    Fifo,
     ChecksumChanged,
     ChecksumShortened,
     SizeChanged,
@@ -101,7 +106,7 @@ enum Damage {
 use Damage::*;
 
 /// For every encryption version.
-const ANY: [Damage; 13] = [
+const ANY: [Damage; 15] = [
     Missing,
     Truncated,
     Empty,
@@ -109,6 +114,8 @@ const ANY: [Damage; 13] = [
     Longer,
     Folder,
     Circle,
+    Link,
+    Fifo,
     ChecksumChanged,
     ChecksumShortened,
     SizeChanged,
@@ -154,6 +161,17 @@ impl Damage {
                 std::fs::remove_file(&file).expect("removed");
                 std::os::unix::fs::symlink(&file, &file).expect("linked");
             }
+            Link => {
+                let outside = store.install.path("outside");
+                std::fs::rename(&file, &outside).expect("moved");
+                std::os::unix::fs::symlink(&outside, &file).expect("linked");
+            }
+            Fifo => {
+                std::fs::remove_file(&file).expect("removed");
+                let rights = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+                rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, rights, 0)
+                    .expect("made");
+            }
             ChecksumChanged => set("checksum = replace(replace(checksum, 'a', 'b'), '1', '2')"),
             ChecksumShortened => set("checksum = substr(checksum, 1, 100)"),
             SizeChanged => set("size = 4095"),
@@ -171,9 +189,8 @@ impl Damage {
         let zeros = vec![0; BLOCK];
         match (self, version) {
             (ChecksumChanged | ChecksumShortened | SizeChanged, _) => good.to_vec(),
-            (Truncated, 0) => [&good[..BLOCK / 2], &zeros[BLOCK / 2..]].concat(),
             (Flipped, 0) => flipped(good),
-            (Longer, 0) => good.to_vec(),
+            // What has another length may be anything.
             _ => zeros,
         }
     }

@@ -5,7 +5,7 @@
 
 use super::Fault;
 use super::pages::{PAGE, Pages};
-use crate::sys::private;
+use crate::sys::{durable, private};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 use std::fs::File;
@@ -52,6 +52,13 @@ impl Overlay {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let (held, end) = pages.run(range.start / PAGE, range.end.div_ceil(PAGE));
         held || end < range.end.div_ceil(PAGE)
+    }
+
+    /// Makes sure that the file has what was written to it: what could not be brought to the disk is gone from memory, too,
+    /// and is told here only.
+    pub fn arrived(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        durable::flush_as_close(&self.file)
     }
 
     /// All that it holds, in bytes, ascending.

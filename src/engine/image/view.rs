@@ -74,6 +74,14 @@ impl Image {
         self.overlay.get().is_some()
     }
 
+    /// Makes sure that what was written is there to be read.
+    ///
+    /// # Errors
+    /// Some of it was lost on its way to the disk.
+    pub fn arrived(&self) -> std::io::Result<()> {
+        self.overlay.get().map_or(Ok(()), Overlay::arrived)
+    }
+
     /// What was written to it, in bytes, ascending.
     pub fn changed(&self) -> Vec<Range<u64>> {
         self.overlay.get().map(Overlay::held).unwrap_or_default()

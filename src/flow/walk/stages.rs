@@ -1,7 +1,7 @@
 //! The threads of a walk: readers, the stage that verifies, and those who give blocks to the sink.
 
 use super::{Report, Sink};
-use crate::flow::fetch::{Damage, Fetch, Fetcher, verify};
+use crate::flow::fetch::{Damage, Fetch, Fetcher, Verifier};
 use crate::monitor::Monitor;
 use crate::pool::{Buffer, BufferPool, Gatherer, Latch};
 use crate::types::block::{Blob, BlockRow, Geometry};
@@ -32,23 +32,22 @@ pub(super) struct Delivery {
     damage: Option<Damage>,
 }
 
-/// Where a reader hands on what it has. Every task ends as a report, by `None` if it was given up: who hands out
+/// Where a reader and who verifies hand on what they have. Every task ends as a report, by `None` if it was given up: who hands out
 /// the tasks waits for that, and would wait forever once all of them fail.
 pub(super) struct Out {
-    pub loaded: Sender<Loaded>,
     pub verified: Sender<Delivery>,
     pub reports: Sender<Option<Report>>,
 }
 
 impl Stages<'_> {
     /// A reader thread.
-    pub fn load(&self, tasks: Receiver<BlockRow>, out: Out) {
+    pub fn load(&self, tasks: Receiver<BlockRow>, loaded: Sender<Loaded>, out: Out) {
         let mut fetcher = match Fetcher::new(self.fetch) {
             Ok(fetcher) => fetcher,
             Err(error) => return self.latch.fail(error),
         };
         for row in tasks {
-            if let Err(error) = self.load_one(row, &mut fetcher, &out) {
+            if let Err(error) = self.load_one(row, &mut fetcher, &loaded, &out) {
                 self.latch.fail(error);
                 let _ = out.reports.send(None);
             }
@@ -56,7 +55,13 @@ impl Stages<'_> {
     }
 
     /// Sends the block to the next stage that it needs, or gives it up if the walk is to end.
-    fn load_one(&self, row: BlockRow, fetcher: &mut Fetcher, out: &Out) -> Result<()> {
+    fn load_one(
+        &self,
+        row: BlockRow,
+        fetcher: &mut Fetcher,
+        loaded: &Sender<Loaded>,
+        out: &Out,
+    ) -> Result<()> {
         let length = self.geometry.length(row.id);
         let (id, blob) = match row.blob {
             Some(blob) => (row.id, blob),
@@ -72,7 +77,7 @@ impl Stages<'_> {
             return Ok(());
         };
         let _ = match fetcher.load(id, &blob, length, &mut data, stop)? {
-            None => out.loaded.send(Loaded { id, blob, data }).is_ok(),
+            None => loaded.send(Loaded { id, blob, data }).is_ok(),
             damage => {
                 let row = BlockRow { id, blob: Some(blob) };
                 out.verified.send(Delivery { row, data: Some(data), damage }).is_ok()
@@ -82,13 +87,22 @@ impl Stages<'_> {
     }
 
     /// A thread of the stage that verifies.
-    pub fn verify(&self, loaded: &Gatherer<Loaded>, verified: Sender<Delivery>) {
+    pub fn verify(&self, loaded: &Gatherer<Loaded>, out: Out) {
+        let mut verifier = Verifier::new(self.fetch);
+        let stop = || self.latch.is_closed() || self.monitor.interrupted().is_some();
         while let Some(blocks) = loaded.next() {
             let digests = self.fetch.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
-            for (Loaded { id, blob, data }, digest) in blocks.into_iter().zip(digests) {
-                let damage = verify(&blob, &digest);
-                let row = BlockRow { id, blob: Some(blob) };
-                let _ = verified.send(Delivery { row, data: Some(data), damage });
+            for (Loaded { id, blob, mut data }, digest) in blocks.into_iter().zip(digests) {
+                match verifier.verify(id, &blob, &digest, &mut data, stop) {
+                    Ok(damage) => {
+                        let row = BlockRow { id, blob: Some(blob) };
+                        let _ = out.verified.send(Delivery { row, data: Some(data), damage });
+                    }
+                    Err(error) => {
+                        self.latch.fail(error);
+                        let _ = out.reports.send(None);
+                    }
+                }
             }
         }
     }

@@ -162,6 +162,8 @@ impl FileTarget {
 
     fn flush_all(&self) -> io::Result<()> {
         self.file.sync_all()?;
+        // Some remote file systems tell as late as this that there was no room.
+        durable::flush_as_close(&self.file)?;
         if let Backing::New(_) = self.medium
             && let Some(folder) = self.path.parent()
         {

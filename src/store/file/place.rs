@@ -125,12 +125,15 @@ impl Place {
             cache::drop_behind(&file, 0..data.len() as u64);
         }
         let size = if self.tells_all { file.metadata().map(|found| found.len()) } else { stored_size(&file) };
-        let size = size.map_err(in_doubt)?;
-        if size != data.len() as u64 {
-            let text = format!("{} bytes were written, and the file has {size}", data.len());
-            return Err(in_doubt(io::Error::other(text)));
+        // What close says of a file that is too short tells more.
+        close(file).map_err(in_doubt)?;
+        match size.map_err(in_doubt)? {
+            size if size == data.len() as u64 => Ok(()),
+            size => {
+                let text = format!("{} bytes were written, and the file has {size}", data.len());
+                Err(in_doubt(io::Error::other(text)))
+            }
         }
-        close(file).map_err(in_doubt)
     }
 
     /// Makes the folder for a blob, durable if each blob is to be. Returns whether it is on the root's file system.
