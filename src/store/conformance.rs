@@ -3,7 +3,7 @@
 use super::file::FileStore;
 use super::*;
 use crate::skip;
-use crate::types::settings::Durability;
+use crate::types::settings::{Durability, FileMode};
 use crate::types::uid::BlobUid;
 use std::collections::BTreeSet;
 
@@ -70,7 +70,7 @@ fn suite(store: &dyn BlobStore) {
 fn the_file_store_keeps_the_contract() {
     for sync in [Durability::File, Durability::Filesystem, Durability::None] {
         let folder = tempfile::tempdir().expect("tempdir");
-        suite(&FileStore::new(folder.path(), sync, 0o600));
+        suite(&FileStore::new(folder.path(), sync, FileMode::PRIVATE));
     }
 }
 
@@ -110,7 +110,7 @@ fn a_bucket_of_radosgw_keeps_the_contract() {
 #[test]
 fn foreign_and_unfinished_files_are_no_blobs() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let store = FileStore::new(folder.path(), Durability::None, 0o600);
+    let store = FileStore::new(folder.path(), Durability::None, FileMode::PRIVATE);
     let uid = BlobUid::generate();
     store.put(&uid, b"x").expect("put");
     let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
@@ -126,7 +126,7 @@ fn foreign_and_unfinished_files_are_no_blobs() {
 fn a_store_that_is_gone_is_not_a_store_without_blobs() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("unmounted");
-    let store = FileStore::new(&path, Durability::Filesystem, 0o600);
+    let store = FileStore::new(&path, Durability::Filesystem, FileMode::PRIVATE);
     let uid = BlobUid::generate();
     let error = store.put(&uid, b"x").expect_err("no folder").to_string();
     assert!(error.contains("unmounted"), "{error}");
@@ -140,7 +140,7 @@ fn a_store_that_is_gone_is_not_a_store_without_blobs() {
 #[test]
 fn a_failed_write_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let store = FileStore::new(folder.path(), Durability::None, 0o600);
+    let store = FileStore::new(folder.path(), Durability::None, FileMode::PRIVATE);
     let uid = BlobUid::generate();
     let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
     // A folder of the blob's name: the rename fails.
@@ -153,7 +153,7 @@ fn a_failed_write_leaves_nothing_behind() {
 #[test]
 fn a_uid_cannot_lead_out_of_the_store() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let store = FileStore::new(&folder.path().join("data"), Durability::None, 0o600);
+    let store = FileStore::new(&folder.path().join("data"), Durability::None, FileMode::PRIVATE);
     std::fs::create_dir(folder.path().join("data")).expect("mkdir");
     let outside = folder.path().join("x.blob");
     std::fs::write(&outside, "mine").expect("write");

@@ -10,11 +10,11 @@ use super::{BlobStore, GetError, Presence, Wanted};
 use crate::sys::beneath::Folder;
 use crate::sys::cache;
 use crate::types::error::{Error, Result};
-use crate::types::settings::Durability;
+use crate::types::settings::{Durability, FileMode};
 use crate::types::uid::BlobUid;
 use failure::{advised, is, is_of_one_file, is_of_the_folder, kind};
 use place::{NotWritten, Place, TEMPORARY};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -34,7 +34,7 @@ const MARGIN: u64 = 1 << 16;
 pub struct FileStore {
     path: PathBuf,
     sync: Durability,
-    mode: u32,
+    mode: FileMode,
     place: Mutex<Option<Arc<Place>>>,
     /// The first time that something was written and did not arrive. The system tells that once; so all that is written
     /// or flushed later fails as well.
@@ -42,9 +42,9 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// A store in the folder `path`, which must exist when it is used. Blobs are made with the rights `mode`, and folders
-    /// with those that go with it.
-    pub fn new(path: &Path, sync: Durability, mode: u32) -> Self {
+    /// A store in the folder `path`, which must exist when it is used. Blobs, and folders for
+    /// them, are made with the permissions `mode`.
+    pub fn new(path: &Path, sync: Durability, mode: FileMode) -> Self {
         FileStore { path: path.to_owned(), sync, mode, place: Mutex::default(), broken: OnceLock::new() }
     }
 
@@ -85,9 +85,9 @@ impl FileStore {
     /// Opens what is at `path` below the folder, which may have been mounted anew since it was used last.
     fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let place = self.place()?;
-        match place.root().open_at(path, flags, Mode::empty()) {
+        match place.root().open_at(path, flags) {
             Err(e) if is_of_the_folder(&e) && self.let_go(&place) => {
-                self.place()?.root().open_at(path, flags, Mode::empty())
+                self.place()?.root().open_at(path, flags)
             }
             done => done,
         }

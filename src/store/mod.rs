@@ -105,9 +105,6 @@ pub enum GetError {
     Store(Error),
 }
 
-/// Rights of blobs.
-const PRIVATE: u32 = 0o600;
-
 /// Opens the store of that configuration. Nothing is created or checked yet. A signal that `monitor` knows of ends
 /// every wait for a server.
 ///
@@ -115,7 +112,7 @@ const PRIVATE: u32 = 0o600;
 /// [`Error::Config`]: the credentials of a bucket are missing.
 pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
     match &config.store {
-        StoreConfig::File { path, sync, .. } => Ok(Box::new(file::FileStore::new(path, *sync, PRIVATE))),
+        StoreConfig::File { path, sync, mode } => Ok(Box::new(file::FileStore::new(path, *sync, *mode))),
         StoreConfig::Null => Ok(Box::new(null::NullStore)),
         StoreConfig::S3(bucket) => {
             let connections = config.simultaneous_reads.max(config.simultaneous_writes);

@@ -1,9 +1,11 @@
 //! Files below a folder, reached without following any symbolic link: neither the names in between nor the last one.
 //! The folder itself may be a link or a mount, and mounts below it are as good as folders.
 
+use super::private;
+use crate::types::settings::FileMode;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, renameat, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
@@ -29,7 +31,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder: File = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into();
         // Before Linux 5.6 there is none, and containers may forbid it.
-        let by_kernel = walk(&folder, Path::new("."), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok();
+        let by_kernel = walk(&folder, Path::new("."), OFlags::PATH | OFlags::CLOEXEC).is_ok();
         Ok(Folder { folder, by_kernel })
     }
 
@@ -38,17 +40,15 @@ impl Folder {
         &self.folder
     }
 
-    /// Opens what is at `path`, with `mode` if `flags` say that it is to be made.
+    /// Opens what is at `path`, which must be there.
     ///
     /// # Errors
     /// What the kernel says: `ELOOP` where a part of the path is a link.
-    pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+    pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC;
-        // `openat2` does not take one for what is there.
-        let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
         match self.by_kernel {
-            true => walk(&self.folder, path, flags, mode),
-            false => step(&self.folder, path, flags, mode),
+            true => walk(&self.folder, path, flags),
+            false => step(&self.folder, path, flags),
         }
     }
 
@@ -58,15 +58,23 @@ impl Folder {
     /// As [`Folder::open_at`].
     pub fn folder_at(&self, path: &Path) -> io::Result<Folder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        Ok(Folder { folder: self.open_at(path, flags, Mode::empty())?, by_kernel: self.by_kernel })
+        Ok(Folder { folder: self.open_at(path, flags)?, by_kernel: self.by_kernel })
+    }
+
+    /// Makes a file, for reading and writing.
+    ///
+    /// # Errors
+    /// What the kernel says: `EEXIST` where there is something of that name, whatever it is.
+    pub fn make_file(&self, name: &str, mode: FileMode) -> io::Result<File> {
+        private::create_at(&self.folder, Path::new(name), mode)
     }
 
     /// Makes a folder.
     ///
     /// # Errors
-    /// What the kernel says: `EEXIST` where there is something of that name, whatever it is.
-    pub fn make_folder(&self, name: &str, mode: Mode) -> io::Result<()> {
-        Ok(mkdirat(&self.folder, name, mode)?)
+    /// As [`Folder::make_file`].
+    pub fn make_folder(&self, name: &str, mode: FileMode) -> io::Result<()> {
+        private::make_folder_at(&self.folder, Path::new(name), mode)
     }
 
     /// Gives `old` the name `new`, in place of what had it.
@@ -109,11 +117,11 @@ impl Folder {
 }
 
 /// The kernel walks the path.
-fn walk(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+fn walk(folder: &File, path: &Path, flags: OFlags) -> io::Result<File> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let mut races = 0;
     loop {
-        match openat2(folder, path, flags, mode, resolve) {
+        match openat2(folder, path, flags, Mode::empty(), resolve) {
             Err(Errno::INTR) => {}
             // Also said of a file that another process has leased.
             Err(Errno::AGAIN) if races < RACES => races += 1,
@@ -123,7 +131,7 @@ fn walk(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<Fil
 }
 
 /// Each part of the path is opened by itself.
-fn step(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+fn step(folder: &File, path: &Path, flags: OFlags) -> io::Result<File> {
     let mut at: Option<OwnedFd> = None;
     let mut parts = path.iter().peekable();
     while let Some(part) = parts.next() {
@@ -134,7 +142,7 @@ fn step(folder: &File, path: &Path, flags: OFlags, mode: Mode) -> io::Result<Fil
             return Err(Errno::XDEV.into());
         }
         let dir = at.as_ref().map_or_else(|| rustix::fd::AsFd::as_fd(folder), rustix::fd::AsFd::as_fd);
-        let opened = retry_on_intr(|| openat(dir, part, flags, mode));
+        let opened = retry_on_intr(|| openat(dir, part, flags, Mode::empty()));
         let opened = opened.map_err(|error| match error {
             // The kernel says so of a link where a folder is asked for.
             Errno::NOTDIR if is_link(dir, part) => Errno::LOOP,
@@ -178,13 +186,13 @@ mod tests {
 
     #[test]
     fn no_link_is_followed_below_a_folder_by_the_kernel_or_step_by_step() {
-        let (dir, folders) = scene();
+        let (_dir, folders) = scene();
         assert!(folders[0].by_kernel, "this kernel has openat2");
         for folder in &folders {
-            let open = |path: &str, flags| folder.open_at(Path::new(path), flags, Mode::RUSR | Mode::WUSR);
+            let open = |path: &str, flags| folder.open_at(Path::new(path), flags);
             open("in/file", OFlags::RDONLY).expect("no link in its path");
             for path in ["away/file", "near/file", "in/link", "near/deep", "away/new"] {
-                for flags in [OFlags::RDONLY, OFlags::WRONLY | OFlags::CREATE, OFlags::PATH] {
+                for flags in [OFlags::RDONLY, OFlags::WRONLY, OFlags::PATH] {
                     let error = open(path, flags).expect_err(path);
                     assert_eq!(Errno::from_io_error(&error), Some(Errno::LOOP), "{path}: {error}");
                 }
@@ -195,20 +203,22 @@ mod tests {
                 assert!(open(path, OFlags::RDONLY).is_err(), "{path}");
             }
         }
-        assert!(!dir.path().join("outside/new").exists());
     }
 
     #[test]
     fn files_are_made_renamed_listed_and_removed() {
         let (dir, folders) = scene();
         for folder in &folders {
-            folder.make_folder("new", Mode::RWXU).expect("made");
-            let error = folder.make_folder("away", Mode::RWXU).expect_err("there is a link");
-            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            folder.make_folder("new", FileMode::PRIVATE).expect("made");
+            for error in [
+                folder.make_folder("away", FileMode::PRIVATE).expect_err("there is a link"),
+                folder.make_file("away", FileMode::PRIVATE).expect_err("there is a link"),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            }
             let new = folder.folder_at(Path::new("new")).expect("opened");
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-            new.open_at(Path::new("a"), flags, Mode::RUSR).expect("made");
-            new.open_at(Path::new("a"), flags, Mode::RUSR).expect_err("there already");
+            new.make_file("a", FileMode::PRIVATE).expect("made");
+            new.make_file("a", FileMode::PRIVATE).expect_err("there already");
             new.rename("a", "b").expect("renamed");
             assert_eq!(new.names().expect("listed"), ["b"]);
             assert!(new.changed("b").expect("there") > 0);

@@ -1,11 +1,10 @@
 //! Bringing what was written to stable storage, and hearing of every error on the way.
-#![allow(unsafe_code)]
 
+use super::close::close;
 use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::IntoRawFd;
 use std::path::Path;
 
 /// The local file systems (`f_type` of `statfs`) that tell `syncfs` of every write that failed. What is not among them
@@ -81,18 +80,6 @@ pub fn sync_entries(folder: &File) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::Unsupported => Ok(()),
         done => done,
     }
-}
-
-/// Closes a file that was written, and says what dropping it would not: FUSE and network file systems send data, and
-/// hear that the disk is full, as late as this.
-///
-/// # Errors
-/// What the kernel says. The file is closed all the same, also after `EINTR`, when it is not known what became of the
-/// data.
-pub fn close(file: File) -> io::Result<()> {
-    // SAFETY: `into_raw_fd` gives the descriptor away, so that nothing else closes or uses it, and this is the one
-    // place that closes it. It is not tried again, whatever happens: the number may belong to another file then.
-    Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)
 }
 
 /// What [`close`] would say, for a file that is used further.

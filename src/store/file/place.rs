@@ -3,21 +3,18 @@
 use crate::failpoint;
 use crate::sys::beneath::Folder;
 use crate::sys::cache;
-use crate::sys::durable::{close, stored_size, sync_entries, sync_filesystem, tells_all};
-use crate::types::settings::Durability;
-use rustix::fs::{Mode, OFlags};
+use crate::sys::close::close;
+use crate::sys::durable::{stored_size, sync_entries, sync_filesystem, tells_all};
+use crate::types::settings::{Durability, FileMode};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Files that are being written end so; one that a crash left is no blob.
 pub(super) const TEMPORARY: &str = ".tmp";
-/// Set on a folder, it gives what is made in it the folder's group.
-const SET_GROUP: u32 = 0o2000;
 
 /// The store's folder. It is open since before the first write: the kernel tells an error of writing back to each
 /// descriptor that was open when it happened, and to one that is opened later perhaps not.
@@ -26,8 +23,7 @@ pub(super) struct Place {
     /// Device and number of the root.
     identity: (u64, u64),
     sync: Durability,
-    /// Rights of blobs.
-    mode: u32,
+    mode: FileMode,
     /// Whether one flush of the file system tells of all that was not written to it.
     tells_all: bool,
     /// Whether anything was written.
@@ -55,8 +51,8 @@ fn in_doubt(error: io::Error) -> NotWritten {
 }
 
 impl Place {
-    /// Opens the folder. Blobs get the rights `mode`; folders may also be searched by whoever may read them.
-    pub fn open(path: &Path, sync: Durability, mode: u32) -> io::Result<Self> {
+    /// Opens the folder.
+    pub fn open(path: &Path, sync: Durability, mode: FileMode) -> io::Result<Self> {
         let root = Folder::open(path)?;
         let metadata = root.file().metadata()?;
         Ok(Place {
@@ -114,9 +110,7 @@ impl Place {
         data: &[u8],
         flush: bool,
     ) -> Result<(), NotWritten> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let mut file = folder.open_at(Path::new(name), flags, Mode::from_raw_mode(self.mode))?;
-        share(&file, self.mode);
+        let mut file = folder.make_file(name, self.mode)?;
         file.write_all(data)?;
         if flush {
             file.sync_all().map_err(in_doubt)?;
@@ -159,12 +153,10 @@ impl Place {
     }
 
     fn make(&self, above: &Folder, name: &str) -> io::Result<()> {
-        let mode = self.mode | (self.mode & 0o444) >> 2;
-        match above.make_folder(name, Mode::from_raw_mode(mode)) {
+        match above.make_folder(name, self.mode) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
             done => done?,
         }
-        share(above.folder_at(Path::new(name))?.file(), mode);
         let all_at_once = self.sync == Durability::Filesystem && self.tells_all;
         match self.sync == Durability::None || all_at_once {
             true => Ok(()),
@@ -178,17 +170,5 @@ impl Place {
             true => sync_filesystem(self.root.file()),
             false => Ok(()),
         }
-    }
-}
-
-/// Gives others the rights that the umask has held back: who shares a store has said so in the configuration. Where a
-/// file system has no such rights, its own count.
-fn share(file: &File, mode: u32) {
-    if mode & 0o077 == 0 {
-        return;
-    }
-    if let Ok(found) = file.metadata() {
-        let mode = mode | found.permissions().mode() & SET_GROUP;
-        let _ = file.set_permissions(std::fs::Permissions::from_mode(mode));
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::skip;
 use crate::types::uid::BlobUid;
 use faulty_fs::{FaultyFs, Full};
-use rustix::fs::{CWD, mknodat};
+use rustix::fs::{CWD, Mode, mknodat};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ fn wanted(uid: &str) -> Wanted<'_> {
 fn scene() -> (tempfile::TempDir, FileStore, String) {
     let folder = tempfile::tempdir().expect("tempdir");
     std::fs::create_dir(folder.path().join("root")).expect("made");
-    let store = FileStore::new(&folder.path().join("root"), Durability::File, 0o600);
+    let store = FileStore::new(&folder.path().join("root"), Durability::File, FileMode::PRIVATE);
     let uid = BlobUid::generate();
     store.put(&uid, b"data").expect("put");
     (folder, store, uid)
@@ -42,7 +42,7 @@ fn a_subfolder_that_is_a_link_is_never_followed() {
         std::fs::rename(&inside, &outside).expect("moved");
         symlink(&outside, &inside).expect("linked");
         let before = std::fs::read_dir(&outside).expect("listed").count();
-        let store = FileStore::new(&folder.path().join("root"), Durability::Filesystem, 0o600);
+        let store = FileStore::new(&folder.path().join("root"), Durability::Filesystem, FileMode::PRIVATE);
         let Err(GetError::Store(error)) = get(&store, &uid) else { panic!("neither data nor damage") };
         let mut errors = vec![error];
         errors.extend(store.put(&uid, b"new").err());
@@ -62,7 +62,7 @@ fn a_subfolder_that_is_a_link_is_never_followed() {
 fn the_stores_folder_itself_may_be_a_link() {
     let (folder, _, uid) = scene();
     symlink(folder.path().join("root"), folder.path().join("door")).expect("linked");
-    let store = FileStore::new(&folder.path().join("door"), Durability::Filesystem, 0o600);
+    let store = FileStore::new(&folder.path().join("door"), Durability::Filesystem, FileMode::PRIVATE);
     assert!(get(&store, &uid).expect("read"));
     store.put(&BlobUid::generate(), b"new").expect("put");
     store.sync().expect("flushed");
@@ -106,9 +106,9 @@ fn what_is_no_file_is_no_blob_and_nobody_waits_for_it() {
 
 #[test]
 fn blobs_and_folders_have_the_rights_that_were_asked_for() {
-    for (mode, folders) in [(0o600, 0o700), (0o640, 0o750), (0o660, 0o770)] {
+    for (text, mode, folders) in [("0600", 0o600, 0o700), ("0640", 0o640, 0o750), ("0660", 0o660, 0o770)] {
         let folder = tempfile::tempdir().expect("tempdir");
-        let store = FileStore::new(folder.path(), Durability::None, mode);
+        let store = FileStore::new(folder.path(), Durability::None, FileMode::parse(text).expect("a mode"));
         let uid = BlobUid::generate();
         store.put(&uid, b"data").expect("put");
         let path = folder.path().join(store.file(&uid).expect("a name"));
@@ -124,7 +124,7 @@ fn blobs_and_folders_have_the_rights_that_were_asked_for() {
 fn a_folder_that_was_exchanged_is_found_by_readers_and_refused_by_writers() {
     let (folder, writer, uid) = scene();
     let (root, other) = (folder.path().join("root"), folder.path().join("other"));
-    let reader = FileStore::new(&root, Durability::None, 0o600);
+    let reader = FileStore::new(&root, Durability::None, FileMode::PRIVATE);
     assert!(get(&reader, &uid).expect("read"));
     std::fs::rename(&root, &other).expect("moved");
     assert!(matches!(get(&reader, "abcdefgh"), Err(GetError::Store(_))), "it is gone");
@@ -144,7 +144,7 @@ fn remote(test: &str, sync: Durability) -> Option<(FaultyFs, FileStore, tempfile
     let folder = tempfile::tempdir().expect("tempdir");
     match FaultyFs::mount(folder.path()) {
         Ok(fs) => {
-            let store = FileStore::new(folder.path(), sync, 0o600);
+            let store = FileStore::new(folder.path(), sync, FileMode::PRIVATE);
             Some((fs, store, folder))
         }
         Err(reason) => {
