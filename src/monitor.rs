@@ -113,6 +113,11 @@ pub trait Monitor: Sync {
         self.say(Level::Error, text);
     }
 
+    /// A warning that 2.13 does not have: where stdout is for data or for scripts, it stays out of there.
+    fn notice(&self, text: &str) {
+        self.say(Level::Warning, text);
+    }
+
     /// The same to keep, for what outlives the work; it shows no progress.
     fn handle(&self) -> Handle {
         Handle::silent()

@@ -46,6 +46,7 @@ pub fn code(error: &Error, command: Kind) -> u8 {
         Error::Store { .. }
         | Error::WrongKey(_)
         | Error::Metadata { .. }
+        | Error::Full { .. }
         | Error::VersionNotFound(_)
         | Error::Locked(_)
         | Error::Refused(_)
@@ -97,6 +98,7 @@ mod tests {
             (Error::Config(text()), [1, 1, 1]),
             (Error::Database(text()), [1, 1, 1]),
             (Error::Metadata { database: text(), message: text() }, [100, 100, 100]),
+            (Error::Full { database: text(), message: text() }, [100, 100, 100]),
             (Error::VersionNotFound(text()), [100, 100, 100]),
             (Error::Locked(text()), [100, 100, 100]),
             (Error::Refused(text()), [100, 100, 100]),

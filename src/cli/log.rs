@@ -4,7 +4,7 @@ use crate::monitor::Level;
 use crate::sys::append;
 use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
-use chrono::Local;
+use crate::types::time::Timestamp;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ impl Logfile {
     /// Appends one record by one write, as other processes append too. Returns what to say when that fails
     /// for the first time: a full disk for logs does not stop a backup.
     fn append(&mut self, text: &str) -> Option<String> {
-        let time = Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
+        let time = Timestamp::now().local().format("%Y-%m-%d %H:%M:%S,%3f");
         let record = format!("{time} [{}] {text}\n", std::process::id());
         let error = self.file.write_all(record.as_bytes()).err()?;
         let first = !std::mem::replace(&mut self.failed, true);

@@ -91,13 +91,6 @@ impl Terminal {
         state.log.print(text).map_err(|error| Error::Refused(format!("Cannot write to stdout: {error}")))
     }
 
-    /// A warning that 2.13 does not have: it goes to stderr.
-    pub fn notice(&self, text: &str) {
-        let mut state = self.state();
-        state.clear();
-        state.log.notice(text);
-    }
-
     /// Takes SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first one is only noted for
     /// [`Monitor::interrupted`] and in `waits`, and a second one of the same kind ends the process at once; otherwise
     /// the first one does. SIGHUP stays ignored if it is, as by `nohup`.
@@ -131,6 +124,13 @@ impl Terminal {
 }
 
 impl Monitor for Terminal {
+    /// To stderr.
+    fn notice(&self, text: &str) {
+        let mut state = self.state();
+        state.clear();
+        state.log.notice(text);
+    }
+
     fn progress(&self, report: &Progress<'_>) {
         let mut state = self.state();
         let now = Instant::now();

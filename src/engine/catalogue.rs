@@ -1,16 +1,18 @@
 //! Listing versions and protecting them.
 
-use super::{Site, names};
+use super::{Site, future, names};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 
-/// The versions that pass `filter`, by name, then date.
+/// The versions that pass `filter`, by name, then date. Tells of those that are dated in the future.
 ///
 /// # Errors
 /// The database fails.
 pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>> {
-    site.meta.versions(filter)
+    let versions = site.meta.versions(filter)?;
+    future::tell(site, &versions, "They are left out of automatic tags, `due` and `sla`.");
+    Ok(versions)
 }
 
 /// Protects a version from `rm`, or ends that.

@@ -1,14 +1,19 @@
 //! Deleting the data that no version needs any more.
 
+mod full;
+
 use super::Site;
 use crate::failpoint;
-use crate::meta::Fate;
+use crate::meta::{Deletable, Fate};
 use crate::monitor::Monitor;
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Count;
+use chrono::TimeDelta;
 use std::time::Instant;
+
+pub use full::{full, preview_full};
 
 /// Blobs of removed versions stay for so long, in seconds: a backup that found one as known before the `rm`
 /// has committed its row by then.
@@ -20,6 +25,8 @@ const MOST_TOLD: usize = 10;
 /// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Each
 /// transaction is flushed to disk twice, into the journal and into the database; but other writers wait for it.
 const MOST_CANDIDATES: usize = 16 * BATCH;
+/// Where the disk is full, transactions are made smaller, down to so many entries.
+const LEAST: usize = 16;
 
 /// What a cleanup did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub struct Cleaned {
     pub failed: u64,
     /// Blobs that were listed as deletable and are in use.
     pub in_use: u64,
+    /// Blobs that were left for now.
+    pub waiting: Waiting,
 }
 
 /// Deletes the blobs of removed versions, whose grace time is over (`no_grace`: all of them).
@@ -44,30 +53,89 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     let mut cleaned = Cleaned::default();
     // The messages are those of release 2.13: scripts look for them.
     site.monitor.info("Deleting false positives...");
+    trust_times(site)?;
     let before = before(no_grace);
-    let (mut after, mut limit) = (i64::MIN, BATCH);
+    loop {
+        let full = doom(site, before, &mut cleaned)?;
+        site.monitor.info("Deleting false positives: done. Now deleting blocks.");
+        let deleted = cleaned.deleted;
+        // Those of an earlier run that was killed are among them.
+        let found = pages(site, |_, uids| Ok(uids.len() as u64))?;
+        site.monitor.info(&format!("{found} delete candidate blocks found."));
+        let mut left = found;
+        pages(site, |site, uids| {
+            left = left.saturating_sub(uids.len() as u64);
+            delete(site, &*store, uids, left, &mut cleaned)?;
+            Ok(0)
+        })?;
+        match full {
+            None => break,
+            // What was deleted has made room for more.
+            Some(_) if cleaned.deleted > deleted => {}
+            Some(error) => return Err(error),
+        }
+    }
+    cleaned.waiting = if no_grace { Waiting::default() } else { waiting(site)? };
+    Ok(cleaned)
+}
+
+/// Entries that a clock which was ahead has made would wait until that time comes: their hour begins now.
+fn trust_times(site: &mut Site<'_>) -> Result<()> {
+    let now = Timestamp::now();
+    let entries = site.meta.restamp_deleted(now.unix(), now.latest_plausible().unix())?;
+    if entries > 0 {
+        site.monitor.notice(&format!(
+            "{entries} blobs are listed as deletable since a time in the future: the clock was wrong then, or it is \
+             wrong now. They wait for an hour from now on."
+        ));
+    }
+    Ok(())
+}
+
+/// Dooms what may go. Returns the error that stopped it where the disk is full; what is doomed by then can be deleted.
+fn doom(site: &mut Site<'_>, before: i64, cleaned: &mut Cleaned) -> Result<Option<Error>> {
+    let (mut after, mut limit, mut most) = (i64::MIN, BATCH, MOST_CANDIDATES);
     loop {
         site.monitor.check()?;
-        let batch = site.meta.take_delete_candidates(after, before, limit)?;
-        limit = MOST_CANDIDATES.min(2 * limit);
+        let batch = match site.meta.take_delete_candidates(after, before, limit) {
+            Err(Error::Full { .. }) if limit > LEAST => {
+                limit = (limit / 4).max(LEAST);
+                most = limit;
+                continue;
+            }
+            Err(error @ Error::Full { .. }) => return Ok(Some(error)),
+            batch => batch?,
+        };
+        limit = most.min(2 * limit);
         failpoint::pass("cleanup-doomed");
         cleaned.in_use += batch.in_use;
         match batch.next {
             Some(next) => after = next,
-            None => break,
+            None => return Ok(None),
         }
     }
-    site.monitor.info("Deleting false positives: done. Now deleting blocks.");
-    // Those of an earlier run that was killed are among them.
-    let found = pages(site, |_, uids| Ok(uids.len() as u64))?;
-    site.monitor.info(&format!("{found} delete candidate blocks found."));
-    let mut left = found;
-    pages(site, |site, uids| {
-        left = left.saturating_sub(uids.len() as u64);
-        delete(site, &*store, uids, left, &mut cleaned)?;
-        Ok(0)
-    })?;
-    Ok(cleaned)
+}
+
+/// Blobs that a cleanup leaves for now, as their hour is not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many, and their plain bytes.
+    pub count: Count,
+    /// When a cleanup would delete the last of them.
+    pub until: Option<Timestamp>,
+}
+
+impl Waiting {
+    fn add(&mut self, entry: &Deletable) {
+        self.count += Count { blocks: 1, bytes: entry.size };
+        let until = Timestamp::from_unix(entry.time).after(TimeDelta::seconds(GRACE + 1));
+        self.until = self.until.max(Some(until));
+    }
+}
+
+/// What waits after a cleanup.
+fn waiting(site: &mut Site<'_>) -> Result<Waiting> {
+    Ok(preview(site, false, |_| Ok(()))?.waiting)
 }
 
 /// What a fast cleanup would do.
@@ -77,8 +145,8 @@ pub struct Preview {
     pub deletable: Count,
     /// Blobs that are listed and in use.
     pub in_use: u64,
-    /// Blobs that would be left for now: their hour is not over.
-    pub waiting: u64,
+    /// Blobs that would be left for now.
+    pub waiting: Waiting,
 }
 
 /// Looks at what [`fast`] would do, calls `visit` with each blob that it would delete, and changes nothing.
@@ -105,7 +173,7 @@ pub fn preview(
                     visit(&entry.uid)?;
                 }
                 Fate::InUse => preview.in_use += 1,
-                Fate::Waits => preview.waiting += 1,
+                Fate::Waits => preview.waiting.add(entry),
             }
         }
     }
@@ -114,50 +182,6 @@ pub fn preview(
 /// The time up to which entries are taken.
 fn before(no_grace: bool) -> i64 {
     if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE }
-}
-
-/// Lists the store, calls `visit` with each blob that [`full`] would delete, and changes nothing. Returns their number.
-/// Needs exclusive use as well: what a backup has just stored is named by nothing yet.
-///
-/// # Errors
-/// Other processes run; the database or the store fails, or `visit` does.
-pub fn preview_full(
-    site: &mut Site<'_>,
-    prefix: &str,
-    mut visit: impl FnMut(&str) -> Result<()>,
-) -> Result<u64> {
-    let _fast = site.locks.cleanup()?;
-    let _exclusive = site.locks.exclusive(&site.config.process_name)?;
-    let store = site.open_store()?;
-    store.check()?;
-    let mut found = 0;
-    let (meta, monitor) = (&mut site.meta, site.monitor);
-    in_batches(&*store, prefix, |batch| {
-        monitor.check()?;
-        let unused = meta.unnamed(batch)?;
-        found += unused.len() as u64;
-        unused.iter().try_for_each(|uid| visit(uid))
-    })?;
-    Ok(found)
-}
-
-/// Lists the store and hands the names over, some at a time.
-fn in_batches(
-    store: &dyn BlobStore,
-    prefix: &str,
-    mut visit: impl FnMut(&[String]) -> Result<()>,
-) -> Result<()> {
-    let mut batch = Vec::new();
-    store.list(prefix, &mut |uid| {
-        batch.push(uid.to_owned());
-        if batch.len() < BATCH {
-            return Ok(());
-        }
-        visit(&batch)?;
-        batch.clear();
-        Ok(())
-    })?;
-    visit(&batch)
 }
 
 /// Calls `visit` with the doomed blobs, some at a time, and adds up what it returns.
@@ -221,33 +245,4 @@ fn tell(monitor: &dyn Monitor, failed: &[(String, Error)], what_next: &str) {
         0 => {}
         more => monitor.warning(&format!("{more} more blobs could not be deleted. {what_next}")),
     }
-}
-
-/// Lists the store and deletes every blob that begins with `prefix` and that no row names. Needs exclusive
-/// use. Names that are no uids stay.
-///
-/// # Errors
-/// Other processes run; the database or the store fails.
-pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
-    let _fast = site.locks.cleanup()?;
-    let _exclusive = site.locks.exclusive(&site.config.process_name)?;
-    let store = site.open_store()?;
-    store.check()?;
-    // Rows first, data second: killed in between, the data is found again by the next full cleanup.
-    site.meta.drop_unnamed_blobs()?;
-    let mut cleaned = Cleaned::default();
-    let (meta, monitor) = (&mut site.meta, site.monitor);
-    in_batches(&*store, prefix, |batch| {
-        monitor.check()?;
-        let unused = meta.without_row(batch)?;
-        let failed = store.delete(&unused);
-        tell(monitor, &failed, "The next full cleanup tries again.");
-        if !failed.is_empty() && failed.len() == unused.len() {
-            store.check()?;
-        }
-        cleaned.deleted += (unused.len() - failed.len()) as u64;
-        cleaned.failed += failed.len() as u64;
-        Ok(())
-    })?;
-    Ok(cleaned)
 }

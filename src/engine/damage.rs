@@ -64,7 +64,7 @@ impl<'a> Casualties<'a> {
                 }
                 Ok(())
             }
-            Err(error @ Error::Metadata { .. }) => {
+            Err(error @ (Error::Metadata { .. } | Error::Full { .. })) => {
                 self.can_mark = false;
                 self.monitor.warning(&format!("Bad blocks cannot be marked invalid: {error}"));
                 Ok(())

@@ -5,8 +5,8 @@
 //! noted, not locked, and not the base of some name's next backup is removed; so a snapshot that a killed run has left
 //! behind goes with the next run, and snapshots of others never go.
 
-use super::Site;
 use super::backup::{self, Made, Options};
+use super::{Site, future};
 use crate::failpoint;
 use crate::io::rbd::{Removal, Snapshots};
 use crate::io::{self, Kind};
@@ -14,7 +14,7 @@ use crate::locks::Guard;
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
-use crate::types::version::{ImageId, Version};
+use crate::types::version::{ImageId, Origin, Version};
 use std::collections::BTreeMap;
 
 /// So many names are tried for a new snapshot, one for each second from now on.
@@ -35,7 +35,9 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
 /// Nothing tells what has changed: all but holes is read, and what is known is not stored.
 fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let filter = VersionFilter { name: Some(options.name.to_owned()), ..VersionFilter::default() };
-    let newest = site.meta.versions(&filter)?.into_iter().rfind(|version| version.valid);
+    let mut versions = site.meta.versions(&filter)?;
+    future::by_making(&mut versions, |version| version, Timestamp::now());
+    let newest = versions.into_iter().rfind(|version| version.valid);
     let base = newest.map(|version| version.uid);
     site.monitor.info(&match &base {
         Some(uid) => {
@@ -115,8 +117,7 @@ fn lock_name(image: &ImageId, snapshot: &str) -> String {
 /// The newest valid version of that name whose snapshot is still on the image and proven to be the one that it was
 /// made from.
 fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<Option<(Version, Held)>> {
-    let versions = site.meta.versions_of(snapshots.image())?;
-    for (version, origin) in versions.into_iter().rev() {
+    for (version, origin) in by_making(site, snapshots.image())?.into_iter().rev() {
         if version.name != name || !version.valid {
             continue;
         }
@@ -130,6 +131,13 @@ fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<O
         }
     }
     Ok(None)
+}
+
+/// The versions of an image with their origins; of each name, the newest last.
+fn by_making(site: &mut Site<'_>, image: &ImageId) -> Result<Vec<(Version, Origin)>> {
+    let mut versions = site.meta.versions_of(image)?;
+    future::by_making(&mut versions, |(version, _)| version, Timestamp::now());
+    Ok(versions)
 }
 
 /// Makes a snapshot.
@@ -212,7 +220,7 @@ fn remove_unneeded(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) -> Res
 /// Whether the snapshot is that of the newest valid version of some name that has its snapshot: its next base.
 fn is_needed(site: &mut Site<'_>, image: &ImageId, there: &BTreeMap<String, u64>, id: u64) -> Result<bool> {
     let mut bases = BTreeMap::new();
-    for (version, origin) in site.meta.versions_of(image)? {
+    for (version, origin) in by_making(site, image)? {
         if version.valid && there.values().any(|there| *there == origin.snapshot) {
             bases.insert(version.name, origin.snapshot);
         }

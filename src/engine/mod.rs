@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod cleanup;
 pub mod copy_on_write;
 pub mod damage;
+pub mod future;
 pub mod image;
 pub mod incremental;
 pub mod init;

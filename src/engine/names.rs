@@ -1,8 +1,9 @@
 //! Versions by name: wherever a version is asked for, a user may say more than its uid.
 
-use super::Site;
+use super::{Site, future};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
 use crate::types::version::Version;
 
 /// Digits of a uid that are enough, if they are unambiguous.
@@ -11,7 +12,8 @@ const PREFIX: usize = 6;
 const LISTED: usize = 10;
 
 /// Finds the version that `text` means: a uid, `NAME` or `NAME:latest` (the newest valid version of that name),
-/// `NAME:N` (the N-th newest valid one, 0 = newest), or an unambiguous beginning of a uid.
+/// `NAME:N` (the N-th newest valid one, 0 = newest), or an unambiguous beginning of a uid. Where versions of a name are
+/// dated in the future, it tells of them, and goes by the order in which they were made.
 ///
 /// # Errors
 /// [`Error::VersionNotFound`] or [`Error::Refused`], listing what could have been meant.
@@ -47,25 +49,31 @@ pub fn ambiguous(text: &str, meant: &[Version]) -> Error {
 
 /// What `NAME`, `NAME:latest` and `NAME:N` mean. A name may hold colons itself: the whole text is tried first.
 fn by_name(site: &mut Site<'_>, text: &str) -> Result<Option<Version>> {
-    if let Some(version) = nth_newest(site, text, 0)? {
+    if let Some(version) = nth_newest(site, text, text, 0)? {
         return Ok(Some(version));
     }
     match text.rsplit_once(':') {
-        Some((name, "latest")) => nth_newest(site, name, 0),
+        Some((name, "latest")) => nth_newest(site, text, name, 0),
         Some((name, number)) => match number.parse() {
-            Ok(n) => nth_newest(site, name, n),
+            Ok(n) => nth_newest(site, text, name, n),
             Err(_) => Ok(None),
         },
         None => Ok(None),
     }
 }
 
-fn nth_newest(site: &mut Site<'_>, name: &str, n: usize) -> Result<Option<Version>> {
+fn nth_newest(site: &mut Site<'_>, text: &str, name: &str, n: usize) -> Result<Option<Version>> {
     let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
     let mut versions = site.meta.versions(&filter)?;
     versions.retain(|version| version.valid);
-    versions.reverse();
-    Ok(versions.into_iter().nth(n))
+    future::by_making(&mut versions, |version| version, Timestamp::now());
+    let meant = versions.iter().rev().nth(n).cloned();
+    if let Some(Version { uid, date, .. }) = &meant {
+        let what =
+            format!("'{text}' is taken to mean {uid} of {date}, by the order in which they were made.");
+        future::tell(site, &versions, &what);
+    }
+    Ok(meant)
 }
 
 fn by_prefix(site: &mut Site<'_>, text: &str) -> Result<Vec<Version>> {

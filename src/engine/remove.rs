@@ -3,6 +3,7 @@
 use super::Site;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use crate::types::version::Version;
 
 /// Removes a version; its data stays until `cleanup`. `force` ignores the age limit, not the protection.
 /// Returns its uid and
@@ -20,13 +21,46 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(String, u
     }
     let now = Timestamp::now();
     let limit = site.config.disallow_rm_when_younger_than_days;
-    let age = now.naive().signed_duration_since(version.date.naive()).num_days();
+    let age = now.since(version.date).num_days().max(0);
+    if !force && version.date.is_future(now) && limit > 0 {
+        return Err(Error::Refused(format!(
+            "Version {uid} is dated {}, and the clock says {now} (UTC): nobody knows how old it is. Will not delete, as \
+             disallow_rm_when_younger_than_days is {limit}; -f ignores that.",
+            version.date
+        )));
+    }
     if !force && age < i64::try_from(limit).unwrap_or(i64::MAX) {
         return Err(Error::Refused(format!(
             "Version {uid} is too young. Will not delete. It is {age} days old, and \
              disallow_rm_when_younger_than_days is {limit}; -f ignores that."
         )));
     }
-    let blocks = site.meta.remove_version(&version, now.unix())?;
+    let blocks = match site.meta.remove_version(&version, now.unix()) {
+        Err(Error::Full { .. }) => in_pieces(site, &version, now.unix())?,
+        blocks => blocks?,
+    };
     Ok((version.uid, blocks))
+}
+
+/// Blocks removed in one transaction where the disk is full: at first, and at least.
+const PIECES: (usize, usize) = (8192, 8);
+
+/// Removes a version by many small transactions, for which little space is enough. One that is interrupted leaves an
+/// invalid version, which can be removed again.
+fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
+    site.monitor
+        .notice("The disk is full. The version is removed in small pieces, for which there may be space.");
+    site.meta.mark_version_invalid(version)?;
+    let (mut piece, least) = PIECES;
+    let mut removed = 0;
+    loop {
+        site.monitor.check()?;
+        match site.meta.remove_blocks(version, piece, now) {
+            Ok(0) => break,
+            Ok(blocks) => removed += blocks,
+            Err(Error::Full { .. }) if piece > least => piece /= 4,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed + site.meta.remove_version(version, now)?)
 }

@@ -1,12 +1,12 @@
 //! Tags, expiry, and the schedules that are built on them: what is due, and what breaches its agreement.
 
-use super::{Site, names};
+use super::{Site, future, names};
 use crate::config::Scheduler;
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
-use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
+use chrono::TimeDelta;
 use std::collections::BTreeSet;
 
 /// Adds tags to a version.
@@ -57,7 +57,7 @@ pub struct Due {
 }
 
 /// The names that need a backup at `now`, the longest due first. A `name` is looked at even if no version has
-/// it.
+/// it. Versions that are dated in the future do not count, and are told of.
 ///
 /// # Errors
 /// A scheduler is not configured; the database fails.
@@ -69,14 +69,17 @@ pub fn due(
 ) -> Result<Vec<Due>> {
     let schedulers = configured(site, schedulers)?;
     let mut all = Vec::new();
-    for (name, versions) in by_name(site, name)? {
+    let names = by_name(site, name)?;
+    tell_of_future(site, &names);
+    for (name, versions) in names {
         all.extend(due_of(&name, &versions, &schedulers, now));
     }
     all.sort_by(|a, b| (a.due_since, &a.name).cmp(&(b.due_since, &b.name)));
     Ok(all)
 }
 
-/// The breaches of every name, or of one, at `now`: name and text, by name.
+/// The breaches of every name, or of one, at `now`: name and text, by name. Versions that are dated in the future do
+/// not count, and are told of.
 ///
 /// # Errors
 /// As [`due`].
@@ -88,9 +91,11 @@ pub fn breaches(
 ) -> Result<Vec<(String, String)>> {
     let schedulers = configured(site, schedulers)?;
     let mut all = Vec::new();
-    for (name, versions) in by_name(site, name)? {
+    let names = by_name(site, name)?;
+    tell_of_future(site, &names);
+    for (name, versions) in names {
         for scheduler in &schedulers {
-            let texts = breaches_of(&tagged(&versions, &scheduler.name), scheduler, now);
+            let texts = breaches_of(&tagged(&versions, &scheduler.name, now), scheduler, now);
             all.extend(texts.into_iter().map(|text| (name.clone(), text)));
         }
     }
@@ -122,40 +127,46 @@ fn by_name(site: &mut Site<'_>, name: Option<&str>) -> Result<Vec<(String, Vec<V
     Ok(names.into_iter().map(|name| (name.to_owned(), of(name))).collect())
 }
 
-/// The valid versions with that tag, oldest first.
-fn tagged<'v>(versions: &'v [Version], tag: &str) -> Vec<&'v Version> {
-    versions.iter().filter(|version| version.valid && version.tags.iter().any(|t| t == tag)).collect()
+/// The valid versions with that tag, oldest first, but for those of the future.
+fn tagged<'v>(versions: &'v [Version], tag: &str, now: Timestamp) -> Vec<&'v Version> {
+    let counts = |version: &&Version| {
+        version.valid && !version.date.is_future(now) && version.tags.iter().any(|t| t == tag)
+    };
+    versions.iter().filter(counts).collect()
 }
 
-/// The moment so much later, or earlier; within the years that a date in the database can have.
-fn after(time: Timestamp, by: TimeDelta) -> Timestamp {
-    let midnight = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default().into();
-    let (first, last): (NaiveDateTime, NaiveDateTime) = (midnight(1, 1, 1), midnight(9999, 12, 31));
-    let end = if by < TimeDelta::zero() { first } else { last };
-    Timestamp::from_naive(time.naive().checked_add_signed(by).unwrap_or(end).clamp(first, last))
+fn tell_of_future(site: &Site<'_>, names: &[(String, Vec<Version>)]) {
+    future::tell(site, names.iter().flat_map(|(_, versions)| versions), "They do not count here.");
 }
+
+/// Longer than all dates are apart, and short enough that sums of some of them can be had.
+const LONGEST: TimeDelta = TimeDelta::days(4_000_000);
 
 fn delta(duration: std::time::Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+    TimeDelta::from_std(duration).unwrap_or(LONGEST).min(LONGEST)
+}
+
+fn times(interval: TimeDelta, count: u64) -> TimeDelta {
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    interval.checked_mul(count).unwrap_or(LONGEST).min(LONGEST)
 }
 
 fn due_of(name: &str, versions: &[Version], schedulers: &[Scheduler], now: Timestamp) -> Option<Due> {
     let mut due: Option<Due> = None;
     for scheduler in schedulers {
         let (interval, sla) = (delta(scheduler.interval), delta(scheduler.sla));
-        let since = match tagged(versions, &scheduler.name).last() {
+        let since = match tagged(versions, &scheduler.name, now).last() {
             None if scheduler.keep == 0 => continue,
             None => Timestamp::from_naive(Default::default()),
             Some(newest) => {
-                let since = after(after(newest.date, interval), -sla);
+                let since = newest.date.after(interval).after(-sla);
                 if now <= since {
                     continue;
                 }
                 since
             }
         };
-        let kept = i32::try_from(scheduler.keep + 1).unwrap_or(i32::MAX);
-        let expire_date = after(now, interval.checked_mul(kept).unwrap_or(TimeDelta::MAX));
+        let expire_date = now.after(times(interval, scheduler.keep.saturating_add(1)));
         let entry = due.get_or_insert_with(|| Due {
             name: name.to_owned(),
             schedulers: Vec::new(),
@@ -178,11 +189,11 @@ fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> 
         texts.push(format!("{name}: Too few backups. Found {found}, should be {keep}."));
     }
     // Two more may be there while old ones are being removed.
-    if found > keep + 2 {
+    if found > keep.saturating_add(2) {
         texts.push(format!("{name}: Too many backups. Found {found}, should be {keep}."));
     }
     if let Some(newest) = versions.last() {
-        let since = after(after(newest.date, interval), sla);
+        let since = newest.date.after(interval).after(sla);
         if since < now {
             texts.push(format!(
                 "{name}: Latest backup is too old. Version {} has date {}, new backup due since {since}.",
@@ -192,8 +203,8 @@ fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> 
     }
     for pair in versions.windows(2) {
         let version = pair[1];
-        let earliest = after(after(pair[0].date, interval), -sla);
-        let latest = after(after(pair[0].date, interval), sla);
+        let earliest = pair[0].date.after(interval).after(-sla);
+        let latest = pair[0].date.after(interval).after(sla);
         if version.date < earliest || version.date > latest {
             // Scripts look for the text of 2.13.
             texts.push(format!(
@@ -204,8 +215,7 @@ fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> 
         }
     }
     if let Some(oldest) = versions.first() {
-        let kept = interval.checked_mul(i32::try_from(*keep).unwrap_or(i32::MAX)).unwrap_or(TimeDelta::MAX);
-        let allowed = after(after(after(now, -kept), -sla), -TimeDelta::days(1));
+        let allowed = now.after(-times(interval, *keep)).after(-sla).after(-TimeDelta::days(1));
         if oldest.date < allowed {
             texts.push(format!(
                 "{name}: Backup too old. Found version_uid {} with backup date {}. Oldest allowed date is {allowed}.",

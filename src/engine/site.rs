@@ -15,7 +15,7 @@ use crate::meta::{MetaStore, State};
 use crate::monitor::Monitor;
 use crate::pg::{Address, Fence};
 use crate::store::{self, BlobStore};
-use crate::types::error::{Error, Result};
+use crate::types::error::Result;
 use crate::types::version::Version;
 use std::path::Path;
 
@@ -30,6 +30,14 @@ pub enum Access {
     Read,
     /// Changes versions.
     Write,
+    /// Removes versions or data, also where the disk of the database is full.
+    Free,
+}
+
+impl Access {
+    fn writes(self) -> bool {
+        matches!(self, Access::Write | Access::Free)
+    }
 }
 
 /// An opened installation.
@@ -72,14 +80,10 @@ impl<'a> Site<'a> {
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
         };
-        match access == Access::Write && !site.meta.is_writable() {
-            false => Ok(site),
-            true => Err(Error::Database(format!(
-                "The database {} cannot be written. Check the rights of the file and of its folder, or whether the \
-                 server is a standby.",
-                site.meta.location()
-            ))),
+        if access.writes() {
+            site.meta.check_writable()?;
         }
+        Ok(site)
     }
 
     /// Opens the data store.
@@ -149,10 +153,13 @@ fn open_sqlite(
     monitor: &dyn Monitor,
     access: Access,
 ) -> Result<Sqlite> {
-    let mut database = Sqlite::open(path)?;
+    let mut database = match access {
+        Access::Free => Sqlite::open_to_free(path)?,
+        _ => Sqlite::open(path)?,
+    };
     match database.state()? {
         State::Current => {}
-        State::Behind { .. } if access == Access::Write && database.is_writable() => database.add_tables()?,
+        State::Behind { .. } if access.writes() && database.is_writable() => database.add_tables()?,
         // Nothing that it lacks is needed then.
         State::Behind { .. } => {}
         // What is to be listed is there as it is.
@@ -163,13 +170,16 @@ fn open_sqlite(
             let _exclusive = locks.upgrade(&config.process_name)?;
             upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
         }
-        State::Old { .. } if access == Access::Write => {}
+        State::Old { .. } if access.writes() => {}
         State::Old { .. } => {
             monitor.warning(
                 "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
             );
             database = upgrade::upgraded_copy(&database, &config.cachedir)?;
         }
+    }
+    if access.writes() {
+        database.keep_reserve();
     }
     Ok(database)
 }

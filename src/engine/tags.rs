@@ -3,16 +3,16 @@
 use super::Site;
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
-use chrono::{DateTime, Datelike, Local, NaiveDate};
+use chrono::{Datelike, NaiveDate};
 
-/// The automatic tags for a version of `name` made at `now`.
+/// The automatic tags for a version of `name` made at `now`. What is dated in the future does not count.
 ///
 /// # Errors
 /// The database fails.
 pub fn automatic(site: &mut Site<'_>, name: &str, now: Timestamp) -> Result<Vec<String>> {
     let mut tags = Vec::new();
     for (tag, is_due) in [("b_daily", daily as Rule), ("b_weekly", weekly), ("b_monthly", monthly)] {
-        let last = site.meta.last_tagged(name, tag)?;
+        let last = site.meta.last_tagged(name, tag, now.latest_plausible())?;
         if last.is_none_or(|last| is_due(local_day(last), local_day(now))) {
             tags.push(tag.to_owned());
         }
@@ -25,7 +25,7 @@ type Rule = fn(last: NaiveDate, today: NaiveDate) -> bool;
 
 /// Days are those of the administrator, not of UTC.
 fn local_day(time: Timestamp) -> NaiveDate {
-    DateTime::<Local>::from(time.naive().and_utc()).date_naive()
+    time.local().date_naive()
 }
 
 fn daily(last: NaiveDate, today: NaiveDate) -> bool {

@@ -4,7 +4,7 @@ use super::names::file_name;
 use super::node::{Field, Node};
 use crate::types::version::Version;
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Numbers of versions and names, which stay the same as long as the mount lives, whatever comes and goes: the
 /// kernel knows files by them.
@@ -63,7 +63,7 @@ pub(super) struct Facts {
 }
 
 impl Tree {
-    /// The tree of `versions`, which come in the order of their dates, within a name.
+    /// The tree of `versions`, which come in the order of their making, within a name.
     pub fn new(versions: Vec<Version>, numbers: &mut Numbers) -> Self {
         let mut tree = Tree::default();
         for version in versions {
@@ -184,8 +184,7 @@ fn top_name(node: Node) -> &'static str {
 
 /// When the backup began.
 fn date(version: &Version) -> SystemTime {
-    let seconds = u64::try_from(version.date.unix()).unwrap_or(0);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    version.date.system()
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn files_have_sizes_and_texts() {
     assert_eq!(facts("/by_version_uid/u1/data").size, 5000);
     assert_eq!(facts("/by_version_uid/u1/expire").size, 19);
     assert_eq!(facts("/by_version_uid/u1/snapshot_name").size, 0);
-    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_587_344_523 - 19 * 86_400);
+    let date = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_587_344_523 - 19 * 86_400);
     assert_eq!(facts("/by_version_uid/u1").date, date);
 }
 

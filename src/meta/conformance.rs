@@ -120,9 +120,15 @@ fn catalogue(meta: &mut dyn MetaStore) {
     meta.set_protected(&a, true).expect("protects");
     assert!(meta.version(&a.uid).expect("there").protected);
     assert!(!b.valid && !b.protected);
-    let last = meta.last_tagged("a", "t").expect("looks up");
+    let last = meta.last_tagged("a", "t", a.date).expect("looks up");
     assert_eq!(last.map(|t| t.to_database()), Some(a.date.to_database()));
-    assert_eq!(meta.last_tagged("a", "y").expect("looks up"), None);
+    let before = a.date.after(chrono::TimeDelta::microseconds(-1));
+    assert_eq!(
+        meta.last_tagged("a", "t", before).expect("looks up"),
+        None,
+        "what is dated later does not count"
+    );
+    assert_eq!(meta.last_tagged("a", "y", a.date).expect("looks up"), None);
 }
 
 fn carry(meta: &mut dyn MetaStore) {

@@ -274,10 +274,10 @@ impl Engine for Database {
         }
     }
 
-    fn can_write(&self) -> bool {
+    fn may_write(&self) -> Result<()> {
         match self {
-            Database::Sqlite(database) => database.can_write(),
-            Database::Postgres(database) => database.can_write(),
+            Database::Sqlite(database) => database.may_write(),
+            Database::Postgres(database) => database.may_write(),
         }
     }
 

@@ -171,6 +171,8 @@ pub struct Deletable {
     pub uid: String,
     /// Plain bytes.
     pub size: u64,
+    /// Since when nothing names it, in unix seconds.
+    pub time: i64,
     /// What a cleanup would do with it.
     pub fate: Fate,
 }
@@ -286,6 +288,12 @@ pub trait MetaStore: Send {
     /// Whether anything can be written to it.
     fn is_writable(&self) -> bool;
 
+    /// The same, with the reason.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::Database`] or [`crate::types::Error::Full`]: it cannot be written.
+    fn check_writable(&self) -> Result<()>;
+
     /// A number that changes whenever others have changed the database, if only by adding blocks. Cheap. Says nothing
     /// about changes made through this connection.
     fn change_counter(&mut self) -> Result<u64>;
@@ -302,8 +310,8 @@ pub trait MetaStore: Send {
     /// Protects a version from `rm`, or ends that.
     fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()>;
 
-    /// The newest date of a version of `name` that has `tag`, valid or not.
-    fn last_tagged(&mut self, name: &str, tag: &str) -> Result<Option<Timestamp>>;
+    /// The newest date, not after `until`, of a version of `name` that has `tag`, valid or not.
+    fn last_tagged(&mut self, name: &str, tag: &str, until: Timestamp) -> Result<Option<Timestamp>>;
 
     /// Adds tags; those that are there already stay.
     fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()>;
@@ -413,6 +421,10 @@ pub trait MetaStore: Send {
     /// (unix seconds). Returns the number of its rows.
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64>;
 
+    /// Removes up to `limit` blocks of a version that is marked as bad, as [`MetaStore::remove_version`] would. Returns
+    /// their number.
+    fn remove_blocks(&mut self, version: &Version, limit: usize, now: i64) -> Result<u64>;
+
     /// Blobs that a cleanup doomed and that are not deleted yet: the first `limit` of those behind `after`, in
     /// byte order.
     fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>>;
@@ -421,6 +433,10 @@ pub trait MetaStore: Send {
     /// entry is from before `before` (unix seconds): drops the blob rows that nothing names, and dooms the
     /// uids that then have none.
     fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates>;
+
+    /// Gives entries of `deleted_blocks` that are of a time after `plausible` the time `now` (unix seconds). Returns their
+    /// number.
+    fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64>;
 
     /// Forgets doomed uids whose data is gone.
     fn forget_deleted(&mut self, uids: &[String]) -> Result<()>;

@@ -3,6 +3,7 @@
 use super::address::{Address, Verify};
 use super::{describe, tls};
 use crate::types::error::{Error, Result};
+use crate::types::time::check_clock;
 use postgres::config::SslMode;
 use postgres::{Client, Config, NoTls, Statement};
 use std::collections::HashMap;
@@ -94,6 +95,7 @@ fn connect(address: &Address) -> std::result::Result<Client, Failure> {
     let mut client = if address.is_local() || address.verify == Verify::NoTls {
         config.ssl_mode(SslMode::Disable).connect(NoTls)?
     } else {
+        check_clock().map_err(|error| Failure::Settings(error.to_string()))?;
         let optional = address.verify == Verify::Optional;
         config.ssl_mode(if optional { SslMode::Prefer } else { SslMode::Require });
         config.connect(tls::connector(address).map_err(Failure::Settings)?)?

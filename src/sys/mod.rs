@@ -12,6 +12,7 @@ pub mod close;
 pub mod device;
 pub mod durable;
 pub mod private;
+pub mod space;
 pub mod title;
 pub mod trust;
 pub mod whole;

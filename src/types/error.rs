@@ -67,6 +67,15 @@ pub enum Error {
         message: String,
     },
 
+    /// The disk that the database is on is full.
+    #[error("database {database}: {message}")]
+    Full {
+        /// The engine's URL with its password masked.
+        database: String,
+        /// What was being done, and what to do.
+        message: String,
+    },
+
     /// There is no such version.
     #[error("Version {0} not found. `backy2 ls` lists them.")]
     VersionNotFound(String),

@@ -1,6 +1,7 @@
 //! Names of versions and of blobs.
 
 use super::block::to_hex;
+use super::time::Timestamp;
 use md5::{Digest, Md5};
 use uuid::Uuid;
 
@@ -10,6 +11,10 @@ pub struct VersionUid;
 impl VersionUid {
     /// A new one, in lower case.
     pub fn generate() -> String {
+        Self::of(Timestamp::now())
+    }
+
+    fn of(time: Timestamp) -> String {
         // The node id is random and has the multicast bit set, as RFC 9562 asks where no hardware
         // address is used.
         let mut node = [0u8; 6];
@@ -17,8 +22,20 @@ impl VersionUid {
             *byte = fastrand::u8(..);
         }
         node[0] |= 1;
-        Uuid::now_v1(&node).to_string()
+        let time = uuid::Timestamp::from_gregorian_time(ticks(time), fastrand::u16(..));
+        Uuid::new_v1(time, &node).to_string()
     }
+}
+
+/// Steps of 100 ns since the Gregorian calendar began, in the 60 bits that a uid has for them. A clock that is outside
+/// of 1582 to 5236 gives some other number: it need not be right, as the rest of the uid is random.
+fn ticks(time: Timestamp) -> u64 {
+    /// From 15 October 1582 to 1970.
+    const GREGORIAN: i128 = 0x01b2_1dd2_1381_4000;
+    let utc = time.naive().and_utc();
+    let since_1970 =
+        i128::from(utc.timestamp()) * 10_000_000 + i128::from(utc.timestamp_subsec_nanos() / 100);
+    (since_1970 + GREGORIAN).rem_euclid(1 << 60) as u64
 }
 
 /// Names of blobs: `md5(s)[..10] + s`, where `s` is a random UUID4 in base 57 with 22 digits.
@@ -91,5 +108,18 @@ mod tests {
         assert_eq!(parsed.get_version_num(), 1);
         assert_eq!(uid, uid.to_lowercase());
         assert_ne!(VersionUid::generate(), uid);
+    }
+
+    #[test]
+    fn version_uids_are_made_whatever_the_clock_says() {
+        for text in ["0001-01-01", "1582-10-14", "1969-12-31 23:59:59", "2026-03-01 12:00:00", "9999-12-31"] {
+            let uid = VersionUid::of(Timestamp::parse(text).expect(text));
+            let parsed = Uuid::parse_str(&uid).expect("a uuid");
+            assert_eq!((parsed.get_version_num(), uid.len()), (1, 36), "{uid}");
+            if text > "1600" && text < "5000" {
+                let (seconds, _) = parsed.get_timestamp().expect("a time").to_gregorian();
+                assert_eq!(seconds, ticks(Timestamp::parse(text).expect(text)), "{text}");
+            }
+        }
     }
 }

@@ -89,22 +89,22 @@ pub struct Count {
 impl Count {
     /// Counts one block of `bytes` bytes.
     pub fn add(&mut self, bytes: u64) {
-        self.blocks += 1;
-        self.bytes += bytes;
+        *self += Count { blocks: 1, bytes };
     }
 }
 
+/// Nothing overflows: damaged rows may claim any size.
 impl std::ops::AddAssign for Count {
     fn add_assign(&mut self, other: Count) {
-        self.blocks += other.blocks;
-        self.bytes += other.bytes;
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 
 impl std::ops::SubAssign for Count {
     fn sub_assign(&mut self, other: Count) {
-        self.blocks -= other.blocks;
-        self.bytes -= other.bytes;
+        self.blocks = self.blocks.saturating_sub(other.blocks);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 }
 

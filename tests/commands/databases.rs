@@ -111,7 +111,8 @@ fn a_dry_run_tells_what_the_cleanup_then_does() {
     let (install, _, _) = used();
     let waiting = install.ok(&["cleanup", "--dry-run"]);
     assert!(
-        waiting.contains("Would delete 0 blobs") && waiting.contains("7 more have not been"),
+        waiting.contains("Would delete 0 blobs")
+            && waiting.contains("7 blobs (28 KiB before compression) wait until"),
         "{waiting}"
     );
     let orphan = "6".repeat(32);

@@ -11,6 +11,7 @@ pub fn all() -> bool {
 
 pub mod ceph;
 pub mod checks;
+pub mod clock;
 pub mod database;
 pub mod disk;
 pub mod faulty_fs;

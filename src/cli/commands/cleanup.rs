@@ -2,7 +2,8 @@
 
 use crate::cli::args::CleanupArgs;
 use crate::cli::exit::Outcome;
-use crate::cli::{Context, human};
+use crate::cli::{Context, human, listing};
+use crate::engine::cleanup::Waiting;
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
@@ -11,7 +12,7 @@ use serde_json::json;
 
 pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
     let terminal = &context.terminal;
-    let mut site = Site::open(&context.config, terminal, Access::Write)?;
+    let mut site = Site::open(&context.config, terminal, Access::Free)?;
     if args.prefix.is_some() && !args.full {
         terminal.notice("-p has no meaning without --full: the fast cleanup does not look at the store.");
     }
@@ -28,17 +29,36 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
             terminal.info(&format!("{} listed blocks are still in use and were kept.", cleaned.in_use));
         }
         terminal.info(&format!("Deleted {} blocks.", cleaned.deleted));
+        tell_waiting(context, &cleaned.waiting);
         cleaned
     };
     match cleaned.failed {
         0 => {
-            context.report(|| json!({"deleted": cleaned.deleted, "in_use": cleaned.in_use}))?;
+            context.report(|| {
+                json!({
+                    "deleted": cleaned.deleted,
+                    "in_use": cleaned.in_use,
+                    "waiting": cleaned.waiting.count.blocks,
+                    "waits_until": cleaned.waiting.until.map(listing::date),
+                })
+            })?;
             Ok(Outcome::Done)
         }
         failed => Err(Error::Refused(format!(
             "{failed} blobs could not be deleted (the reasons are above). The next cleanup tries again."
         ))),
     }
+}
+
+/// Tells what a cleanup leaves for now, and until when.
+fn tell_waiting(context: &Context, waiting: &Waiting) {
+    let Some(until) = waiting.until else { return };
+    let Count { blocks: blobs, bytes } = waiting.count;
+    context.terminal.info(&format!(
+        "{blobs} blobs ({} before compression) wait until {until} (UTC): data stays for an hour after the last version \
+         that needs it was removed.",
+        human::size(bytes)
+    ));
 }
 
 /// Tells what would be deleted: how much, and to scripts the names.
@@ -62,9 +82,7 @@ fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result
         let preview = engine::cleanup::preview(site, args.dangerous_force, &mut name)?;
         let Count { blocks: blobs, bytes } = preview.deletable;
         terminal.info(&format!("Would delete {blobs} blobs ({} before compression).", human::size(bytes)));
-        if preview.waiting > 0 {
-            terminal.info(&format!("{} more have not been unused for an hour yet.", preview.waiting));
-        }
+        tell_waiting(context, &preview.waiting);
         if preview.in_use > 0 {
             terminal.info(&format!("{} are listed, but in use, and would stay.", preview.in_use));
         }
@@ -73,7 +91,8 @@ fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result
                 "would_delete": blobs,
                 "bytes": bytes,
                 "in_use": preview.in_use,
-                "waiting": preview.waiting,
+                "waiting": preview.waiting.count.blocks,
+                "waits_until": preview.waiting.until.map(listing::date),
                 "blobs": names,
             })
         })?;

@@ -1,6 +1,6 @@
 //! A backup whose plan is made: the version, what it carries, and what is read for it.
 
-use crate::engine::Site;
+use crate::engine::{Site, future};
 use crate::flow::coordinator::Tally;
 use crate::flow::ingest::Ingest;
 use crate::flow::plan::Plan;
@@ -41,11 +41,12 @@ pub(in crate::engine) fn begin(
     geometry: Geometry,
     new: Naming<'_>,
 ) -> Result<(Version, Guard)> {
+    let date = future::date_of_new(site, new.name)?;
     let uid = VersionUid::generate();
     let lock = site.locks.own(&uid)?;
     let version = site.meta.begin_version(&NewVersion {
         uid,
-        date: Timestamp::now(),
+        date,
         expire: new.expire,
         name: new.name.to_owned(),
         snapshot_name: new.snapshot_name.to_owned(),

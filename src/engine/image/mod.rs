@@ -12,6 +12,7 @@ mod view;
 
 pub use view::{Extent, Extents, Image};
 
+use super::future;
 use super::site::{self, Site};
 use crate::flow::loader::{self, Loader};
 use crate::flow::probe;
@@ -21,6 +22,7 @@ use crate::monitor::Level;
 use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
+use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use cache::{Cache, Ticket};
 use std::io::ErrorKind;
@@ -129,12 +131,15 @@ impl Depot {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner).change_counter()
     }
 
-    /// All versions, by name, then date.
+    /// All versions, by name, then in the order of their making.
     ///
     /// # Errors
     /// The database fails.
     pub fn versions(&self) -> Result<Vec<Version>> {
-        self.meta.lock().unwrap_or_else(PoisonError::into_inner).versions(&VersionFilter::default())
+        let meta = &mut *self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = meta.versions(&VersionFilter::default())?;
+        future::by_making(&mut versions, |version| version, Timestamp::now());
+        Ok(versions)
     }
 
     /// One version.

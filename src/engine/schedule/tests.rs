@@ -51,7 +51,7 @@ fn due_daily(versions: &[Version], now: Timestamp) -> Option<Due> {
 }
 
 fn breaches(versions: &[Version], now: Timestamp) -> Vec<String> {
-    breaches_of(&tagged(versions, "daily"), &daily(), now)
+    breaches_of(&tagged(versions, "daily", now), &daily(), now)
 }
 
 #[test]
@@ -216,6 +216,6 @@ fn the_longest_times_that_can_be_configured_end_at_the_last_day() {
     let due = due_of("vm", &[], std::slice::from_ref(&longest), now).expect("due");
     assert_eq!(due.expire_date, at("9999-12-31"), "not now");
     let versions = [version(at("2026-03-01"), &["daily"])];
-    let texts = breaches_of(&tagged(&versions, "daily"), &longest, now);
+    let texts = breaches_of(&tagged(&versions, "daily", now), &longest, now);
     assert_eq!(texts, ["daily: Too few backups. Found 1, should be 100000."], "and nothing is too old");
 }

@@ -20,6 +20,7 @@ use crate::monitor::{Handle, Monitor};
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, may_pass};
 use crate::types::error::{Error, Result};
 use db::Statements;
+use postgres::error::SqlState;
 use postgres::{Client, IsolationLevel};
 use std::time::Duration;
 use writer::{Signed, Writer};
@@ -129,6 +130,10 @@ impl Postgres {
 
     fn fault(&self, what: &str, fault: Fault) -> Error {
         match fault {
+            Fault::Postgres(e) if e.code() == Some(&SqlState::DISK_FULL) => Error::Full {
+                database: self.location.clone(),
+                message: format!("{what}: {}. Free some space on the server", describe(&e)),
+            },
             Fault::Postgres(e) => self.error(what, &describe(&e)),
             Fault::Because(error) => error,
             Fault::Value(text) => self.error(what, &text),
@@ -224,8 +229,15 @@ impl Engine for Postgres {
         &self.location
     }
 
-    fn can_write(&self) -> bool {
-        self.writable
+    fn may_write(&self) -> Result<()> {
+        match self.writable {
+            true => Ok(()),
+            false => Err(Error::Database(format!(
+                "The database {} cannot be written: the server is a standby, or makes transactions read-only. See its \
+                 default_transaction_read_only.",
+                self.location
+            ))),
+        }
     }
 
     fn read<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {

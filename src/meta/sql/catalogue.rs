@@ -69,10 +69,15 @@ pub(super) fn set_protected(db: &mut dyn Db, version: &Version, protected: bool)
     Ok(())
 }
 
-pub(super) fn last_tagged(db: &mut dyn Db, name: &str, tag: &str) -> Fallible<Option<Timestamp>> {
+pub(super) fn last_tagged(
+    db: &mut dyn Db,
+    name: &str,
+    tag: &str,
+    until: Timestamp,
+) -> Fallible<Option<Timestamp>> {
     let sql = "SELECT max(v.date) FROM versions v JOIN tags t ON t.version_uid = v.uid
-               WHERE v.name = ?1 AND t.name = ?2";
-    Ok(db.first(sql, values![name, tag], |row| row.opt_time(0))?.flatten())
+               WHERE v.name = ?1 AND t.name = ?2 AND v.date <= ?3";
+    Ok(db.first(sql, values![name, tag, until], |row| row.opt_time(0))?.flatten())
 }
 
 pub(super) fn add_tags(db: &mut dyn Db, uid: &str, tags: &[String]) -> Fallible<()> {

@@ -21,6 +21,19 @@ pub(super) fn remove_version(db: &mut dyn Db, version: &Version, now: i64) -> Fa
     Ok(rows)
 }
 
+pub(super) fn remove_blocks(db: &mut dyn Db, version: &Version, limit: usize, now: i64) -> Fallible<u64> {
+    db.alone_in_removing()?;
+    let first = format!(
+        "version_id = ?1 AND block_id IN
+           (SELECT block_id FROM block_map WHERE version_id = ?1 ORDER BY block_id LIMIT {limit})"
+    );
+    list_unnamed(db, &first, values![version.key], now)
+}
+
+pub(super) fn restamp(db: &mut dyn Db, now: i64, plausible: i64) -> Fallible<u64> {
+    db.execute("UPDATE deleted_blocks SET time = ?1 WHERE time > ?2", values![now, plausible])
+}
+
 /// Deletes the rows of `block_map` that meet `condition`, and lists in `deleted_blocks` those of their uids
 /// that no row names any more. Returns the number of rows.
 pub(super) fn list_unnamed(
@@ -83,7 +96,7 @@ pub(super) fn deletable(db: &mut dyn Db, after: &str, before: i64, limit: usize)
             (false, true) => Fate::InUse,
             (false, false) => Fate::Goes,
         };
-        Ok(Deletable { uid: row.text(0)?, size: row.size(1)?, fate })
+        Ok(Deletable { uid: row.text(0)?, size: row.size(1)?, time: newest, fate })
     })
 }
 

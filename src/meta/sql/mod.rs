@@ -260,7 +260,8 @@ pub(super) enum Work {
 /// A database that the verbs work on.
 pub(super) trait Engine: Send {
     fn place(&self) -> &str;
-    fn can_write(&self) -> bool;
+    /// See [`super::MetaStore::check_writable`].
+    fn may_write(&self) -> Result<()>;
     /// Runs `work`, perhaps again after a failure that may pass.
     fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T>;
     /// Runs `work` in one transaction: all of it happens, or nothing. Perhaps again after a failure that may pass; but

@@ -23,7 +23,10 @@ impl<E: Engine> MetaStore for E {
         self.place()
     }
     fn is_writable(&self) -> bool {
-        self.can_write()
+        self.may_write().is_ok()
+    }
+    fn check_writable(&self) -> Result<()> {
+        self.may_write()
     }
     fn change_counter(&mut self) -> Result<u64> {
         self.read("looking for changes", |db| db.change_counter())
@@ -38,8 +41,8 @@ impl<E: Engine> MetaStore for E {
     fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()> {
         write(self, "changing the protection", |db| catalogue::set_protected(db, version, protected))
     }
-    fn last_tagged(&mut self, name: &str, tag: &str) -> Result<Option<Timestamp>> {
-        self.read("looking up tags", |db| catalogue::last_tagged(db, name, tag))
+    fn last_tagged(&mut self, name: &str, tag: &str, until: Timestamp) -> Result<Option<Timestamp>> {
+        self.read("looking up tags", |db| catalogue::last_tagged(db, name, tag, until))
     }
     fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
         write(self, "adding tags", |db| catalogue::add_tags(db, &version.uid, tags))
@@ -138,6 +141,13 @@ impl<E: Engine> MetaStore for E {
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
         let work = |db: &mut dyn Db| cleanup::remove_version(db, version, now);
         Engine::write(self, "removing a version", Work::Bulk, work)
+    }
+    fn remove_blocks(&mut self, version: &Version, limit: usize, now: i64) -> Result<u64> {
+        let work = |db: &mut dyn Db| cleanup::remove_blocks(db, version, limit, now);
+        Engine::write(self, "removing blocks of a version", Work::Bulk, work)
+    }
+    fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64> {
+        write(self, "correcting times of deletions", |db| cleanup::restamp(db, now, plausible))
     }
     fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>> {
         self.read("looking for unfinished deletions", |db| cleanup::doomed(db, after, limit))

@@ -9,8 +9,8 @@ impl Sqlite {
     pub(in crate::meta) fn in_memory() -> Sqlite {
         let connection = Connection::open_in_memory().expect("opens");
         connection.execute_batch(&applied(schema::DDL)).expect("makes the tables");
-        let connection = open::prepare(connection, true).expect("prepares");
-        Sqlite { connection, path: "memory".into(), location: "sqlite in memory".into(), writable: true }
+        let connection = open::prepare(connection, true, open::wait).expect("prepares");
+        Sqlite::on(connection, "memory".as_ref(), "sqlite in memory".into(), None)
     }
 
     /// What it works on, for SQL that is no verb.

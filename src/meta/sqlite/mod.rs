@@ -4,6 +4,7 @@ mod db;
 #[cfg(test)]
 mod memory;
 mod open;
+mod reserve;
 mod schema;
 pub mod upgrade;
 
@@ -12,6 +13,7 @@ use super::sql::{Db, Engine, Fallible, Fault, Work};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
 use db::Statements;
+use open::{Obstacle, Unopened, Wait};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
@@ -22,15 +24,54 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     location: String,
-    writable: bool,
+    obstacle: Option<Obstacle>,
+    spends: bool,
+    frugal: bool,
 }
 
 impl Sqlite {
     /// Opens the database at `path`, which must exist. One that cannot be written is opened for reading.
     ///
     /// # Errors
-    /// [`Error::Database`]: there is none, or it is no database.
+    /// [`Error::Database`]: there is none, or it is no database. [`Error::Locked`]: another process lets nobody in.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, open::wait)
+    }
+
+    /// The same for a command that frees space: where the disk is full, it takes the reserve that is kept for that.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub fn open_to_free(path: &Path) -> Result<Self> {
+        let opened = Self::open(path);
+        let is_full = match &opened {
+            Ok(database) => database.obstacle == Some(Obstacle::Full),
+            Err(error) => matches!(error, Error::Full { .. }),
+        };
+        let mut database = match is_full {
+            true => {
+                // The connection first, as it keeps what the other one may need.
+                drop(opened);
+                reserve::spend(path);
+                Self::open(path)?
+            }
+            false => opened?,
+        };
+        database.spends = true;
+        if is_full {
+            database.economise();
+        }
+        Ok(database)
+    }
+
+    /// Makes the reserve beside the database, unless it is there or space is short.
+    pub fn keep_reserve(&self) {
+        if self.obstacle.is_none() {
+            reserve::keep(&self.path);
+        }
+    }
+
+    fn open_with(path: &Path, wait: Wait) -> Result<Self> {
         let location = format!("sqlite:///{}", path.display());
         let unusable = |text: String| Error::Database(format!("Invalid database ({location}). {text}"));
         match std::fs::metadata(path) {
@@ -43,8 +84,51 @@ impl Sqlite {
             }
             Err(e) => return Err(unusable(e.to_string())),
         }
-        let (connection, writable) = open::connect(path).map_err(|e| unusable(e.to_string()))?;
-        Ok(Sqlite { connection, path: path.to_owned(), location, writable })
+        let (connection, obstacle) = open::connect(path, wait).map_err(|why| match why {
+            Unopened::Busy => match signalled() {
+                Some(signal) => Error::Interrupted(signal),
+                None => Error::Locked(format!(
+                "The database {location} is in use by another process that lets nobody else read it, for longer than {} \
+                 seconds. Try again later; `fuser {}` tells who it is.",
+                open::BUSY.as_secs(),
+                path.display()
+                )),
+            },
+            Unopened::Journal(Obstacle::Full) => Error::Full {
+                message: format!("its journal cannot be brought in: {}", open::full(path, false)),
+                database: location.clone(),
+            },
+            Unopened::Journal(Obstacle::Rights) => unusable(
+                "It has a journal (a file beside it that ends in -wal or -journal), which cannot be brought in here. \
+                 Check the rights of these files and of their folder; where the file system is mounted for reading \
+                 only, copy the database together with its journal to another place."
+                    .into(),
+            ),
+            Unopened::Failed(e) => unusable(e.to_string()),
+        })?;
+        Ok(Self::on(connection, path, location, obstacle))
+    }
+
+    fn on(connection: Connection, path: &Path, location: String, obstacle: Option<Obstacle>) -> Self {
+        Sqlite { connection, path: path.to_owned(), location, obstacle, spends: false, frugal: false }
+    }
+
+    /// Makes do with as little space on disk as possible from now on.
+    fn economise(&mut self) {
+        self.frugal = true;
+        // What cannot be had is not worth failing for: the next transaction tells.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = self.connection.execute_batch("PRAGMA wal_autocheckpoint = 64; PRAGMA temp_store = MEMORY");
+    }
+
+    /// Makes room for a transaction that found none. Whether that may have helped.
+    fn make_room(&mut self) -> bool {
+        let first = !self.frugal;
+        let spent = self.spends && reserve::spend(&self.path);
+        if self.spends && (first || spent) {
+            self.economise();
+        }
+        self.spends && (first || spent)
     }
 
     /// What the database needs before it can be used.
@@ -75,6 +159,10 @@ impl Sqlite {
 
     fn fault(&self, what: &str, fault: Fault) -> Error {
         match fault {
+            Fault::Sqlite(e) if open::is_full(&e, &self.path) => Error::Full {
+                database: self.location.clone(),
+                message: format!("{what}: {}", open::full(&self.path, self.spends)),
+            },
             Fault::Sqlite(e) => error(&self.location, what, &e),
             Fault::Because(error) => error,
             Fault::Value(text) => {
@@ -86,13 +174,19 @@ impl Sqlite {
 
     /// Runs `work` in one write transaction: all of it happens, or nothing.
     fn transact<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
-        let done = (|| {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = work(&mut Statements(&transaction))?;
-            transaction.commit()?;
-            Ok(done)
-        })();
-        done.map_err(|fault| self.fault(what, fault))
+        loop {
+            match self.attempt(&mut work) {
+                Err(Fault::Sqlite(e)) if open::is_full(&e, &self.path) && self.make_room() => {}
+                done => return done.map_err(|fault| self.fault(what, fault)),
+            }
+        }
+    }
+
+    fn attempt<T>(&mut self, work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>) -> Fallible<T> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&mut Statements(&transaction))?;
+        transaction.commit()?;
+        Ok(done)
     }
 }
 
@@ -101,8 +195,19 @@ impl Engine for Sqlite {
         &self.location
     }
 
-    fn can_write(&self) -> bool {
-        self.writable
+    fn may_write(&self) -> Result<()> {
+        match self.obstacle {
+            None => Ok(()),
+            Some(Obstacle::Full) => Err(Error::Full {
+                database: self.location.clone(),
+                message: open::full(&self.path, self.spends),
+            }),
+            Some(Obstacle::Rights) => Err(Error::Database(format!(
+                "The database {} cannot be written. Check the rights of the file and of its folder, and whether the \
+                 file system is mounted for reading only.",
+                self.location
+            ))),
+        }
     }
 
     fn read<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
@@ -135,14 +240,27 @@ impl Engine for Sqlite {
     }
 }
 
-/// Says what was being done when the database failed.
+/// Says what was being done when the database failed, and what to do.
 fn error(location: &str, what: &str, error: &rusqlite::Error) -> Error {
+    let path = Path::new(location.strip_prefix("sqlite:///").unwrap_or(location));
+    if open::is_full(error, path) {
+        return Error::Full {
+            database: location.to_owned(),
+            message: format!("{what}: {}", open::full(path, false)),
+        };
+    }
     let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) if let Some(signal) = signalled() => return Error::Interrupted(signal),
         Some(ErrorCode::DatabaseBusy) => ". Another process has been writing to it for a minute",
-        Some(ErrorCode::DiskFull) => ". Free some space and try again",
         Some(ErrorCode::DatabaseCorrupt) => ". Check it with `sqlite3 FILE 'pragma integrity_check'`",
-        Some(ErrorCode::ReadOnly) => ". Check the rights of the file and of its folder",
+        Some(ErrorCode::NotADatabase) => ". Check that `engine` in [MetaBackend] names the right file",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            ". Check the rights of the file and of its folder"
+        }
+        Some(ErrorCode::SystemIoFailure) => {
+            ". Check the disk (`dmesg` may tell more) and the rights of the files"
+        }
+        Some(ErrorCode::OutOfMemory) => ". Memory is short: end other programs, or raise the limit",
         _ => "",
     };
     Error::Metadata { database: location.to_owned(), message: format!("{what}: {error}{hint}") }

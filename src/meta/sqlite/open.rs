@@ -1,7 +1,8 @@
 //! Opening a SQLite file: for writing, or as well as it can be had.
 
-use super::schema;
+use super::{reserve, schema};
 use crate::monitor::signalled;
+use crate::sys::space;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 use std::path::Path;
@@ -9,11 +10,14 @@ use std::time::Duration;
 
 /// How long a statement waits for another process's transaction. The longest one that is not an upgrade
 /// carries or removes a version of millions of blocks, and takes seconds.
-const BUSY: Duration = Duration::from_secs(60);
+pub(super) const BUSY: Duration = Duration::from_secs(60);
 /// The same once a signal has come: what is safe is still to be committed.
 const BUSY_AT_THE_END: Duration = Duration::from_millis(500);
 /// How often it is tried again.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// What SQLite asks while another process has the lock that it wants, for the `times`-th time: whether to try again.
+pub(super) type Wait = fn(i32) -> bool;
 
 /// SQLite asks this while another process has the lock that it wants, for the `times`-th time. Whether to try again.
 pub(super) fn wait(times: i32) -> bool {
@@ -30,48 +34,118 @@ pub(super) fn wait(times: i32) -> bool {
 pub(super) const CACHE: i64 = 32 << 10;
 pub(super) const LARGE_CACHE: i64 = 96 << 10;
 
+/// Why a database cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// Its disk is full.
+    Full,
+    /// Rights are missing, or the file system is mounted for reading only.
+    Rights,
+}
+
+/// Why a database cannot even be read.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// Another process lets nobody in, for as long as was waited.
+    Busy,
+    /// Its journal has transactions that are not in it yet, and cannot be read or brought in here.
+    Journal(Obstacle),
+    /// What SQLite says.
+    Failed(rusqlite::Error),
+}
+
 /// Opens for writing, else for reading, else as a file that nobody changes (a database in WAL mode on a
 /// read-only file system can be opened no other way).
-pub(super) fn connect(path: &Path) -> rusqlite::Result<(Connection, bool)> {
+pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obstacle>), Unopened> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let first = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE);
-    match first.and_then(|c| prepare(c, true)) {
-        Ok(mut connection) => {
-            if is_writable(&mut connection, path) {
-                return Ok((connection, true));
-            }
-        }
-        Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Err(e),
+    let obstacle = match first.and_then(|c| prepare(c, true, wait)) {
+        Ok(mut connection) => match obstacle(&mut connection, path, wait) {
+            None => return Ok((connection, None)),
+            Some(obstacle) => obstacle,
+        },
+        Err(e) => match e.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => return Err(Unopened::Failed(e)),
+            Some(ErrorCode::DatabaseBusy) => return Err(Unopened::Busy),
+            _ => lacking(&e, path),
+        },
+    };
+    let read_only = flags | OpenFlags::SQLITE_OPEN_READ_ONLY;
+    match Connection::open_with_flags(path, read_only).and_then(|c| prepare(c, false, wait)) {
+        Ok(connection) => return Ok((connection, Some(obstacle))),
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return Err(Unopened::Busy),
+        // What the journal has would be missing.
+        Err(_) if has_journal(path) => return Err(Unopened::Journal(obstacle)),
         Err(_) => {}
     }
-    let read_only = flags | OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let second = Connection::open_with_flags(path, read_only).and_then(|c| prepare(c, false));
-    if let Ok(connection) = second {
-        return Ok((connection, false));
-    }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), read_only)?;
-    Ok((prepare(connection, false)?, false))
+    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), read_only);
+    let connection = connection.and_then(|c| prepare(c, false, wait)).map_err(Unopened::Failed)?;
+    Ok((connection, Some(obstacle)))
+}
+
+/// Whether there is a journal with anything in it.
+fn has_journal(path: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        std::fs::metadata(name).is_ok_and(|meta| meta.len() > 0)
+    })
+}
+
+/// What keeps a database from being opened or written that gives this error.
+pub(super) fn lacking(error: &rusqlite::Error, path: &Path) -> Obstacle {
+    if is_full(error, path) { Obstacle::Full } else { Obstacle::Rights }
+}
+
+/// Whether the error comes from a full disk. SQLite tells that of some calls only: of others it says that reading or
+/// writing failed, or that a file cannot be opened.
+pub(super) fn is_full(error: &rusqlite::Error, path: &Path) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => space::is_full(reserve::folder(path)),
+        _ => false,
+    }
+}
+
+/// What to say of a full disk. `spent`: also the reserve is used up.
+pub(super) fn full(path: &Path, spent: bool) -> String {
+    let folder = reserve::folder(path).display();
+    match spent {
+        false => format!(
+            "the disk of {folder} is full, or a quota is used up. Free some space. `backy2 rm` and `backy2 cleanup` work \
+             even now, with the reserve beside the database; `cleanup` deletes the data of removed versions after an \
+             hour, with --dangerous-force at once"
+        ),
+        true => format!(
+            "the disk of {folder} is full, or a quota is used up, and so is the reserve beside the database. Some MiB are \
+             enough: move something else away, and try again"
+        ),
+    }
 }
 
 /// Whether the file and its folder, where SQLite keeps its journal, can be written. A transaction alone does not
 /// tell: on a file that is open for reading SQLite begins one that only reads.
-fn is_writable(connection: &mut Connection, path: &Path) -> bool {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+fn obstacle(connection: &mut Connection, path: &Path, wait: Wait) -> Option<Obstacle> {
+    let folder = reserve::folder(path);
     if connection.is_readonly("main").unwrap_or(false) || access(folder, Access::WRITE_OK).is_err() {
-        return false;
+        return Some(Obstacle::Rights);
     }
     // Busy is not read-only: whoever waits for the lock will get it. A command that only reads must not wait.
     let _ = connection.busy_timeout(Duration::ZERO);
-    let writable = match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
-        Ok(()) => true,
-        Err(e) => e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
+    let obstacle = match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+        Err(e) if e.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => Some(lacking(&e, path)),
+        _ => None,
     };
     let _ = connection.busy_handler(Some(wait));
-    writable
+    obstacle
 }
 
-pub(super) fn prepare(mut connection: Connection, writable: bool) -> rusqlite::Result<Connection> {
+pub(super) fn prepare(
+    mut connection: Connection,
+    writable: bool,
+    wait: Wait,
+) -> rusqlite::Result<Connection> {
     connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(64);
     // Reads the header, and so tells whether this is a database at all.

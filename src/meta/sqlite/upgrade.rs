@@ -4,7 +4,7 @@
 //! tables have is copied by the names of their columns. So the order of columns does not matter, nor what a
 //! migration of 2.13 left half done.
 
-use super::open::use_wal;
+use super::open::{Obstacle, use_wal};
 use super::schema::{self, DDL, has};
 use super::{Sqlite, error};
 use crate::failpoint;
@@ -76,7 +76,7 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path) -> Result<Sqlite> {
     let _ = std::fs::remove_file(&path);
     copied.map_err(failed)?;
     migrate(&mut connection, &location, &mut |_| {})?;
-    Ok(Sqlite { connection, path: database.path.clone(), location, writable: false })
+    Ok(Sqlite::on(connection, &database.path, location, Some(Obstacle::Rights)))
 }
 
 /// The copy, the old tables and the new ones exist at the same time.

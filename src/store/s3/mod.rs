@@ -15,6 +15,7 @@ use crate::config::S3Config;
 use crate::failpoint;
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::time::check_clock;
 use crate::types::uid::BlobUid;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -49,6 +50,7 @@ impl<'a> S3Store<'a> {
     /// # Errors
     /// [`Error::Config`]: the credentials are missing.
     pub fn new(config: &S3Config, connections: usize, monitor: &'a dyn Monitor) -> Result<Self> {
+        check_clock()?;
         Ok(S3Store {
             client: Client::new(config, connections)?,
             patience: Patience::new(config.timeout, config.retry_time, monitor),

@@ -1,0 +1,143 @@
+//! Versions that are dated in the future: some clock was or is wrong. Their dates are neither trusted nor changed.
+
+use super::Site;
+use crate::meta::VersionFilter;
+use crate::types::error::Result;
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+use chrono::TimeDelta;
+use std::collections::HashMap;
+
+/// How many of them a warning lists.
+const LISTED: usize = 10;
+/// A clock that was set back by less than this is taken to have been right before: a new version is dated right behind
+/// the newest one then. What is further ahead is a version of the future.
+const SET_BACK: TimeDelta = TimeDelta::days(1);
+
+/// Puts versions, of any names, in the order of their making, oldest first, within each name. Dates tell it, but for
+/// those in the future: such a version was made behind the newest of those that the database had before it.
+pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Timestamp) {
+    let mut by_key: Vec<&Version> = items.iter().map(&version).collect();
+    by_key.sort_by_key(|version| version.key);
+    let mut newest: HashMap<&str, Timestamp> = HashMap::new();
+    let mut places: HashMap<i64, (Timestamp, bool)> = HashMap::new();
+    let beginning = Timestamp::beginning();
+    for Version { name, date, key, .. } in by_key {
+        let before = newest.entry(name).or_insert(beginning);
+        if date.is_future(now) {
+            places.insert(*key, (*before, true));
+        } else {
+            *before = (*before).max(*date);
+            places.insert(*key, (*date, false));
+        }
+    }
+    items.sort_by_cached_key(|item| {
+        let Version { name, date, key, .. } = version(item);
+        let place = places.get(key).copied().unwrap_or((*date, false));
+        (name.clone(), place, *date, *key)
+    });
+}
+
+/// Says which of these versions are dated in the future, on stderr and in the log, and `what` that means for the
+/// command; nothing if there are none.
+pub fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
+    let now = Timestamp::now();
+    let found: Vec<&Version> = versions.into_iter().filter(|version| version.date.is_future(now)).collect();
+    if found.is_empty() {
+        return;
+    }
+    let mut text = format!(
+        "The clock says {now} (UTC), and these versions are dated later. Either it was wrong when they were made, or it \
+         is wrong now. {what}"
+    );
+    for version in found.iter().take(LISTED) {
+        text += &format!("\n  {} {} {}", version.uid, version.date, version.name);
+        if let Some(expire) = version.expire {
+            text += &format!(" (expires {expire}: see `backy2 expire`)");
+        }
+    }
+    if found.len() > LISTED {
+        text += &format!("\n  and {} more", found.len() - LISTED);
+    }
+    site.monitor.notice(&text);
+}
+
+/// The date of a new version of `name`: now; or right behind the newest version, if the clock was set back a little
+/// since that was made, so that the new one is the latest. Tells of versions that are dated in the future.
+///
+/// # Errors
+/// The database fails.
+pub fn date_of_new(site: &mut Site<'_>, name: &str) -> Result<Timestamp> {
+    let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
+    let versions = site.meta.versions(&filter)?;
+    tell(site, &versions, "They are left out of automatic tags, `due` and `sla`.");
+    let now = Timestamp::now();
+    Ok(behind(versions.iter().map(|version| version.date), now))
+}
+
+fn behind(dates: impl Iterator<Item = Timestamp>, now: Timestamp) -> Timestamp {
+    let newest = dates.filter(|date| date.since(now) < SET_BACK).max();
+    newest.map_or(now, |newest| now.max(newest.after(TimeDelta::microseconds(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).expect(text)
+    }
+
+    /// Versions of a name, in the order of their making.
+    fn versions(dates: &[&str]) -> Vec<Version> {
+        let version = |(key, date): (usize, &&str)| Version {
+            key: key as i64,
+            uid: date.to_string(),
+            date: at(date),
+            expire: None,
+            name: "vm".into(),
+            snapshot_name: String::new(),
+            size: 0,
+            size_bytes: 0,
+            valid: true,
+            protected: false,
+            tags: Vec::new(),
+        };
+        dates.iter().enumerate().map(version).collect()
+    }
+
+    fn ordered(dates: &[&str], now: &str) -> Vec<String> {
+        let mut versions = versions(dates);
+        by_making(&mut versions, |version| version, at(now));
+        versions.into_iter().map(|version| version.uid).collect()
+    }
+
+    #[test]
+    fn a_date_in_the_future_does_not_make_a_version_the_newest() {
+        let now = "2026-03-05 12:00:00";
+        // Made second, by a clock that was far ahead; an old dump was imported last.
+        let made = ["2026-03-01", "2026-05-01", "2026-03-03", "2026-03-04", "2026-02-01"];
+        let order = ["2026-02-01", "2026-03-01", "2026-05-01", "2026-03-03", "2026-03-04"];
+        assert_eq!(ordered(&made, now), order);
+        // As long as nothing was made after it, it is the newest.
+        assert_eq!(ordered(&made[..2], now), made[..2]);
+        // A clock that is behind makes all others versions of the future: dates among them, and what is new last.
+        let made = ["2026-03-01", "2026-03-02", "2026-02-20", "1970-01-02"];
+        let order = ["2026-02-20", "2026-03-01", "2026-03-02", "1970-01-02"];
+        assert_eq!(ordered(&made, "1970-01-02 01:00:00"), order);
+        assert_eq!(ordered(&made[..3], "1969-12-31"), order[..3]);
+        // Without any, dates alone count.
+        assert_eq!(ordered(&["2026-03-02", "2026-03-01"], now), ["2026-03-01", "2026-03-02"]);
+    }
+
+    #[test]
+    fn a_version_is_dated_behind_those_before_it_if_the_clock_was_set_back_a_little() {
+        let now = at("2026-03-05 12:00:00");
+        let new = |dates: &[&str]| behind(dates.iter().map(|date| at(date)), now).to_database();
+        assert_eq!(new(&[]), "2026-03-05 12:00:00.000000");
+        assert_eq!(new(&["0001-01-01", "2026-03-05 11:59:59"]), "2026-03-05 12:00:00.000000");
+        assert_eq!(new(&["2026-03-05 12:00:00"]), "2026-03-05 12:00:00.000001");
+        assert_eq!(new(&["2026-03-05 13:00:00", "2026-03-04"]), "2026-03-05 13:00:00.000001");
+        assert_eq!(new(&["2026-03-06 12:00:00", "9999-12-31"]), "2026-03-05 12:00:00.000000");
+    }
+}
