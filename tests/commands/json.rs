@@ -140,6 +140,7 @@ fn what_occurs_is_documented_and_what_is_documented_occurs() {
     assert_eq!(all.run(&install, 0, &["rm", &uid])["blocks"], 12);
     all.run(&install, 0, &["import", &dump]);
     all.run(&install, 0, &["rm", &uid]);
+    all.run(&install, 0, &["cleanup"]);
     all.run(&install, 0, &["cleanup", "--dry-run", "--dangerous-force"]);
     all.run(&install, 0, &["cleanup", "--dangerous-force"]);
     all.run(&install, 0, &["cleanup", "--full"]);

@@ -86,6 +86,28 @@ fn the_tree_is_as_the_manual_says() {
 }
 
 #[test]
+fn a_date_in_the_future_makes_no_version_the_latest() {
+    if !Mount::possible("a_date_in_the_future_makes_no_version_the_latest") {
+        return;
+    }
+    let install = Install::new(BLOCK as u32);
+    let image = install.image("image", &noise(1, BLOCK));
+    let first = install.backup(&[&image, "vm"]);
+    install.change("UPDATE versions SET date = '2999-01-01 00:00:00.000000'");
+    let latest = |uid: &str| {
+        let mount = Mount::new(&install, &[]);
+        let target = fs::read_link(mount.path("by_name/vm/latest")).expect("a link");
+        assert_eq!(target, Path::new("../../by_version_uid").join(uid));
+        let date = fs::metadata(mount.data(&first)).expect("there").mtime();
+        assert!(date > 32_000_000_000, "{date}");
+        mount.unmount();
+    };
+    latest(&first);
+    let second = install.backup(&[&image, "vm"]);
+    latest(&second);
+}
+
+#[test]
 fn what_changes_while_it_is_mounted_shows() {
     if !Mount::possible("what_changes_while_it_is_mounted_shows") {
         return;
