@@ -3,6 +3,7 @@
 mod device;
 mod direct;
 mod holes;
+mod in_use;
 mod source;
 mod target;
 

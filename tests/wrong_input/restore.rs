@@ -1,6 +1,7 @@
 //! Restores and scrubs that cannot be done.
 
 use super::{BLOCK, UNKNOWN, image, with_version};
+use crate::common::disk::LoopDevice;
 use crate::common::install::noise;
 
 #[test]
@@ -115,4 +116,72 @@ fn a_source_that_has_changed_does_not_make_a_version_invalid() {
     let mut grown = image();
     grown.extend([1; 3 * BLOCK]);
     install.ok(&["scrub", "-s", &install.image("grown.img", &grown), &uid]);
+}
+
+/// A program of QEMU that has an image open, as a virtual machine would.
+struct Qemu(std::process::Child);
+
+impl Qemu {
+    /// `None`, and the test is told to be skipped, where there is none.
+    fn open(test: &str, options: &[&str], image: &str) -> Option<Self> {
+        use std::io::Read;
+        use std::process::{Command, Stdio};
+        let mut command = Command::new("qemu-io");
+        command.args(options).args(["-f", "raw", image]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let Ok(mut child) = command.spawn() else {
+            crate::common::skip(test, "qemu-io cannot be run");
+            return None;
+        };
+        // Its prompt: the image is open.
+        let mut prompt = [0; 7];
+        child.stdout.as_mut().expect("piped").read_exact(&mut prompt).expect("a prompt");
+        assert_eq!(&prompt, b"qemu-io");
+        Some(Qemu(child))
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_image_that_a_virtual_machine_has_open_is_not_overwritten() {
+    let (install, uid) = with_version();
+    let target = install.image("out", &[7; 9 * BLOCK]);
+    for options in [&[][..], &["-r"]] {
+        let test = "an_image_that_a_virtual_machine_has_open_is_not_overwritten";
+        let Some(qemu) = Qemu::open(test, options, &install.text("out")) else { return };
+        for args in [&["-f"][..], &["-f", "-s"], &["-c", "3"]] {
+            let args = [&["restore"], args, &[&uid, &target]].concat();
+            install.refuses(100, &args, &["the file is in use", "virtual machine", "Nothing was written"]);
+        }
+        assert_eq!(std::fs::read(install.path("out")).expect("read"), [7; 9 * BLOCK]);
+        drop(qemu);
+    }
+    install.ok(&["restore", "-f", &uid, &target]);
+}
+
+#[test]
+fn a_file_that_a_loop_device_is_made_of_is_not_overwritten() {
+    let test = "a_file_that_a_loop_device_is_made_of_is_not_overwritten";
+    let (install, uid) = with_version();
+    let target = install.image("out", &[7; 9 * BLOCK]);
+    let device = match LoopDevice::attach(&install.path("out")) {
+        Ok(device) => device,
+        Err(reason) => return crate::common::skip(test, &reason),
+    };
+    let words = ["the file is in use", &device.0, "losetup --detach", "Nothing was written"];
+    install.refuses(100, &["restore", "-f", &uid, &target], &words);
+    assert_eq!(std::fs::read(install.path("out")).expect("read"), [7; 9 * BLOCK]);
+    // The device itself may be overwritten, unless a virtual machine has it open.
+    if let Some(qemu) = Qemu::open(test, &[], &device.0) {
+        install.refuses(100, &["restore", "-f", &uid, &device.0], &["the device is in use", "QEMU"]);
+        drop(qemu);
+    }
+    install.ok(&["restore", "-f", &uid, &device.0]);
+    drop(device);
+    install.ok(&["restore", "-f", &uid, &target]);
 }

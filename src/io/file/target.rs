@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::direct::Direct;
-use super::{Medium, medium};
+use super::{Medium, in_use, medium};
 use crate::io::touched::Touched;
 use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
 use crate::sys::{cache, device, durable, private};
@@ -113,6 +113,10 @@ impl FileTarget {
                 url,
                 "the target was replaced while it was opened; nothing was written",
             ));
+        }
+        if let Some(user) = in_use::user_of(&file, &metadata) {
+            let what = if found == Medium::Device { "device" } else { "file" };
+            return Err(target_error(url, format!("the {what} is in use: {user}. Nothing was written.")));
         }
         let (has, backing) = match found {
             Medium::Regular => (metadata.len(), Backing::Old),
