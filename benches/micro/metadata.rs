@@ -47,7 +47,7 @@ pub fn remove() {
 impl Large {
     /// A version without blocks, after all versions but the base were removed.
     fn fresh(&mut self) -> Version {
-        for version in self.meta.versions(&VersionFilter::default()).expect("listed") {
+        for version in self.meta.versions(&VersionFilter::default()).expect("listed").versions {
             if version.uid != self.base.uid {
                 self.meta.remove_version(&version, 0).expect("removed");
             }

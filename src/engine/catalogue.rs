@@ -10,7 +10,7 @@ use crate::types::version::Version;
 /// # Errors
 /// The database fails.
 pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>> {
-    let versions = site.meta.versions(filter)?;
+    let versions = site.versions(filter)?;
     future::tell(site, &versions, "They are left out of automatic tags, `due` and `sla`.");
     Ok(versions)
 }

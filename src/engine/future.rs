@@ -41,10 +41,17 @@ pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Time
 /// Says which of these versions are dated in the future, on stderr and in the log, and `what` that means for the
 /// command; nothing if there are none.
 pub fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
+    if let Some(text) = warning(versions, what) {
+        site.monitor.notice(&text);
+    }
+}
+
+/// What [`tell`] says.
+pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) -> Option<String> {
     let now = Timestamp::now();
     let found: Vec<&Version> = versions.into_iter().filter(|version| version.date.is_future(now)).collect();
     if found.is_empty() {
-        return;
+        return None;
     }
     let mut text = format!(
         "The clock says {now} (UTC), and these versions are dated later. Either it was wrong when they were made, or it \
@@ -59,7 +66,7 @@ pub fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>
     if found.len() > LISTED {
         text += &format!("\n  and {} more", found.len() - LISTED);
     }
-    site.monitor.notice(&text);
+    Some(text)
 }
 
 /// The date of a new version of `name`: now; or right behind the newest version, if the clock was set back a little
@@ -69,7 +76,7 @@ pub fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>
 /// The database fails.
 pub fn date_of_new(site: &mut Site<'_>, name: &str) -> Result<Timestamp> {
     let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
-    let versions = site.meta.versions(&filter)?;
+    let versions = site.versions(&filter)?;
     tell(site, &versions, "They are left out of automatic tags, `due` and `sla`.");
     let now = Timestamp::now();
     Ok(behind(versions.iter().map(|version| version.date), now))

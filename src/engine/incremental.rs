@@ -35,7 +35,7 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
 /// Nothing tells what has changed: all but holes is read, and what is known is not stored.
 fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let filter = VersionFilter { name: Some(options.name.to_owned()), ..VersionFilter::default() };
-    let mut versions = site.meta.versions(&filter)?;
+    let mut versions = site.versions(&filter)?;
     future::by_making(&mut versions, |version| version, Timestamp::now());
     let newest = versions.into_iter().rfind(|version| version.valid);
     let base = newest.map(|version| version.uid);

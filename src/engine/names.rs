@@ -11,16 +11,48 @@ const PREFIX: usize = 6;
 /// How many candidates an error lists.
 const LISTED: usize = 10;
 
+/// Where versions are looked up.
+pub trait Catalogue {
+    /// The version of that uid.
+    ///
+    /// # Errors
+    /// [`Error::VersionNotFound`]; the database fails.
+    fn version(&mut self, uid: &str) -> Result<Version>;
+
+    /// The versions that pass `filter`, by name, then date.
+    ///
+    /// # Errors
+    /// The database fails.
+    fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>>;
+
+    /// Tells something that must not be missed.
+    fn notice(&self, text: &str);
+}
+
+impl Catalogue for Site<'_> {
+    fn version(&mut self, uid: &str) -> Result<Version> {
+        self.meta.version(uid)
+    }
+
+    fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
+        Site::versions(self, filter)
+    }
+
+    fn notice(&self, text: &str) {
+        self.monitor.notice(text);
+    }
+}
+
 /// Finds the version that `text` means: a uid, `NAME` or `NAME:latest` (the newest valid version of that name),
 /// `NAME:N` (the N-th newest valid one, 0 = newest), or an unambiguous beginning of a uid. Where versions of a name are
 /// dated in the future, it tells of them, and goes by the order in which they were made.
 ///
 /// # Errors
 /// [`Error::VersionNotFound`] or [`Error::Refused`], listing what could have been meant.
-pub fn find(site: &mut Site<'_>, text: &str) -> Result<Version> {
-    let mut meant = candidates(site, text)?;
+pub fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
+    let mut meant = candidates(versions, text)?;
     match meant.len() {
-        0 => Err(not_found(site, text)?),
+        0 => Err(not_found(versions, text)?),
         1 => Ok(meant.remove(0)),
         _ => Err(ambiguous(text, &meant)),
     }
@@ -30,14 +62,16 @@ pub fn find(site: &mut Site<'_>, text: &str) -> Result<Version> {
 ///
 /// # Errors
 /// The database fails.
-pub fn candidates(site: &mut Site<'_>, text: &str) -> Result<Vec<Version>> {
-    match site.meta.version(text) {
+pub fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
+    match versions.version(text) {
         Ok(version) => return Ok(vec![version]),
         Err(Error::VersionNotFound(_)) => {}
         Err(error) => return Err(error),
     }
-    let mut meant = by_prefix(site, text)?;
-    meant.extend(by_name(site, text)?.filter(|named| meant.iter().all(|version| version.uid != named.uid)));
+    let mut meant = by_prefix(versions, text)?;
+    meant.extend(
+        by_name(versions, text)?.filter(|named| meant.iter().all(|version| version.uid != named.uid)),
+    );
     Ok(meant)
 }
 
@@ -48,47 +82,49 @@ pub fn ambiguous(text: &str, meant: &[Version]) -> Error {
 }
 
 /// What `NAME`, `NAME:latest` and `NAME:N` mean. A name may hold colons itself: the whole text is tried first.
-fn by_name(site: &mut Site<'_>, text: &str) -> Result<Option<Version>> {
-    if let Some(version) = nth_newest(site, text, text, 0)? {
+fn by_name(versions: &mut dyn Catalogue, text: &str) -> Result<Option<Version>> {
+    if let Some(version) = nth_newest(versions, text, text, 0)? {
         return Ok(Some(version));
     }
     match text.rsplit_once(':') {
-        Some((name, "latest")) => nth_newest(site, text, name, 0),
+        Some((name, "latest")) => nth_newest(versions, text, name, 0),
         Some((name, number)) => match number.parse() {
-            Ok(n) => nth_newest(site, text, name, n),
+            Ok(n) => nth_newest(versions, text, name, n),
             Err(_) => Ok(None),
         },
         None => Ok(None),
     }
 }
 
-fn nth_newest(site: &mut Site<'_>, text: &str, name: &str, n: usize) -> Result<Option<Version>> {
+fn nth_newest(versions: &mut dyn Catalogue, text: &str, name: &str, n: usize) -> Result<Option<Version>> {
     let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
-    let mut versions = site.meta.versions(&filter)?;
-    versions.retain(|version| version.valid);
-    future::by_making(&mut versions, |version| version, Timestamp::now());
-    let meant = versions.iter().rev().nth(n).cloned();
+    let mut found = versions.versions(&filter)?;
+    found.retain(|version| version.valid);
+    future::by_making(&mut found, |version| version, Timestamp::now());
+    let meant = found.iter().rev().nth(n).cloned();
     if let Some(Version { uid, date, .. }) = &meant {
         let what =
             format!("'{text}' is taken to mean {uid} of {date}, by the order in which they were made.");
-        future::tell(site, &versions, &what);
+        if let Some(text) = future::warning(&found, &what) {
+            versions.notice(&text);
+        }
     }
     Ok(meant)
 }
 
-fn by_prefix(site: &mut Site<'_>, text: &str) -> Result<Vec<Version>> {
+fn by_prefix(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
     if text.len() < PREFIX {
         return Ok(Vec::new());
     }
-    let mut versions = site.meta.versions(&VersionFilter::default())?;
-    versions.retain(|version| version.uid.starts_with(text));
-    Ok(versions)
+    let mut found = versions.versions(&VersionFilter::default())?;
+    found.retain(|version| version.uid.starts_with(text));
+    Ok(found)
 }
 
 /// Names of which the text may be a misspelling or a part, if there are any.
-fn not_found(site: &mut Site<'_>, text: &str) -> Result<Error> {
+fn not_found(versions: &mut dyn Catalogue, text: &str) -> Result<Error> {
     let word = text.rsplit_once(':').map_or(text, |(name, _)| name);
-    let mut similar = site.meta.versions(&VersionFilter::default())?;
+    let mut similar = versions.versions(&VersionFilter::default())?;
     similar.retain(|version| {
         let part = !word.is_empty() && (version.name.contains(word) || word.contains(&version.name));
         part || version.uid.starts_with(word)

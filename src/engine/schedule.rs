@@ -120,7 +120,7 @@ fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
 /// All names with their versions, oldest first; or the one that is given, also without a version.
 fn by_name(site: &mut Site<'_>, name: Option<&str>) -> Result<Vec<(String, Vec<Version>)>> {
     let filter = VersionFilter { name: name.map(str::to_owned), ..VersionFilter::default() };
-    let versions = site.meta.versions(&filter)?;
+    let versions = site.versions(&filter)?;
     let mut names: BTreeSet<&str> = versions.iter().map(|version| &version.name[..]).collect();
     names.extend(name);
     let of = |name: &str| versions.iter().filter(|version| version.name == name).cloned().collect();

@@ -11,12 +11,13 @@ use crate::locks::{Database, Guard, Locks};
 use crate::meta::postgres::{self, Postgres};
 use crate::meta::sqlite::{Sqlite, upgrade};
 use crate::meta::url::{self, Engine};
-use crate::meta::{MetaStore, State};
+use crate::meta::{MetaStore, State, VersionFilter};
 use crate::monitor::Monitor;
 use crate::pg::{Address, Fence};
 use crate::store::{self, BlobStore};
 use crate::types::error::Result;
 use crate::types::version::Version;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What a command does with the database.
@@ -54,6 +55,8 @@ pub struct Site<'a> {
     pub keys: Keyring,
     /// Its hash function.
     pub hasher: Hasher,
+    /// What was told of rows that cannot be read.
+    told: BTreeSet<String>,
 }
 
 impl<'a> Site<'a> {
@@ -79,6 +82,7 @@ impl<'a> Site<'a> {
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
+            told: BTreeSet::new(),
         };
         if access.writes() {
             site.meta.check_writable()?;
@@ -94,6 +98,20 @@ impl<'a> Site<'a> {
         store::open(&self.config.data, self.monitor)
     }
 
+    /// The versions that pass `filter`, by name, then date. Those whose rows cannot be read are left out, and told once.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
+        let listed = self.meta.versions(filter)?;
+        for why in listed.unreadable {
+            if self.told.insert(why.clone()) {
+                self.monitor.warning(&left_out(&why));
+            }
+        }
+        Ok(listed.versions)
+    }
+
     /// Finds the version that `text` means (see [`names::find`]) and pins it: `rm` of it fails as long as the
     /// guard lives.
     ///
@@ -103,7 +121,14 @@ impl<'a> Site<'a> {
         let uid = names::find(self, text)?.uid;
         let guard = self.locks.pin(&uid)?;
         // It may have been removed before it was pinned.
-        Ok((self.meta.version(&uid)?, guard))
+        let version = self.meta.version(&uid)?;
+        if let Some(block) = self.meta.stray_row(&version)? {
+            self.monitor.warning(&format!(
+                "The database is damaged: version {uid} has {} blocks, and a row for block {block}. Such rows are left out.",
+                version.size
+            ));
+        }
+        Ok((version, guard))
     }
 
     /// Finds a version and locks it for ourselves.
@@ -143,6 +168,11 @@ impl<'a> Site<'a> {
             Kind::Rbd => self.config.io.rbd.parallel,
         })
     }
+}
+
+/// What is told of a version whose row cannot be read.
+pub(super) fn left_out(why: &str) -> String {
+    format!("The database is damaged, and a version is left out: {why}.")
 }
 
 /// Opens a database file, and upgrades it if `access` needs that.

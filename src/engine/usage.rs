@@ -17,7 +17,7 @@ pub fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version,
             let version = names::find(site, text)?;
             (vec![version.clone()], Some(version))
         }
-        None => (site.meta.versions(&VersionFilter::default())?, None),
+        None => (site.versions(&VersionFilter::default())?, None),
     };
     let mut usage = site.meta.usage(only.as_ref())?;
     Ok(versions

@@ -27,8 +27,8 @@ pub enum Damage {
     Size {
         /// Plain bytes found.
         is: u64,
-        /// Plain bytes expected.
-        should: u64,
+        /// Plain bytes expected; a damaged row may say any number.
+        should: i64,
     },
     /// Its data is not what was stored.
     #[error("the checksum is wrong: it is {is}, should be {should}")]
@@ -215,9 +215,9 @@ impl<'a> Fetcher<'a> {
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let damage = self.decode(id, blob, length as u64, plain, again, stop)?;
-        let (is, should) = (plain.len() as u64, length as u64);
+        let (is, should) = (plain.len() as u64, length as i64);
         // What is of another length is no part of the block: it may be anything, and must not end up in an image.
-        if damage.is_some() || is != should {
+        if damage.is_some() || is != length as u64 {
             plain.clear();
         }
         if plain.try_reserve(length.saturating_sub(plain.len())).is_err() {
@@ -225,7 +225,7 @@ impl<'a> Fetcher<'a> {
         }
         plain.resize(length, 0);
         Ok(match damage {
-            None if is != should => Some(Damage::Size { is, should }),
+            None if is != length as u64 => Some(Damage::Size { is, should }),
             None if blob.size != should => Some(Damage::Size { is, should: blob.size }),
             damage => damage,
         })

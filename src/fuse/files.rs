@@ -1,10 +1,12 @@
 //! The state of a mount: the tree, and the images that are open.
 
-use super::node::Node;
+use super::names::uid_name;
+use super::node::{Field, Node};
 use super::tree::{Numbers, Tree};
 use crate::engine::image::{Depot, Image};
 use crate::monitor::Level;
 use crate::types::error::{Error, Result};
+use crate::types::version::Version;
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -24,6 +26,8 @@ pub(super) struct Files {
     opening: Mutex<()>,
     owner: (u32, u32),
     read_only: bool,
+    /// Bytes that are stored of versions.
+    stored: Mutex<HashMap<u64, u64>>,
 }
 
 struct Watch {
@@ -40,6 +44,18 @@ struct Open {
     handles: usize,
 }
 
+/// The tree of all versions. Those that it shows in another way than their uids say are told.
+fn grown(depot: &Depot, numbers: &mut Numbers) -> Result<Arc<Tree>> {
+    let tree = Tree::new(depot.versions()?, numbers);
+    for uid in tree.odd_uids() {
+        depot.warn_once(format!(
+            "The uid {uid:?} of a version is no name of a file: the mount shows it as {:?}.",
+            uid_name(uid)
+        ));
+    }
+    Ok(Arc::new(tree))
+}
+
 impl Files {
     /// The versions of `depot`.
     ///
@@ -49,7 +65,7 @@ impl Files {
         let mut numbers = Numbers::default();
         // In this order: what changes in between is seen the next time.
         let generation = depot.generation()?;
-        let tree = Arc::new(Tree::new(depot.versions()?, &mut numbers));
+        let tree = grown(&depot, &mut numbers)?;
         let watch = Watch { tree, numbers, generation, checked: Instant::now(), failing: false };
         Ok(Files {
             depot,
@@ -58,6 +74,7 @@ impl Files {
             opening: Mutex::default(),
             owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             read_only,
+            stored: Mutex::default(),
         })
     }
 
@@ -79,7 +96,7 @@ impl Files {
     fn refresh(&self, watch: &mut Watch) -> Result<()> {
         let generation = self.depot.generation()?;
         if generation != watch.generation {
-            watch.tree = Arc::new(Tree::new(self.depot.versions()?, &mut watch.numbers));
+            watch.tree = grown(&self.depot, &mut watch.numbers)?;
             watch.generation = generation;
         }
         Ok(())
@@ -132,6 +149,27 @@ impl Files {
         self.read_only
     }
 
+    /// Bytes that a file takes: of an image what is stored of it or was written to it, so that programs see that it has
+    /// holes. What cannot be told counts as the whole.
+    fn taken(&self, tree: &Tree, node: Node, size: u64) -> u64 {
+        let Node::File(number, Field::Data) = node else { return size };
+        let Some(version) = tree.version(number) else { return size };
+        let written = self.image(number).map_or(0, |image| image.written_bytes());
+        self.stored_bytes(version, number).map_or(size, |stored| size.min(stored.saturating_add(written)))
+    }
+
+    /// Asks the database once for each version that is complete, as such a one does not change.
+    fn stored_bytes(&self, version: &Version, number: u64) -> Option<u64> {
+        if let Some(stored) = self.stored.lock().unwrap_or_else(PoisonError::into_inner).get(&number) {
+            return Some(*stored);
+        }
+        let stored = self.depot.stored_bytes(version).ok()?;
+        if version.valid {
+            self.stored.lock().unwrap_or_else(PoisonError::into_inner).insert(number, stored);
+        }
+        Some(stored)
+    }
+
     /// What `stat` says; `None` if it is not there any more.
     pub fn attributes(&self, tree: &Tree, node: Node) -> Option<FileAttr> {
         let facts = tree.facts(node)?;
@@ -143,7 +181,7 @@ impl Files {
         Some(FileAttr {
             ino: INodeNo(node.inode()),
             size: facts.size,
-            blocks: facts.size.div_ceil(SECTOR),
+            blocks: self.taken(tree, node, facts.size).div_ceil(SECTOR),
             atime: facts.date,
             mtime: facts.date,
             ctime: facts.date,

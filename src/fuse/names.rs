@@ -33,6 +33,19 @@ pub(super) fn file_name(name: &str) -> String {
     file
 }
 
+/// The name of a version's folder and links. Every uid that releases make is one as it is; a damaged or forged one is
+/// escaped as [`file_name`] does it.
+pub(super) fn uid_name(uid: &str) -> String {
+    match uid {
+        // The link beside those that are called by uids.
+        LATEST => "%6Catest".to_owned(),
+        _ => file_name(uid),
+    }
+}
+
+/// The link to the newest valid version of a name.
+pub(super) const LATEST: &str = "latest";
+
 /// FNV-1a, 64 bits: the same in every run, so that paths stay what they are.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
@@ -60,6 +73,13 @@ mod tests {
             assert_eq!(file_name(name), file);
         }
         assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c, "the published value");
+    }
+
+    #[test]
+    fn uids_are_names_as_they_are_unless_they_cannot_be() {
+        let uid = "1c078580-e505-11f1-90ca-02fc00000001";
+        assert_eq!(uid_name(uid), uid);
+        assert_eq!([uid_name("a/b"), uid_name(".."), uid_name("latest")], ["a%2Fb", "%2E%2E", "%6Catest"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The tree of folders and small files, as it follows from the list of versions. Pure: no kernel, no database.
 
-use super::names::file_name;
+use super::names::{LATEST, file_name, uid_name};
 use super::node::{Field, Node};
 use crate::types::version::Version;
 use std::collections::{BTreeMap, HashMap};
@@ -41,12 +41,14 @@ pub(super) struct Tree {
     by_uid: BTreeMap<String, u64>,
     names: HashMap<u64, Name>,
     by_name: BTreeMap<String, u64>,
+    /// Uids that are no names of files.
+    odd: Vec<String>,
 }
 
 /// The versions of one name.
 #[derive(Default)]
 struct Name {
-    /// By uid.
+    /// By uid, as it is a file name.
     versions: BTreeMap<String, u64>,
     /// The newest valid one.
     latest: Option<u64>,
@@ -71,13 +73,17 @@ impl Tree {
             let folder = file_name(&version.name);
             let name_number = numbers.of_name(&folder);
             let name = tree.names.entry(name_number).or_default();
-            name.versions.insert(version.uid.clone(), number);
+            let uid_folder = uid_name(&version.uid);
+            if uid_folder != version.uid {
+                tree.odd.push(version.uid.clone());
+            }
+            name.versions.insert(uid_folder.clone(), number);
             name.date = name.date.max(Some(date(&version)));
             if version.valid {
                 name.latest = Some(number);
             }
             tree.by_name.insert(folder, name_number);
-            tree.by_uid.insert(version.uid.clone(), number);
+            tree.by_uid.insert(uid_folder, number);
             tree.versions.insert(number, version);
         }
         tree
@@ -86,6 +92,11 @@ impl Tree {
     /// The version of that number.
     pub fn version(&self, number: u64) -> Option<&Version> {
         self.versions.get(&number)
+    }
+
+    /// Uids that are no names of files, and are shown escaped.
+    pub fn odd_uids(&self) -> &[String] {
+        &self.odd
     }
 
     /// How many versions there are.
@@ -144,7 +155,7 @@ impl Tree {
             Node::Latest(name) => self.names.get(&name)?.latest?,
             _ => return None,
         };
-        Some(format!("../../{}/{}", top_name(Node::Uids), self.version(number)?.uid))
+        Some(format!("../../{}/{}", top_name(Node::Uids), uid_name(&self.version(number)?.uid)))
     }
 
     /// Its size and date; `None` if it is not there any more.
@@ -174,9 +185,6 @@ impl Tree {
         }
     }
 }
-
-/// The link to the newest valid version of a name.
-const LATEST: &str = "latest";
 
 fn top_name(node: Node) -> &'static str {
     if node == Node::Names { "by_name" } else { "by_version_uid" }

@@ -108,7 +108,7 @@ fn catalogue(meta: &mut dyn MetaStore) {
     let b = begin(meta, "b", 0);
     let a = begin(meta, "a", 0);
     let names = |meta: &mut dyn MetaStore, filter: &VersionFilter| -> Vec<String> {
-        meta.versions(filter).expect("lists").into_iter().map(|v| v.name).collect()
+        meta.versions(filter).expect("lists").versions.into_iter().map(|v| v.name).collect()
     };
     assert_eq!(names(meta, &VersionFilter::default()), ["a", "b"]);
     assert_eq!(names(meta, &VersionFilter { name: Some("b".into()), ..Default::default() }), ["b"]);

@@ -11,11 +11,13 @@ mod explorer;
 #[cfg(test)]
 mod lab;
 pub mod postgres;
+mod reports;
 mod revision;
 mod sql;
 pub mod sqlite;
 pub mod url;
 
+pub use reports::{DumpRow, DumpRows, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
 pub use revision::State;
 
 use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
@@ -36,6 +38,15 @@ pub struct VersionFilter {
     pub tag: Option<String>,
     /// Only versions whose expiry is before this moment.
     pub expired_at: Option<Timestamp>,
+}
+
+/// Versions, and what is wrong with the rows of others. One bad row keeps nobody from the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// By name, then date.
+    pub versions: Vec<Version>,
+    /// A text for each row that cannot be read, with the version's uid.
+    pub unreadable: Vec<String>,
 }
 
 /// A blob that a new block could reuse.
@@ -188,95 +199,6 @@ pub enum Fate {
     Waits,
 }
 
-/// What a version takes, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Blocks with data.
-    pub real: u64,
-    /// Sparse blocks.
-    pub null: u64,
-    /// Saved because blocks of this version alone share blobs.
-    pub dedup_own: u64,
-    /// Blocks whose blob other versions have too.
-    pub dedup_others: u64,
-    /// Blocks whose blob nothing else names.
-    pub individual: u64,
-    /// The version's share of its blobs: each counts by the part of its rows that are this version's.
-    pub space: u64,
-    /// Blobs that would go with the version.
-    pub space_freed: u64,
-}
-
-/// A row of the `stats` table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PastRun {
-    /// When the run ended.
-    pub date: Timestamp,
-    /// The version, which may have been removed since.
-    pub version_uid: String,
-    /// Name as given on the command line.
-    pub name: String,
-    /// Size of the image.
-    pub size: Count,
-    /// What was done.
-    pub statistics: Statistics,
-    /// Whole seconds.
-    pub duration: u64,
-}
-
-/// A block as dumps hold it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DumpRow {
-    /// Block.
-    pub id: u64,
-    /// Name of the blob, or `None` for a sparse block.
-    pub uid: Option<String>,
-    /// When the blob was stored.
-    pub date: Timestamp,
-    /// Hex digest.
-    pub checksum: Option<String>,
-    /// Plain bytes.
-    pub size: u64,
-    /// Whether the data is good.
-    pub valid: bool,
-    /// How it is encrypted.
-    pub encryption: Encryption,
-}
-
-/// What [`MetaStore::rekey`] did, counted in blocks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rekeyed {
-    /// Blobs whose key was wrapped anew.
-    pub opened: u64,
-    /// Blocks whose blob's key was wrapped anew.
-    pub rows: u64,
-    /// Sparse blocks.
-    pub sparse: u64,
-    /// Blocks of another encryption version.
-    pub other: u64,
-    /// Blobs whose key opens with the new key already.
-    pub already: u64,
-    /// Uids of blobs whose key opens with neither.
-    pub damaged: Vec<String>,
-}
-
-/// What the two master keys make of a blob's wrapped key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rewrapped {
-    /// The old one opens it: this is the key (hex) as the new one wraps it.
-    Anew(String),
-    /// The new one opens it already.
-    Already,
-    /// Neither opens it.
-    Damaged,
-}
-
-/// Tries both master keys on a wrapped key (hex).
-pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Rewrapped;
-
-/// The rows of a dump, read while they are imported.
-pub type DumpRows<'a> = &'a mut dyn Iterator<Item = Result<DumpRow>>;
-
 /// The metadata store. One connection, owned by one thread.
 ///
 /// Every verb is one transaction: it happens as a whole or not at all. Errors are
@@ -299,7 +221,7 @@ pub trait MetaStore: Send {
     fn change_counter(&mut self) -> Result<u64>;
 
     /// The versions that pass `filter`, by name, then date.
-    fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>>;
+    fn versions(&mut self, filter: &VersionFilter) -> Result<Listed>;
 
     /// One version.
     ///
@@ -328,7 +250,7 @@ pub trait MetaStore: Send {
     /// What `version` takes, or every version, by key; one that has no blocks is not in it.
     fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<i64, Usage>>;
 
-    /// At most `limit` rows of `version` from block `from` on, by block, as dumps hold them.
+    /// At most `limit` rows of `version` from block `from` on, by block, as dumps hold them; without stray ones.
     fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>>;
 
     /// Makes a version with all of its rows, or nothing.
@@ -388,8 +310,15 @@ pub trait MetaStore: Send {
     /// Adds the statistics of a run that did not finish.
     fn add_statistics(&mut self, statistics: &StatisticsRow) -> Result<()>;
 
-    /// At most `limit` rows of `version` from block `from` on, by block.
+    /// At most `limit` rows of `version` from block `from` on, by block. Those of blocks that the version does not have
+    /// are left out: see [`MetaStore::stray_row`].
     fn rows(&mut self, version: &Version, from: u64, limit: usize, which: Rows) -> Result<Vec<BlockRow>>;
+
+    /// The number of a block that `version` has a row for though it is below 0 or beyond its end.
+    fn stray_row(&mut self, version: &Version) -> Result<Option<i64>>;
+
+    /// Bytes of the sparse blocks of `version`.
+    fn hole_bytes(&mut self, version: &Version) -> Result<u64>;
 
     /// The sparse blocks of `version` from block `from` on.
     fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<Vec<Range<u64>>>;

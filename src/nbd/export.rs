@@ -1,6 +1,6 @@
 //! What is served: versions by name, and one of them as a client has it open.
 
-use super::protocol::{Errno, transmission_flag};
+use super::protocol::{Errno, MAX_STRING, transmission_flag};
 use crate::config::Config;
 use crate::engine::copy_on_write::Copy;
 use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
@@ -26,26 +26,41 @@ pub(super) struct Exports<'a> {
 }
 
 impl<'a> Exports<'a> {
-    /// All of them, by name and date.
+    /// All of them, by name and date. Those whose uid cannot be told to clients are left out, and told once.
     ///
     /// # Errors
     /// The database fails.
     pub fn list(&self) -> Result<Vec<Version>> {
-        match &self.only {
-            Some(uid) => Ok(vec![self.depot.version(uid)?]),
-            None => self.depot.versions(),
-        }
+        let mut versions = match &self.only {
+            Some(uid) => return Ok(vec![self.depot.version(uid)?]),
+            None => self.depot.versions()?,
+        };
+        versions.retain(|version| {
+            let fits = version.uid.len() <= MAX_STRING && !version.uid.contains('\0');
+            if !fits {
+                self.depot.warn_once(format!(
+                    "The uid of a version cannot be the name of an export, and the version is not listed: it is called \
+                     {:?}.",
+                    version.name
+                ));
+            }
+            fits
+        });
+        Ok(versions)
     }
 
-    /// The version of an export's name.
+    /// The version of an export's name: its uid, or whatever the command line takes for one.
     ///
     /// # Errors
-    /// There is none; the database fails.
+    /// There is none, or several; the database fails.
     pub fn find(&self, name: &str) -> Result<Version> {
-        match &self.only {
-            Some(uid) if name.is_empty() || name == uid => self.depot.version(uid),
-            Some(_) => Err(Error::VersionNotFound(name.to_owned())),
-            None => self.depot.version(name),
+        let Some(uid) = &self.only else { return self.depot.find(name) };
+        if name.is_empty() || name == uid {
+            return self.depot.version(uid);
+        }
+        match self.depot.find(name) {
+            Ok(version) if version.uid == *uid => Ok(version),
+            _ => Err(Error::VersionNotFound(name.to_owned())),
         }
     }
 
@@ -60,13 +75,15 @@ impl<'a> Exports<'a> {
         Ok(Export { image, read_only, copy, config: self.config, monitor: self.monitor })
     }
 
-    /// What is told to clients of an export: its size in bytes, and its transmission flags.
-    pub fn facts(&self, version: &Version, structured: bool) -> (u64, u16) {
+    /// What is told to clients of the export that they call `name`: its size in bytes, and its transmission flags.
+    pub fn facts(&self, version: &Version, name: &str, structured: bool) -> (u64, u16) {
         use transmission_flag::*;
         let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
         flags |= match self.is_read_only(version) {
-            // Connections that write have a copy each: what one writes, the others do not see.
-            true => READ_ONLY | CAN_MULTI_CONN,
+            // Connections that write have a copy each: what one writes, the others do not see. A name may mean
+            // another version for the next connection.
+            true if self.only.is_some() || name == version.uid => READ_ONLY | CAN_MULTI_CONN,
+            true => READ_ONLY,
             false => SEND_TRIM | SEND_WRITE_ZEROES,
         };
         if structured {

@@ -5,6 +5,7 @@ use super::protocol::{
     BASE_ALLOCATION, BASE_ALLOCATION_ID, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES, Fields, IHAVEOPT, MAX_OPTION,
     MAX_PAYLOAD, MAX_STRING, Message, NBDMAGIC, cut, info, option, option_reply, reply,
 };
+use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -38,7 +39,7 @@ pub(super) fn negotiate<'a>(
         return nonsense("handshake flags");
     }
     let no_zeroes = client & u32::from(FLAG_NO_ZEROES) != 0;
-    let mut talk = Talk { stream, exports, no_zeroes, structured: false, allocation: None };
+    let mut talk = Talk { stream, exports, no_zeroes, structured: false, allocation: None, meant: None };
     loop {
         match talk.option()? {
             Next::More => {}
@@ -62,6 +63,8 @@ struct Talk<'t, 'a, S> {
     structured: bool,
     /// The version for which the client has chosen the context `base:allocation`.
     allocation: Option<String>,
+    /// The name that was asked for last, and which version it is: a name keeps its meaning during a handshake.
+    meant: Option<(String, String)>,
 }
 
 enum Next<'a> {
@@ -103,21 +106,38 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         }
     }
 
+    /// The version that a name means.
+    fn find(&mut self, name: &str) -> Result<Version> {
+        match &self.meant {
+            Some((known, uid)) if known == name => self.exports.find(uid),
+            _ => {
+                let version = self.exports.find(name)?;
+                self.meant = Some((name.to_owned(), version.uid.clone()));
+                Ok(version)
+            }
+        }
+    }
+
     fn say(&mut self, option: u32, reply: u32, data: &[u8]) -> io::Result<Next<'a>> {
         self.stream.write_all(&option_reply(option, reply, data)).map(|()| Next::More)
+    }
+
+    fn unknown(&mut self, option: u32, error: &Error) -> io::Result<Next<'a>> {
+        self.say(option, reply::ERR_UNKNOWN, cut(&error.to_string(), MAX_STRING).as_bytes())
     }
 
     /// The old way to choose an export, in which there is no way to say no.
     fn export_name(&mut self, data: &[u8]) -> io::Result<Next<'a>> {
         let name = String::from_utf8_lossy(data);
-        let found = self.exports.find(&name).and_then(|version| Ok((self.exports.open(&version)?, version)));
+        let exports = self.exports;
+        let found = self.find(&name).and_then(|version| Ok((exports.open(&version)?, version)));
         let Ok((export, version)) = found else {
             return Err(io::Error::new(
                 ErrorKind::NotFound,
-                format!("it wants '{name}', and there is no such version"),
+                format!("it wants '{name}', and there is no such version that it could have"),
             ));
         };
-        let (size, flags) = self.exports.facts(&version, self.structured);
+        let (size, flags) = self.exports.facts(&version, &name, self.structured);
         let mut answer = Message::default().u64(size).u16(flags);
         if !self.no_zeroes {
             answer = answer.bytes(&[0; 124]);
@@ -133,7 +153,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         }
         let versions = match self.exports.list() {
             Ok(versions) => versions,
-            Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
+            Err(error) => return self.unknown(option, &error),
         };
         let mut all = Vec::new();
         for version in versions {
@@ -149,15 +169,16 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         let Some((name, wanted)) = info_request(data) else {
             return self.say(option, reply::ERR_INVALID, b"not a name with a list of requests");
         };
+        let exports = self.exports;
         let open = |version: Version| match option {
-            option::GO => self.exports.open(&version).map(|export| (version, Some(export))),
+            option::GO => exports.open(&version).map(|export| (version, Some(export))),
             _ => Ok((version, None)),
         };
-        let (version, export) = match self.exports.find(name).and_then(open) {
+        let (version, export) = match self.find(name).and_then(open) {
             Ok(found) => found,
-            Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
+            Err(error) => return self.unknown(option, &error),
         };
-        let (size, flags) = self.exports.facts(&version, self.structured);
+        let (size, flags) = self.exports.facts(&version, name, self.structured);
         let mut told = vec![Message::default().u16(info::EXPORT).u64(size).u16(flags)];
         for kind in wanted {
             told.push(match kind {
@@ -185,9 +206,9 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
                 b"not a name with a list of queries, after structured replies",
             );
         };
-        let version = match self.exports.find(name) {
+        let version = match self.find(name) {
             Ok(version) => version,
-            Err(error) => return self.say(option, reply::ERR_UNKNOWN, error.to_string().as_bytes()),
+            Err(error) => return self.unknown(option, &error),
         };
         let lists = option == option::LIST_META_CONTEXT;
         let meant = |query: &&str| *query == BASE_ALLOCATION || lists && *query == "base:";

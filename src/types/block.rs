@@ -127,8 +127,8 @@ pub struct Blob {
     pub uid: String,
     /// Hex digest of the plain data; `None` where an old row has none.
     pub checksum: Option<String>,
-    /// Plain size in bytes.
-    pub size: u64,
+    /// Plain size in bytes. A damaged row may say any number.
+    pub size: i64,
     /// False once the data was found bad.
     pub valid: bool,
     /// How to decrypt it.

@@ -5,6 +5,7 @@ mod blobs;
 mod probes;
 mod remote;
 mod repair;
+mod rows;
 mod settings;
 mod store;
 

@@ -196,3 +196,66 @@ fn a_thousand_versions_are_listed_in_a_second() {
     assert_eq!(names(&mount.path("by_name")).len(), 51);
     mount.unmount();
 }
+
+/// So `du` is right, and `cp` keeps the holes.
+#[test]
+fn an_image_takes_as_much_as_is_stored_of_it() {
+    if !Mount::possible("an_image_takes_as_much_as_is_stored_of_it") {
+        return;
+    }
+    let install = Install::new(BLOCK as u32);
+    let mut image = noise(1, 20 * BLOCK + 100);
+    image[2 * BLOCK..18 * BLOCK].fill(0);
+    let uid = install.backup(&[&install.image("image", &image), "vm"]);
+    let empty = install.backup(&["null://64kB", "nothing"]);
+    let mount = Mount::new(&install, &[]);
+    let taken = |path: &Path| fs::metadata(path).expect("there").blocks() * 512;
+    assert_eq!(taken(&mount.data(&uid)), (4 * BLOCK as u64 + 100).next_multiple_of(512));
+    assert_eq!(fs::metadata(mount.data(&uid)).expect("there").len(), image.len() as u64);
+    assert!(taken(&mount.data(&empty)) <= BLOCK as u64);
+    let du = crate::common::disk::run("du", &["-B1", mount.data(&uid).to_str().expect("utf-8")]).expect("du");
+    assert!(du.starts_with(&format!("{}\t", (4 * BLOCK + 100).next_multiple_of(512))), "{du}");
+    let copy = install.path("copy");
+    let (from, to) = (mount.data(&uid), install.text("copy"));
+    crate::common::disk::run("cp", &[from.to_str().expect("utf-8"), &to]).expect("copied");
+    assert!(fs::read(&copy).expect("read") == image);
+    assert!(taken(&copy) < 6 * BLOCK as u64, "{}", taken(&copy));
+    // What is written counts as well, as long as it is there.
+    let file = fs::File::options().write(true).open(mount.data(&uid)).expect("opened");
+    file.write_all_at(&[1; 3 * BLOCK], 5 * BLOCK as u64).expect("written");
+    file.sync_all().expect("flushed");
+    wait_until("what was written counts", SOON, || taken(&mount.data(&uid)) >= 7 * BLOCK as u64);
+    drop(file);
+    mount.unmount();
+}
+
+#[test]
+fn a_version_whose_uid_is_no_file_name_harms_no_other() {
+    if !Mount::possible("a_version_whose_uid_is_no_file_name_harms_no_other") {
+        return;
+    }
+    let install = Install::new(BLOCK as u32);
+    let image = noise(1, BLOCK);
+    let uids: Vec<String> =
+        (0..6).map(|_| install.backup(&[&install.image("image", &image), "vm"])).collect();
+    let odd = ["a/b", "..", "latest", "x\ny"];
+    for (uid, odd) in uids.iter().zip(odd) {
+        install.change(&format!("DELETE FROM tags WHERE version_uid = '{uid}'"));
+        install.change(&format!("UPDATE versions SET uid = '{odd}' WHERE uid = '{uid}'"));
+    }
+    install.change(&format!("UPDATE versions SET size_bytes = -1 WHERE uid = '{}'", uids[4]));
+    let mount = Mount::new(&install, &[]);
+    let mut wanted = ["a%2Fb", "%2E%2E", "%6Catest", "x\ny", &uids[5]].map(str::to_owned).to_vec();
+    wanted.sort();
+    assert_eq!(names(&mount.path("by_version_uid")), wanted);
+    for name in &wanted {
+        let data = fs::read(mount.path("by_version_uid").join(name).join("data"));
+        // What is no name of a lock file cannot be opened.
+        assert!(name.contains('%') || data.expect("read") == image, "{name}");
+        assert!(mount.path("by_name/vm").join(name).join("name").exists(), "{name}");
+    }
+    let run = mount.unmount();
+    for told in ["\"a/b\" of a version is no name of a file", "%2E%2E", "size_bytes is negative"] {
+        assert_eq!(run.stderr.matches(told).count(), 1, "{told}: {run:?}");
+    }
+}

@@ -49,7 +49,7 @@ fn exports_are_listed_and_described() {
     assert_eq!(told[3].1, [0, 3, 0, 0, 0, 1, 0, 0, 16, 0, 2, 0, 0, 0]);
     assert_eq!(told[4..], [(ACK, vec![])]);
 
-    for name in ["", "nothing", &uid[..8]] {
+    for name in ["", "nothing", &uid[..5], "vm:1", "vm:x"] {
         assert_eq!(client.option(INFO, &info(name, &[]))[0].0, ERR_UNKNOWN, "{name}");
     }
     for data in [&b""[..], b"\0\0\0\x09abc", b"\0\0\0\0\0\x02\0\0", b"\0\0\0\x01\xff\0\0"] {
@@ -61,6 +61,50 @@ fn exports_are_listed_and_described() {
     assert_eq!(client.option(LIST, &vec![7; 100_000])[0].0, ERR_TOO_BIG);
     assert_eq!(client.option(2, b""), [(ACK, vec![])]);
     assert!(client.is_dropped());
+    server.end();
+}
+
+/// A name means the version that it means on the command line, and stays with it during a handshake.
+#[test]
+fn exports_are_found_as_the_command_line_finds_versions() {
+    let (install, first, image) = install();
+    let second = install.backup(&[&install.image("image2", &noise(3, BLOCK)), "vm"]);
+    let other = install.backup(&["null://64kB", "pool/other:x"]);
+    let server = Server::new(&install, &["-r"]);
+    let mut client = Client::new(&server);
+    for (name, uid) in [
+        ("vm", &second),
+        ("vm:latest", &second),
+        ("vm:0", &second),
+        ("vm:1", &first),
+        ("pool/other:x", &other),
+        (&first[..8], &first),
+        (&first, &first),
+    ] {
+        let told = client.option(INFO, &info(name, &[1]));
+        assert_eq!(told[1].1, [&[0, 1], uid.as_bytes()].concat(), "{name}");
+        // Many connections may be made where all of them get the same version.
+        assert_eq!(told[0].1[10], if name == uid { 0x01 } else { 0x00 }, "{name}");
+    }
+    assert_eq!(client.option(INFO, &info("vm:2", &[]))[0].0, ERR_UNKNOWN);
+    let mut client = Client::opened(&server, "vm:1", true);
+    let mut data = vec![0; 4096];
+    let chunks = client.structured(0, READ, 0, 4096);
+    assert!(assembled(&chunks, 0, &mut data).is_empty() && data == image[..4096]);
+    // A backup between two options does not come between the context and the export.
+    let mut client = Client::new(&server);
+    client.option(STRUCTURED_REPLY, b"");
+    client.option(SET_META_CONTEXT, &contexts("vm", &["base:allocation"]));
+    install.backup(&[&install.image("image3", &noise(4, 2 * BLOCK)), "vm"]);
+    let told = client.option(GO, &info("vm", &[1]));
+    assert_eq!(told[1].1[2..], *second.as_bytes());
+    assert_eq!(client.structured(0, BLOCK_STATUS, 0, 4096)[0].1, 5);
+    // The only version that is served has no other names than its own.
+    server.end();
+    let server = Server::new(&install, &["-r", "vm:2"]);
+    let mut client = Client::new(&server);
+    assert_eq!(client.option(INFO, &info("vm:2", &[]))[0].0, REP_INFO);
+    assert_eq!(client.option(INFO, &info("vm", &[]))[0].0, ERR_UNKNOWN);
     server.end();
 }
 

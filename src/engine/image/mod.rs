@@ -13,6 +13,7 @@ mod view;
 pub use view::{Extent, Extents, Image};
 
 use super::future;
+use super::names::{self, Catalogue};
 use super::site::{self, Site};
 use crate::flow::loader::{self, Loader};
 use crate::flow::probe;
@@ -25,9 +26,10 @@ use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use cache::{Cache, Ticket};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why an image could not be read or written, as far as a client of a server is concerned.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -73,6 +75,8 @@ pub struct Depot {
     cache: Arc<Cache>,
     loader: Loader<Ticket>,
     overlays: Option<PathBuf>,
+    /// What was told once and need not be told again.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// Opens the store, asks whether key, block size and hash function are the right ones, and calls `serve` with all
@@ -96,7 +100,7 @@ fn serve_from<R>(
     if let Some(folder) = &options.overlays {
         check_folder(folder)?;
     }
-    let Site { config, monitor, meta, locks, keys, hasher } = site;
+    let Site { config, monitor, meta, locks, keys, hasher, .. } = site;
     let fetch = site::fetch(config, store, &keys, hasher);
     loader::run(&fetch, monitor, |loader| {
         serve(Arc::new(Depot {
@@ -106,6 +110,7 @@ fn serve_from<R>(
             cache: Cache::new(config.mount_cache_size),
             loader,
             overlays: options.overlays.clone(),
+            told: Mutex::default(),
         }))
     })
 }
@@ -131,15 +136,23 @@ impl Depot {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner).change_counter()
     }
 
-    /// All versions, by name, then in the order of their making.
+    /// All versions, by name, then in the order of their making. Those whose rows cannot be read are left out, and told
+    /// once.
     ///
     /// # Errors
     /// The database fails.
     pub fn versions(&self) -> Result<Vec<Version>> {
-        let meta = &mut *self.meta.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut versions = meta.versions(&VersionFilter::default())?;
+        let mut versions = Catalogue::versions(&mut &*self, &VersionFilter::default())?;
         future::by_making(&mut versions, |version| version, Timestamp::now());
         Ok(versions)
+    }
+
+    /// The version that `text` means, as the command line has it: see [`names::find`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn find(&self, text: &str) -> Result<Version> {
+        names::find(&mut &*self, text)
     }
 
     /// One version.
@@ -171,9 +184,43 @@ impl Depot {
         Ok(Image::new(Arc::clone(self), version, geometry, pin))
     }
 
+    /// Bytes of `version` that are stored, before compression; the others are holes.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn stored_bytes(&self, version: &Version) -> Result<u64> {
+        let holes = self.meta.lock().unwrap_or_else(PoisonError::into_inner).hole_bytes(version)?;
+        Ok(version.size_bytes.saturating_sub(holes))
+    }
+
     /// Tells those who watch the server something, from any thread.
     pub fn say(&self, level: Level, text: String) {
         self.loader.say(level, text);
+    }
+
+    /// The same, but not what was told so before.
+    pub fn warn_once(&self, text: String) {
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+            self.say(Level::Warning, text);
+        }
+    }
+}
+
+impl Catalogue for &Depot {
+    fn version(&mut self, uid: &str) -> Result<Version> {
+        Depot::version(self, uid)
+    }
+
+    fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
+        let listed = self.meta.lock().unwrap_or_else(PoisonError::into_inner).versions(filter)?;
+        for why in listed.unreadable {
+            self.warn_once(site::left_out(&why));
+        }
+        Ok(listed.versions)
+    }
+
+    fn notice(&self, text: &str) {
+        self.say(Level::Warning, text.to_owned());
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
@@ -45,6 +45,11 @@ impl Overlay {
         let file = private::unnamed(folder)?;
         file.set_len(size)?;
         Ok(Overlay { file, size, pages: RwLock::default() })
+    }
+
+    /// What its file takes, in bytes.
+    pub fn data_bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.blocks() * 512)
     }
 
     /// Whether any byte of the range was written.

@@ -87,6 +87,11 @@ impl Image {
         self.overlay.get().map(Overlay::held).unwrap_or_default()
     }
 
+    /// Bytes that were written to it, those that became zeros not among them.
+    pub fn written_bytes(&self) -> u64 {
+        self.overlay.get().map_or(0, Overlay::data_bytes)
+    }
+
     /// Fills `buffer` with what is at `offset`. Waits for blocks that are not in memory.
     ///
     /// # Errors

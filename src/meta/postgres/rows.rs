@@ -76,6 +76,10 @@ impl Typed<'_> {
 }
 
 impl Row for Typed<'_> {
+    fn name(&self, column: usize) -> String {
+        self.0.columns().get(column).map_or_else(|| format!("column {column}"), |c| c.name().to_owned())
+    }
+
     fn opt_int(&self, column: usize) -> Fallible<Option<i64>> {
         match self.0.columns().get(column).map(|c| c.type_()) {
             Some(&Type::INT4) => Ok(self.get::<i32>(column)?.map(i64::from)),

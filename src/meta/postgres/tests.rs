@@ -226,7 +226,11 @@ fn an_import_is_all_or_nothing() {
         .expect("dooms");
     let doomed = [row(0, Some("d"), true)];
     assert!(import(&b, &doomed).expect_err("doomed").contains("which a cleanup is deleting"));
-    assert_eq!(store.versions(&VersionFilter::default()).expect("lists").len(), 2, "nothing is half there");
+    assert_eq!(
+        store.versions(&VersionFilter::default()).expect("lists").versions.len(),
+        2,
+        "nothing is half there"
+    );
     // Of two opinions about a blob the bad one counts, for all versions that name it.
     let bad = [row(0, Some("x"), false)];
     store.import(&b, &mut bad.iter().cloned().map(Ok)).expect("imports");

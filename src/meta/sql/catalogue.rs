@@ -1,15 +1,38 @@
 //! Versions, tags and statistics.
 
-use super::{Db, Fallible, Row, Value, origins, values};
-use crate::meta::{StatisticsRow, VersionFilter};
+use super::{Db, Fallible, Fault, Row, Value, origins, values};
+use crate::meta::{Listed, StatisticsRow, VersionFilter};
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
 use std::collections::HashMap;
 
 const COLUMNS: &str = "uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected";
 
-/// Without its tags.
+/// Without its tags. A row that no release can have written is an error that names the version.
 fn from_row(row: &dyn Row) -> Fallible<Version> {
+    let whose = || match (row.opt_text(1), row.opt_int(0)) {
+        (Ok(Some(uid)), _) if !uid.is_empty() => format!("the row of version {uid}"),
+        (_, Ok(Some(key))) => format!("the row {key} of versions"),
+        _ => "a row of versions".to_owned(),
+    };
+    read(row).and_then(checked).map_err(|fault| fault.of_row(&whose()))
+}
+
+fn checked(version: Version) -> Fallible<Version> {
+    let Version { size, size_bytes, .. } = version;
+    if version.uid.is_empty() {
+        return Err(Fault::Value("uid is empty".to_owned()));
+    }
+    // Every block but the last has the same size, and the last has one byte at least.
+    if size > size_bytes || size == 0 && size_bytes > 0 {
+        return Err(Fault::Value(format!(
+            "size is {size} blocks, and size_bytes {size_bytes}: that cannot be"
+        )));
+    }
+    Ok(version)
+}
+
+fn read(row: &dyn Row) -> Fallible<Version> {
     Ok(Version {
         key: row.int(0)?,
         uid: row.text(1)?,
@@ -25,7 +48,7 @@ fn from_row(row: &dyn Row) -> Fallible<Version> {
     })
 }
 
-pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Vec<Version>> {
+pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Listed> {
     let wanted: [(&str, Value); 4] = [
         ("name = ?", filter.name.as_ref().into()),
         ("snapshot_name = ?", filter.snapshot_name.as_ref().into()),
@@ -41,19 +64,29 @@ pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Vec<
             sql += &condition.replace('?', &format!("?{}", parameters.len()));
         }
     }
-    let mut versions = db.all(&sql, &parameters, from_row)?;
-    let mut tags: HashMap<String, Vec<String>> = HashMap::new();
-    db.each("SELECT version_uid, name FROM tags", &[], &mut |row| {
-        tags.entry(row.text(0)?).or_default().push(row.text(1)?);
+    let mut listed = Listed::default();
+    db.each(&sql, &parameters, &mut |row| {
+        match from_row(row) {
+            Ok(version) => listed.versions.push(version),
+            Err(Fault::Value(why)) => listed.unreadable.push(why),
+            Err(other) => return Err(other),
+        }
         Ok(())
     })?;
-    for version in &mut versions {
+    let mut tags: HashMap<String, Vec<String>> = HashMap::new();
+    db.each("SELECT version_uid, name FROM tags", &[], &mut |row| {
+        if let (Ok(uid), Ok(tag)) = (row.text(0), row.text(1)) {
+            tags.entry(uid).or_default().push(tag);
+        }
+        Ok(())
+    })?;
+    for version in &mut listed.versions {
         version.tags = tags.remove(&version.uid).unwrap_or_default();
         version.tags.sort();
     }
     // Here, as engines differ in the order of letters.
-    versions.sort_by(|a, b| (&a.name, a.date, a.key).cmp(&(&b.name, b.date, b.key)));
-    Ok(versions)
+    listed.versions.sort_by(|a, b| (&a.name, a.date, a.key).cmp(&(&b.name, b.date, b.key)));
+    Ok(listed)
 }
 
 pub(super) fn version(db: &mut dyn Db, uid: &str) -> Fallible<Option<Version>> {

@@ -110,6 +110,18 @@ pub(super) enum Fault {
     Because(Error),
 }
 
+impl Fault {
+    /// The same, for a row that cannot be read: with `whose` row that is, such as `version UID, block 7`.
+    fn of_row(self, whose: &str) -> Self {
+        match self {
+            Fault::Value(why) => Fault::Value(format!("{whose}: {why}")),
+            Fault::Sqlite(why) => Fault::Value(format!("{whose}: {why}")),
+            Fault::Postgres(why) => Fault::Value(format!("{whose}: {}", crate::pg::describe(&why))),
+            because => because,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Fault::Sqlite(error)
@@ -126,6 +138,8 @@ pub(super) type Fallible<T> = std::result::Result<T, Fault>;
 
 /// A row of a result. Columns count from 0.
 pub(super) trait Row {
+    /// What the column is called.
+    fn name(&self, column: usize) -> String;
     fn opt_int(&self, column: usize) -> Fallible<Option<i64>>;
     fn opt_text(&self, column: usize) -> Fallible<Option<String>>;
     /// NULL and empty text are both `None`.
@@ -134,13 +148,18 @@ pub(super) trait Row {
 
 impl dyn Row + '_ {
     pub(super) fn int(&self, column: usize) -> Fallible<i64> {
-        self.opt_int(column)?.ok_or_else(|| Fault::Value(format!("column {column} is NULL")))
+        self.opt_int(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column))))
     }
 
     /// A number that is never negative.
     pub(super) fn size(&self, column: usize) -> Fallible<u64> {
         let value = self.int(column)?;
-        u64::try_from(value).map_err(|_| Fault::Value(format!("column {column} is negative: {value}")))
+        u64::try_from(value).map_err(|_| Fault::Value(format!("{} is negative: {value}", self.name(column))))
+    }
+
+    /// A number that nothing depends on: a damaged one below zero counts as 0.
+    pub(super) fn count(&self, column: usize) -> Fallible<u64> {
+        Ok(u64::try_from(self.int(column)?).unwrap_or(0))
     }
 
     pub(super) fn flag(&self, column: usize) -> Fallible<bool> {
@@ -148,7 +167,7 @@ impl dyn Row + '_ {
     }
 
     pub(super) fn text(&self, column: usize) -> Fallible<String> {
-        self.opt_text(column)?.ok_or_else(|| Fault::Value(format!("column {column} is NULL")))
+        self.opt_text(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column))))
     }
 
     /// Text, where an empty one means none.

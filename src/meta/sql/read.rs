@@ -3,6 +3,7 @@
 use super::{Db, Fallible, Row, Value, values};
 use crate::meta::Rows;
 use crate::types::block::{Blob, BlockRow, Encryption};
+use crate::types::version::Version;
 use std::ops::Range;
 
 const OF_BLOB: &str = "b.id, b.uid, b.checksum, b.size, b.valid, b.enc_version, b.enc_envkey, b.enc_nonce";
@@ -13,9 +14,10 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
         false => None,
         true => Some(Blob {
             id: key,
-            uid: row.text(2)?,
+            // A name that none is, or a size that cannot be, is damage of this block and of no other.
+            uid: row.opt_text(2)?.unwrap_or_default(),
             checksum: row.filled(3)?,
-            size: row.size(4)?,
+            size: row.int(4)?,
             valid: row.flag(5)?,
             encryption: encryption(row, 6)?,
         }),
@@ -30,9 +32,23 @@ pub(super) fn encryption(row: &dyn Row, first: usize) -> Fallible<Encryption> {
     Ok(Encryption { version, envkey: row.filled(first + 1)?, nonce: row.filled(first + 2)? })
 }
 
+/// The error of a row of `version` that cannot be read says which one it is. The block's number is in column `id`.
+pub(super) fn of_version<'v, T>(
+    version: &'v Version,
+    id: usize,
+    read: impl Fn(&dyn Row) -> Fallible<T> + 'v,
+) -> impl FnMut(&dyn Row) -> Fallible<T> + 'v {
+    move |row| {
+        read(row).map_err(|fault| {
+            let block = row.opt_int(id).ok().flatten().map_or_else(|| "?".to_owned(), |id| id.to_string());
+            fault.of_row(&format!("version {}, block {block}", version.uid))
+        })
+    }
+}
+
 pub(super) fn rows(
     db: &mut dyn Db,
-    version: i64,
+    version: &Version,
     from: u64,
     limit: usize,
     which: Rows,
@@ -40,15 +56,34 @@ pub(super) fn rows(
     let stored = if which == Rows::Stored { "AND m.blob_id > 0" } else { "" };
     let sql = format!(
         "SELECT m.block_id, {OF_BLOB} FROM block_map m JOIN blobs b ON b.id = m.blob_id
-         WHERE m.version_id = ?1 AND m.block_id >= ?2 {stored} ORDER BY m.block_id LIMIT ?3"
+         WHERE m.version_id = ?1 AND m.block_id >= ?2 AND m.block_id < ?4 {stored} ORDER BY m.block_id LIMIT ?3"
     );
-    db.all(&sql, values![version, from, limit], from_row)
+    db.all(&sql, values![version.key, from, limit, version.size], of_version(version, 0, from_row))
 }
 
 /// Reads the two ends of a range.
 pub(super) fn range(row: &dyn Row) -> Fallible<Range<u64>> {
     Ok(row.size(0)?..row.size(1)?)
 }
+
+/// See [`crate::meta::MetaStore::stray_row`].
+pub(super) fn stray_row(db: &mut dyn Db, version: &Version) -> Fallible<Option<i64>> {
+    // Two look-ups in the index.
+    let sql = "SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id < 0
+         UNION ALL SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id >= ?2 LIMIT 1";
+    db.first(sql, values![version.key, version.size], |row| row.int(0))
+}
+
+/// The id of a hole is its size below zero. What is larger than any block can be is damaged, and counts as nothing.
+pub(super) fn hole_bytes(db: &mut dyn Db, version: i64) -> Fallible<u64> {
+    let sql = format!("SELECT {HOLES_SIZE} FROM block_map WHERE version_id = ?1 AND {IS_HOLE}");
+    Ok(db.first(&sql, values![version], |row| row.count(0))?.unwrap_or_default())
+}
+
+/// Whether a row of `block_map` is a hole of a size that can be: 32 bits.
+pub(super) const IS_HOLE: &str = "blob_id BETWEEN -4294967295 AND -1";
+/// What the holes take together, in bytes.
+pub(super) const HOLES_SIZE: &str = "CAST(coalesce(-sum(blob_id), 0) AS BIGINT)";
 
 pub(super) fn sparse_ranges(db: &mut dyn Db, version: i64, from: u64) -> Fallible<Vec<Range<u64>>> {
     let sql = "SELECT min(block_id), max(block_id) + 1 FROM

@@ -3,7 +3,7 @@
 use super::{Db, Engine, Fallible, Work};
 use super::{backup, catalogue, cleanup, marks, origins, read, rekey, transfer, usage};
 use crate::meta::{
-    Candidates, Carried, Deletable, DumpRow, DumpRows, Fingerprint, Finish, Known, MetaStore, NewRow,
+    Candidates, Carried, Deletable, DumpRow, DumpRows, Fingerprint, Finish, Known, Listed, MetaStore, NewRow,
     PastRun, Rekeyed, Rewrap, Rows, StatisticsRow, Usage, VersionFilter,
 };
 use crate::types::block::{Blob, BlockRow, Geometry};
@@ -31,7 +31,7 @@ impl<E: Engine> MetaStore for E {
     fn change_counter(&mut self) -> Result<u64> {
         self.read("looking for changes", |db| db.change_counter())
     }
-    fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
+    fn versions(&mut self, filter: &VersionFilter) -> Result<Listed> {
         self.read("listing versions", |db| catalogue::versions(db, filter))
     }
     fn version(&mut self, uid: &str) -> Result<Version> {
@@ -60,7 +60,7 @@ impl<E: Engine> MetaStore for E {
         self.read("adding up sizes", |db| usage::usage(db, version.map(|v| v.key)))
     }
     fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>> {
-        self.read("reading blocks", |db| transfer::dump_rows(db, version.key, from, limit))
+        self.read("reading blocks", |db| transfer::dump_rows(db, version, from, limit))
     }
     fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()> {
         Engine::write(self, "importing a version", Work::Once, |db| transfer::import(db, version, rows))
@@ -113,7 +113,13 @@ impl<E: Engine> MetaStore for E {
         write(self, "adding statistics", |db| catalogue::add_statistics(db, statistics))
     }
     fn rows(&mut self, version: &Version, from: u64, limit: usize, which: Rows) -> Result<Vec<BlockRow>> {
-        self.read("reading blocks", |db| read::rows(db, version.key, from, limit, which))
+        self.read("reading blocks", |db| read::rows(db, version, from, limit, which))
+    }
+    fn stray_row(&mut self, version: &Version) -> Result<Option<i64>> {
+        self.read("looking for stray rows", |db| read::stray_row(db, version))
+    }
+    fn hole_bytes(&mut self, version: &Version) -> Result<u64> {
+        self.read("adding up sparse blocks", |db| read::hole_bytes(db, version.key))
     }
     fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<Vec<Range<u64>>> {
         self.read("reading sparse blocks", |db| read::sparse_ranges(db, version.key, from))

@@ -18,12 +18,17 @@ fn from_row(row: &dyn Row) -> Fallible<DumpRow> {
     })
 }
 
-pub(super) fn dump_rows(db: &mut dyn Db, version: i64, from: u64, limit: usize) -> Fallible<Vec<DumpRow>> {
+pub(super) fn dump_rows(
+    db: &mut dyn Db,
+    version: &Version,
+    from: u64,
+    limit: usize,
+) -> Fallible<Vec<DumpRow>> {
     let sql =
         "SELECT m.block_id, b.uid, b.date, b.checksum, b.size, b.valid, b.enc_version, b.enc_envkey, b.enc_nonce
          FROM block_map m JOIN blobs b ON b.id = m.blob_id
-         WHERE m.version_id = ?1 AND m.block_id >= ?2 ORDER BY m.block_id LIMIT ?3";
-    db.all(sql, values![version, from, limit], from_row)
+         WHERE m.version_id = ?1 AND m.block_id >= ?2 AND m.block_id < ?4 ORDER BY m.block_id LIMIT ?3";
+    db.all(sql, values![version.key, from, limit, version.size], read::of_version(version, 0, from_row))
 }
 
 /// Inserts a version with its rows, as they come.

@@ -1,5 +1,6 @@
 //! What versions take, and what past backups did.
 
+use super::read::{HOLES_SIZE, IS_HOLE};
 use super::{Db, Fallible, Row, Value};
 use crate::meta::{PastRun, Usage};
 use crate::types::version::{Count, Statistics};
@@ -109,7 +110,7 @@ pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i
             shares.clear();
             blob = key;
         }
-        let share = Share { version: row.int(1)?, size: row.size(2)?, rows: row.size(3)? };
+        let share = Share { version: row.int(1)?, size: row.count(2)?, rows: row.count(3)? };
         match shares.last_mut() {
             Some(last) if last.version == share.version => last.rows += share.rows,
             _ => shares.push(share),
@@ -119,13 +120,11 @@ pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i
     add(&shares, version, &mut sums);
     let rounded = sums.into_iter().map(|(key, sums)| (key, sums.rounded()));
     let mut all: HashMap<i64, Usage> = rounded.collect();
-    // The id of a hole is its size below zero.
     let one = if version.is_some() { "AND version_id = ?1" } else { "" };
-    let holes = format!(
-        "SELECT version_id, CAST(-sum(blob_id) AS BIGINT) FROM block_map WHERE blob_id < 0 {one} GROUP BY version_id"
-    );
+    let holes =
+        format!("SELECT version_id, {HOLES_SIZE} FROM block_map WHERE {IS_HOLE} {one} GROUP BY version_id");
     db.each(&holes, &parameters, &mut |row| {
-        all.entry(row.int(0)?).or_default().null = row.size(1)?;
+        all.entry(row.int(0)?).or_default().null = row.count(1)?;
         Ok(())
     })?;
     Ok(all)
@@ -154,14 +153,14 @@ pub(super) fn past_runs(
 
 fn past_run(row: &dyn Row) -> Fallible<PastRun> {
     let count = |bytes: usize| -> Fallible<Count> {
-        Ok(Count { bytes: row.size(bytes)?, blocks: row.size(bytes + 1)? })
+        Ok(Count { bytes: row.count(bytes)?, blocks: row.count(bytes + 1)? })
     };
     Ok(PastRun {
         date: row.time(0)?,
         version_uid: row.opt_text(1)?.unwrap_or_default(),
-        name: row.text(2)?,
+        name: row.opt_text(2)?.unwrap_or_default(),
         size: count(3)?,
         statistics: Statistics { read: count(5)?, written: count(7)?, dedup: count(9)?, sparse: count(11)? },
-        duration: row.size(13)?,
+        duration: row.count(13)?,
     })
 }

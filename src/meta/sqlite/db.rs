@@ -43,6 +43,10 @@ impl ToSql for Value<'_> {
 }
 
 impl Row for rusqlite::Row<'_> {
+    fn name(&self, column: usize) -> String {
+        self.as_ref().column_name(column).map_or_else(|_| format!("column {column}"), str::to_owned)
+    }
+
     fn opt_int(&self, column: usize) -> Fallible<Option<i64>> {
         Ok(self.get(column)?)
     }
