@@ -115,11 +115,13 @@ pub enum Command {
     Fuse(FuseArgs),
     /// Serve versions as network block devices (NBD)
     ///
-    /// Stays in the foreground until Ctrl-C or SIGTERM. Each version is an export, named by its uid. Unless
-    /// --read-only is given, exports can be written: what a client writes becomes a version of its own, called "copy
-    /// on write", when the client has left. The original never changes.
+    /// Stays in the foreground until Ctrl-C or SIGTERM. Each version is an export, named by its uid, or as versions are
+    /// named everywhere: NAME, NAME:latest, NAME:N. Unless --read-only is given, exports can be written: what a client
+    /// writes becomes a version of its own, called "copy on write", when the client has left. The original never
+    /// changes.
     ///
-    /// There are no passwords and no encryption: whoever can connect can read.
+    /// Only root and the user that runs the server may connect, from this host; --any-user and --insecure change that.
+    /// With --tls-certs it speaks TLS, and with --tls-verify only to clients with a certificate.
     Nbd(NbdArgs),
     /// Wrap all keys anew with the configured master key
     ///

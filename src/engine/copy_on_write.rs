@@ -1,6 +1,6 @@
 //! Copy on write: what was written to an image becomes a version of its own, which shares all else with the original.
 
-use super::backup::job::{Job, Naming, begin};
+use super::backup::job::{self, Job, begin};
 use super::backup::{self, Made};
 use super::image::Image;
 use super::{Access, Site};
@@ -13,11 +13,21 @@ use crate::monitor::Monitor;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::hints::{Hint, Hints};
+use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::time::Instant;
 
-/// What such versions are called, as in 2.9. Their snapshot name is the uid of the original.
+/// What such versions are called unless another name is given, as in 2.9. Their snapshot name is the uid of the original.
 pub const NAME: &str = "copy on write";
+
+/// What copies are called, and when they expire.
+#[derive(Clone, Debug)]
+pub struct Naming {
+    /// The name of the versions.
+    pub name: String,
+    /// When the user wants them gone.
+    pub expire: Option<Timestamp>,
+}
 
 /// A version that was begun, and gets its blocks when the image has been written.
 pub struct Copy<'a> {
@@ -33,7 +43,12 @@ impl<'a> Copy<'a> {
     ///
     /// # Errors
     /// The original is invalid; the database cannot be written; wrong settings.
-    pub fn begin(config: &'a Config, monitor: &'a dyn Monitor, original: &Version) -> Result<Self> {
+    pub fn begin(
+        config: &'a Config,
+        monitor: &'a dyn Monitor,
+        original: &Version,
+        naming: &Naming,
+    ) -> Result<Self> {
         if !original.valid {
             return Err(Error::Refused(format!(
                 "Version {} is invalid: no copy can be made of it. Scrub it, or serve it read-only.",
@@ -44,8 +59,13 @@ impl<'a> Copy<'a> {
         let store = site.open_store()?;
         backup::check_settings(&mut site, &*store)?;
         let geometry = Geometry::new(original.size_bytes, config.block_size);
-        let naming =
-            Naming { name: NAME, snapshot_name: &original.uid, tags: Vec::new(), expire: None, origin: None };
+        let naming = job::Naming {
+            name: &naming.name,
+            snapshot_name: &original.uid,
+            tags: Vec::new(),
+            expire: naming.expire,
+            origin: None,
+        };
         let (version, lock) = begin(&mut site, geometry, naming)?;
         Ok(Copy { site, original: original.clone(), version, _lock: lock })
     }
@@ -89,7 +109,7 @@ impl<'a> Copy<'a> {
             reads,
             started,
         };
-        let run = job.complete(&plan, Some(&self.original), NAME)?;
+        let run = job.complete(&plan, Some(&self.original), &self.version.name)?;
         Ok(Made { version: self.site.meta.version(&self.version.uid)?, run, tags: Vec::new() })
     }
 }

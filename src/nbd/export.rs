@@ -2,7 +2,7 @@
 
 use super::protocol::{Errno, MAX_STRING, transmission_flag};
 use crate::config::Config;
-use crate::engine::copy_on_write::Copy;
+use crate::engine::copy_on_write::{Copy, Naming};
 use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
@@ -19,6 +19,8 @@ pub(super) struct Exports<'a> {
     pub depot: Arc<Depot>,
     /// Settings of the copies that are made.
     pub config: &'a Config,
+    /// What they are called.
+    pub copies: Naming,
     /// Who is told.
     pub monitor: &'a dyn Monitor,
     /// The one version that is served, which needs no name; `None`: all are.
@@ -72,7 +74,8 @@ impl<'a> Exports<'a> {
         let image = self.depot.open(&version.uid)?;
         let read_only = self.is_read_only(version);
         let copy = Mutex::new(State::Untouched);
-        Ok(Export { image, read_only, copy, config: self.config, monitor: self.monitor })
+        let copies = self.copies.clone();
+        Ok(Export { image, read_only, copy, copies, config: self.config, monitor: self.monitor })
     }
 
     /// What is told to clients of the export that they call `name`: its size in bytes, and its transmission flags.
@@ -107,6 +110,7 @@ pub(super) struct Export<'a> {
     image: Image,
     read_only: bool,
     copy: Mutex<State<'a>>,
+    copies: Naming,
     config: &'a Config,
     monitor: &'a dyn Monitor,
 }
@@ -228,7 +232,7 @@ impl<'a> Export<'a> {
         }
         let mut state = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Untouched = *state {
-            *state = match Copy::begin(self.config, self.monitor, self.version()) {
+            *state = match Copy::begin(self.config, self.monitor, self.version(), &self.copies) {
                 Ok(copy) => {
                     self.monitor.info(&format!(
                         "A client writes to version {}: what it writes becomes version {}.",

@@ -22,14 +22,17 @@ pub(super) struct Agreement<'a> {
     pub allocation: bool,
 }
 
-/// Shakes hands. `None`: the client has left, or talks nonsense.
+/// What the client has answered to the first words.
+#[derive(Clone, Copy)]
+pub(super) struct Greeting {
+    no_zeroes: bool,
+}
+
+/// The first words of both sides.
 ///
 /// # Errors
 /// Those of the connection; [`ErrorKind::InvalidData`] with what was wrong.
-pub(super) fn negotiate<'a>(
-    stream: &mut (impl Read + Write),
-    exports: &Exports<'a>,
-) -> io::Result<Option<Agreement<'a>>> {
+pub(super) fn greet(stream: &mut (impl Read + Write)) -> io::Result<Greeting> {
     let flags = FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES;
     stream.write_all(&Message::default().u64(NBDMAGIC).u64(IHAVEOPT).u16(flags).0)?;
     let mut answer = [0; 4];
@@ -38,8 +41,66 @@ pub(super) fn negotiate<'a>(
     if client & !u32::from(flags) != 0 {
         return nonsense("handshake flags");
     }
-    let no_zeroes = client & u32::from(FLAG_NO_ZEROES) != 0;
-    let mut talk = Talk { stream, exports, no_zeroes, structured: false, allocation: None, meant: None };
+    Ok(Greeting { no_zeroes: client & u32::from(FLAG_NO_ZEROES) != 0 })
+}
+
+/// Answers nothing but the wish for TLS, and returns when the client has asked for it: its first encrypted bytes come
+/// next. `false`: it has left.
+///
+/// # Errors
+/// As [`greet`]. The old way to choose an export ends the connection, since there is no way to say no.
+pub(super) fn until_tls(stream: &mut (impl Read + Write)) -> io::Result<bool> {
+    loop {
+        let (option, data) = next_option(stream)?;
+        match (option, data.as_deref()) {
+            (option::STARTTLS, Some([])) => {
+                stream.write_all(&option_reply(option, reply::ACK, b""))?;
+                return Ok(true);
+            }
+            (option::STARTTLS, _) => {
+                stream.write_all(&option_reply(option, reply::ERR_INVALID, b"the option has no data"))?;
+            }
+            (option::ABORT, _) => {
+                let _ = stream.write_all(&option_reply(option, reply::ACK, b""));
+                return Ok(false);
+            }
+            (option::EXPORT_NAME, _) => {
+                return Err(io::Error::new(ErrorKind::PermissionDenied, "it has not asked for TLS"));
+            }
+            _ => stream.write_all(&option_reply(option, reply::ERR_TLS_REQD, b"TLS is required"))?,
+        }
+    }
+}
+
+/// An option, and its data, unless that is too long.
+fn next_option(stream: &mut impl Read) -> io::Result<(u32, Option<Vec<u8>>)> {
+    let mut head = [0; 16];
+    stream.read_exact(&mut head)?;
+    let mut fields = Fields(&head);
+    let (Some(IHAVEOPT), Some(option), Some(length)) = (fields.u64(), fields.u32(), fields.u32()) else {
+        return nonsense("options");
+    };
+    if length > MAX_OPTION {
+        io::copy(&mut stream.take(u64::from(length)), &mut io::sink())?;
+        return Ok((option, None));
+    }
+    let mut data = vec![0; length as usize];
+    stream.read_exact(&mut data)?;
+    Ok((option, Some(data)))
+}
+
+/// Agrees on an export. `None`: the client has left. `encrypted`: this is said within TLS.
+///
+/// # Errors
+/// As [`greet`].
+pub(super) fn negotiate<'a>(
+    stream: &mut (impl Read + Write),
+    (greeting, encrypted): (Greeting, bool),
+    exports: &Exports<'a>,
+) -> io::Result<Option<Agreement<'a>>> {
+    let no_zeroes = greeting.no_zeroes;
+    let mut talk =
+        Talk { stream, exports, no_zeroes, encrypted, structured: false, allocation: None, meant: None };
     loop {
         match talk.option()? {
             Next::More => {}
@@ -60,6 +121,7 @@ struct Talk<'t, 'a, S> {
     stream: &'t mut S,
     exports: &'t Exports<'a>,
     no_zeroes: bool,
+    encrypted: bool,
     structured: bool,
     /// The version for which the client has chosen the context `base:allocation`.
     allocation: Option<String>,
@@ -75,18 +137,8 @@ enum Next<'a> {
 
 impl<'a, S: Read + Write> Talk<'_, 'a, S> {
     fn option(&mut self) -> io::Result<Next<'a>> {
-        let mut head = [0; 16];
-        self.stream.read_exact(&mut head)?;
-        let mut fields = Fields(&head);
-        let (Some(IHAVEOPT), Some(option), Some(length)) = (fields.u64(), fields.u32(), fields.u32()) else {
-            return nonsense("options");
-        };
-        if length > MAX_OPTION {
-            io::copy(&mut self.stream.take(u64::from(length)), &mut io::sink())?;
-            return self.say(option, reply::ERR_TOO_BIG, b"the option is too long");
-        }
-        let mut data = vec![0; length as usize];
-        self.stream.read_exact(&mut data)?;
+        let (option, data) = next_option(self.stream)?;
+        let Some(data) = data else { return self.say(option, reply::ERR_TOO_BIG, b"the option is too long") };
         match option {
             option::EXPORT_NAME => self.export_name(&data),
             option::ABORT => {
@@ -102,6 +154,9 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
             }
             option::STRUCTURED_REPLY => self.say(option, reply::ERR_INVALID, b"the option has no data"),
             option::LIST_META_CONTEXT | option::SET_META_CONTEXT => self.contexts(option, &data),
+            option::STARTTLS if self.encrypted => {
+                self.say(option, reply::ERR_INVALID, b"the connection is encrypted already")
+            }
             _ => self.say(option, reply::ERR_UNSUP, b"not supported"),
         }
     }

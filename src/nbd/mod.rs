@@ -1,29 +1,36 @@
 //! A server for network block devices: each version is an export.
 //!
 //! A thread waits for clients; each of them has some threads of its own. [`protocol`] has what stands on the wire,
-//! `handshake` and `transmission` are the two phases of a connection, `export` what they are about.
+//! `handshake` and `transmission` are the two phases of a connection, `export` what they are about. `peer` and `tls` tell
+//! who may connect.
 
 mod export;
 mod handshake;
+mod peer;
 mod protocol;
 mod socket;
+mod tls;
 mod transmission;
 
 pub use socket::Address;
 
 use crate::config::Config;
+use crate::engine::copy_on_write::Naming;
 use crate::engine::image::Depot;
 use crate::monitor::{Level, Monitor, Steadfast};
 use crate::pool::{Permits, threads};
-use crate::types::error::Result;
+use crate::types::error::{Error, Result};
 use export::Exports;
+use rustls::ServerConfig;
 use socket::{Listener, Socket};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tls::{Stream, Tls};
 use transmission::Client;
 
 /// Threads that answer one client: so many of its requests are under way at the same time.
@@ -45,6 +52,23 @@ pub struct Options<'o> {
     pub only: Option<String>,
     /// Settings of the copies that are made of what clients write.
     pub config: &'o Config,
+    /// What those are called.
+    pub copies: Naming,
+    /// Who may connect.
+    pub admission: Admission,
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// Over the loopback address and unix sockets not only root and the user that the server runs as.
+    pub any_user: bool,
+    /// Others may read along, and connect, where the address can be reached from other hosts.
+    pub insecure: bool,
+    /// The folder with certificates: then there is TLS, and nothing without it.
+    pub certificates: Option<PathBuf>,
+    /// Clients need a certificate, too.
+    pub verify: bool,
 }
 
 /// Where a server listens.
@@ -60,26 +84,34 @@ pub enum Listening {
 /// is stored before this returns.
 ///
 /// # Errors
-/// The address cannot be listened on; those of `listening`.
+/// The address cannot be listened on, or others would reach it without TLS; certificates cannot be used; those of
+/// `listening`.
 pub fn run(
     depot: Arc<Depot>,
     options: Options<'_>,
     monitor: &dyn Monitor,
     listening: impl FnOnce(Listening) -> Result<()>,
 ) -> Result<()> {
+    let admission = &options.admission;
+    let settings = match &admission.certificates {
+        Some(folder) => Some(tls::settings(folder, admission.verify)?),
+        None => None,
+    };
     let listener = Listener::new(&options.address)?;
-    if let Some(address) = listener.address().filter(|address| !is_local(address.ip())) {
-        monitor.warning(&format!(
-            "Listening on {address}, which other hosts may reach: whoever connects can read all versions that are served, \
-             without a password and unencrypted."
-        ));
+    let reached = listener.address().filter(|address| !is_local(address.ip()));
+    if let Some(address) = reached {
+        admission.check(address, monitor)?;
     }
     listening(listener.address().map_or(Listening::Unix, Listening::Tcp))?;
     // Several copies at once would show the progress of each in turn.
     let steadfast = Steadfast(monitor);
-    let exports = Exports { depot, config: options.config, monitor: &steadfast, only: options.only };
+    let (config, copies) = (options.config, options.copies);
+    let exports = Exports { depot, config, copies, monitor: &steadfast, only: options.only };
     let server = Server {
         exports,
+        tls: settings,
+        // Whoever has a certificate, or comes from another host, was let in on purpose.
+        own_only: !admission.any_user && !admission.verify && reached.is_none(),
         large: Permits::new(LARGE_READS),
         clients: Mutex::default(),
         next: AtomicU64::new(0),
@@ -113,8 +145,34 @@ fn is_local(address: IpAddr) -> bool {
     }
 }
 
+impl Admission {
+    /// Refuses to listen on an address that other hosts reach without TLS, or warns of what they can do.
+    fn check(&self, address: SocketAddr, monitor: &dyn Monitor) -> Result<()> {
+        let what = match (&self.certificates, self.verify) {
+            (Some(_), true) => return Ok(()),
+            (Some(_), false) => "without a certificate of its own (--tls-verify asks for one)",
+            (None, _) if self.insecure => "without a password and unencrypted",
+            (None, _) => {
+                return Err(Error::Refused(format!(
+                    "Other hosts may reach {address}: whoever connects could read all versions that are served, without a \
+                     password and unencrypted. Give certificates by --tls-certs, listen on 127.0.0.1 and use a tunnel \
+                     (ssh -L), or give --insecure if all who reach the address may read."
+                )));
+            }
+        };
+        monitor.warning(&format!(
+            "Listening on {address}, which other hosts may reach: whoever connects can read all versions that are served, \
+             {what}."
+        ));
+        Ok(())
+    }
+}
+
 struct Server<'a> {
     exports: Exports<'a>,
+    tls: Option<Arc<ServerConfig>>,
+    /// Only root and the user that this process runs as may connect.
+    own_only: bool,
     large: Permits,
     clients: Mutex<HashMap<u64, Arc<Socket>>>,
     next: AtomicU64,
@@ -176,14 +234,27 @@ impl Server<'_> {
     }
 
     fn talk(&self, socket: &Socket) -> io::Result<()> {
+        if self.own_only
+            && let Err(why) = peer::check(socket)
+        {
+            // Once for each user: others must not be able to fill the log.
+            self.exports.depot.warn_once(format!("A client was turned away: {why}."));
+            return Ok(());
+        }
         socket.set_patience(Some(PATIENCE))?;
-        let mut stream = socket;
-        let Some(agreed) = handshake::negotiate(&mut stream, &self.exports)? else { return Ok(()) };
+        let greeting = handshake::greet(&mut &*socket)?;
+        let stream = match &self.tls {
+            None => Stream::Plain(socket),
+            Some(_) if !handshake::until_tls(&mut &*socket)? => return Ok(()),
+            Some(settings) => Stream::Tls(Box::new(Tls::accept(socket, settings)?)),
+        };
+        let hello = (greeting, stream.is_encrypted());
+        let Some(agreed) = handshake::negotiate(&mut &stream, hello, &self.exports)? else { return Ok(()) };
         let (export, how) = (agreed.export, (agreed.structured, agreed.allocation));
         let uid = export.version().uid.clone();
         self.say(Level::Info, &format!("{} has opened version {uid}.", socket.peer()));
         socket.set_patience(None)?;
-        let client = Client::new(&export, how, &self.large, (socket, socket));
+        let client = Client::new(&export, how, &self.large, (&stream, &stream));
         let done = std::thread::scope(|scope| {
             let work = || {
                 let done = client.work();
@@ -201,6 +272,11 @@ impl Server<'_> {
             // All of them are waited for.
             ends.collect::<Vec<io::Result<()>>>().into_iter().fold(done, io::Result::and)
         });
+        if let Stream::Tls(tls) = &stream {
+            // Nothing may come between what was written and its end.
+            let _ = socket.set_patience(Some(PAUSE));
+            tls.close();
+        }
         self.say(Level::Info, &format!("{} has closed version {uid}.", socket.peer()));
         export.finish();
         done

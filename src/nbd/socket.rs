@@ -13,13 +13,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What nobody but the owner may do, and he not either: run it.
+const PRIVATE: Mode = Mode::XUSR.union(Mode::RWXG).union(Mode::RWXO);
+
 /// Where to listen.
 #[derive(Clone, Debug)]
 pub enum Address {
     /// A host or its address, and a port; 0 takes any that is free.
     Tcp(String, u16),
-    /// The path of a unix socket.
-    Unix(PathBuf),
+    /// The path of a unix socket, and whether every user of the host may connect to it.
+    Unix(PathBuf, bool),
 }
 
 /// A socket that clients connect to.
@@ -46,12 +49,12 @@ impl Listener {
                     (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
                 Listener::Tcp(TcpListener::bind(&found[..]).map_err(refused)?)
             }
-            Address::Unix(path) => {
+            Address::Unix(path, for_all) => {
                 let refused =
                     |why: io::Error| Error::Refused(format!("Cannot listen on {}: {why}", path.display()));
                 clear(path)?;
-                // Data of all versions, for whoever may connect: for the owner only.
-                let before = umask(Mode::RWXG | Mode::RWXO);
+                // Data of all versions, for whoever may connect: for the owner only, unless all were let in.
+                let before = umask(if *for_all { Mode::XUSR | Mode::XGRP | Mode::XOTH } else { PRIVATE });
                 let bound = UnixListener::bind(path);
                 umask(before);
                 Listener::Unix(bound.map_err(refused)?, path.clone())

@@ -3,6 +3,7 @@
 mod address;
 mod failure;
 mod passfile;
+pub mod pem;
 mod session;
 mod tls;
 

@@ -1,11 +1,11 @@
 //! TLS as `sslmode` asks for it.
 
 use super::address::{Address, Verify};
+use super::pem;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,37 +36,21 @@ pub fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
     let config = match &address.client_certificate {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let unusable = |path: &Path, e: rustls::pki_types::pem::Error| format!("{}: {e}", path.display());
-            let key =
-                PrivateKeyDer::from_pem_file(key).map_err(|e| format!("sslkey {}", unusable(key, e)))?;
-            let chain = certificates(certificate).map_err(|e| format!("sslcert {e}"))?;
+            let key = pem::private_key(key).map_err(|e| format!("sslkey {e}"))?;
+            let chain = pem::certificates(certificate).map_err(|e| format!("sslcert {e}"))?;
             builder.with_client_auth_cert(chain, key).map_err(|e| format!("sslcert: {e}"))?
         }
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
-    match read {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!("{}: it holds no certificate", path.display())),
-        Err(e) => Err(format!("{}: {e}", path.display())),
-    }
-}
-
 /// The authorities in a file, or the system's.
 fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
     let found = match file {
-        Some(path) => certificates(path).map_err(|e| format!("sslrootcert {e}"))?,
+        Some(path) => pem::certificates(path).map_err(|e| format!("sslrootcert {e}"))?,
         None => rustls_native_certs::load_native_certs().certs,
     };
-    let (added, _) = roots.add_parsable_certificates(found);
-    match added {
-        0 => Err("no certificate of an authority was found; name a file by sslrootcert=PATH".to_owned()),
-        _ => Ok(roots),
-    }
+    pem::authorities(found).map_err(|e| format!("{e}; name a file by sslrootcert=PATH"))
 }
 
 /// Verifies less than the whole: the chain up to an authority but not the name of the host, or nothing but that the

@@ -256,6 +256,6 @@ fn a_version_whose_uid_is_no_file_name_harms_no_other() {
     }
     let run = mount.unmount();
     for told in ["\"a/b\" of a version is no name of a file", "%2E%2E", "size_bytes is negative"] {
-        assert_eq!(run.stderr.matches(told).count(), 1, "{told}: {run:?}");
+        assert_eq!(run.stdout.matches(told).count(), 1, "{told}: {run:?}");
     }
 }

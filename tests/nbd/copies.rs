@@ -64,6 +64,21 @@ fn what_is_written_is_read_again_and_becomes_a_version() {
 }
 
 #[test]
+fn copies_are_called_and_expire_as_asked_for() {
+    let (install, uid, image) = install();
+    let server = Server::new(&install, &["--copy-name", "trial of vm", "--copy-expire", "2050-04-20", "vm"]);
+    let mut client = Client::opened(&server, "", false);
+    assert_eq!(client.write(0, b"x"), 0);
+    client.leave();
+    server.end();
+    let told = install.ok(&["-ms", "ls", "-f", "snapshot_name,valid,expire", "trial of vm"]);
+    assert_eq!(told.trim(), format!("{uid}|1|2050-04-20 00:00:00"));
+    assert!(install.restored("trial of vm", "out")[1..] == image[1..]);
+    let runs = install.ok(&["-ms", "stats", "-f", "version_name"]);
+    assert!(runs.lines().any(|name| name == "trial of vm"), "{runs}");
+}
+
+#[test]
 fn each_client_has_its_own_copy() {
     let (install, uid, image) = install();
     let server = Server::new(&install, &[]);

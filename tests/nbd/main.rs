@@ -1,4 +1,4 @@
-//! `backy2 nbd`: the protocol, real clients, copies of what is written, garbage, and wrong use.
+//! `backy2 nbd`: the protocol, real clients, copies of what is written, garbage, neighbours, TLS, and wrong use.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -7,6 +7,8 @@ mod client;
 mod clients;
 mod copies;
 mod garbage;
+mod neighbours;
 mod protocol;
 mod server;
+mod tls;
 mod usage;

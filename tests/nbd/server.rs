@@ -35,8 +35,12 @@ impl Server {
 
     /// Serves the installation on a unix socket in its folder.
     pub fn on_socket(install: &Install, args: &[&str]) -> Self {
-        let path = install.text("nbd.sock");
-        let (child, printed) = start(install, &[&["--socket", &path], args].concat());
+        Self::on_path(install, &install.text("nbd.sock"), args)
+    }
+
+    /// As [`Server::on_socket`], with a path anywhere.
+    pub fn on_path(install: &Install, path: &str, args: &[&str]) -> Self {
+        let (child, printed) = start(install, &[&["--socket", path], args].concat());
         wait_until("a server that listens", SOON, || announced(install).is_some());
         Server { child: Some(child), printed: Some(printed), port: 0 }
     }

@@ -20,6 +20,7 @@ fn it_says_where_it_serves_and_how_clients_get_there() {
     ] {
         assert!(said.contains(&words), "{words}: {said}");
     }
+    assert!(said.contains("becomes a version called 'copy on write'. --read-only keeps"), "{said}");
     let mut client = Client::opened(&server, "", false);
     client.read(0, 1).expect("read");
     client.leave();
@@ -31,7 +32,9 @@ fn it_says_where_it_serves_and_how_clients_get_there() {
 #[test]
 fn other_hosts_are_warned_of() {
     let (install, ..) = install();
-    let server = Server::new(&install, &["-a", "0.0.0.0"]);
+    let address = ["nbd", "-p", "0", "-a", "0.0.0.0"];
+    install.refuses(100, &address, &["Other hosts may reach", "--tls-certs", "--insecure", "ssh -L"]);
+    let server = Server::new(&install, &["-a", "0.0.0.0", "--insecure"]);
     assert!(log(&install).contains("which other hosts may reach"), "{}", log(&install));
     assert!(log(&install).contains("`nbd-client -l localhost -p"));
     server.end();
@@ -58,7 +61,7 @@ fn sockets_are_for_their_owner_and_never_replace_what_is_there() {
     let (install, uid, _) = install();
     let path = install.path("nbd.sock");
     let server = Server::on_socket(&install, &[&uid]);
-    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o700);
+    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
     let socket = install.text("nbd.sock");
     let error = install.fails(100, &["nbd", "--socket", &socket]);
     assert!(error.contains("the socket of a server that is running"), "{error}");
@@ -83,7 +86,17 @@ fn wrong_use_is_told() {
     install.refuses(100, &["nbd", "-p", "x"], &["-p/--bind-port: 'x'"]);
     install.refuses(100, &["nbd", "-a", "203.0.113.1"], &["Cannot listen on 203.0.113.1:10809"]);
     install.refuses(100, &["nbd", "nothing"], &["nothing not found"]);
-    install.refuses(2, &["nbd", "--socket", "/x", "-p", "1"], &["cannot be used with"]);
+    for args in [
+        &["--socket", "/x", "-p", "1"][..],
+        &["-r", "--copy-name", "x"],
+        &["-r", "--copy-expire", "2050-01-01"],
+        &["--insecure", "--tls-certs", "/x"],
+    ] {
+        install.refuses(2, &[&["nbd"], args].concat(), &["cannot be used with"]);
+    }
+    install.refuses(2, &["nbd", "--tls-verify"], &["--tls-certs"]);
+    install.refuses(2, &["nbd", "--copy-name", ""], &["--copy-name"]);
+    install.refuses(100, &["nbd", "--copy-expire", "soon"], &["soon"]);
     std::fs::remove_dir(install.path("cache")).expect("removed");
     install.set_in("DEFAULTS", "lock_dir", &install.text("lock"));
     let config = install.path("backy.cfg");

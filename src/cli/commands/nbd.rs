@@ -4,10 +4,11 @@ use crate::cli::Context;
 use crate::cli::args::NbdArgs;
 use crate::cli::dates;
 use crate::cli::exit::Outcome;
+use crate::engine::copy_on_write::Naming;
 use crate::engine::image::{self, Options};
 use crate::engine::{Access, Site, names};
 use crate::monitor::{Monitor, Steadfast};
-use crate::nbd::{self, Address, Listening};
+use crate::nbd::{self, Address, Admission, Listening};
 use crate::types::error::Result;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -15,11 +16,19 @@ use std::net::SocketAddr;
 pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
     let (terminal, config) = (&context.terminal, &context.config);
     let address = match &args.socket {
-        Some(path) => Address::Unix(path.clone()),
+        Some(path) => Address::Unix(path.clone(), args.any_user),
         None => {
             let port = dates::number("-p/--bind-port", &args.bind_port, u64::from(u16::MAX))?;
             Address::Tcp(args.bind_address.clone(), port as u16)
         }
+    };
+    let expire = args.copy_expire.as_deref().map(dates::expire).transpose()?.flatten();
+    let copies = Naming { name: args.copy_name.clone(), expire };
+    let admission = Admission {
+        any_user: args.any_user,
+        insecure: args.insecure,
+        certificates: args.tls_certs.clone(),
+        verify: args.tls_verify,
     };
     // What clients have written is stored after the signal that ends the server, and needs blocks of the original.
     let steadfast = Steadfast(terminal);
@@ -31,14 +40,21 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
     let overlays = (!args.read_only).then(|| config.nbd_cachedir.clone());
     image::serve(site, &Options { overlays }, |depot| {
         let uid = only.clone();
-        let options = nbd::Options { address: address.clone(), only: only.clone(), config };
+        let (only, copies, address) = (only.clone(), copies.clone(), address.clone());
+        let options = nbd::Options { address: address.clone(), only, config, copies, admission };
         nbd::run(depot, options, terminal, |listening| {
             let place = match (&listening, &address) {
                 (Listening::Tcp(at), _) => json!({"address": at.ip().to_string(), "port": at.port()}),
-                (Listening::Unix, Address::Unix(path)) => json!({"socket": path}),
+                (Listening::Unix, Address::Unix(path, _)) => json!({"socket": path}),
                 (Listening::Unix, Address::Tcp(..)) => json!({}),
             };
-            terminal.info(&announcement(&listening, &address, uid.as_deref()));
+            terminal.info(&announcement(&listening, &address, uid.as_deref(), args.tls_certs.is_some()));
+            if !args.read_only {
+                terminal.info(&format!(
+                    "Clients may write: what one writes becomes a version called '{}'. --read-only keeps them from it.",
+                    args.copy_name
+                ));
+            }
             context.report(|| place)
         })
     })?;
@@ -46,9 +62,17 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
 }
 
 /// Where the server listens, and the commands of clients that list the versions and attach one.
-fn announcement(listening: &Listening, address: &Address, uid: Option<&str>) -> String {
+fn announcement(listening: &Listening, address: &Address, uid: Option<&str>, encrypted: bool) -> String {
     let uid = uid.unwrap_or("VERSION_UID");
     match (listening, address) {
+        (Listening::Tcp(at), _) if encrypted => {
+            let place = format!("nbds://{}:{}", reachable(at), at.port());
+            format!(
+                "Serving NBD on {at}. Ctrl-C ends it. Clients need TLS. List versions: \
+                 `nbdinfo --list '{place}/?tls-certificates=DIR'`. Copy one: \
+                 `nbdcopy '{place}/{uid}?tls-certificates=DIR' FILE`."
+            )
+        }
         (Listening::Tcp(at), _) => {
             let (host, port) = (reachable(at), at.port());
             format!(
@@ -56,10 +80,10 @@ fn announcement(listening: &Listening, address: &Address, uid: Option<&str>) -> 
                  `nbd-client -N {uid} {host} -p {port} /dev/nbd0`."
             )
         }
-        (Listening::Unix, Address::Unix(path)) => {
-            let path = path.display();
+        (Listening::Unix, Address::Unix(path, _)) => {
+            let (path, scheme) = (path.display(), if encrypted { "nbds+unix" } else { "nbd+unix" });
             format!(
-                "Serving NBD on {path}. Ctrl-C ends it. List versions: `nbdinfo --list 'nbd+unix:///?socket={path}'`. \
+                "Serving NBD on {path}. Ctrl-C ends it. List versions: `nbdinfo --list '{scheme}:///?socket={path}'`. \
                  Attach one: `nbd-client -N {uid} -unix {path} /dev/nbd0`."
             )
         }

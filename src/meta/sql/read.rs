@@ -22,7 +22,7 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
             encryption: encryption(row, 6)?,
         }),
     };
-    Ok(BlockRow { id: row.size(0)?, blob })
+    Ok(BlockRow { id: row.count(0)?, blob })
 }
 
 /// From three columns, the first of which is `first`.
@@ -113,7 +113,7 @@ pub(super) fn sample(
             let join = db.dialect().join;
             format!(
                 "SELECT m.block_id, {OF_BLOB} FROM block_map m {join} blobs b ON b.id = m.blob_id
-                 WHERE m.version_id = ?{} AND m.blob_id > 0 AND {good} ORDER BY m.block_id LIMIT ?1",
+                 WHERE m.version_id = ?{} AND m.block_id >= 0 AND m.blob_id > 0 AND {good} ORDER BY m.block_id LIMIT ?1",
                 parameters.len()
             )
         }
@@ -132,7 +132,7 @@ pub(super) fn first_block_size(db: &mut dyn Db, version: Option<i64>) -> Fallibl
         "SELECT v.uid, b.size FROM versions v
          JOIN block_map m ON m.version_id = v.id AND m.block_id = 0
          JOIN blobs b ON b.id = m.blob_id
-         WHERE v.size > 1 {one} ORDER BY v.id DESC LIMIT 1"
+         WHERE v.size > 1 AND b.size > 0 {one} ORDER BY v.id DESC LIMIT 1"
     );
     let parameters: Vec<Value> = version.into_iter().map(Value::from).collect();
     db.first(&sql, &parameters, |row| Ok((row.text(0)?, row.size(1)?)))

@@ -1,0 +1,214 @@
+//! TLS, as QEMU's server has it: certificates in a folder, asked for by the client within the handshake.
+
+use super::socket::Socket;
+use crate::pg::pem;
+use crate::types::error::{Error, Result};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ServerConfig, ServerConnection};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes that are taken from the connection at once.
+const PIECE: usize = 64 << 10;
+
+/// Settings of TLS from the files in `folder`, named as QEMU names them: `server-cert.pem`, `server-key.pem` and, to
+/// `verify` certificates of clients, `ca-cert.pem` and `ca-crl.pem`, if there is one.
+///
+/// # Errors
+/// One that names the file that is absent or cannot be used.
+pub(super) fn settings(folder: &Path, verify: bool) -> Result<Arc<ServerConfig>> {
+    let made = make(folder, verify);
+    made.map(Arc::new).map_err(|why| Error::Refused(format!("--tls-certs: {why}")))
+}
+
+fn make(folder: &Path, verify: bool) -> std::result::Result<ServerConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = pem::certificates(&folder.join("server-cert.pem"))?;
+    let key_file = folder.join("server-key.pem");
+    let key = pem::private_key(&key_file)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    let builder = match verify {
+        false => builder.with_no_client_auth(),
+        true => {
+            let (file, revoked) = (folder.join("ca-cert.pem"), folder.join("ca-crl.pem"));
+            let named = |why: String| format!("{}: {why}", file.display());
+            let roots = Arc::new(pem::authorities(pem::certificates(&file)?).map_err(named)?);
+            let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            if revoked.exists() {
+                // An authority without a list has revoked nothing.
+                verifier = verifier.with_crls(pem::revoked(&revoked)?).allow_unknown_revocation_status();
+            }
+            builder.with_client_cert_verifier(verifier.build().map_err(|e| named(e.to_string()))?)
+        }
+    };
+    builder.with_single_cert(chain, key).map_err(|e| format!("{}: {e}", key_file.display()))
+}
+
+/// A client's connection, encrypted or not. Both directions may be used at the same time, each by one thread.
+pub(super) enum Stream<'s> {
+    Plain(&'s Socket),
+    Tls(Box<Tls<'s>>),
+}
+
+/// An encrypted connection.
+///
+/// The session, which encrypts and decrypts, is never held while the connection is waited for: a thread that reads and
+/// one that writes do not wait for each other. Who writes holds `output` from encryption until it is sent, so that
+/// records leave in the order in which they were made.
+pub(super) struct Tls<'s> {
+    socket: &'s Socket,
+    session: Mutex<ServerConnection>,
+    input: Mutex<Input>,
+    output: Mutex<Vec<u8>>,
+}
+
+/// What has come and is not decrypted yet.
+struct Input {
+    raw: Vec<u8>,
+    from: usize,
+    to: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn broken(why: rustls::Error) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("TLS: {why}"))
+}
+
+impl<'s> Tls<'s> {
+    /// Shakes hands, in the role of the server.
+    ///
+    /// # Errors
+    /// Those of the connection; [`ErrorKind::InvalidData`] where it is no TLS, or the client's certificate is not accepted.
+    pub fn accept(socket: &'s Socket, settings: &Arc<ServerConfig>) -> io::Result<Self> {
+        let session = ServerConnection::new(Arc::clone(settings)).map_err(broken)?;
+        let tls = Tls {
+            socket,
+            session: Mutex::new(session),
+            input: Mutex::new(Input { raw: vec![0; PIECE], from: 0, to: 0 }),
+            output: Mutex::default(),
+        };
+        while lock(&tls.session).is_handshaking() {
+            let took = tls.take(&mut lock(&tls.input));
+            // Also where it has failed: an alert says why.
+            let sent = tls.send(&mut lock(&tls.output));
+            if !took? {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            sent?;
+        }
+        tls.send(&mut lock(&tls.output))?;
+        Ok(tls)
+    }
+
+    /// Decrypts what has come, or waits for more. `false`: the client has closed.
+    fn take(&self, input: &mut Input) -> io::Result<bool> {
+        if input.from == input.to {
+            let count = loop {
+                match (&mut &*self.socket).read(&mut input.raw) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    done => break done?,
+                }
+            };
+            (input.from, input.to) = (0, count);
+            if count == 0 {
+                return Ok(false);
+            }
+        }
+        let mut session = lock(&self.session);
+        input.from += session.read_tls(&mut &input.raw[input.from..input.to])?;
+        session.process_new_packets().map_err(broken)?;
+        Ok(true)
+    }
+
+    /// Sends all that is encrypted.
+    fn send(&self, output: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            output.clear();
+            {
+                let mut session = lock(&self.session);
+                while session.wants_write() {
+                    session.write_tls(output)?;
+                }
+            }
+            if output.is_empty() {
+                return Ok(());
+            }
+            (&mut &*self.socket).write_all(output)?;
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut input = lock(&self.input);
+        loop {
+            let read = lock(&self.session).reader().read(buffer);
+            match read {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // It has closed without saying so, as many clients do.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                done => return done,
+            }
+            let took = self.take(&mut input);
+            // An answer to a request for new keys, or an alert. Who is just sending takes it along.
+            let sent = self.output.try_lock().map_or(Ok(()), |mut output| self.send(&mut output));
+            if !took? {
+                return Ok(0);
+            }
+            sent?;
+        }
+    }
+
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut output = lock(&self.output);
+        // Whatever is in the session's buffer leaves first, so that there is room.
+        self.send(&mut output)?;
+        let written = lock(&self.session).writer().write_vectored(parts)?;
+        self.send(&mut output)?;
+        Ok(written)
+    }
+
+    /// Tells the client that nothing more comes.
+    pub fn close(&self) {
+        lock(&self.session).send_close_notify();
+        // It may have left.
+        let _ = self.send(&mut lock(&self.output));
+    }
+}
+
+impl Stream<'_> {
+    /// Whether it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+}
+
+impl Read for &Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => (&mut &**socket).read(buffer),
+            Stream::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(data)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => (&mut &**socket).write_vectored(parts),
+            Stream::Tls(tls) => tls.write(parts),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

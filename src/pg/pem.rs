@@ -1,0 +1,48 @@
+//! Certificates and keys in PEM files. Errors name the file.
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use std::path::Path;
+
+/// The certificates in a file, at least one, in their order.
+///
+/// # Errors
+/// It cannot be read, or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
+    match read {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("{}: it holds no certificate", path.display())),
+        Err(e) => Err(format!("{}: {e}", path.display())),
+    }
+}
+
+/// The first private key in a file.
+///
+/// # Errors
+/// It cannot be read, or holds none.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The lists of revoked certificates in a file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let read = CertificateRevocationListDer::pem_file_iter(path).and_then(|all| all.collect());
+    read.map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Authorities, from their certificates.
+///
+/// # Errors
+/// None of them can be used.
+pub fn authorities(found: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    match roots.add_parsable_certificates(found) {
+        (0, _) => Err("no certificate of an authority was found".to_owned()),
+        _ => Ok(roots),
+    }
+}
