@@ -74,7 +74,7 @@ fn copies_are_called_and_expire_as_asked_for() {
     let told = install.ok(&["-ms", "ls", "-f", "snapshot_name,valid,expire", "trial of vm"]);
     assert_eq!(told.trim(), format!("{uid}|1|2050-04-20 00:00:00"));
     assert!(install.restored("trial of vm", "out")[1..] == image[1..]);
-    let runs = install.ok(&["-ms", "stats", "-f", "version_name"]);
+    let runs = install.ok(&["-ms", "stats", "-f", "name"]);
     assert!(runs.lines().any(|name| name == "trial of vm"), "{runs}");
 }
 

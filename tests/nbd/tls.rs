@@ -81,8 +81,9 @@ fn authority(folder: &Path) {
 
 fn signed(folder: &Path, name: &str, purpose: &str, more: &str) {
     openssl(folder, &format!("req -new {KEY} -keyout {name}-key.pem -out {name}.csr -subj /CN={name}"));
-    let extensions =
-        format!("basicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage={purpose}");
+    let extensions = format!(
+        "basicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage={purpose}"
+    );
     std::fs::write(folder.join("extensions"), extensions + more + "\n").expect("written");
     openssl(
         folder,
