@@ -69,7 +69,7 @@ fn fetched(answers: &[Answer], is_there: bool) -> (Result<Option<Damage>>, Vec<u
         id: 1,
         uid: "abcd".into(),
         checksum: Some(hasher.digest(GOOD).hex()),
-        size: GOOD.len() as u64,
+        size: GOOD.len() as i64,
         valid: true,
         encryption: Encryption::default(),
     };
