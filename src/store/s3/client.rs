@@ -1,56 +1,94 @@
 //! One request to a bucket: signed, sent, and its answer judged.
 
+use super::bucket::Bucket;
 use super::failure::{Failure, Kind};
-use crate::config::{Addressing, Credential, Names, S3Config};
+use super::pace::{Pace, longest};
+use super::sign::{self, Signer, Unsigned};
+use super::waiter::{Lookup, Waiter};
+use super::wire::Dialer;
+use crate::config::{Credential, Names, S3Config};
+use crate::monitor::Handle;
 use crate::sys::trust::{self, Doubt};
 use crate::types::error::{Error, Result};
-use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
+use crate::types::settings::Secret;
+use chrono::Utc;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
-use ureq::http::{Request, Response};
+use std::time::{Duration, SystemTime};
+use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, AsSendBody, Body};
 
-/// For so long the signature of a request holds. It also bounds the difference of clocks in one direction.
-const EXPIRES: Duration = Duration::from_secs(15 * 60);
 /// Bytes of an answer that is no blob: a page of a listing has half a megabyte.
-const MOST_TEXT: u64 = 16 << 20;
+pub(super) const MOST_TEXT: u64 = 16 << 20;
+/// Bytes of an answer that are read at once.
+const PIECE: usize = 32 << 10;
 /// Connections whose other end is far away are closed by routers when they are idle for minutes.
 const MAX_IDLE: Duration = Duration::from_secs(60);
+
+/// What is asked of the server.
+pub(super) struct Request<'r> {
+    method: &'static str,
+    key: &'r str,
+    query: String,
+    headers: Vec<(&'static str, &'r str)>,
+    /// What is sent, and its digest.
+    body: &'r [u8],
+    digest: String,
+    /// Bytes of the answer that are read at most.
+    most: u64,
+}
+
+impl<'r> Request<'r> {
+    /// About the object `key`, or about the bucket (`""`). The answer is a text.
+    pub fn new(method: &'static str, key: &'r str, parameters: &[(&str, &str)]) -> Self {
+        let (query, digest) = (sign::query(parameters), sign::digest(&[]));
+        Request { method, key, query, headers: Vec::new(), body: &[], digest, most: MOST_TEXT }
+    }
+
+    /// With that body, and headers about it.
+    pub fn with_body(mut self, body: &'r [u8], headers: &[(&'static str, &'r str)]) -> Self {
+        self.digest = sign::digest(body);
+        self.body = body;
+        self.headers = headers.to_vec();
+        self
+    }
+
+    /// The answer is a blob of so many bytes at most.
+    pub fn expecting(mut self, most: u64) -> Self {
+        self.most = most;
+        self
+    }
+}
 
 /// Signs and sends. Shared by threads; connections are kept and used again.
 pub(super) struct Client {
     agent: Agent,
     bucket: Bucket,
-    credentials: Credentials,
+    signer: Signer,
     names: Names,
 }
 
 impl Client {
-    /// Reads the credentials. `connections` are kept open when nobody needs them.
-    pub fn new(config: &S3Config, connections: usize) -> Result<Self> {
-        let style = match config.addressing {
-            Addressing::Path => UrlStyle::Path,
-            Addressing::Virtual => UrlStyle::VirtualHost,
-        };
+    /// Reads the credentials. `connections` are kept open when nobody needs them. A signal that `monitor` knows of
+    /// ends every wait.
+    pub fn new(config: &S3Config, connections: usize, monitor: Handle) -> Result<Self> {
         let bucket =
-            Bucket::new(config.endpoint.clone(), style, config.bucket.clone(), config.region.clone())
-                .map_err(|error| {
-                    Error::Config(format!(
-                        "[DataBackend] bucket_name and {}: they make no address ({error}); with \
-                         addressing_style: path they may.",
-                        config.names.endpoint
-                    ))
-                })?;
-        let key = credential(&config.access_key_id, "aws_access_key_id", "AWS_ACCESS_KEY_ID")?;
-        let secret = credential(&config.secret_access_key, "aws_secret_access_key", "AWS_SECRET_ACCESS_KEY")?;
-        let credentials = match &config.session_token {
-            Some(token) => Credentials::new_with_token(key, secret, token.reveal()),
-            None => Credentials::new(key, secret),
+            Bucket::new(config.endpoint.clone(), config.addressing, &config.bucket).ok_or_else(|| {
+                Error::Config(format!(
+                    "[DataBackend] bucket_name and {}: they make no address; with addressing_style: path they may.",
+                    config.names.endpoint
+                ))
+            })?;
+        let signer = Signer {
+            key: credential(&config.access_key_id, "aws_access_key_id", "AWS_ACCESS_KEY_ID")?,
+            secret: credential(&config.secret_access_key, "aws_secret_access_key", "AWS_SECRET_ACCESS_KEY")?,
+            token: config.session_token.clone(),
+            region: config.region.clone(),
         };
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-        let agent = Agent::config_builder()
+        let settings = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             // A request is signed for one address.
@@ -60,19 +98,19 @@ impl Client {
             .max_idle_connections_per_host(connections)
             .max_idle_age(MAX_IDLE)
             .user_agent(concat!("backy2/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Ok(Client { agent, bucket, credentials, names: config.names })
+            .build();
+        let waiter = Waiter::new(monitor);
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(Dialer(waiter.clone()))
+                .chain(RustlsConnector::default());
+        let agent = Agent::with_parts(settings, connector, Lookup(waiter));
+        Ok(Client { agent, bucket, signer, names: config.names })
     }
 
-    /// The bucket.
-    pub fn bucket(&self) -> &Bucket {
-        &self.bucket
-    }
-
-    /// What requests are signed with.
-    pub fn credentials(&self) -> Option<&Credentials> {
-        Some(&self.credentials)
+    /// Where the bucket is, for messages.
+    pub fn location(&self) -> &str {
+        self.bucket.location()
     }
 
     /// What the settings are called.
@@ -80,65 +118,110 @@ impl Client {
         self.names
     }
 
-    /// Sends a request with the headers that are signed with it. The connection may be silent for `limit`. An
-    /// answer that is no success is a failure.
-    pub fn send<'a, A: S3Action<'a>>(
+    /// Signs and sends a request. The connection may be silent for `limit`; the whole takes as long as its bytes at
+    /// the least rate. An answer that is no success is a failure.
+    pub fn send(
         &self,
-        action: &A,
-        headers: &[(&str, &str)],
+        request: &Request<'_>,
+        limit: Duration,
+    ) -> std::result::Result<Response<Body>, Failure> {
+        match request.method {
+            "PUT" | "POST" => self.send_with(request, request.body, limit),
+            _ => self.send_with(request, (), limit),
+        }
+    }
+
+    fn send_with(
+        &self,
+        request: &Request<'_>,
         body: impl AsSendBody,
         limit: Duration,
     ) -> std::result::Result<Response<Body>, Failure> {
-        let mut request = Request::builder().method(A::METHOD.to_str()).uri(action.sign(EXPIRES).as_str());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        let (host, path) = (self.bucket.host(), self.bucket.path(request.key));
+        let unsigned = Unsigned {
+            method: request.method,
+            host: &host,
+            path: &path,
+            query: &request.query,
+            headers: &request.headers,
+            digest: &request.digest,
+        };
+        let mark = if request.query.is_empty() { "" } else { "?" };
+        let url = format!("{}{path}{mark}{}", self.bucket.origin(), request.query);
+        let mut built = ureq::http::Request::builder().method(request.method).uri(url);
+        for (name, value) in &request.headers {
+            built = built.header(*name, *value);
         }
-        let request = request
+        for (name, value) in self.signer.sign(&unsigned, Utc::now()) {
+            built = built.header(name, value);
+        }
+        let built = built
             .body(body)
             .map_err(|error| Failure::new(Kind::Lasting, format!("no request can be made: {error}")))?;
-        let request = self
+        let built = self
             .agent
-            .configure_request(request)
+            .configure_request(built)
             .timeout_resolve(Some(limit))
             .timeout_connect(Some(limit))
+            .timeout_send_request(Some(limit))
+            .timeout_send_body(Some(longest(limit, request.body.len() as u64)))
+            .timeout_recv_response(Some(limit))
+            .timeout_recv_body(Some(longest(limit, request.most)))
             .timeout_per_read(Some(limit))
             .timeout_per_write(Some(limit))
             .build();
         let mut response =
-            self.agent.run(request).map_err(|error| Failure::of_transport(&error, self.names))?;
+            self.agent.run(built).map_err(|error| Failure::of_transport(&error, self.names))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => {
+                let clock = clock_of(&response);
                 // Without its text it is still an answer.
-                let told = self.text(&mut response).unwrap_or_default();
-                Err(Failure::of_answer(status.as_u16(), &told, self.names))
+                let told = self.text(&mut response, limit).unwrap_or_default();
+                Err(Failure::of_answer(status.as_u16(), &told, self.names).at(clock, SystemTime::now()))
             }
         }
     }
 
     /// The text of an answer.
-    pub fn text(&self, response: &mut Response<Body>) -> std::result::Result<String, Failure> {
+    pub fn text(
+        &self,
+        response: &mut Response<Body>,
+        limit: Duration,
+    ) -> std::result::Result<String, Failure> {
         let mut bytes = Vec::new();
-        self.read(response, MOST_TEXT, &mut bytes)?;
+        self.read(response, MOST_TEXT, &mut bytes, limit)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Reads the body of an answer into `data`, which is cleared, but no more than `most` bytes.
+    /// Reads the body of an answer into `data`, which is cleared, but no more than `most` bytes. In each stretch of
+    /// `limit` it must get on.
     pub fn read(
         &self,
         response: &mut Response<Body>,
         most: u64,
         data: &mut Vec<u8>,
+        limit: Duration,
     ) -> std::result::Result<(), Failure> {
         data.clear();
         let length = response.body().content_length();
         // One more, so that the end is seen without growing.
         data.reserve(length.unwrap_or_default().min(most) as usize + 1);
-        let reader = response.body_mut().as_reader();
-        reader
-            .take(most)
-            .read_to_end(data)
-            .map_err(|error| Failure::of_transport(&ureq::Error::from(error), self.names))?;
+        let mut reader = response.body_mut().as_reader().take(most);
+        let mut pace = Pace::new(limit);
+        let mut piece = [0; PIECE];
+        loop {
+            // What has come, and not what fills the piece: who sends little must be noticed.
+            let read = reader.read(&mut piece);
+            match read.map_err(|error| Failure::of_transport(&ureq::Error::from(error), self.names))? {
+                0 => break,
+                read => {
+                    pace.moved(read);
+                    data.extend_from_slice(&piece[..read]);
+                }
+            }
+            pace.left().ok_or_else(|| Failure::new(Kind::Network, "the answer comes too slowly"))?;
+        }
         match length {
             Some(length) if (data.len() as u64) < length.min(most) => {
                 Err(Failure::new(Kind::Network, "the answer ended early"))
@@ -148,10 +231,16 @@ impl Client {
     }
 }
 
-fn credential(from: &Credential, key: &str, variable: &str) -> Result<String> {
+/// What time it is where the answer comes from.
+fn clock_of(response: &Response<Body>) -> Option<SystemTime> {
+    let date = response.headers().get("date")?.to_str().ok()?;
+    chrono::DateTime::parse_from_rfc2822(date).ok().map(SystemTime::from)
+}
+
+fn credential(from: &Credential, key: &str, variable: &str) -> Result<Secret> {
     match from {
-        Credential::Given(secret) => Ok(secret.reveal().to_owned()),
-        Credential::File(path) => from_file(path, key),
+        Credential::Given(secret) => Ok(secret.clone()),
+        Credential::File(path) => from_file(path, key).map(Secret::new),
         Credential::Unset => Err(Error::Config(format!(
             "[DataBackend] {key} is missing. Set it, or {key}_file, or the environment variable {variable}."
         ))),

@@ -1,10 +1,8 @@
 //! Deleting objects, many at a time where the server can.
 
-use super::S3Store;
+use super::client::Request;
 use super::failure::{Failure, Kind};
-use super::xml;
-use rusty_s3::S3Action;
-use rusty_s3::actions::{DeleteObject, DeleteObjects, ObjectIdentifier};
+use super::{S3Store, md5, xml};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,15 +63,16 @@ impl S3Store<'_> {
     /// One request. What of the objects was not deleted, with the reason.
     fn delete_once(&self, uids: &[&str], limit: Duration) -> Result<BTreeMap<String, Failure>, Failure> {
         let client = &self.client;
-        let objects: Vec<_> = uids.iter().map(|uid| ObjectIdentifier::new((*uid).to_owned())).collect();
-        let mut action = DeleteObjects::new(client.bucket(), client.credentials(), objects.iter());
-        action.set_quiet(true);
-        let (body, md5) = action.clone().body_with_md5();
-        action.headers_mut().insert("content-md5", md5.clone());
+        // Uids need no escaping.
+        let objects: Vec<String> =
+            uids.iter().map(|uid| format!("<Object><Key>{uid}</Key></Object>")).collect();
+        let body = format!("<Delete>{}<Quiet>true</Quiet></Delete>", objects.concat());
+        let md5 = md5(body.as_bytes());
         let headers = [("content-md5", &md5[..]), ("content-type", "application/xml")];
-        let mut response = client.send(&action, &headers, body.as_bytes(), limit)?;
+        let request = Request::new("POST", "", &[("delete", "")]).with_body(body.as_bytes(), &headers);
+        let mut response = client.send(&request, limit)?;
         let status = response.status().as_u16();
-        let told = client.text(&mut response)?;
+        let told = client.text(&mut response, limit)?;
         if !told.contains("DeleteResult") {
             // Some errors come with the status of a success.
             return Err(Failure::of_answer(status, &told, client.names()));
@@ -94,8 +93,7 @@ impl S3Store<'_> {
     fn delete_each(&self, uids: &[&str], failed: &mut Vec<(String, Failure)>) {
         for (at, uid) in uids.iter().enumerate() {
             let result = self.patience.run("delete a blob", |limit| {
-                let action = DeleteObject::new(self.client.bucket(), self.client.credentials(), uid);
-                self.client.send(&action, &[], (), limit).map(drop)
+                self.client.send(&Request::new("DELETE", uid, &[]), limit).map(drop)
             });
             match result {
                 Ok(()) => {}

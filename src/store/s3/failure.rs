@@ -4,6 +4,7 @@ use super::xml;
 use crate::config::Names;
 use crate::types::error::Signal;
 use std::io::ErrorKind;
+use std::time::{Duration, SystemTime};
 
 /// Whether a request that failed is worth being repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +49,33 @@ impl Failure {
             (false, true) => format!("the server answers {status} {code}"),
             (false, false) => format!("the server answers {status} {code}: {message}"),
         };
+        let code = match tells_of_clocks(&message) {
+            // Some servers say it in their message alone.
+            true => SKEWED.to_owned(),
+            false => code,
+        };
         let kind = kind(status, &code);
         let advice = match kind {
             Kind::Lasting | Kind::Missing => advice(status, &code, names),
             _ => String::new(),
         };
         Failure { kind, text: one_line(&told) + &advice, status: Some(status) }
+    }
+
+    /// The same of a server whose clock said `theirs` when ours said `ours`: a refusal may come from that, whatever its
+    /// text is.
+    pub fn at(mut self, theirs: Option<SystemTime>, ours: SystemTime) -> Self {
+        let Some(theirs) = theirs.filter(|_| matches!(self.status, Some(400..=403))) else { return self };
+        let (apart, way) = match ours.duration_since(theirs) {
+            Ok(apart) => (apart, "ahead of"),
+            Err(e) => (e.duration(), "behind"),
+        };
+        if apart >= MOST_APART {
+            let minutes = apart.as_secs() / 60;
+            self.text +=
+                &format!(". The clock of this machine is {minutes} minutes {way} the server's: set it");
+        }
+        self
     }
 
     /// From an error of one object in an answer that is a success as a whole.
@@ -112,6 +134,25 @@ impl Failure {
     }
 }
 
+/// The code of a request whose time is not the server's.
+const SKEWED: &str = "RequestTimeTooSkewed";
+/// Clocks that differ by more make servers refuse requests. S3 itself takes a quarter of an hour.
+const MOST_APART: Duration = Duration::from_secs(300);
+
+/// Whether a message says that the clocks differ, in the words of some server.
+fn tells_of_clocks(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let words = [
+        "requesttimetooskewed",
+        "time too skewed",
+        "difference between the request time",
+        "clock skew",
+        "signature expired",
+        "signature not yet current",
+    ];
+    words.iter().any(|words| message.contains(words))
+}
+
 /// Messages of servers may be pages.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -155,7 +196,7 @@ fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
         (_, "SignatureDoesNotMatch") => {
             "See aws_secret_access_key in [DataBackend], or the environment variable".to_owned()
         }
-        (_, "RequestTimeTooSkewed" | "RequestExpired") => "See the clock of this machine".to_owned(),
+        (_, SKEWED | "RequestExpired") => "See the clock of this machine".to_owned(),
         (_, "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" | "PermanentRedirect")
         | (300..400, _) => format!("See region_name and {endpoint} in [DataBackend]"),
         (_, "") => format!("See {endpoint} and {tls} in [DataBackend]: is this a server of S3?"),

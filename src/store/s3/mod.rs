@@ -2,12 +2,19 @@
 //!
 //! What fails in passing is repeated (`retry`); `failure` knows what that is. A `PUT` that has succeeded is durable.
 //! Each carries the MD5 digest of its body, which every server compares, so that what was damaged on its way is not
-//! stored; what comes back is verified by whoever reads it.
+//! stored; what comes back is verified by whoever reads it. Requests are signed in a header (`sign`), and none is waited
+//! for without end (`wire`).
 
+mod bucket;
 mod client;
 mod delete;
 mod failure;
+mod listing;
+mod pace;
 mod retry;
+mod sign;
+mod waiter;
+mod wire;
 mod xml;
 
 use super::{BlobStore, GetError, Wanted};
@@ -19,12 +26,11 @@ use crate::types::time::check_clock;
 use crate::types::uid::BlobUid;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use client::Client;
+use client::{Client, Request};
 use failure::{Failure, Kind};
+use listing::{Course, Page, parse_page};
 use md5::{Digest, Md5};
 use retry::Patience;
-use rusty_s3::S3Action;
-use rusty_s3::actions::{GetObject, ListObjectsV2, PutObject};
 use std::sync::atomic::AtomicBool;
 
 /// A bucket.
@@ -36,13 +42,6 @@ pub struct S3Store<'a> {
     bulk: AtomicBool,
 }
 
-/// A part of a listing.
-struct Page {
-    keys: Vec<String>,
-    /// Where the next one begins, if this is not the last.
-    next: Option<String>,
-}
-
 impl<'a> S3Store<'a> {
     /// The bucket of that configuration. `connections` is how many threads will use it at the same time; a signal
     /// that `monitor` knows of ends every wait.
@@ -52,7 +51,7 @@ impl<'a> S3Store<'a> {
     pub fn new(config: &S3Config, connections: usize, monitor: &'a dyn Monitor) -> Result<Self> {
         check_clock()?;
         Ok(S3Store {
-            client: Client::new(config, connections)?,
+            client: Client::new(config, connections, monitor.handle())?,
             patience: Patience::new(config.timeout, config.retry_time, monitor),
             encoding_type: config.encoding_type,
             bulk: AtomicBool::new(true),
@@ -69,49 +68,34 @@ impl<'a> S3Store<'a> {
     /// A page of the listing of what begins with `prefix`: the first, or the one of that token.
     fn page(&self, prefix: &str, token: Option<&str>, most: Option<usize>) -> Result<Page> {
         let client = &self.client;
+        let most = most.map(|most| most.to_string());
+        let parameters = [
+            Some(("list-type", "2")),
+            self.encoding_type.then_some(("encoding-type", "url")),
+            Some(("prefix", prefix)).filter(|_| !prefix.is_empty()),
+            token.map(|token| ("continuation-token", token)),
+            most.as_deref().map(|most| ("max-keys", most)),
+        ];
+        let parameters: Vec<_> = parameters.into_iter().flatten().collect();
         let page = self.patience.run("list the bucket", |limit| {
-            let mut action = ListObjectsV2::new(client.bucket(), client.credentials());
-            if !prefix.is_empty() {
-                action.with_prefix(prefix);
-            }
-            if let Some(token) = token {
-                action.with_continuation_token(token);
-            }
-            if let Some(most) = most {
-                action.with_max_keys(most);
-            }
-            if !self.encoding_type {
-                action.query_mut().remove("encoding-type");
-            }
-            let mut response = client.send(&action, &[], (), limit)?;
+            let request = Request::new("GET", "", &parameters);
+            let mut response = client.send(&request, limit)?;
             let status = response.status().as_u16();
-            let text = client.text(&mut response)?;
+            let text = client.text(&mut response, limit)?;
             parse_page(&text).unwrap_or_else(|| Err(Failure::of_answer(status, &text, client.names())))
         });
         page.map_err(|failure| self.error(failure, "cannot list the bucket"))
     }
 }
 
-/// Reads a page. `None`: it is none.
-fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure>> {
-    let list = xml::elements(text, "ListBucketResult").next()?;
-    let objects = xml::elements(list, "Contents");
-    // Uids have no characters that any encoding changes; other names do not matter.
-    let keys = objects.filter_map(|object| xml::text(object, "Key")).collect();
-    let truncated = xml::text(list, "IsTruncated").is_some_and(|text| text.trim() == "true");
-    let next = xml::text(list, "NextContinuationToken").filter(|token| truncated && !token.is_empty());
-    Some(match truncated && next.is_none() {
-        // What is not listed would count as missing.
-        true => {
-            Err(Failure::new(Kind::Lasting, "the listing has more pages, and the server does not say where"))
-        }
-        false => Ok(Page { keys, next }),
-    })
+/// The value of `Content-MD5`.
+fn md5(data: &[u8]) -> String {
+    BASE64_STANDARD.encode(Md5::digest(data))
 }
 
 impl BlobStore for S3Store<'_> {
     fn location(&self) -> String {
-        self.client.bucket().base_url().as_str().trim_end_matches('/').to_owned()
+        self.client.location().to_owned()
     }
 
     fn put(&self, uid: &str, data: &[u8]) -> Result<()> {
@@ -119,14 +103,13 @@ impl BlobStore for S3Store<'_> {
         if !BlobUid::is_plain(uid) {
             return Err(self.error(Failure::new(Kind::Lasting, "this is no name of a blob"), &what()));
         }
-        let md5 = BASE64_STANDARD.encode(Md5::digest(data));
+        let md5 = md5(data);
+        let headers = [("content-md5", &md5[..]), ("content-type", "application/octet-stream")];
+        let request = Request::new("PUT", uid, &[]).with_body(data, &headers);
         let client = &self.client;
         let put = self.patience.run(&format!("write blob {uid}"), |limit| {
-            let mut action = PutObject::new(client.bucket(), client.credentials(), uid);
-            action.headers_mut().insert("content-md5", &md5[..]);
-            let headers = [("content-md5", &md5[..]), ("content-type", "application/octet-stream")];
             // To its end, so that the connection can be used again.
-            client.send(&action, &headers, data, limit).and_then(|mut r| client.text(&mut r).map(drop))
+            client.send(&request, limit).and_then(|mut r| client.text(&mut r, limit).map(drop))
         });
         put.map_err(|failure| self.error(failure, &what()))?;
         failpoint::pass("blob-after-put");
@@ -142,10 +125,10 @@ impl BlobStore for S3Store<'_> {
         // More than the largest possible blob of such a block is damage; do not fill the memory with it.
         let most = wanted.size.saturating_add(wanted.size / 128).saturating_add(1 << 16);
         let client = &self.client;
+        let request = Request::new("GET", uid, &[]).expecting(most);
         let got = self.patience.run(&format!("read blob {uid}"), |limit| {
-            let action = GetObject::new(client.bucket(), client.credentials(), uid);
-            let mut response = client.send(&action, &[], (), limit)?;
-            client.read(&mut response, most, data)
+            let mut response = client.send(&request, limit)?;
+            client.read(&mut response, most, data, limit)
         });
         match got {
             Ok(()) => Ok(true),
@@ -171,19 +154,14 @@ impl BlobStore for S3Store<'_> {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-        let mut token: Option<String> = None;
+        let mut course = Course::default();
         loop {
-            let page = self.page(prefix, token.as_deref(), None)?;
+            let page = self.page(prefix, course.token(), None)?;
+            course.follow(&page).map_err(|failure| self.error(failure, "cannot list the bucket"))?;
             let uids = page.keys.iter().filter(|key| key.starts_with(prefix) && BlobUid::is_one(key));
             uids.into_iter().try_for_each(|uid| each(uid))?;
-            match page.next {
-                None => return Ok(()),
-                next if next == token => {
-                    let failure =
-                        Failure::new(Kind::Lasting, "the server gives the same page again and again");
-                    return Err(self.error(failure, "cannot list the bucket"));
-                }
-                next => token = next,
+            if course.token().is_none() {
+                return Ok(());
             }
         }
     }
@@ -196,7 +174,3 @@ impl BlobStore for S3Store<'_> {
         self.page("", None, Some(1)).map(drop)
     }
 }
-
-#[cfg(test)]
-#[path = "answer_tests.rs"]
-mod tests;

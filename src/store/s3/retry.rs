@@ -74,6 +74,10 @@ impl<'a> Patience<'a> {
             if ![Kind::Network, Kind::Busy].contains(&failure.kind) {
                 return Err(failure);
             }
+            // What was under way has been ended.
+            if let Some(signal) = self.monitor.interrupted() {
+                return Err(Failure::new(Kind::Interrupted(signal), "interrupted"));
+            }
             let spent = started.elapsed();
             let left = self.patience().saturating_sub(spent);
             if left < TOO_SHORT {

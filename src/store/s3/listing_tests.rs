@@ -32,3 +32,34 @@ fn half_a_page_is_none_and_a_listing_without_end_is_an_error() {
     let lost = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
     assert!(page(lost).expect("a page").is_err());
 }
+
+fn follow(course: &mut Course, keys: &[&str], next: Option<&str>) -> std::result::Result<(), String> {
+    let page = Page { keys: keys.iter().map(|&key| key.into()).collect(), next: next.map(str::to_owned) };
+    course.follow(&page).map_err(|failure| failure.text)
+}
+
+#[test]
+fn a_listing_that_goes_in_circles_comes_to_an_end() {
+    let mut same = Course::default();
+    follow(&mut same, &["a"], Some("1")).expect("the first");
+    assert!(follow(&mut same, &["b"], Some("1")).expect_err("once more").contains("same page"));
+
+    let mut circle = Course::default();
+    follow(&mut circle, &["a", "b"], Some("1")).expect("the first");
+    follow(&mut circle, &["c"], Some("2")).expect("the second");
+    assert!(follow(&mut circle, &["a", "b"], Some("3")).expect_err("again").contains("order of keys"));
+
+    let mut nothing = Course::default();
+    let pages = (1..).take_while(|n| follow(&mut nothing, &[], Some(&n.to_string())).is_ok()).count();
+    assert_eq!(pages, MOST_EMPTY as usize);
+}
+
+#[test]
+fn pages_in_order_are_followed_to_the_last() {
+    let mut course = Course::default();
+    for (keys, next) in [(&["b", "a"][..], Some("1")), (&[], Some("2")), (&["c"], Some("3")), (&["d"], None)]
+    {
+        follow(&mut course, keys, next).expect("in order");
+        assert_eq!(course.token(), next);
+    }
+}
