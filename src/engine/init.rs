@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::locks::Locks;
 use crate::meta::url::{self, Engine};
 use crate::meta::{postgres, sqlite};
+use crate::monitor::Monitor;
 use crate::types::error::Result;
 use crate::types::settings::FileMode;
 
@@ -11,22 +12,22 @@ mod folder;
 
 pub use folder::{Made, folder};
 
-/// Makes the tables of the configured database.
+/// Makes the tables of the configured database. A signal that `monitor` knows of ends the wait for a server.
 ///
 /// # Errors
 /// It has tables already; then nothing is changed.
-pub fn database(config: &Config) -> Result<()> {
+pub fn database(config: &Config, monitor: &dyn Monitor) -> Result<()> {
     Locks::new(&config.lock_dir, config.file_mode).startup_check()?;
-    tables(&config.meta.engine, config.file_mode)
+    tables(&config.meta.engine, config.file_mode, monitor)
 }
 
-/// Makes the tables in the database that `engine` names; a file is made with `mode`.
+/// Makes the tables in the database that `engine` names; a file is made with `mode`. `monitor` as above.
 ///
 /// # Errors
 /// It has tables already; then nothing is changed.
-pub fn tables(engine: &str, mode: FileMode) -> Result<()> {
+pub fn tables(engine: &str, mode: FileMode, monitor: &dyn Monitor) -> Result<()> {
     match url::parse(engine)? {
         Engine::Sqlite(path) => sqlite::initialise(&path, mode),
-        Engine::Postgres(address) => postgres::initialise(&address),
+        Engine::Postgres(address) => postgres::initialise(&address, monitor.handle()),
     }
 }

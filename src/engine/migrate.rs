@@ -1,7 +1,7 @@
 //! Making a version anew in the configured encryption version.
 
 use super::backup::{self, Made, Naming};
-use super::{Access, Site, site};
+use super::{Site, site};
 use crate::flow::version_source::VersionSource;
 use crate::types::error::{Error, Result};
 use crate::types::hints::count;
@@ -23,10 +23,10 @@ pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     store.check()?;
     site.probe(&*store, Some(&old), true)?;
     let config = site.config;
-    let second = Site::open(config, site.monitor, Access::Read)?;
+    let second = site.reader()?;
     let keys = site.keys.clone();
     let fetch = site::fetch(config, &*store, &keys, site.hasher);
-    let source = VersionSource::new(old.clone(), config.block_size, second.meta, &fetch);
+    let source = VersionSource::new(old.clone(), config.block_size, second, &fetch);
     let mut tags = old.tags.clone();
     tags.push(format!("migrated-encryption-to-{}", config.encryption_version));
     // The copy can be the base of a backup as the old version could.

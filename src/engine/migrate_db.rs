@@ -32,7 +32,7 @@ pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<C
     }
     let (mut from, all) = source(engine, config, &mut locks, monitor.handle())?;
     let _exclusive = locks.exclusive(&config.process_name)?;
-    match init::tables(target, config.file_mode) {
+    match init::tables(target, config.file_mode, monitor) {
         Ok(()) => {}
         // It has tables already: whether they are ours and empty is seen below.
         Err(Error::Refused(_)) => {}

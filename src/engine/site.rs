@@ -90,6 +90,19 @@ impl<'a> Site<'a> {
         Ok(site)
     }
 
+    /// Another connection to the metadata, to read by while this one is at work. Locks are those of this one.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn reader(&self) -> Result<Box<dyn MetaStore>> {
+        Ok(match url::parse(&self.config.meta.engine)? {
+            Engine::Sqlite(path) => Box::new(Sqlite::open(&path)?),
+            Engine::Postgres(address) => {
+                Box::new(Postgres::open(*address, self.monitor.handle(), Fence::default())?)
+            }
+        })
+    }
+
     /// Opens the data store.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ impl Database {
     pub fn new(address: Address, monitor: Handle, fence: Fence) -> Self {
         let shared = Shared {
             location: address.to_string(),
-            session: Mutex::new(Session::new(address)),
+            session: Mutex::new(Session::new(address, monitor.clone())),
             identity: Identity::own(),
             me: unique(),
             fence,
@@ -130,13 +130,15 @@ impl Database {
         loop {
             let failure = match self.shared.run(&mut work) {
                 Ok(done) => return Ok(done),
-                Err(Failure::Postgres(e)) => e,
-                Err(Failure::Settings(text)) => return Err(failed(text)),
+                Err(Failure::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
+                Err(Failure::Postgres(e)) if is_lost(&e) && self.shared.session().was_reached() => e,
+                // What never was there is not waited for: too many connections, most of all.
+                Err(failure) => return Err(failed(self.shared.session().describe(&failure))),
             };
             let monitor = &self.monitor;
             let mut wait =
                 || patience.wait(place, &failure, || monitor.check(), |text| monitor.warning(text));
-            if !is_lost(&failure) || !wait()? {
+            if !wait()? {
                 return Err(failed(describe(&failure)));
             }
         }

@@ -2,8 +2,10 @@
 
 use super::passfile::{self, Account};
 use percent_encoding::percent_decode_str;
+use postgres::config::ChannelBinding;
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -19,8 +21,11 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub enum Verify {
     /// `disable`: no TLS.
     NoTls,
-    /// `allow`, `prefer` and the default: TLS where the server has it, of whatever certificate.
+    /// `allow` and `prefer`, and within this host where nothing is said: TLS where the server has it, of whatever
+    /// certificate.
     Optional,
+    /// To another host where nothing is said: the same; but without TLS only SCRAM, which keeps the password.
+    Careful,
     /// `require`: TLS, of whatever certificate.
     Encrypted,
     /// `verify-ca`: TLS, of a certificate that a trusted authority has signed.
@@ -44,6 +49,8 @@ pub struct Address {
     pub password: Option<String>,
     /// How the server is verified.
     pub verify: Verify,
+    /// Whether SCRAM must make sure that nobody is in between (`channel_binding`).
+    pub binding: ChannelBinding,
     /// PEM file of authorities; the system's are used without one.
     pub root_certificates: Option<PathBuf>,
     /// PEM files of a certificate and its key, to show to the server.
@@ -54,7 +61,13 @@ pub struct Address {
     pub options: Option<String>,
     /// The name that the server's lists show.
     pub application_name: String,
+    /// The URL has several `@`, of which the last one ends the password.
+    pub is_doubtful: bool,
 }
+
+/// What is to be done about a URL whose password is not written as it should be.
+pub const ENCODE: &str = "In user and password write %40 for @, %2F for /, %3F for ?, %23 for #, %3A for : and %25 for % \
+     (in an INI file each % twice)";
 
 impl Address {
     /// Reads `postgresql://[user[:password]@][host][:port][/database][?parameter=value&…]`. The scheme has been
@@ -64,6 +77,7 @@ impl Address {
     /// # Errors
     /// A text that says what is wrong with it; it never repeats the password.
     pub fn parse(url: &str) -> Result<Self, String> {
+        let is_doubtful = pitfalls(url)?;
         let (url, host_is_missing) = with_host(url);
         let url = Url::parse(&url).map_err(|e| format!("this is no URL ({e})"))?;
         let account = passfile::account();
@@ -73,12 +87,14 @@ impl Address {
             database: decoded(url.path().trim_start_matches('/'))?,
             user: decoded(url.username())?,
             password: url.password().map(decoded).transpose()?,
-            verify: Verify::Optional,
+            verify: Verify::Careful,
+            binding: ChannelBinding::Prefer,
             root_certificates: None,
             client_certificate: None,
             connect_timeout: CONNECT,
             options: None,
             application_name: "backy2".to_owned(),
+            is_doubtful,
         };
         if host_is_missing {
             address.host.clear();
@@ -102,6 +118,7 @@ impl Address {
             "password" => self.password = Some(value.to_owned()),
             "passfile" => files.passfile = path(),
             "sslmode" => self.verify = verify(value)?,
+            "channel_binding" => self.binding = binding(value)?,
             "sslrootcert" if value == "system" => self.root_certificates = None,
             "sslrootcert" => self.root_certificates = path(),
             "sslcert" => files.certificate = path(),
@@ -116,6 +133,8 @@ impl Address {
             }
             // TCP keepalives are on in any case; others are about libpq's own ways.
             "keepalives" | "client_encoding" | "gssencmode" | "target_session_attrs" => {}
+            // It may be a part of a password.
+            other if other.contains('@') => return Err(misplaced()),
             other => return Err(format!("the parameter {other} is not known")),
         }
         Ok(())
@@ -139,6 +158,9 @@ impl Address {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             _ => return Err("sslcert and sslkey go together".to_owned()),
         };
+        if self.verify == Verify::Careful && self.is_within_host() {
+            self.verify = Verify::Optional;
+        }
         // As libpq: with authorities named, the certificate is verified.
         if self.verify == Verify::Encrypted && self.root_certificates.is_some() {
             self.verify = Verify::Authority;
@@ -150,6 +172,12 @@ impl Address {
             self.password = passfile::password(&file, host, self.port, &self.database, &self.user)?;
         }
         Ok(())
+    }
+
+    /// Whether nobody else's network is in between.
+    fn is_within_host(&self) -> bool {
+        let loopback = |address: IpAddr| address.is_loopback();
+        self.is_local() || self.host == "localhost" || self.host.parse().is_ok_and(loopback)
     }
 
     /// Whether it is a socket on this host.
@@ -196,9 +224,34 @@ fn with_host(url: &str) -> (Cow<'_, str>, bool) {
     }
 }
 
+/// Looks for parts of a password in the wrong place: behind the host, where they would be told. Returns whether there
+/// are several `@` in front of it.
+fn pitfalls(url: &str) -> Result<bool, String> {
+    let Some((_, rest)) = url.split_once("://") else { return Ok(false) };
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (path, parameters) = behind.split_once('?').unwrap_or((behind, ""));
+    if path.contains(['@', '#']) || parameters.contains('#') {
+        return Err(misplaced());
+    }
+    Ok(authority.matches('@').count() > 1)
+}
+
+fn misplaced() -> String {
+    format!("there is an @ or a # behind the host, probably of the password. {ENCODE}")
+}
+
 fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(|text| text.into_owned()).map_err(|_| "it holds bytes that are no UTF-8".to_owned())
+}
+
+fn binding(text: &str) -> Result<ChannelBinding, String> {
+    Ok(match text {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => return Err(format!("channel_binding={text} is not known; use disable, prefer or require")),
+    })
 }
 
 fn verify(mode: &str) -> Result<Verify, String> {
@@ -217,53 +270,5 @@ fn verify(mode: &str) -> Result<Verify, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(url: &str) -> Address {
-        Address::parse(url).expect(url)
-    }
-
-    #[test]
-    fn every_part_is_read() {
-        let address = parse(
-            "postgresql+psycopg2://us%40er:p%2Fw%3A@db.example:5433/back%20y?sslmode=verify-full&sslrootcert=/ca.pem\
-             &connect_timeout=1&application_name=x&options=-csearch_path%3Da",
-        );
-        assert_eq!((&address.user[..], address.password.as_deref()), ("us@er", Some("p/w:")));
-        assert_eq!((&address.host[..], address.port, &address.database[..]), ("db.example", 5433, "back y"));
-        assert_eq!((address.verify, address.root_certificates), (Verify::Full, Some("/ca.pem".into())));
-        assert_eq!(address.connect_timeout, Duration::from_secs(2));
-        assert_eq!(address.options.as_deref(), Some("-csearch_path=a"));
-        let ipv6 = parse("postgres://u@[::1]/d");
-        assert_eq!((&ipv6.host[..], &ipv6.to_string()[..]), ("::1", "postgresql://u@[::1]:5432/d"));
-    }
-
-    #[test]
-    fn what_is_missing_is_as_with_libpq() {
-        let address = parse("postgresql:///backy2");
-        assert!(address.is_local() && !address.user.is_empty());
-        assert_eq!(parse("postgresql://someone@h").database, "someone");
-        assert_eq!(parse("postgresql://u@/d?host=/tmp/s&port=7").host, "/tmp/s");
-        assert_eq!(parse("postgresql://u@%2Ftmp%2Fs/d").host, "/tmp/s");
-        let checked = parse("postgresql://u@h/d?sslmode=require&sslrootcert=/ca.pem");
-        assert_eq!(checked.verify, Verify::Authority);
-    }
-
-    #[test]
-    fn mistakes_are_told_without_the_password() {
-        for (url, word) in [
-            ("postgresql://u:secret@h:x/d", "URL"),
-            ("postgresql://u:secret@h/d?sslmode=no", "sslmode"),
-            ("postgresql://u:secret@h/d?colour=red", "colour"),
-            ("postgresql://u:secret@a,b/d", "several hosts"),
-            ("postgresql://u:secret@h/d?sslcert=/x", "sslkey"),
-            ("postgresql://u:secret@h/d?connect_timeout=soon", "connect_timeout"),
-        ] {
-            let error = Address::parse(url).expect_err(url);
-            assert!(error.contains(word) && !error.contains("secret"), "{url}: {error}");
-        }
-        let address = parse("postgresql://u:secret@h/d");
-        assert!(!format!("{address} {address:?}").contains("secret"));
-    }
-}
+#[path = "address_tests.rs"]
+mod tests;

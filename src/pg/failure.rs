@@ -1,5 +1,6 @@
 //! What a failure of PostgreSQL means.
 
+use super::guard::Refusal;
 use postgres::Error;
 use postgres::error::SqlState;
 use std::error::Error as _;
@@ -8,7 +9,14 @@ use std::error::Error as _;
 pub fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        return format!("{}{detail}", db.message()).replace('\n', " ");
+        let advice = match *db.code() == SqlState::TOO_MANY_CONNECTIONS {
+            true => ". Each command needs up to three connections at a time: see docs/postgresql.md",
+            false => "",
+        };
+        return format!("{}{detail}{advice}", db.message()).replace('\n', " ");
+    }
+    if let Some(refusal) = refusal(error) {
+        return refusal.0.clone();
     }
     let mut text = error.to_string();
     let mut source = error.source();
@@ -38,6 +46,22 @@ pub fn is_lost(error: &Error) -> bool {
         }
         None => error.is_closed() || has_io_cause(error),
     }
+}
+
+/// The connection that we did not want, among the causes.
+fn refusal(error: &Error) -> Option<&Refusal> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(refusal) = cause.downcast_ref() {
+            return Some(refusal);
+        }
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Some(refusal);
+        }
+        source = cause.source();
+    }
+    None
 }
 
 fn has_io_cause(error: &Error) -> bool {

@@ -1,12 +1,17 @@
 //! Connections to PostgreSQL: where, how encrypted, and what a failure means.
 
 mod address;
+mod connect;
 mod failure;
+mod guard;
+mod messages;
 mod passfile;
 pub mod pem;
+mod pooler;
 mod session;
 mod tls;
 
 pub use address::{Address, Verify};
+pub use connect::Failure;
 pub use failure::{describe, is_lost, may_pass};
-pub use session::{Failure, Fence, Patience, Session, unique};
+pub use session::{Fence, Patience, Session, unique};

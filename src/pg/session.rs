@@ -1,39 +1,35 @@
 //! A connection that is made anew when it was lost.
 
-use super::address::{Address, Verify};
-use super::{describe, tls};
+use super::address::Address;
+use super::connect::{Failure, connect};
+use super::describe;
+use super::pooler::Place;
+use crate::monitor::Handle;
 use crate::types::error::{Error, Result};
-use crate::types::time::check_clock;
-use postgres::config::SslMode;
-use postgres::{Client, Config, NoTls, Statement};
+use postgres::{Client, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-/// After so long without traffic the kernel asks whether the other side is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long sent data may stay without an answer of the other side's kernel.
-const UNANSWERED: Duration = Duration::from_secs(60);
-
-/// For every session: names and numbers mean the same whatever the server's configuration; nothing waits for a lock
-/// without end.
-const SETTINGS: &str =
-    "SET TIME ZONE 'UTC'; SET lock_timeout = '60s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-     SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'; SET jit = off";
-
 /// A connection, with the statements that were prepared on it.
 pub struct Session {
     address: Address,
-    client: Option<Client>,
+    monitor: Handle,
+    /// The place in the list goes with the connection.
+    made: Option<(Client, Place)>,
+    /// Where the tables are, once they were found.
+    schema: Option<String>,
+    reached: bool,
     /// By their text.
     pub statements: HashMap<String, Statement>,
 }
 
 impl Session {
-    /// Takes note of the address; the connection is made when it is needed.
-    pub fn new(address: Address) -> Self {
-        Session { address, client: None, statements: HashMap::new() }
+    /// Takes note of the address; the connection is made when it is needed. A signal that `monitor` knows of ends the
+    /// wait for one.
+    pub fn new(address: Address, monitor: Handle) -> Self {
+        Session { address, monitor, made: None, schema: None, reached: false, statements: HashMap::new() }
     }
 
     /// The connection, made now if there is none.
@@ -41,67 +37,32 @@ impl Session {
     /// # Errors
     /// What the server or the network says; [`super::is_lost`] tells whether trying again makes sense.
     pub fn client(&mut self) -> std::result::Result<(&mut Client, &mut HashMap<String, Statement>), Failure> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
+        if self.made.as_ref().is_none_or(|(client, _)| client.is_closed()) {
             self.close();
-            self.client = Some(connect(&self.address)?);
+            let made = connect(&self.address, self.schema.as_deref(), &self.monitor)?;
+            self.schema = made.schema;
+            self.reached = true;
+            self.made = Some((made.client, made.place));
         }
-        let client = self.client.as_mut().ok_or_else(|| Failure::Settings("no connection".into()))?;
-        Ok((client, &mut self.statements))
+        let made = self.made.as_mut().ok_or_else(|| Failure::Settings("no connection".into()))?;
+        Ok((&mut made.0, &mut self.statements))
+    }
+
+    /// Whether there has been a connection: one that never came is not waited for.
+    pub fn was_reached(&self) -> bool {
+        self.reached
+    }
+
+    /// In one line why there is none.
+    pub fn describe(&self, failure: &Failure) -> String {
+        failure.describe(&self.address)
     }
 
     /// Drops the connection.
     pub fn close(&mut self) {
-        self.client = None;
+        self.made = None;
         self.statements.clear();
     }
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub enum Failure {
-    /// The server or the network.
-    Postgres(postgres::Error),
-    /// A file that the URL names.
-    Settings(String),
-}
-
-impl From<postgres::Error> for Failure {
-    fn from(error: postgres::Error) -> Self {
-        Failure::Postgres(error)
-    }
-}
-
-fn connect(address: &Address) -> std::result::Result<Client, Failure> {
-    let mut config = Config::new();
-    config
-        .user(&address.user)
-        .dbname(&address.database)
-        .port(address.port)
-        .application_name(&address.application_name)
-        .connect_timeout(address.connect_timeout)
-        .keepalives_idle(KEEPALIVE)
-        .tcp_user_timeout(UNANSWERED)
-        .notice_callback(|_| {});
-    match address.is_local() {
-        true => config.host_path(&address.host),
-        false => config.host(&address.host),
-    };
-    if let Some(password) = &address.password {
-        config.password(password);
-    }
-    if let Some(options) = &address.options {
-        config.options(options);
-    }
-    let mut client = if address.is_local() || address.verify == Verify::NoTls {
-        config.ssl_mode(SslMode::Disable).connect(NoTls)?
-    } else {
-        check_clock().map_err(|error| Failure::Settings(error.to_string()))?;
-        let optional = address.verify == Verify::Optional;
-        config.ssl_mode(if optional { SslMode::Prefer } else { SslMode::Require });
-        config.connect(tls::connector(address).map_err(Failure::Settings)?)?
-    };
-    client.batch_execute(SETTINGS)?;
-    Ok(client)
 }
 
 /// How long something is tried again.

@@ -21,7 +21,9 @@ pub fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
     let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
-        Verify::NoTls | Verify::Optional | Verify::Encrypted => Arc::new(Lenient { provider, chain: None }),
+        Verify::NoTls | Verify::Optional | Verify::Careful | Verify::Encrypted => {
+            Arc::new(Lenient { provider, chain: None })
+        }
         Verify::Authority | Verify::Full => {
             let roots = Arc::new(roots(address.root_certificates.as_deref())?);
             let full = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));

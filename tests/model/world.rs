@@ -4,7 +4,7 @@ use super::image::{BLOCK, Image};
 use crate::common::install::Install;
 use backy2::config::{self, Config, Origin};
 use backy2::engine::{Access, Site, init};
-use backy2::monitor::{Level, Monitor, Progress};
+use backy2::monitor::{Level, Monitor, Progress, Silent};
 use backy2::types::error::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -102,7 +102,7 @@ impl World {
         install.set("encryption_version", if random.bool() { "1" } else { "0" });
         let config = config::load(&Origin::File(install.path("backy.cfg")), &config::Places::of_system())
             .expect("a configuration");
-        init::database(&config).expect("a database");
+        init::database(&config, &Silent).expect("a database");
         let monitor = Double::default();
         monitor.patience.store(-1, Ordering::Relaxed);
         World {

@@ -13,6 +13,7 @@ mod common;
 
 #[path = "../commands/concurrency.rs"]
 mod concurrency;
+mod connections;
 #[path = "../commands/crash.rs"]
 mod crash;
 #[path = "../damage/cases.rs"]
@@ -27,6 +28,7 @@ mod exit_codes;
 mod fixture_lifecycle;
 #[path = "../commands/fixtures.rs"]
 mod fixtures;
+mod hostile;
 mod hosts;
 #[path = "../commands/json.rs"]
 mod json;
@@ -47,6 +49,7 @@ mod quickstart;
 #[path = "../commands/rekey.rs"]
 mod rekey;
 mod restart;
+mod schemas;
 mod secure;
 mod server;
 #[path = "../commands/signals.rs"]

@@ -6,6 +6,7 @@ mod common;
 mod basics;
 mod deletion;
 mod faults;
+mod hostile;
 mod outage;
 mod setup;
 mod speed;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Makes the tables of the configured database.
 pub(super) fn initdb(context: &Context) -> Result<Outcome> {
-    engine::init::database(&context.config)?;
+    engine::init::database(&context.config, &context.terminal)?;
     Ok(Outcome::Done)
 }
 

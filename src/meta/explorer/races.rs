@@ -10,6 +10,7 @@ use super::server::OnServer;
 use super::turns::{At, Baton, stop_taking_turns, take_turns};
 use crate::meta::lab::postgres::{Database, Server};
 use crate::meta::postgres::initialise;
+use crate::monitor::Handle;
 use crate::pg::Address;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -99,7 +100,7 @@ pub fn run(
 impl<'r> Track<'r> {
     fn new(server: &Arc<Server>, race: &'r Race, changed: Changed) -> Track<'r> {
         let database = Database::new(server);
-        initialise(&Address::parse(&database.url()).expect("a URL")).expect("initialises");
+        initialise(&Address::parse(&database.url()).expect("a URL"), Handle::silent()).expect("initialises");
         let mut look = OnServer::new(&database, "explorer");
         look.old_change(changed.schema).expect("changes the schema");
         let model = Mutex::new(Model::default());

@@ -17,6 +17,8 @@ const DIALECT: Dialect = Dialect {
     key: "id",
     join: "JOIN",
     sorted: " ORDER BY 1, 2",
+    // As they are in the table, which is the order in which they were added: so 2.13 reads them.
+    tags: "ctid",
     // Their statistics are not known: what is read of them comes from an index or is read as a whole.
     temporary: "CREATE TEMP TABLE IF NOT EXISTS gone (id BIGINT PRIMARY KEY) ON COMMIT DELETE ROWS;
          CREATE TEMP TABLE IF NOT EXISTS unnamed (uid VARCHAR(32) COLLATE \"C\" PRIMARY KEY, size BIGINT)

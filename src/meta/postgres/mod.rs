@@ -67,7 +67,7 @@ impl Postgres {
     pub fn open(address: Address, monitor: Handle, fence: Fence) -> Result<Self> {
         let location = address.to_string();
         let mut database = Postgres {
-            session: Session::new(address),
+            session: Session::new(address, monitor.clone()),
             location,
             writable: true,
             monitor,
@@ -85,14 +85,14 @@ impl Postgres {
     }
 
     fn unreachable(&self, failure: Failure) -> Error {
-        let why = match failure {
-            Failure::Postgres(e) => describe(&e),
-            Failure::Settings(text) => text,
-        };
-        Error::Database(format!(
-            "Cannot use the database {}: {why}. Check [MetaBackend] engine, and whether the server runs.",
-            self.location
-        ))
+        match failure {
+            Failure::Interrupted(signal) => Error::Interrupted(signal),
+            failure => Error::Database(format!(
+                "Cannot use the database {}: {}. Check [MetaBackend] engine, and whether the server runs.",
+                self.location,
+                self.session.describe(&failure)
+            )),
+        }
     }
 
     /// What the database needs before it can be used.

@@ -2,6 +2,7 @@
 
 use crate::meta::revision::Found;
 use crate::meta::sql::{Db, Fallible, values};
+use crate::monitor::Handle;
 use crate::pg::{Address, Failure, Session, describe};
 use crate::types::error::{Error, Result};
 
@@ -15,11 +16,22 @@ pub(super) fn add(db: &mut dyn Db, revision: i64) -> Fallible<()> {
     ADDITIONS.iter().filter(|(added, _)| *added > revision).try_for_each(|(_, sql)| db.batch(sql))
 }
 
-/// Whether there is a table or view of that name where names are looked for first.
+/// Whether there is a table or view of that name where names are looked for first: the schema that has tables of backy2,
+/// if one has. Those count that we have no rights to, too.
 fn has(db: &mut dyn Db, name: &str) -> Fallible<bool> {
-    let sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name::text = ?1";
+    let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = current_schema() AND c.relname = CAST(?1 AS TEXT) AND c.relkind IN ('r', 'p', 'v')";
     Ok(db.number(sql, values![name])? > 0)
 }
+
+/// All schemas that names are looked for in, those included that the user may not use, and that have tables of backy2.
+const TAKEN: &str = "SELECT DISTINCT n.nspname::text
+    FROM regexp_split_to_table(current_setting('search_path'), '\\s*,\\s*') AS s (name)
+    JOIN pg_namespace n
+        ON n.nspname = CASE trim('\"' FROM s.name) WHEN '$user' THEN current_user ELSE trim('\"' FROM s.name) END
+    JOIN pg_class c ON c.relnamespace = n.oid
+    WHERE c.relname IN ('versions', 'blocks') AND c.relkind IN ('r', 'p', 'v')
+    ORDER BY 1";
 
 /// What there is in the database.
 pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
@@ -42,21 +54,28 @@ pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
 /// Makes the tables of the current schema in an existing, empty database.
 ///
 /// # Errors
-/// [`Error::Refused`] if it has tables already; nothing is changed then.
-pub fn initialise(address: &Address) -> Result<()> {
+/// [`Error::Refused`] if it has tables already, in any schema that names are looked for in; nothing is changed then.
+pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     let failed = |why: String| {
         Error::Database(format!(
             "Cannot make the tables in the database {address}: {why}. The database itself and its user are made with \
              createdb and createuser."
         ))
     };
-    let mut session = Session::new(address.clone());
+    let mut session = Session::new(address.clone(), monitor);
     let (client, _) = session.client().map_err(|failure| match failure {
-        Failure::Postgres(e) => failed(describe(&e)),
-        Failure::Settings(text) => failed(text),
+        Failure::Interrupted(signal) => Error::Interrupted(signal),
+        failure => failed(failure.describe(address)),
     })?;
+    let mut taken = Vec::new();
     let mut make = || -> std::result::Result<bool, postgres::Error> {
         let mut transaction = client.transaction()?;
+        for row in transaction.query(TAKEN, &[])? {
+            taken.push(row.try_get::<_, String>(0)?);
+        }
+        if !taken.is_empty() {
+            return Ok(false);
+        }
         let sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()";
         if transaction.query_one(sql, &[])?.try_get::<_, i64>(0)? > 0 {
             return Ok(false);
@@ -67,6 +86,12 @@ pub fn initialise(address: &Address) -> Result<()> {
     };
     match make() {
         Ok(true) => Ok(()),
+        Ok(false) if !taken.is_empty() => Err(Error::Refused(format!(
+            "The database {address} has tables of backy2 already, in the schema {}. Nothing was changed. To use them, call \
+             the other commands; should they not find them, the user lacks rights to that schema. To start anew, name \
+             another database, or another schema in the URL (?options=-csearch_path%3DSCHEMA).",
+            taken.join(" and ")
+        ))),
         Ok(false) => Err(Error::Refused(format!(
             "The database {address} has tables already. Nothing was changed. To use it, call the other commands; to \
              start anew, name another database."

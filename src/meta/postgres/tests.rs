@@ -22,7 +22,7 @@ fn open(database: &Database) -> Postgres {
 
 fn initialised(server: &Arc<Server>) -> (Database, Postgres) {
     let database = Database::new(server);
-    initialise(&address(&database)).expect("initialises");
+    initialise(&address(&database), Handle::silent()).expect("initialises");
     let store = open(&database);
     (database, store)
 }
@@ -76,8 +76,8 @@ fn what_is_no_database_of_ours_is_told_and_left_alone() {
     let database = Database::new(&server);
     let error = open(&database).state().expect_err("empty").to_string();
     assert!(error.contains("initdb"), "{error}");
-    initialise(&address(&database)).expect("initialises");
-    assert!(matches!(initialise(&address(&database)), Err(Error::Refused(_))));
+    initialise(&address(&database), Handle::silent()).expect("initialises");
+    assert!(matches!(initialise(&address(&database), Handle::silent()), Err(Error::Refused(_))));
     assert_eq!(open(&database).state().expect("current"), State::Current);
     let mut sql = database.client();
     sql.batch_execute("UPDATE schema_version SET revision = 2").expect("updates");
@@ -90,7 +90,7 @@ fn what_is_no_database_of_ours_is_told_and_left_alone() {
     let nowhere = Address::parse("postgresql://x@127.0.0.1:1/nowhere").expect("a URL");
     let error = Postgres::open(nowhere.clone(), Handle::silent(), Fence::default()).err().expect("refused");
     assert!(error.to_string().contains("127.0.0.1:1") && error.to_string().contains("engine"), "{error}");
-    initialise(&nowhere).expect_err("refused");
+    initialise(&nowhere, Handle::silent()).expect_err("refused");
 }
 
 #[test]

@@ -74,7 +74,8 @@ pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<List
         Ok(())
     })?;
     let mut tags: HashMap<String, Vec<String>> = HashMap::new();
-    db.each("SELECT version_uid, name FROM tags", &[], &mut |row| {
+    let order = db.dialect().tags;
+    db.each(&format!("SELECT version_uid, name FROM tags ORDER BY {order}"), &[], &mut |row| {
         if let (Ok(uid), Ok(tag)) = (row.text(0), row.text(1)) {
             tags.entry(uid).or_default().push(tag);
         }
@@ -82,7 +83,6 @@ pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<List
     })?;
     for version in &mut listed.versions {
         version.tags = tags.remove(&version.uid).unwrap_or_default();
-        version.tags.sort();
     }
     // Here, as engines differ in the order of letters.
     listed.versions.sort_by(|a, b| (&a.name, a.date, a.key).cmp(&(&b.name, b.date, b.key)));
@@ -92,8 +92,8 @@ pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<List
 pub(super) fn version(db: &mut dyn Db, uid: &str) -> Fallible<Option<Version>> {
     let sql = format!("SELECT {}, {COLUMNS} FROM versions WHERE uid = ?1", db.dialect().key);
     let Some(mut version) = db.first(&sql, values![uid], from_row)? else { return Ok(None) };
-    version.tags = db.all("SELECT name FROM tags WHERE version_uid = ?1", values![uid], |row| row.text(0))?;
-    version.tags.sort();
+    let sql = format!("SELECT name FROM tags WHERE version_uid = ?1 ORDER BY {}", db.dialect().tags);
+    version.tags = db.all(&sql, values![uid], |row| row.text(0))?;
     Ok(Some(version))
 }
 

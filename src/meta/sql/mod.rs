@@ -191,6 +191,8 @@ pub(super) struct Dialect {
     pub join: &'static str,
     /// What puts a result in the order of its first two columns, where grouping does not.
     pub sorted: &'static str,
+    /// The order in which a version's tags are told.
+    pub tags: &'static str,
     /// Makes the temporary tables `gone (id)` and `unnamed (uid, size)`, which last as long as the transaction.
     pub temporary: &'static str,
     /// Drops them, where they do not go by themselves.

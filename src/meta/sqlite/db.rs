@@ -16,6 +16,7 @@ const DIALECT: Dialect = Dialect {
     key: "rowid",
     join: "CROSS JOIN",
     sorted: "",
+    tags: "version_uid, name",
     temporary: "PRAGMA temp.cache_size = -16384;
          CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY);
          CREATE TEMP TABLE unnamed (uid TEXT PRIMARY KEY, size BIGINT) WITHOUT ROWID;",

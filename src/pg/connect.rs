@@ -1,0 +1,194 @@
+//! Making a session: a connection that is watched while it is made, settings, the schema with the tables, and a look
+//! for poolers that would mix sessions up.
+
+use super::address::{Address, ENCODE};
+use super::describe;
+use super::guard::Connector;
+use super::messages::Seen;
+use super::pooler::{self, Place};
+use crate::monitor::{Handle, Monitor};
+use crate::types::error::Signal;
+use postgres::config::{SslMode, SslNegotiation};
+use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// After so long without traffic the kernel asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long sent data may stay without an answer of the other side's kernel.
+const UNANSWERED: Duration = Duration::from_secs(60);
+/// A wait takes no notice of a signal for so long.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// For every session: names and numbers mean the same whatever the server's configuration; nothing waits for a lock
+/// without end. Then: which process of the server this is, and in which schemas that names are looked for in there are
+/// tables of backy2, of any release.
+const SETTINGS: &str =
+    "SET TIME ZONE 'UTC'; SET lock_timeout = '60s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+     SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'; SET jit = off;
+     SELECT pg_backend_pid()::text, (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid());
+     SELECT s.name FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, place)
+     WHERE (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = s.name AND c.relname IN ('versions', 'blocks') AND c.relkind IN ('r', 'p', 'v')) = 2
+     ORDER BY s.place";
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server or the network.
+    Postgres(postgres::Error),
+    /// What must be changed before there is one: a file that the URL names, the database, what is in front of it.
+    Settings(String),
+    /// The user does not want to wait.
+    Interrupted(Signal),
+}
+
+impl From<postgres::Error> for Failure {
+    fn from(error: postgres::Error) -> Self {
+        Failure::Postgres(error)
+    }
+}
+
+impl Failure {
+    /// In one line, with what is to be done about a doubtful URL.
+    pub fn describe(&self, address: &Address) -> String {
+        let text = match self {
+            Failure::Postgres(e) => describe(e),
+            Failure::Settings(text) => text.clone(),
+            Failure::Interrupted(_) => "interrupted".to_owned(),
+        };
+        match address.is_doubtful {
+            true => {
+                format!("{text}. The URL has several @, of which the last one ends the password. {ENCODE}")
+            }
+            false => text,
+        }
+    }
+}
+
+/// A session, as it was made.
+pub(super) struct Made {
+    pub client: Client,
+    /// The schema that has the tables, if any has.
+    pub schema: Option<String>,
+    /// It is listed as long as the session lives.
+    pub place: Place,
+}
+
+/// Connects, in a thread of its own, so that a signal that `monitor` knows of ends the wait whatever it is for. With a
+/// `schema` the tables are in that one.
+pub(super) fn connect(address: &Address, schema: Option<&str>, monitor: &Handle) -> Result<Made, Failure> {
+    let (send, receive) = channel();
+    let (address_there, schema) = (address.clone(), schema.map(str::to_owned));
+    let connecting = move || {
+        // Nobody may be there any more.
+        let _ = send.send(make(&address_there, schema));
+    };
+    let thread = std::thread::Builder::new().name("connecting".into()).spawn(connecting);
+    thread.map_err(|e| Failure::Settings(format!("a thread for the connection cannot be started: {e}")))?;
+    // Looking the name up, the connection itself, and what is said on it.
+    let (start, limit) = (Instant::now(), 3 * address.connect_timeout);
+    loop {
+        match receive.recv_timeout(SLICE) {
+            Ok(made) => return made,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::Settings("the thread for the connection has ended".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(signal) = monitor.interrupted() {
+            return Err(Failure::Interrupted(signal));
+        }
+        if start.elapsed() > limit {
+            let text = format!("no answer within {} seconds (see connect_timeout)", limit.as_secs());
+            return Err(Failure::Settings(text));
+        }
+    }
+}
+
+fn make(address: &Address, schema: Option<String>) -> Result<Made, Failure> {
+    let (mut client, seen) = open(address)?;
+    let (process, schemas) = settle(&mut client)?;
+    let is_pooled = ![0, process.number].contains(&seen.process.load(Ordering::Relaxed));
+    if is_pooled {
+        pooler::probe(address, &mut client, &process)?;
+    }
+    let place = pooler::listed(address, process).map_err(Failure::Settings)?;
+    let schema = pinned(&mut client, schema, schemas)?;
+    seen.settled.store(true, Ordering::Relaxed);
+    Ok(Made { client, schema, place })
+}
+
+/// Opens a connection.
+pub(super) fn open(address: &Address) -> Result<(Client, Arc<Seen>), Failure> {
+    let seen = Arc::new(Seen::default());
+    let mut config = Config::new();
+    config
+        .user(&address.user)
+        .dbname(&address.database)
+        .port(address.port)
+        .application_name(&address.application_name)
+        .connect_timeout(address.connect_timeout)
+        .keepalives_idle(KEEPALIVE)
+        .tcp_user_timeout(UNANSWERED)
+        .channel_binding(address.binding)
+        .notice_callback(|_| {});
+    if let Some(password) = &address.password {
+        config.password(password);
+    }
+    if let Some(options) = &address.options {
+        config.options(options);
+    }
+    if address.is_local() {
+        // The library knows no connectors for sockets; who serves one of this host is somebody of this host.
+        let client = config.host_path(&address.host).ssl_mode(SslMode::Disable).connect(NoTls)?;
+        return Ok((client, seen));
+    }
+    config.host(&address.host).ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+    let connector = Connector::new(address, Arc::clone(&seen)).map_err(Failure::Settings)?;
+    Ok((config.connect(connector)?, seen))
+}
+
+/// Which process of a server serves a session, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub number: i32,
+    pub since: String,
+}
+
+/// Makes the settings. Returns the server's process and the schemas with tables of backy2.
+fn settle(client: &mut Client) -> Result<(Process, Vec<String>), postgres::Error> {
+    let mut process = Process { number: 0, since: String::new() };
+    let mut schemas = Vec::new();
+    for message in client.simple_query(SETTINGS)? {
+        match message {
+            SimpleQueryMessage::Row(row) if row.len() == 2 => {
+                process.number = row.get(0).and_then(|number| number.parse().ok()).unwrap_or_default();
+                process.since = row.get(1).unwrap_or_default().to_owned();
+            }
+            SimpleQueryMessage::Row(row) => schemas.extend(row.get(0).map(str::to_owned)),
+            _ => {}
+        }
+    }
+    Ok((process, schemas))
+}
+
+/// Names are looked for in one schema from now on: in `before`, where the tables were found by an earlier connection,
+/// or in the one that has them.
+fn pinned(
+    client: &mut Client,
+    before: Option<String>,
+    schemas: Vec<String>,
+) -> Result<Option<String>, Failure> {
+    if let [first, second, ..] = &schemas[..] {
+        return Err(Failure::Settings(format!(
+            "there are tables of backy2 in the schemas {first} and {second} of the database, and only one of them is \
+             meant. Name it in the URL (?options=-csearch_path%3D{first}), or remove the other"
+        )));
+    }
+    let Some(schema) = before.or_else(|| schemas.into_iter().next()) else { return Ok(None) };
+    client.execute("SELECT set_config('search_path', quote_ident($1), false)", &[&schema])?;
+    Ok(Some(schema))
+}

@@ -1,0 +1,196 @@
+//! What a server sends, as far as it is looked at: kinds and lengths of messages, and how it wants the password.
+
+use super::guard::Refusal;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// The longest message before the server is ready for questions: it may be anybody until then.
+const MOST_EARLY: usize = 64 << 10;
+/// The longest one later: rows of ours have some kilobytes.
+const MOST_LATE: usize = 64 << 20;
+
+/// Bytes of a message that are kept: its kind, its length, and a number behind that.
+const HEAD: usize = 9;
+
+const AUTHENTICATION: u8 = b'R';
+const KEY: u8 = b'K';
+const READY: u8 = b'Z';
+
+/// Ways to say who one is, as `AUTHENTICATION` numbers them.
+mod method {
+    pub const DONE: i32 = 0;
+    pub const CLEAR: i32 = 3;
+    pub const MD5: i32 = 5;
+    pub const SCRAM_DONE: i32 = 12;
+}
+
+/// What others want to know of a connection.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The process that the server names for this connection; 0 before.
+    pub process: AtomicI32,
+    /// Set from outside when the session is made.
+    pub settled: AtomicBool,
+}
+
+/// Follows the messages of a connection.
+pub(super) struct Reader {
+    head: [u8; HEAD],
+    have: usize,
+    /// Bytes of the present message that are still to come.
+    skip: usize,
+    /// The password must not get lost: the connection is not encrypted and leaves this host.
+    careful: bool,
+    scram: bool,
+    ready: bool,
+    seen: Arc<Seen>,
+}
+
+impl Reader {
+    /// From the first message on.
+    pub fn new(careful: bool, seen: Arc<Seen>) -> Self {
+        Reader { head: [0; HEAD], have: 0, skip: 0, careful, scram: false, ready: false, seen }
+    }
+
+    /// What others want to know.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Looks at the next bytes.
+    ///
+    /// # Errors
+    /// They are not to be used: a [`Refusal`].
+    pub fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            let wanted = self.wanted();
+            let taken = wanted.saturating_sub(self.have).min(bytes.len());
+            self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+            self.have += taken;
+            bytes = &bytes[taken..];
+            if self.have >= 5 && self.have == self.wanted() {
+                self.message()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the present message that are needed to judge it. With its fifth byte its length is known.
+    fn wanted(&self) -> usize {
+        match self.have >= 5 && [AUTHENTICATION, KEY].contains(&self.head[0]) && self.body() >= 4 {
+            true => HEAD,
+            false => 5,
+        }
+    }
+
+    /// Bytes behind the length, as the message claims.
+    fn body(&self) -> usize {
+        let length = u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]);
+        (length as usize).saturating_sub(4)
+    }
+
+    fn message(&mut self) -> io::Result<()> {
+        let (kind, body) = (self.head[0], self.body());
+        let most = if self.ready { MOST_LATE } else { MOST_EARLY };
+        if body > most {
+            return Err(Refusal::error(format!(
+                "the server sends a message of {body} bytes, which no PostgreSQL server does here"
+            )));
+        }
+        let number = i32::from_be_bytes([self.head[5], self.head[6], self.head[7], self.head[8]]);
+        match kind {
+            AUTHENTICATION if self.have == HEAD => self.authentication(number)?,
+            KEY if self.have == HEAD => self.seen.process.store(number, Ordering::Relaxed),
+            READY => self.ready = true,
+            _ => {}
+        }
+        self.skip = body - (self.have - 5);
+        self.have = 0;
+        Ok(())
+    }
+
+    fn authentication(&mut self, number: i32) -> io::Result<()> {
+        let what = match number {
+            method::SCRAM_DONE => {
+                self.scram = true;
+                return Ok(());
+            }
+            _ if !self.careful => return Ok(()),
+            method::CLEAR => "it asks for the password in clear text",
+            method::MD5 => "it asks for the password as MD5",
+            method::DONE if !self.scram => "it does not ask who we are by SCRAM",
+            _ => return Ok(()),
+        };
+        Err(Refusal::error(format!(
+            "the server has no TLS, and {what}: who listens on the network could get in. No password was sent. Switch \
+             TLS on at the server, or let it use scram-sha-256; or write sslmode=disable in the URL if the network is to \
+             be trusted"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u8, length: u32, body: &[u8]) -> Vec<u8> {
+        [&[kind][..], &length.to_be_bytes(), body].concat()
+    }
+
+    fn good(kind: u8, body: &[u8]) -> Vec<u8> {
+        message(kind, body.len() as u32 + 4, body)
+    }
+
+    /// In pieces of every length.
+    fn look(careful: bool, bytes: &[u8]) -> Result<i32, String> {
+        let mut results = (1..=bytes.len()).map(|piece| {
+            let seen = Arc::new(Seen::default());
+            let mut reader = Reader::new(careful, Arc::clone(&seen));
+            let looked = bytes.chunks(piece).try_for_each(|piece| reader.look(piece));
+            looked.map(|()| seen.process.load(Ordering::Relaxed)).map_err(|e| e.to_string())
+        });
+        let first = results.next().expect("one");
+        assert!(results.all(|result| result == first));
+        first
+    }
+
+    fn auth(number: i32) -> Vec<u8> {
+        good(b'R', &[&number.to_be_bytes()[..], b"salt"].concat())
+    }
+
+    #[test]
+    fn long_messages_are_refused_as_soon_as_their_length_is_known() {
+        let error = look(false, &message(b'R', 0x7fff_ffff, &[0; 4])).expect_err("too long");
+        assert!(error.contains("2147483643 bytes"), "{error}");
+        assert!(look(false, &message(b'E', 1 << 20, b"")).is_err());
+        let ready = [auth(0), good(b'S', b"a\0b\0"), good(b'Z', b"I")].concat();
+        assert!(look(false, &[ready.clone(), good(b'D', &[7; 100 << 10])].concat()).is_ok());
+        assert!(look(false, &[ready, message(b'D', 0x7fff_ffff, b"")].concat()).is_err());
+        // Too short to be one; the library says so.
+        assert!(look(false, &message(b'R', 0, b"")).is_ok());
+    }
+
+    #[test]
+    fn the_process_is_found() {
+        let bytes = [auth(0), good(b'K', &[0, 0, 1, 2, 9, 9, 9, 9]), good(b'Z', b"I")].concat();
+        assert_eq!(look(false, &bytes), Ok(258));
+    }
+
+    #[test]
+    fn no_password_is_given_away() {
+        for (numbers, word) in
+            [(&[3][..], "clear text"), (&[5], "MD5"), (&[0], "SCRAM"), (&[10, 11, 0], "SCRAM")]
+        {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| auth(*number)).collect();
+            let error = look(true, &bytes).expect_err(word);
+            assert!(error.contains(word) && error.contains("sslmode=disable"), "{error}");
+            assert!(look(false, &bytes).is_ok());
+        }
+        let scram: Vec<u8> = [10, 11, 12, 0].iter().flat_map(|number| auth(*number)).collect();
+        assert!(look(true, &scram).is_ok());
+    }
+}

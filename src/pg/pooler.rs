@@ -1,0 +1,89 @@
+//! Poolers in front of a server: each session of ours must be one of the server's, too. Where transactions are dealt out
+//! to whatever connection is free (`pool_mode = transaction`), settings and prepared statements of one session are
+//! another's.
+
+use super::address::Address;
+use super::connect::{Failure, Process, open};
+use super::describe;
+use postgres::Client;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The sessions of this process, and which process of the server each has.
+static LISTED: Mutex<Vec<(String, Process)>> = Mutex::new(Vec::new());
+/// How often two sessions are asked in turn.
+const ROUNDS: usize = 3;
+
+const WHO: &str = "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+
+/// The place of a session in the list.
+pub(super) struct Place(String, Process);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = listed.iter().position(|(place, process)| (place, process) == (&self.0, &self.1)) {
+            listed.swap_remove(at);
+        }
+    }
+}
+
+/// Lists a session.
+///
+/// # Errors
+/// Another session has the same process of the server: a pooler mixes them up.
+pub(super) fn listed(address: &Address, process: Process) -> Result<Place, String> {
+    let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = (address.to_string(), process);
+    if listed.contains(&entry) {
+        return Err(mixed());
+    }
+    listed.push(entry.clone());
+    Ok(Place(entry.0, entry.1))
+}
+
+fn mixed() -> String {
+    "a pooler in front of the server gives one of its connections to several sessions (transaction pooling), and what \
+     backy2 sets in one would hold in others. Let it pool whole sessions (PgBouncer: pool_mode = session, which can be \
+     set for one database or user), or connect to the server itself"
+        .to_owned()
+}
+
+/// There is a pooler in front of the server: whether it pools sessions, a second one tells.
+pub(super) fn probe(address: &Address, client: &mut Client, process: &Process) -> Result<(), Failure> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let second = || -> Result<(Client, Process), Failure> {
+        let (mut second, _) = open(address)?;
+        let process = who(&mut second)?;
+        Ok((second, process))
+    };
+    let (mut second, other) = second().map_err(|failure| match failure {
+        Failure::Postgres(e) => Failure::Settings(format!(
+            "the pooler in front of the server gives no second connection ({}). Each command needs up to three at a time: \
+             see docs/postgresql.md",
+            describe(&e)
+        )),
+        other => other,
+    })?;
+    for _ in 0..ROUNDS {
+        let (first_now, second_now) = (who(client)?, who(&mut second)?);
+        if first_now != *process || second_now != other || first_now == second_now {
+            return Err(Failure::Settings(mixed()));
+        }
+    }
+    DONE.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+fn who(client: &mut Client) -> Result<Process, postgres::Error> {
+    let messages = client.simple_query(WHO)?;
+    let row = messages.iter().find_map(|message| match message {
+        postgres::SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let value = |column| row.and_then(|row| row.get(column)).unwrap_or_default();
+    Ok(Process { number: value(0).parse().unwrap_or_default(), since: value(1).to_owned() })
+}
