@@ -9,7 +9,8 @@
 //! | engine | [`engine`] |
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
-//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pg`], [`pool`], [`throttle`], [`monitor`] |
+//! | connections | [`pg`] |
+//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`] |
 //! | system | [`failpoint`], [`sys`] |
 //! | types | [`types`] |
 //!

@@ -18,7 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["engine"]),
     ("flow", &["flow"]),
     ("ports", &["io", "store", "meta", "locks"]),
-    ("mechanisms", &["config", "crypt", "hash", "pg", "pool", "throttle", "monitor"]),
+    ("connections", &["pg"]),
+    ("mechanisms", &["config", "crypt", "hash", "pool", "throttle", "monitor"]),
     ("system", &["failpoint", "sys"]),
     ("types", &["types"]),
 ];

@@ -130,7 +130,7 @@ impl Database {
         loop {
             let failure = match self.shared.run(&mut work) {
                 Ok(done) => return Ok(done),
-                Err(Failure::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
+                Err(Failure::Because(error)) => return Err(error),
                 Err(Failure::Postgres(e)) if is_lost(&e) && self.shared.session().was_reached() => e,
                 // What never was there is not waited for: too many connections, most of all.
                 Err(failure) => return Err(failed(self.shared.session().describe(&failure))),

@@ -7,7 +7,8 @@ use super::guard::Connector;
 use super::messages::Seen;
 use super::pooler::{self, Place};
 use crate::monitor::{Handle, Monitor};
-use crate::types::error::Signal;
+use crate::pool::threads;
+use crate::types::error::Error;
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::sync::Arc;
@@ -41,8 +42,8 @@ pub enum Failure {
     Postgres(postgres::Error),
     /// What must be changed before there is one: a file that the URL names, the database, what is in front of it.
     Settings(String),
-    /// The user does not want to wait.
-    Interrupted(Signal),
+    /// The user does not want to wait, or there is no thread that could.
+    Because(Error),
 }
 
 impl From<postgres::Error> for Failure {
@@ -57,7 +58,7 @@ impl Failure {
         let text = match self {
             Failure::Postgres(e) => describe(e),
             Failure::Settings(text) => text.clone(),
-            Failure::Interrupted(_) => "interrupted".to_owned(),
+            Failure::Because(error) => error.to_string(),
         };
         match address.is_doubtful {
             true => {
@@ -86,8 +87,7 @@ pub(super) fn connect(address: &Address, schema: Option<&str>, monitor: &Handle)
         // Nobody may be there any more.
         let _ = send.send(make(&address_there, schema));
     };
-    let thread = std::thread::Builder::new().name("connecting".into()).spawn(connecting);
-    thread.map_err(|e| Failure::Settings(format!("a thread for the connection cannot be started: {e}")))?;
+    threads::start_alone("connecting", connecting).map_err(Failure::Because)?;
     // Looking the name up, the connection itself, and what is said on it.
     let (start, limit) = (Instant::now(), 3 * address.connect_timeout);
     loop {
@@ -98,9 +98,7 @@ pub(super) fn connect(address: &Address, schema: Option<&str>, monitor: &Handle)
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some(signal) = monitor.interrupted() {
-            return Err(Failure::Interrupted(signal));
-        }
+        monitor.check().map_err(Failure::Because)?;
         if start.elapsed() > limit {
             let text = format!("no answer within {} seconds (see connect_timeout)", limit.as_secs());
             return Err(Failure::Settings(text));

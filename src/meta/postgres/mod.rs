@@ -86,7 +86,7 @@ impl Postgres {
 
     fn unreachable(&self, failure: Failure) -> Error {
         match failure {
-            Failure::Interrupted(signal) => Error::Interrupted(signal),
+            Failure::Because(error) => error,
             failure => Error::Database(format!(
                 "Cannot use the database {}: {}. Check [MetaBackend] engine, and whether the server runs.",
                 self.location,

@@ -64,7 +64,7 @@ pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     };
     let mut session = Session::new(address.clone(), monitor);
     let (client, _) = session.client().map_err(|failure| match failure {
-        Failure::Interrupted(signal) => Error::Interrupted(signal),
+        Failure::Because(error) => error,
         failure => failed(failure.describe(address)),
     })?;
     let mut taken = Vec::new();

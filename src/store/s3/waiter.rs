@@ -1,6 +1,7 @@
 //! Waits for a server that have an end: a limit of time, or a signal.
 
 use crate::monitor::{Handle, Monitor};
+use crate::pool::threads;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
@@ -163,10 +164,11 @@ impl Lookup {
     fn ask(&self, name: String, timeout: NextTimeout) -> Result<Vec<SocketAddr>, Error> {
         let answer: Arc<Mutex<Option<std::io::Result<Vec<SocketAddr>>>>> = Arc::default();
         let given = Arc::clone(&answer);
-        let asking = std::thread::Builder::new().name("lookup".into()).spawn(move || {
+        let asking = threads::start_alone("lookup", move || {
             let found = name.to_socket_addrs().map(Iterator::collect);
             *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        })?;
+        });
+        let asking = asking.map_err(IoError::other)?;
         let mut waiter = self.0.clone();
         let end = waiter.end(timeout);
         while !asking.is_finished() {
