@@ -1,7 +1,7 @@
 //! Making a session: a connection that is watched while it is made, settings, the schema with the tables, and a look
 //! for poolers that would mix sessions up.
 
-use super::address::{Address, ENCODE};
+use super::address::{Address, ENCODE, Verify};
 use super::describe;
 use super::guard::Connector;
 use super::messages::Seen;
@@ -9,6 +9,7 @@ use super::pooler::{self, Place};
 use crate::monitor::{Handle, Monitor};
 use crate::pool::threads;
 use crate::types::error::Error;
+use crate::types::time::check_clock;
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::sync::Arc;
@@ -143,6 +144,9 @@ pub(super) fn open(address: &Address) -> Result<(Client, Arc<Seen>), Failure> {
         // The library knows no connectors for sockets; who serves one of this host is somebody of this host.
         let client = config.host_path(&address.host).ssl_mode(SslMode::Disable).connect(NoTls)?;
         return Ok((client, seen));
+    }
+    if address.verify != Verify::NoTls {
+        check_clock().map_err(Failure::Because)?;
     }
     config.host(&address.host).ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
     let connector = Connector::new(address, Arc::clone(&seen)).map_err(Failure::Settings)?;
