@@ -139,6 +139,10 @@ fn a_backup_survives_every_failing_call() {
     let args = |install: &Install| ["backup".to_owned(), install.url("vm.img"), "vm".to_owned()].to_vec();
     let look = |install: &Install, traced: &Traced, what: &str| {
         nothing_valid_is_wrong(install, what);
+        // Some file systems tell only here that what was written is lost.
+        if what.contains("close of data/*.tmp") {
+            assert_eq!(traced.run.code, 6, "{what}: {:?}", traced.run);
+        }
         let valid = || versions(install, "vm").iter().filter(|(_, valid)| *valid).count();
         if traced.run.code == 0 {
             assert_eq!(valid(), 2, "{what}: {:?}", traced.run);
