@@ -321,6 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn lock_files_have_the_mode_that_was_asked_for() {
+        use std::os::unix::fs::PermissionsExt;
+        for (text, mode) in [("0600", 0o600), ("0660", 0o660)] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let locks = LockDir::new(dir.path(), FileMode::parse(text).expect("good"));
+            let _guard = locks.try_shared("uid").expect("usable").expect("free");
+            let found = fs::metadata(dir.path().join("backy_uid.lock")).expect("there");
+            assert_eq!(found.permissions().mode() & 0o7777, mode);
+        }
+    }
+
+    #[test]
     fn held_locks_are_found_and_left_files_are_not_taken_for_some() {
         let (dir, a, b) = two();
         for name in ["backy_left.lock", "other_x.lock", "backy_x.other", "backy_"] {

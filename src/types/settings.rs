@@ -73,6 +73,14 @@ impl HashFunction {
     }
 }
 
+impl HashFunction {
+    /// Whether two different blocks with the same checksum can be made on purpose. Whoever can have data backed up could
+    /// then have a block of theirs restored in the place of another's.
+    pub fn is_weak(self) -> bool {
+        matches!(self, HashFunction::Md5 | HashFunction::Sha1)
+    }
+}
+
 impl fmt::Display for HashFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

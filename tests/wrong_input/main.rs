@@ -8,3 +8,5 @@ mod common;
 mod cases;
 #[path = "files.rs"]
 mod files;
+#[path = "neighbours.rs"]
+mod neighbours;

@@ -30,6 +30,7 @@ pub use init::init;
 /// # Errors
 /// Those of the command.
 pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
+    warn_of_weak_checksums(context, command);
     match command {
         Command::Initdb | Command::Init => init::initdb(context),
         Command::Backup(args) => backup::run(context, args),
@@ -57,5 +58,19 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Due(args) => schedule::due(context, args),
         Command::Sla(args) => schedule::sla(context, args),
         Command::GenerateDocs { dir } => generate(dir),
+    }
+}
+
+/// Who has always used such a function goes on, but should know.
+fn warn_of_weak_checksums(context: &Context, command: &Command) {
+    let stores = matches!(command, Command::Backup(_) | Command::MigrateEncryption(_) | Command::Initdb)
+        || matches!(command, Command::Nbd(args) if !args.read_only);
+    let function = context.config.hash_function;
+    if stores && function.is_weak() {
+        context.terminal.notice(&format!(
+            "hash_function {function}: two different blocks with the same checksum can be made on purpose, and one is then \
+             restored in the place of the other. Where others decide what is backed up, make a new installation with \
+             sha512."
+        ));
     }
 }

@@ -1,6 +1,7 @@
 //! Metadata in a SQLite file.
 
 mod db;
+mod guard;
 #[cfg(test)]
 mod memory;
 mod open;
@@ -78,7 +79,7 @@ impl Sqlite {
             Ok(meta) if meta.len() == 0 => {
                 return Err(unusable("It is empty. Please run initdb first.".into()));
             }
-            Ok(_) => {}
+            Ok(meta) => guard::check_owner(path, &meta, &location)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(unusable("It does not exist. Please run initdb first.".into()));
             }
@@ -106,6 +107,7 @@ impl Sqlite {
             ),
             Unopened::Failed(e) => unusable(e.to_string()),
         })?;
+        guard::check_schema(&connection, &location)?;
         Ok(Self::on(connection, path, location, obstacle))
     }
 

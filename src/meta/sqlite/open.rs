@@ -1,6 +1,6 @@
 //! Opening a SQLite file: for writing, or as well as it can be had.
 
-use super::{reserve, schema};
+use super::{guard, reserve, schema};
 use crate::monitor::signalled;
 use crate::sys::space;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -148,6 +148,7 @@ pub(super) fn prepare(
 ) -> rusqlite::Result<Connection> {
     connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(64);
+    guard::harden(&connection)?;
     // Reads the header, and so tells whether this is a database at all.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     // Temporary tables stay in files, the default: the list of what `rm` leaves unused can be long.

@@ -1,0 +1,204 @@
+//! A file that others may have prepared: who can write it, and what runs in it.
+
+use super::schema::DDL;
+use crate::meta::revision::OLD_TABLES;
+use crate::types::error::{Error, Result};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rustix::process::geteuid;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Takes from what stands in the file the means to do harm: functions with side effects in its views and triggers,
+/// changes to its own schema by SQL, cells that reach out of their page.
+pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.execute_batch("PRAGMA cell_size_check = ON")
+}
+
+/// Refuses a file that everybody can write to, and, for root, one of another user: what is restored is what it says.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Result<()> {
+    let (mode, owner, shown) = (file.mode() & 0o7777, file.uid(), path.display());
+    if mode & 0o002 != 0 {
+        return Err(Error::Database(format!(
+            "The database {location} can be written by everybody (mode {mode:04o}), and is not used. `chmod o-w {shown}` \
+             mends that, once you have made sure that nobody has changed it."
+        )));
+    }
+    if geteuid().is_root() && owner != 0 {
+        return Err(Error::Database(format!(
+            "The database {location} belongs to another user (number {owner}), who could make root overwrite files with \
+             it. Run this command as that user, or `chown root {shown}`."
+        )));
+    }
+    // SQLite takes what is there for its own, and would undo or redo with it.
+    for end in ["-journal", "-wal"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(end);
+        let Ok(found) = std::fs::symlink_metadata(&beside) else { continue };
+        let trusted = [0, geteuid().as_raw(), owner].contains(&found.uid());
+        if !found.is_file() || !trusted {
+            return Err(Error::Database(format!(
+                "{} is no file of the database's owner, and would change the database {location}. Find out who has put \
+                 it there, and move it away.",
+                Path::new(&beside).display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a database in which something runs that this program has not put there, when its tables are used.
+///
+/// # Errors
+/// [`Error::Database`] with the names; the database cannot be read.
+pub(super) fn check_schema(connection: &Connection, location: &str) -> Result<()> {
+    let strangers = strangers(connection).map_err(|e| super::error(location, "reading the schema", &e))?;
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Database(format!(
+        "The database {location} is not used: {} not made by backy2, and would run with each command. Look at it with \
+         `sqlite3 FILE .schema`; where it does no good, drop it there.",
+        match &strangers[..] {
+            [one] => format!("{one} was"),
+            many => format!("{} were", many.join(", ")),
+        }
+    )))
+}
+
+/// Triggers of our tables, and views and virtual tables in their place, that are not of our schema, word for word. Those
+/// of tables that this program does not know are none of its business. Release 2.13 has none.
+fn strangers(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master
+               WHERE type IN ('trigger', 'view') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') ORDER BY name";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut strangers = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let (table, text): (String, String) = (row.get(2)?, row.get(3)?);
+        let ours = kind != "table" && DDL.contains(&text);
+        if is_used(&table) && !ours {
+            strangers.push(match &kind[..] {
+                "trigger" => format!("the trigger {name} of {table}"),
+                "view" => format!("the view {name}"),
+                _ => format!("the virtual table {name}"),
+            });
+        }
+    }
+    Ok(strangers)
+}
+
+/// Whether this program or release 2.13 reads or writes a table or view of that name, in any case.
+fn is_used(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let made = |kind: &str| DDL.contains(&format!("CREATE {kind} {name} "));
+    made("TABLE") || made("VIEW") || OLD_TABLES.contains(&&name[..]) || name.starts_with("sqlite_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sqlite, initialise};
+    use super::*;
+    use crate::types::settings::FileMode;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn database() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("backy.sqlite");
+        initialise(&path, FileMode::PRIVATE).expect("initialised");
+        (folder, path)
+    }
+
+    fn refusal(path: &Path) -> String {
+        match Sqlite::open(path) {
+            Err(Error::Database(text)) => text,
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("it was opened"),
+        }
+    }
+
+    #[test]
+    fn foreign_triggers_and_views_of_our_tables_are_named_and_nothing_is_done() {
+        for (sql, name) in [
+            (
+                "CREATE TRIGGER gotcha AFTER INSERT ON versions BEGIN DELETE FROM tags; END",
+                "the trigger gotcha of versions",
+            ),
+            (
+                "CREATE TRIGGER g2 INSTEAD OF DELETE ON blocks BEGIN DELETE FROM tags; END",
+                "the trigger g2 of blocks",
+            ),
+            (
+                "DROP TRIGGER blocks_delete; CREATE TRIGGER blocks_delete INSTEAD OF DELETE ON blocks BEGIN SELECT 1; END",
+                "the trigger blocks_delete of blocks",
+            ),
+            ("DROP TABLE stats; CREATE VIEW stats AS SELECT 1", "the view stats"),
+            ("DROP VIEW blocks; CREATE VIEW Blocks AS SELECT * FROM block_map", "the view Blocks"),
+        ] {
+            let (_folder, path) = database();
+            Connection::open(&path).expect("opened").execute_batch(sql).expect(sql);
+            let error = refusal(&path);
+            assert!(error.contains(name) && error.contains("not made by backy2"), "{sql}: {error}");
+        }
+        let (_folder, path) = database();
+        let own = "CREATE TABLE notes (x); CREATE VIEW report AS SELECT name FROM versions;
+                   CREATE TRIGGER mine AFTER INSERT ON notes BEGIN SELECT 1; END";
+        Connection::open(&path).expect("opened").execute_batch(own).expect("made");
+        Sqlite::open(&path).expect("what is beside our tables does no harm");
+    }
+
+    #[test]
+    fn what_stands_in_the_file_cannot_do_harm() {
+        let (_folder, path) = database();
+        let database = Sqlite::open(&path).expect("opened");
+        let connection = &database.connection;
+        let on =
+            |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+        assert_eq!((on("trusted_schema"), on("cell_size_check")), (Ok(0), Ok(1)));
+        assert_eq!(connection.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE), Ok(true));
+        let forged = "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = '' WHERE name = 'blocks'";
+        assert!(connection.execute_batch(forged).is_err());
+    }
+
+    #[test]
+    fn a_file_that_everybody_can_write_is_refused_and_one_of_a_group_is_not() {
+        let (_folder, path) = database();
+        for (mode, refused) in [(0o666, true), (0o602, true), (0o660, false), (0o644, false), (0o600, false)]
+        {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
+            match refused {
+                true => assert!(refusal(&path).contains("chmod o-w"), "{mode:o}"),
+                false => drop(Sqlite::open(&path).expect("opened")),
+            }
+        }
+    }
+
+    #[test]
+    fn root_uses_no_file_of_another_user_nor_a_journal_that_one_has_put_there() {
+        if !geteuid().is_root() {
+            crate::skip::skip(
+                "root_uses_no_file_of_another_user_nor_a_journal_that_one_has_put_there",
+                "needs root",
+            );
+            return;
+        }
+        let (folder, path) = database();
+        let wal = folder.path().join("backy.sqlite-wal");
+        std::fs::write(&wal, "").expect("written");
+        std::os::unix::fs::chown(&wal, Some(65534), None).expect("given away");
+        assert!(refusal(&path).contains("backy.sqlite-wal"));
+        std::fs::remove_file(&wal).expect("removed");
+        std::os::unix::fs::symlink("/etc/hostname", &wal).expect("linked");
+        assert!(refusal(&path).contains("backy.sqlite-wal"));
+        std::fs::remove_file(&wal).expect("removed");
+        std::os::unix::fs::chown(&path, Some(65534), None).expect("given away");
+        assert!(refusal(&path).contains("belongs to another user (number 65534)"));
+    }
+}
