@@ -141,8 +141,8 @@ fn read(path: &Path, chosen: Chosen) -> io::Result<(Vec<u8>, Opened)> {
 }
 
 /// Refuses a configuration that others may have written: it says where the logfile is and which store is used, so that
-/// whoever writes it can have the caller overwrite files. What the user has chosen by name is a warning, unless
-/// everybody of a group, or at all, can change it.
+/// whoever writes it can have the caller overwrite files. What the user or the administrator has chosen is a warning,
+/// unless others can change it, or seem to have put it there.
 fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>> {
     let name = path.display();
     if let Some(doubt) = doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
@@ -151,8 +151,11 @@ fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>
              mends that, once you have looked at what it says."
         )));
     }
+    let is_owner = |doubt: &&Doubt| matches!(doubt, Doubt::Owner(_));
+    let planted = doubts.iter().any(|doubt| matches!(doubt, Doubt::FolderWritable(..)))
+        && doubts.iter().any(|doubt| is_owner(&doubt));
     match doubts {
-        [doubt, ..] if chosen == Chosen::Found => Err(Error::Config(format!(
+        [doubt, ..] if planted || chosen == Chosen::Found => Err(Error::Config(format!(
             "{name} {doubt}: it is not read, for it could make this program overwrite files. Leave the folder, or \
              name a configuration with -c."
         ))),

@@ -267,6 +267,11 @@ fn what_is_another_users_is_read_only_if_it_is_named() {
     assert!(error.contains("belongs to another user (number 65534)"), "{error}");
     let config = load(&Origin::File(path.clone()), &Places::of_system()).expect("it was named");
     assert!(config.warnings[0].contains("belongs to another user"), "{:?}", config.warnings);
+    // Others may have put it there.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).expect("changed");
+    let error = load_error(&Origin::File(path.clone()));
+    assert!(error.contains("belongs to another user"), "{error}");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("changed");
     // What is root's, in a folder of another user.
     std::os::unix::fs::chown(&path, Some(0), None).expect("given back");
     std::os::unix::fs::chown(dir.path(), Some(65534), None).expect("given away");

@@ -139,6 +139,10 @@ impl LockDir {
             }
             Err(e) => self.error(e),
             Ok(metadata) if !metadata.is_dir() => self.error("it is no folder"),
+            Ok(_) if error.kind() == ErrorKind::PermissionDenied => self.error(format!(
+                "{} cannot be opened: {error}. Users who share an installation need a file_mode such as 0660",
+                path.display()
+            )),
             Ok(_) => self.error(format!("{} cannot be opened: {error}", path.display())),
         }
     }

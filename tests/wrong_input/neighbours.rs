@@ -2,7 +2,7 @@
 
 use crate::common::disk::{self, Mounted};
 use crate::common::install::{Install, Run, noise};
-use crate::common::skip::skip;
+use crate::common::skip;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -63,9 +63,9 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_umask_is() {
     fs::write(at("a.img"), noise(7, 9000)).expect("written");
     let dir = at("backup").to_str().expect("text").to_owned();
     good(folder.path(), "000", &["-b", &dir, "init"]);
-    good(folder.path(), "000", &["-b", &dir, "backup", "a.img", "vm"]);
+    good(folder.path(), "000", &["-b", &dir, "backup", "./a.img", "vm"]);
     good(folder.path(), "000", &["-b", &dir, "export", "vm:latest", "dump"]);
-    good(folder.path(), "000", &["-b", &dir, "restore", "vm:latest", "b.img"]);
+    good(folder.path(), "000", &["-b", &dir, "restore", "vm:latest", "./b.img"]);
     assert_eq!((mode(&at("dump")), mode(&at("b.img"))), (0o600, 0o600));
     let made = modes(&at("backup"));
     assert!(made.iter().any(|(path, _)| path.ends_with("backy.log")), "{made:?}");
@@ -79,9 +79,9 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_umask_is() {
     fs::write(&config, text.replace("backy.sqlite", "shared.sqlite").replace("backy.log", "shared.log"))
         .expect("written");
     good(folder.path(), "077", &["-b", &dir, "initdb"]);
-    good(folder.path(), "077", &["-b", &dir, "backup", "a.img", "vm"]);
+    good(folder.path(), "077", &["-b", &dir, "backup", "./a.img", "vm"]);
     good(folder.path(), "077", &["-b", &dir, "export", "vm:latest", "dump2"]);
-    good(folder.path(), "077", &["-b", &dir, "restore", "vm:latest", "c.img"]);
+    good(folder.path(), "077", &["-b", &dir, "restore", "vm:latest", "./c.img"]);
     for name in ["dump2", "c.img", "backup/shared.sqlite", "backup/shared.log"] {
         assert_eq!(mode(&at(name)), 0o660, "{name}");
     }
@@ -162,7 +162,7 @@ fn init_that_was_killed_or_met_a_full_disk_goes_on() {
         assert!(run.code == 100 && run.stderr.contains("is not empty"), "{run:?}");
         // A database with something in it is no attempt.
         fs::write(folder.path().join("a.img"), noise(7, 5000)).expect("written");
-        good(folder.path(), "022", &["-b", text, "backup", "a.img", "vm"]);
+        good(folder.path(), "022", &["-b", text, "backup", "./a.img", "vm"]);
         fs::remove_file(dir.join("backy.cfg")).expect("removed");
         let run = bare(folder.path(), "022", &["-b", text, "init"]);
         assert!(run.code == 100 && run.stderr.contains("is not empty"), "{run:?}");
@@ -229,7 +229,7 @@ fn an_export_that_does_not_arrive_leaves_the_old_dump_and_says_so() {
     assert_eq!(run.code, 100, "{run:?}");
     install.ok(&["export", "vm:latest", &dump]);
     let whole = fs::read_to_string(&dump).expect("read");
-    assert_eq!(install.ok(&["export", "vm:latest", "/dev/stdout"]), whole);
+    assert_eq!(install.ok(&["-m", "export", "vm:latest", "/dev/stdout"]), whole);
     assert_eq!(install.ok(&["export", "vm:latest", "-"]), whole);
 }
 
@@ -241,7 +241,7 @@ fn a_database_in_which_something_foreign_runs_is_not_used() {
         .sqlite()
         .execute_batch("CREATE TRIGGER gotcha AFTER INSERT ON versions BEGIN DELETE FROM tags; END")
         .expect("made");
-    for args in [&["ls"][..], &["backup", "a.img", "vm"], &["cleanup"]] {
+    for args in [&["ls"][..], &["backup", "./a.img", "vm"], &["cleanup"]] {
         install.refuses(1, args, &["the trigger gotcha of versions"]);
     }
     install.sqlite().execute_batch("DROP TRIGGER gotcha").expect("dropped");
