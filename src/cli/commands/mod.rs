@@ -20,6 +20,7 @@ mod transfer;
 use super::Context;
 use super::args::Command;
 use super::exit::Outcome;
+use crate::monitor::Monitor;
 use crate::types::error::Result;
 
 pub use generate::generate;
