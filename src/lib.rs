@@ -11,7 +11,8 @@
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
 //! | connections | [`pg`] |
 //! | mechanisms | [`config`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`] |
-//! | system | [`failpoint`], [`sys`] |
+//! | system | [`sys`] |
+//! | failpoints | [`failpoint`] |
 //! | types | [`types`] |
 //!
 //! `docs/architecture.md` tells how a block travels through them.

@@ -20,7 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ports", &["io", "store", "meta", "locks"]),
     ("connections", &["pg"]),
     ("mechanisms", &["config", "crypt", "hash", "pool", "throttle", "monitor"]),
-    ("system", &["failpoint", "sys"]),
+    ("system", &["sys"]),
+    ("failpoints", &["failpoint"]),
     ("types", &["types"]),
 ];
 
