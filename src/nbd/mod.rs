@@ -28,8 +28,8 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tls::{Stream, Tls};
 use transmission::Client;
 
@@ -39,7 +39,7 @@ const THREADS: usize = 4;
 const CLIENTS: usize = 128;
 /// Large reads that are put together in memory at the same time: 32 MiB each.
 const LARGE_READS: usize = 4;
-/// How long a client may be silent until it has chosen an export.
+/// How long a client has to choose an export.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked whether the server is to end.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -118,6 +118,7 @@ pub fn run(
     };
     std::thread::scope(|scope| {
         while monitor.interrupted().is_none() {
+            server.drop_undecided();
             match listener.accept(PAUSE) {
                 Ok(Some(socket)) => {
                     if let Some((number, socket)) = server.admit(socket) {
@@ -174,24 +175,73 @@ struct Server<'a> {
     /// Only root and the user that this process runs as may connect.
     own_only: bool,
     large: Permits,
-    clients: Mutex<HashMap<u64, Arc<Socket>>>,
+    clients: Mutex<HashMap<u64, Guest>>,
     next: AtomicU64,
 }
 
+/// A client that was taken in.
+struct Guest {
+    socket: Arc<Socket>,
+    since: Instant,
+    /// It has an export open. Until then it may be dropped to make room.
+    settled: bool,
+    /// Its connection was ended by the server, and its threads are about to see that.
+    ended: bool,
+}
+
+impl Guest {
+    /// Ends the connection of one that has no export open yet.
+    fn end(&mut self) {
+        self.ended = true;
+        self.socket.end();
+    }
+}
+
 impl Server<'_> {
-    /// Takes a client in, unless there are too many.
+    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Guest>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a client in. Where there are too many, the one that has been without an export for the longest has to go, or
+    /// this one.
     fn admit(&self, socket: Socket) -> Option<(u64, Arc<Socket>)> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= CLIENTS {
-            self.say(
-                Level::Warning,
-                &format!("{} was turned away: there are {CLIENTS} clients already.", socket.peer()),
-            );
-            return None;
+        let mut clients = self.clients();
+        if clients.values().filter(|guest| !guest.ended).count() >= CLIENTS {
+            let waiting = clients.iter_mut().filter(|(_, guest)| !guest.settled && !guest.ended);
+            let Some((_, oldest)) = waiting.min_by_key(|(number, _)| **number) else {
+                self.say(
+                    Level::Warning,
+                    &format!("{} was turned away: there are {CLIENTS} clients already.", socket.peer()),
+                );
+                return None;
+            };
+            oldest.end();
         }
         let (number, socket) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(socket));
-        clients.insert(number, Arc::clone(&socket));
+        let (guest, since) = (Arc::clone(&socket), Instant::now());
+        clients.insert(number, Guest { socket: guest, since, settled: false, ended: false });
         Some((number, socket))
+    }
+
+    /// Drops those that have not chosen an export in time, however much they say.
+    fn drop_undecided(&self) {
+        for guest in self.clients().values_mut() {
+            if !guest.settled && !guest.ended && guest.since.elapsed() >= PATIENCE {
+                guest.end();
+                let (peer, patience) = (guest.socket.peer(), PATIENCE.as_secs());
+                self.say(
+                    Level::Warning,
+                    &format!("{peer} was dropped: it has chosen no export within {patience} s."),
+                );
+            }
+        }
+    }
+
+    /// The client has an export open from now on.
+    fn settle(&self, number: u64) {
+        if let Some(guest) = self.clients().get_mut(&number) {
+            guest.settled = true;
+        }
     }
 
     /// Serves a client in a thread of its own. Without one it is turned away; the others are not concerned.
@@ -210,22 +260,16 @@ impl Server<'_> {
 
     fn forget(&self, number: u64, socket: &Socket) {
         socket.end();
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.clients().remove(&number);
     }
 
     fn serve(&self, number: u64, socket: &Socket) {
-        if let Err(error) = self.talk(socket) {
+        if let Err(error) = self.talk(number, socket) {
             let peer = socket.peer();
             match error.kind() {
                 // That is how most clients leave, and looking for open ports does.
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                     self.say(Level::Debug, &format!("{peer} has left without a word: {error}"));
-                }
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                    self.say(
-                        Level::Warning,
-                        &format!("{peer} was dropped: it said nothing for {} s.", PATIENCE.as_secs()),
-                    );
                 }
                 _ => self.say(Level::Warning, &format!("{peer} was dropped: {error}.")),
             }
@@ -233,7 +277,7 @@ impl Server<'_> {
         self.forget(number, socket);
     }
 
-    fn talk(&self, socket: &Socket) -> io::Result<()> {
+    fn talk(&self, number: u64, socket: &Socket) -> io::Result<()> {
         if self.own_only
             && let Err(why) = peer::check(socket)
         {
@@ -241,7 +285,6 @@ impl Server<'_> {
             self.exports.depot.warn_once(format!("A client was turned away: {why}."));
             return Ok(());
         }
-        socket.set_patience(Some(PATIENCE))?;
         let greeting = handshake::greet(&mut &*socket)?;
         let stream = match &self.tls {
             None => Stream::Plain(socket),
@@ -253,7 +296,7 @@ impl Server<'_> {
         let (export, how) = (agreed.export, (agreed.structured, agreed.allocation));
         let uid = export.version().uid.clone();
         self.say(Level::Info, &format!("{} has opened version {uid}.", socket.peer()));
-        socket.set_patience(None)?;
+        self.settle(number);
         let client = Client::new(&export, how, &self.large, (&stream, &stream));
         let done = std::thread::scope(|scope| {
             let work = || {
@@ -283,8 +326,8 @@ impl Server<'_> {
     }
 
     fn end_all(&self) {
-        for socket in self.clients.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            socket.end();
+        for guest in self.clients().values() {
+            guest.socket.end();
         }
     }
 

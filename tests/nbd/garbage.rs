@@ -78,23 +78,56 @@ fn garbage_in_every_phase_harms_nobody() {
     install.assert_sound();
 }
 
-/// A client that says nothing during the handshake is dropped in the end, one that is connected is not.
+/// Those that say nothing make room for those that come, and never the other way round.
 #[test]
 fn many_clients_are_served_and_too_many_turned_away() {
     let (install, uid, image) = install();
     let server = Server::new(&install, &["-r"]);
-    let mut first = Client::opened(&server, &uid, false);
-    let silent: Vec<Client> = (0..127).map(|_| Client::silent(&server)).collect();
-    for mut client in silent {
-        client.take(18);
-        if client.stream.peer_addr().is_err() {
-            panic!("dropped");
-        }
-        std::mem::forget(client);
+    let first = Client::opened(&server, &uid, false);
+    let mut silent: Vec<Client> = (0..127).map(|_| Client::silent(&server)).collect();
+    for client in &mut silent {
+        assert_eq!(client.take(18).len(), 18);
     }
+    let open = || {
+        let mut client = Client::opened(&server, &uid, false);
+        client.read(0, 1).expect("served");
+        client
+    };
+    let mut others: Vec<Client> = (0..127).map(|_| open()).collect();
+    assert!(silent.iter_mut().all(Client::is_dropped));
     let mut turned_away = Client::silent(&server);
     assert!(turned_away.is_dropped());
-    assert!(first.read(0, 100).expect("served") == image[..100]);
+    others.push(first);
+    for client in &mut others {
+        assert!(client.read(0, 100).expect("served") == image[..100]);
+    }
     assert!(log(&install).contains("128 clients already"));
+    server.end();
+}
+
+/// A byte now and then does not keep a connection for ever.
+#[test]
+fn who_chooses_no_export_is_dropped_however_much_it_says() {
+    if !all() {
+        return crate::common::skip(
+            "who_chooses_no_export_is_dropped_however_much_it_says",
+            "it takes half a minute",
+        );
+    }
+    let (install, uid, _) = install();
+    let server = Server::new(&install, &["-r"]);
+    let start = std::time::Instant::now();
+    let mut client = Client::new(&server);
+    let mut first = Client::opened(&server, &uid, false);
+    while client
+        .stream
+        .write_all(&[&b"IHAVEOPT"[..], &STRUCTURED_REPLY.to_be_bytes(), &[0; 4]].concat())
+        .is_ok()
+    {
+        assert!(start.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    assert!(start.elapsed().as_secs() >= 29 && log(&install).contains("has chosen no export within 30 s"));
+    first.read(0, 100).expect("served");
     server.end();
 }
