@@ -242,6 +242,9 @@ pub struct BackupArgs {
     /// is backed up, reads only what has changed since the last one, and removes that
     #[arg(long, conflicts_with_all = ["rbd", "from_version", "continue_version"])]
     pub incremental: bool,
+    /// Back up an empty source (0 bytes) though the newest version of NAME has data
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Tags, comma-separated [default: b_daily, b_weekly, b_monthly when they are due]
     #[arg(short, long, value_name = "TAGS")]
     pub tag: Option<String>,

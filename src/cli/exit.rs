@@ -37,7 +37,7 @@ pub fn code(error: &Error, command: Kind) -> u8 {
         Error::Config(_) | Error::Database(_) | Error::NoSuchImage { .. } | Error::TargetRefused(_) => {
             CANNOT_BEGIN
         }
-        Error::BaseMismatch { .. } => 5,
+        Error::BaseMismatch { .. } | Error::ContinueMismatch { .. } => 5,
         Error::Store { .. } if command != Kind::Other => 6,
         Error::WrongKey(_) if command == Kind::Restore => 6,
         Error::Interrupted(signal) => 128 + signal.number(),
@@ -104,6 +104,7 @@ mod tests {
             (Error::Refused(text()), [100, 100, 100]),
             (Error::Hints(text()), [100, 100, 100]),
             (Error::BaseMismatch { base: text(), block: 1, offset: 1 }, [5, 5, 5]),
+            (Error::ContinueMismatch { version: text(), block: 1, offset: 1 }, [5, 5, 5]),
             (Error::Source { url: text(), message: text() }, [100, 100, 100]),
             (Error::NoSuchImage { url: text(), message: text() }, [1, 1, 1]),
             (Error::TargetRefused(text()), [1, 1, 1]),

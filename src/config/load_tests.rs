@@ -210,7 +210,7 @@ fn configurations_of_real_installations_load_without_a_warning() {
         assert_eq!(config.schedulers.len(), schedulers);
         assert_eq!(config.encryption_key.is_some(), fixture != "E");
         assert_eq!((config.io.file.reads, config.data.simultaneous_writes), (5, 5));
-        assert_eq!(config.lock_dir, dir.path().join("lock"));
+        assert_eq!(config.lock_dir, Some(dir.path().join("lock")));
     }
 }
 

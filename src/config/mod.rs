@@ -56,8 +56,8 @@ pub struct Config {
     pub block_size: u32,
     /// How blocks are recognised.
     pub hash_function: HashFunction,
-    /// Where the lock files are.
-    pub lock_dir: PathBuf,
+    /// Where the lock files are; `None`: beside the database, and where 2.13 has them.
+    pub lock_dir: Option<PathBuf>,
     /// Where temporary copies are kept.
     pub cachedir: PathBuf,
     /// Where what clients of the NBD server write is kept until it is stored.

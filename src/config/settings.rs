@@ -46,7 +46,7 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
         file_mode,
         block_size: keys.number("block_size", 1..=MAX_BLOCK_SIZE, 4_194_304)? as u32,
         hash_function: hash_function(keys)?,
-        lock_dir: keys.path("lock_dir", "/tmp")?,
+        lock_dir: keys.text("lock_dir")?.map(|(text, _)| text.into()),
         cachedir,
         nbd_cachedir,
         mount_cache_size: keys.number("mount_cache_size", 0..=u64::MAX, MOUNT_CACHE_SIZE)?,

@@ -37,7 +37,7 @@ fn what_is_not_said_has_the_defaults_of_2_13() {
     assert_eq!(config.logfile, Path::new("/var/log/backy.log"));
     assert_eq!(config.block_size, 4_194_304);
     assert_eq!(config.hash_function, HashFunction::Sha512);
-    assert_eq!(config.lock_dir, Path::new("/tmp"));
+    assert_eq!(config.lock_dir, None);
     assert_eq!(
         (&config.cachedir, &config.nbd_cachedir),
         (&"/var/cache/backy2".into(), &"/var/cache/backy2".into())
@@ -85,7 +85,7 @@ fn everything_can_be_set() {
     assert_eq!(config.logfile, Path::new("/l"));
     assert_eq!(config.block_size, 65_536);
     assert_eq!(config.hash_function, HashFunction::Blake2b);
-    assert_eq!((config.lock_dir.as_path(), config.cachedir.as_path()), (Path::new("~/k"), Path::new("c")));
+    assert_eq!((config.lock_dir, config.cachedir.as_path()), (Some("~/k".into()), Path::new("c")));
     assert_eq!((config.process_name.as_str(), config.mount_cache_size), ("b", 7));
     assert_eq!(config.disallow_rm_when_younger_than_days, 6);
     assert!(!config.deduplication);

@@ -93,7 +93,7 @@ mod tests {
             let config = load(&Origin::Folder(dir.clone()), &Places::of_system()).expect("good");
             assert!(config.warnings.is_empty(), "{:?}", config.warnings);
             assert_eq!(config.logfile, dir.join("backy.log"));
-            assert_eq!(config.lock_dir, dir.join("lock"));
+            assert_eq!(config.lock_dir, Some(dir.join("lock")));
             assert_eq!(config.cachedir, dir.join("cache"));
             assert_eq!(config.meta.engine, format!("sqlite:///{}", dir.join("backy.sqlite").display()));
             assert!(

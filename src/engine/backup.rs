@@ -2,23 +2,24 @@
 
 use super::{Site, tags};
 use crate::flow::coordinator::Tally;
-use crate::flow::plan::{Base, Plan};
-use crate::hash::is_zero;
-use crate::io::{self, Changes, Source};
-use crate::locks::Guard;
-use crate::meta::{Rows, StatisticsRow};
+use crate::flow::plan::Plan;
+use crate::io::{self, Source};
+use crate::meta::StatisticsRow;
 use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
-use crate::types::hints::{Hints, count, subtract};
+use crate::types::hints::{Hints, count};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::time::Instant;
 
+mod compare;
 pub(in crate::engine) mod job;
+mod opening;
 
 pub use job::Naming;
 use job::{Job, begin};
+use opening::{Unfinished, changes, check_size, open_base, open_unfinished, tell_of_others};
 
 /// What a user asks for.
 pub struct Options<'o> {
@@ -40,6 +41,8 @@ pub struct Options<'o> {
     pub expire: Option<Timestamp>,
     /// Whether the source will still be there if the backup fails, so that it can be continued.
     pub source_stays: bool,
+    /// Whether an empty source is right though there is a version with data.
+    pub allow_empty: bool,
 }
 
 /// What was made.
@@ -64,6 +67,7 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let source = io::open_source(options.source, &site.config.io, site.config.block_size)?;
     let geometry = Geometry::new(source.size(), site.config.block_size);
     check_settings(site, &*store)?;
+    check_size(site, &*source, options.name, options.allow_empty)?;
     let base = match options.base {
         Some(uid) => Some(open_base(site, uid)?),
         None => None,
@@ -73,26 +77,25 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         (None, Some((base, _, _))) => changes(site, &*source, base, geometry)?,
         (None, None) => None,
     };
+    let mut tally = Tally::default();
     let resumed = match options.resume {
-        Some(uid) => Some(open_unfinished(site, uid, &*source, geometry)?),
+        Some(uid) => Some(open_unfinished(site, uid, options.name, &*source, &mut tally)?),
         None => None,
     };
-    let present = match &resumed {
-        Some((version, _)) => present(site, version)?,
-        None => Vec::new(),
-    };
+    let present = resumed.as_ref().map_or(&[][..], |resumed| &resumed.present);
+    tally.done = count(present);
     let plan_base = base.as_ref().map(|(_, base, _)| base);
-    let plan = Plan::new(geometry, hints.as_ref(), plan_base, &present);
-    let mut tally = Tally { done: count(&present), ..Tally::default() };
-    if let Some((base, _, _)) = base.as_ref().filter(|_| hints.as_ref().is_some_and(|h| !h.is_empty())) {
-        compare_with_base(site, &*source, geometry, base, &plan, &mut tally)?;
+    let plan = Plan::new(geometry, hints.as_ref(), plan_base, present);
+    match &base {
+        Some((base, _, _)) => compare::with_base(site, &*source, base, &plan, &mut tally)?,
+        None => tell_of_data(site, &*source, &plan, &mut tally)?,
     }
     let snapshot_name = match options.snapshot_name {
         "" => source.snapshot_name(),
         given => given,
     };
     let (version, _lock, given) = match resumed {
-        Some((version, lock)) => {
+        Some(Unfinished { version, lock, .. }) => {
             site.meta.add_tags(&version, &options.tags)?;
             (version, lock, options.tags)
         }
@@ -108,6 +111,7 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
             (version, lock, tags)
         }
     };
+    tell_of_others(site, &version);
     let reads = site.parallel(options.source)?.reads;
     let base = base.as_ref().map(|(version, _, _)| version);
     let job =
@@ -126,6 +130,18 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         site.monitor.error(&text);
     })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
+}
+
+/// Without a base, what the hints do not touch counts as zeros. That is asked for, and still worth a word where there is
+/// data.
+fn tell_of_data(site: &mut Site<'_>, source: &dyn Source, plan: &Plan, tally: &mut Tally) -> Result<()> {
+    if let Some(block) = compare::first_data(site, source, &plan.sparse, tally)? {
+        site.monitor.warning(&format!(
+            "The hints do not touch block {block}, which has data in {}. Without a base (-f) it counts as zeros.",
+            source.url()
+        ));
+    }
+    Ok(())
 }
 
 /// Stores `source`, which is no source of the user's, as a new version.
@@ -157,7 +173,7 @@ pub fn copy(
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
 }
 
-/// Refuses wrong settings before anything is written.
+/// Refuses wrong settings, and a store that cannot be written to, before there is a version.
 pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Result<()> {
     if site.config.encryption_version == 1 && !site.keys.has_key() {
         return Err(Error::Config(
@@ -167,120 +183,9 @@ pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Resu
                 .into(),
         ));
     }
+    // Also for a run that will store nothing new, and would not notice.
+    store.check_writable()?;
     // Without encryption the key matters to nothing that is written.
     let with_key = site.config.encryption_version == 1;
     site.probe(store, None, with_key)
-}
-
-/// The base version, pinned, and what the plan needs of it.
-fn open_base(site: &mut Site<'_>, uid: &str) -> Result<(Version, Base, Guard)> {
-    let (version, guard) = site.pin(uid)?;
-    if !version.valid {
-        return Err(Error::Refused(format!(
-            "You cannot base on an invalid version: {uid}. `backy2 ls` shows which are valid."
-        )));
-    }
-    let base = Base {
-        geometry: Geometry::new(version.size_bytes, site.config.block_size),
-        unusable: site.meta.unusable(&version)?,
-    };
-    Ok((version, base, guard))
-}
-
-/// What has changed since `base`, where the source can tell.
-fn changes(
-    site: &mut Site<'_>,
-    source: &dyn Source,
-    base: &Version,
-    geometry: Geometry,
-) -> Result<Option<Hints>> {
-    if source.origin().is_none() {
-        return Ok(None);
-    }
-    let monitor = site.monitor;
-    let changes = match site.meta.origin(base)? {
-        Some(origin) => source.changes_since(&origin, &base.snapshot_name, &|| monitor.check())?,
-        None => Changes::Unknown("no snapshot of an image was recorded with it".to_owned()),
-    };
-    match changes {
-        Changes::Known(hints) => Hints::new(&hints, source.url(), geometry).map(Some),
-        Changes::Unknown(why) => {
-            monitor.info(&format!(
-                "What has changed since version {} is not known: {why}. All is read; what is stored already is not \
-                 stored again.",
-                base.uid
-            ));
-            Ok(None)
-        }
-    }
-}
-
-/// The version to be continued, locked.
-fn open_unfinished(
-    site: &mut Site<'_>,
-    uid: &str,
-    source: &dyn Source,
-    geometry: Geometry,
-) -> Result<(Version, Guard)> {
-    let (version, guard) = site.own(uid)?;
-    if version.valid {
-        return Err(Error::Refused(format!("You cannot continue a valid version: {uid} is complete.")));
-    }
-    if version.size_bytes != geometry.size_bytes() {
-        return Err(Error::Refused(format!(
-            "Version {uid} has a different size than the source ({} and {} bytes). Cannot continue: start a new \
-             backup.",
-            version.size_bytes,
-            geometry.size_bytes()
-        )));
-    }
-    let begun = site.meta.origin(&version)?;
-    if begun.is_some() && begun.as_ref() != source.origin() {
-        return Err(Error::Refused(format!(
-            "Version {uid} was begun from snapshot {} of an RBD image, and {} is not that. Cannot continue: give that \
-             snapshot, or start a new backup.",
-            version.snapshot_name,
-            source.url()
-        )));
-    }
-    Ok((version, guard))
-}
-
-/// Blocks of an unfinished version that are there already.
-fn present(site: &mut Site<'_>, version: &Version) -> Result<Vec<std::ops::Range<u64>>> {
-    let missing = site.meta.missing(version)?;
-    Ok(subtract(&[0..version.size], &missing))
-}
-
-/// Reads a few blocks that the hints call unchanged, and compares them with the base: hints of another image
-/// or of another snapshot would make a version that is silently wrong.
-fn compare_with_base(
-    site: &mut Site<'_>,
-    source: &dyn Source,
-    geometry: Geometry,
-    base: &Version,
-    plan: &Plan,
-    tally: &mut Tally,
-) -> Result<()> {
-    let mut data = Vec::new();
-    for id in plan.blocks_to_check(&mut fastrand::Rng::new()) {
-        site.monitor.check()?;
-        data.resize(geometry.length(id), 0);
-        source.read_at(geometry.offset(id), &mut data)?;
-        tally.statistics.read.add(data.len() as u64);
-        let row = site.meta.rows(base, id, 1, Rows::All)?.into_iter().find(|row| row.id == id);
-        let same = match row.map(|row| row.blob) {
-            Some(Some(blob)) => blob.checksum == Some(site.hasher.digest(&data).hex()),
-            Some(None) => is_zero(&data),
-            None => false,
-        };
-        if !same {
-            return Err(Error::BaseMismatch {
-                base: base.uid.clone(),
-                block: id,
-                offset: geometry.offset(id),
-            });
-        }
-    }
-    Ok(())
 }

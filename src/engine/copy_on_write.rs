@@ -98,6 +98,7 @@ impl<'a> Copy<'a> {
         let base = Base { geometry, unusable: site.meta.unusable(&self.original)? };
         let plan = Plan::new(geometry, Some(&hints), Some(&base), &[]);
         let store = site.open_store()?;
+        store.check()?;
         let reads = site.config.data.simultaneous_reads;
         let job = Job {
             site,

@@ -34,6 +34,10 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
 
 /// Nothing tells what has changed: all but holes is read, and what is known is not stored.
 fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
+    let _alone = match io::file_identity(options.source) {
+        Some(image) => Some(site.locks.own_image(&image, options.source)?),
+        None => None,
+    };
     let filter = VersionFilter { name: Some(options.name.to_owned()), ..VersionFilter::default() };
     let mut versions = site.versions(&filter)?;
     future::by_making(&mut versions, |version| version, Timestamp::now());
@@ -56,6 +60,10 @@ struct Held {
 
 fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     let snapshots = Snapshots::open(options.source, &site.config.io.rbd)?;
+    let ImageId { cluster, pool, image, .. } = snapshots.image();
+    let _alone = site.locks.own_image(&format!("{cluster}-{pool}-{image}"), options.source)?;
+    // A snapshot is made for nothing otherwise.
+    site.open_store()?.check_writable()?;
     let base = find_base(site, &snapshots, options.name)?;
     site.monitor.info(&match &base {
         Some((version, snapshot)) => format!(
@@ -106,6 +114,7 @@ fn of_snapshot<'a>(
         expire: asked.expire,
         // What a failed run has stored is found by its checksum, so that the snapshot can go.
         source_stays: false,
+        allow_empty: asked.allow_empty,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Making an installation.
 
+use super::lock_dir;
 use crate::config::Config;
-use crate::locks::Locks;
 use crate::meta::url::{self, Engine};
 use crate::meta::{postgres, sqlite};
 use crate::monitor::Monitor;
@@ -17,7 +17,7 @@ pub use folder::{Made, folder};
 /// # Errors
 /// It has tables already; then nothing is changed.
 pub fn database(config: &Config, monitor: &dyn Monitor) -> Result<()> {
-    Locks::new(&config.lock_dir, config.file_mode).startup_check()?;
+    lock_dir::locks(config)?.startup_check()?;
     tables(&config.meta.engine, config.file_mode, monitor)
 }
 

@@ -1,6 +1,7 @@
 //! Copying the metadata into another database.
 
-use super::init;
+use super::claims::FileRegister;
+use super::{init, lock_dir};
 use crate::config::Config;
 use crate::locks::{Database as SharedLocks, Locks};
 use crate::meta::State;
@@ -18,7 +19,7 @@ use crate::types::error::{Error, Result};
 /// # Errors
 /// Other processes run; the target has rows; what either database says. The target has no rows then.
 pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<Copied>> {
-    let mut locks = Locks::new(&config.lock_dir, config.file_mode);
+    let mut locks = lock_dir::locks(config)?;
     locks.startup_check()?;
     let engine = url::parse(&config.meta.engine)?;
     let wanted = url::parse(target).map_err(|e| match e {
@@ -50,7 +51,10 @@ fn source(engine: Engine, config: &Config, locks: &mut Locks, monitor: Handle) -
         Engine::Sqlite(path) => {
             let database = Sqlite::open(&path)?;
             match database.state()? {
-                State::Current => (Database::Sqlite(Box::new(database)), true),
+                State::Current => {
+                    locks.share(FileRegister::new(database.claims(), true));
+                    (Database::Sqlite(Box::new(database)), true)
+                }
                 // Only the first revision lacks something that is copied.
                 State::Behind { revision } => (Database::Sqlite(Box::new(database)), revision > 1),
                 State::Old { .. } => {

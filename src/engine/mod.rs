@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod catalogue;
+mod claims;
 pub mod cleanup;
 pub mod copy_on_write;
 pub mod damage;
@@ -9,6 +10,7 @@ pub mod future;
 pub mod image;
 pub mod incremental;
 pub mod init;
+mod lock_dir;
 pub mod migrate;
 pub mod migrate_db;
 pub mod names;

@@ -60,6 +60,12 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     if !version.valid {
         site.monitor.warning(&format!("Version {} is invalid: some of its data may be bad.", version.uid));
     }
+    if version.size_bytes == 0 {
+        site.monitor.warning(&format!(
+            "Version {} is empty (0 bytes): nothing is written, and what {} has stays.",
+            version.uid, options.target
+        ));
+    }
     let mut casualties = Casualties::new(site.monitor, site.meta.is_writable());
     zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)?;
 

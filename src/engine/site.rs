@@ -1,6 +1,7 @@
 //! An installation, opened: its database, its store, its locks and its keys.
 
-use super::names;
+use super::claims::FileRegister;
+use super::{lock_dir, names};
 use crate::config::{Config, Parallel};
 use crate::crypt::Keyring;
 use crate::flow::fetch::Fetch;
@@ -65,12 +66,12 @@ impl<'a> Site<'a> {
     /// # Errors
     /// Another process has exclusive use; the database is missing, not initialised or unusable.
     pub fn open(config: &'a Config, monitor: &'a dyn Monitor, access: Access) -> Result<Self> {
-        let mut locks = Locks::new(&config.lock_dir, config.file_mode);
+        let mut locks = lock_dir::locks(config)?;
         if access != Access::Observe {
             locks.startup_check()?;
         }
         let meta: Box<dyn MetaStore> = match url::parse(&config.meta.engine)? {
-            Engine::Sqlite(path) => Box::new(open_sqlite(&path, config, &locks, monitor, access)?),
+            Engine::Sqlite(path) => Box::new(open_sqlite(&path, config, &mut locks, monitor, access)?),
             Engine::Postgres(address) => {
                 Box::new(open_postgres(*address, config, &mut locks, monitor, access)?)
             }
@@ -188,11 +189,11 @@ pub(super) fn left_out(why: &str) -> String {
     format!("The database is damaged, and a version is left out: {why}.")
 }
 
-/// Opens a database file, and upgrades it if `access` needs that.
+/// Opens a database file, upgrades it if `access` needs that, and registers locks there from now on.
 fn open_sqlite(
     path: &Path,
     config: &Config,
-    locks: &Locks,
+    locks: &mut Locks,
     monitor: &dyn Monitor,
     access: Access,
 ) -> Result<Sqlite> {
@@ -219,6 +220,14 @@ fn open_sqlite(
                 "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
             );
             database = upgrade::upgraded_copy(&database, &config.cachedir)?;
+            return Ok(database);
+        }
+    }
+    if database.state()? == State::Current {
+        // What only reads must not wait for others who write.
+        locks.share(FileRegister::new(database.claims(), access == Access::Write));
+        if !matches!(access, Access::Catalogue | Access::Observe) {
+            locks.shared_check()?;
         }
     }
     if access.writes() {

@@ -48,36 +48,36 @@ impl Plan {
         read.extend(subtract(&within, &carry));
         Plan { carry, sparse: merge(sparse), read: merge(read) }
     }
+}
 
-    /// Up to ten of the carried blocks, ascending, to be compared with the source: the first five and others
-    /// at random. A hints file of another image will hardly pass that.
-    pub fn blocks_to_check(&self, random: &mut fastrand::Rng) -> Vec<u64> {
-        const CHECKS: u64 = 10;
-        let total = count(&self.carry);
-        let nth = |n: u64| {
-            let mut n = n;
-            self.carry.iter().find_map(|range| {
-                let length = range.end - range.start;
-                if n < length {
-                    return Some(range.start + n);
-                }
-                n -= length;
-                None
-            })
-        };
-        let mut chosen: Vec<u64> = (0..total.min(CHECKS / 2)).collect();
-        if total <= CHECKS {
-            chosen = (0..total).collect();
-        }
-        while (chosen.len() as u64) < total.min(CHECKS) {
-            let n = random.u64(CHECKS / 2..total);
-            if !chosen.contains(&n) {
-                chosen.push(n);
+/// Up to ten blocks of `ranges` (ascending and disjoint), ascending, to be compared with the source: the first five and
+/// others at random. A hints file of another image, or another source, will hardly pass that.
+pub fn sample(ranges: &[Range<u64>], random: &mut fastrand::Rng) -> Vec<u64> {
+    const CHECKS: u64 = 10;
+    let total = count(ranges);
+    let nth = |n: u64| {
+        let mut n = n;
+        ranges.iter().find_map(|range| {
+            let length = range.end - range.start;
+            if n < length {
+                return Some(range.start + n);
             }
-        }
-        chosen.sort_unstable();
-        chosen.into_iter().filter_map(nth).collect()
+            n -= length;
+            None
+        })
+    };
+    let mut chosen: Vec<u64> = (0..total.min(CHECKS / 2)).collect();
+    if total <= CHECKS {
+        chosen = (0..total).collect();
     }
+    while (chosen.len() as u64) < total.min(CHECKS) {
+        let n = random.u64(CHECKS / 2..total);
+        if !chosen.contains(&n) {
+            chosen.push(n);
+        }
+    }
+    chosen.sort_unstable();
+    chosen.into_iter().filter_map(nth).collect()
 }
 
 /// The block that ends in another place than in the base: the image was grown or shrunk at its end.
@@ -130,7 +130,7 @@ mod tests {
             read in ranges(), gone in ranges(), unusable in ranges(), present in ranges(),
         ) {
             let source = Geometry::new(size, BLOCK);
-            let hints = hinted.then(|| Hints { sparse: subtract(&gone, &read), read, given: true });
+            let hints = hinted.then(|| Hints { sparse: subtract(&gone, &read), read });
             let base = base_size.map(|size| Base { geometry: Geometry::new(size, BLOCK), unusable });
             let plan = Plan::new(source, hints.as_ref(), base.as_ref(), &present);
             for id in 0..source.blocks() + 3 {
@@ -148,19 +148,17 @@ mod tests {
         }
 
         #[test]
-        fn checks_are_of_carried_blocks(carry in ranges(), seed: u64) {
-            let plan = Plan { carry, ..Plan::default() };
-            let checks = plan.blocks_to_check(&mut fastrand::Rng::with_seed(seed));
-            prop_assert_eq!(checks.len() as u64, count(&plan.carry).min(10));
-            prop_assert!(checks.iter().all(|id| has(&plan.carry, *id)));
+        fn checks_are_of_the_given_blocks(carry in ranges(), seed: u64) {
+            let checks = sample(&carry, &mut fastrand::Rng::with_seed(seed));
+            prop_assert_eq!(checks.len() as u64, count(&carry).min(10));
+            prop_assert!(checks.iter().all(|id| has(&carry, *id)));
             prop_assert!(checks.windows(2).all(|pair| pair[0] < pair[1]));
         }
     }
 
     #[test]
     fn half_of_the_checks_come_from_the_start() {
-        let plan = Plan { carry: vec![5..8, 100..1_000_000], ..Plan::default() };
-        let checks = plan.blocks_to_check(&mut fastrand::Rng::with_seed(1));
+        let checks = sample(&[5..8, 100..1_000_000], &mut fastrand::Rng::with_seed(1));
         assert_eq!((checks.len(), &checks[..5]), (10, &[5, 6, 7, 100, 101][..]));
         assert!(checks[9] > 1000, "{checks:?}");
     }

@@ -8,8 +8,10 @@ use file::{FileSource, FileTarget};
 use null::{NullSource, NullTarget};
 use rbd::{RbdSource, RbdTarget};
 use std::ops::Range;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use url::Location;
 
+mod bad_sector;
 pub mod file;
 pub mod null;
 pub mod rbd;
@@ -59,6 +61,11 @@ pub trait Source: Send + Sync {
     /// [`crate::types::Error::Source`]: it went away meanwhile, so that zeros may have been read instead.
     fn verify(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Its size now, in bytes, where that may have changed. To be asked when all is read.
+    fn size_now(&self) -> Option<u64> {
+        None
     }
 
     /// What has changed since the snapshot `base`, which was called `name` then. `check` is called now and then,
@@ -150,6 +157,18 @@ pub fn kind(url: &str) -> Result<Kind> {
         Ok(Location::Rbd(_)) => Ok(Kind::Rbd),
         Err(message) => Err(source_error(url, message)),
     }
+}
+
+/// What tells the file or device that `url` names from all others, as a part of a file name: the host's name and two
+/// numbers. `None` where there is none, or it is no file.
+pub fn file_identity(url: &str) -> Option<String> {
+    let Ok(Location::File(path)) = Location::parse(url) else { return None };
+    let metadata = std::fs::metadata(path).ok()?;
+    let host = rustix::system::uname().nodename().to_string_lossy().replace('/', "_");
+    Some(match metadata.file_type().is_block_device() {
+        true => format!("{host}-device-{:x}", metadata.rdev()),
+        false => format!("{host}-{:x}-{:x}", metadata.dev(), metadata.ino()),
+    })
 }
 
 /// Opens what is to be backed up. `block_size` (bytes) is the size of the blocks in which generated data is

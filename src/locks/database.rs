@@ -7,6 +7,7 @@
 
 use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
+use super::{Register, Registered};
 use crate::monitor::{Handle, Monitor};
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, unique};
 use crate::pool::threads;
@@ -78,45 +79,6 @@ impl Database {
         Database { shared: Arc::new(shared), heart: Mutex::default(), monitor }
     }
 
-    /// Takes a lock, with `alone` only if no other process has any. Does not wait, but for a server that is away.
-    /// Each call counts as another holder, in this process too.
-    ///
-    /// # Errors
-    /// The database fails; this process was taken for dead.
-    pub(super) fn take(
-        self: &Arc<Self>,
-        name: &str,
-        exclusive: bool,
-        alone: bool,
-    ) -> Result<std::result::Result<Lock, Holder>> {
-        let shared = &self.shared;
-        let wish = Wish { id: unique(), name, exclusive, alone };
-        let registered = shared.fence.holder().is_some();
-        let answer = self.persist("taking a lock", |client| {
-            registry::take(client, shared.me, registered, &shared.identity, &wish)
-        })?;
-        if !matches!(answer, Answer::Buried) {
-            shared.fence.set(Some(shared.me));
-            self.start_heart()?;
-        }
-        match answer {
-            Answer::Granted => Ok(Ok(Lock { id: wish.id, database: Arc::clone(self) })),
-            Answer::Refused(holder) => Ok(Err(holder)),
-            Answer::Buried => Err(Fence::lost(&shared.location)),
-        }
-    }
-
-    /// Who holds the lock `name` alone and is alive.
-    pub(super) fn check_alone(&self, name: &str) -> Result<Option<Holder>> {
-        let identity = &self.shared.identity;
-        self.persist("looking at locks", |client| registry::holder_of(client, identity, name))
-    }
-
-    /// All registered locks.
-    pub(super) fn list(&self) -> Result<Vec<Holder>> {
-        self.persist("listing locks", registry::list)
-    }
-
     /// Runs `work`, again after a lost connection: it must be safe to be run twice.
     fn persist<T>(
         &self,
@@ -152,6 +114,43 @@ impl Database {
             *heart = Some(threads::start_alone("heartbeat", move || shared.beat(&monitor))?);
         }
         Ok(())
+    }
+}
+
+impl Registered for Lock {}
+
+impl Register for Database {
+    /// Does not wait, but for a server that is away.
+    fn take(
+        self: Arc<Self>,
+        name: &str,
+        exclusive: bool,
+        alone: bool,
+    ) -> Result<std::result::Result<Box<dyn Registered>, Holder>> {
+        let shared = &self.shared;
+        let wish = Wish { id: unique(), name, exclusive, alone };
+        let registered = shared.fence.holder().is_some();
+        let answer = self.persist("taking a lock", |client| {
+            registry::take(client, shared.me, registered, &shared.identity, &wish)
+        })?;
+        if !matches!(answer, Answer::Buried) {
+            shared.fence.set(Some(shared.me));
+            self.start_heart()?;
+        }
+        match answer {
+            Answer::Granted => Ok(Ok(Box::new(Lock { id: wish.id, database: Arc::clone(&self) }))),
+            Answer::Refused(holder) => Ok(Err(holder)),
+            Answer::Buried => Err(Fence::lost(&shared.location)),
+        }
+    }
+
+    fn holder_alone(&self, name: &str) -> Result<Option<Holder>> {
+        let identity = &self.shared.identity;
+        self.persist("looking at locks", |client| registry::holder_of(client, identity, name))
+    }
+
+    fn list(&self) -> Result<Vec<Holder>> {
+        self.persist("listing locks", registry::list)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) const SUFFIX: &str = ".lock";
 pub struct LockDir {
     dir: PathBuf,
     mode: FileMode,
+    /// Whose files count; `None`: everybody's.
+    owners: Option<Vec<u32>>,
     ours: Ours,
 }
 
@@ -47,7 +49,19 @@ impl LockDir {
     /// Takes note of the folder; it is looked at when the first lock is taken, and never created. `mode` is that of
     /// the files: whoever can open one can hold the lock.
     pub fn new(dir: &Path, mode: FileMode) -> Self {
-        LockDir { dir: dir.to_owned(), mode, ours: Ours::default() }
+        LockDir { dir: dir.to_owned(), mode, owners: None, ours: Ours::default() }
+    }
+
+    /// A folder that everybody can write to, where a stranger's lock must not keep us out: only files of the users
+    /// `owners` count.
+    pub fn of_owners(dir: &Path, mode: FileMode, owners: &[u32]) -> Self {
+        LockDir { owners: Some(owners.to_vec()), ..Self::new(dir, mode) }
+    }
+
+    /// Whether that file's lock counts.
+    fn counts(&self, file: &File) -> bool {
+        let owner = || file.metadata().map(|metadata| metadata.uid());
+        self.owners.as_ref().is_none_or(|owners| owner().is_ok_and(|owner| owners.contains(&owner)))
     }
 
     /// Takes the lock `name` together with others who take it shared. `None`: somebody has it exclusively.
@@ -85,8 +99,13 @@ impl LockDir {
             let file = match open(&entry.path(), None) {
                 Ok(file) => file,
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                // Where not all count, those do not.
+                Err(_) if self.owners.is_some() => continue,
                 Err(e) => return Err(self.error(format!("{}: {e}", file_name.display()))),
             };
+            if !self.counts(&file) {
+                continue;
+            }
             if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
                 held.push(name.to_owned());
             }
@@ -104,6 +123,9 @@ impl LockDir {
                 Err(e) if e.kind() == ErrorKind::NotFound && self.dir.is_dir() => continue,
                 Err(e) => return Err(self.why(&path, &e)),
             };
+            if !self.counts(&file) {
+                return Err(self.error(format!("{} is another user's", path.display())));
+            }
             let locked = match flock(&file, operation) {
                 Ok(()) => true,
                 Err(Errno::WOULDBLOCK) => false,

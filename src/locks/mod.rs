@@ -1,7 +1,7 @@
 //! Locks, by which processes keep out of each other's way.
 //!
-//! On a host they are lock files, the same as those of release 2.13; where the database is PostgreSQL, which several
-//! hosts may share, each is registered there, too. The names are the same:
+//! On a host they are lock files, the same as those of release 2.13. Each is registered in the database, too: several
+//! hosts may share one of PostgreSQL, and lock files get lost. The names are the same:
 //!
 //! | name | file in `lock_dir` | shared | exclusive |
 //! | --- | --- | --- | --- |
@@ -9,6 +9,7 @@
 //! | UID | `backy_UID.lock` | a version in use as base, or being restored | one being written, removed or rekeyed |
 //! | `backy-cleanup-fast` | `backy_backy-cleanup-fast.lock` | – | the fast cleanup |
 //! | `rbd-…` | `backy_rbd-….lock` | a snapshot that is read | one that is being made or removed |
+//! | `image-…` | `backy_image-….lock` | – | an image, by `backup --incremental` |
 //!
 //! [`Locks`] takes and releases them, and knows the rules of the table. Nothing waits for a
 //! lock longer than each verb says, so that there can be no deadlock.
@@ -18,25 +19,58 @@ mod dir;
 mod holders;
 pub mod process;
 mod registry;
-mod verbs;
+pub mod verbs;
 
 use crate::types::error::Result;
 use crate::types::settings::FileMode;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use database::Database;
 pub use dir::LockDir;
-pub use holders::Holder;
+pub use holders::{Holder, Identity};
 
 /// A lock, or who has it, where that is known.
 type Taken = std::result::Result<Guard, Option<Holder>>;
+
+/// Where locks are registered beside their files.
+pub trait Register: fmt::Debug + Send + Sync {
+    /// Takes a lock, with `alone` only if no other process has any. Each call counts as another holder, in this process
+    /// too.
+    ///
+    /// # Errors
+    /// The database fails; this process was taken for dead.
+    fn take(
+        self: Arc<Self>,
+        name: &str,
+        exclusive: bool,
+        alone: bool,
+    ) -> Result<std::result::Result<Box<dyn Registered>, Holder>>;
+
+    /// Who holds the lock `name` alone and is alive.
+    ///
+    /// # Errors
+    /// The database fails.
+    fn holder_alone(&self, name: &str) -> Result<Option<Holder>>;
+
+    /// All registered locks.
+    ///
+    /// # Errors
+    /// The database fails.
+    fn list(&self) -> Result<Vec<Holder>>;
+}
+
+/// A registered lock, until this is dropped.
+pub trait Registered: fmt::Debug + Send + Sync {}
 
 /// The locks of an installation. Its clones know of each other's guards.
 #[derive(Clone, Debug)]
 pub struct Locks {
     dir: LockDir,
-    database: Option<Arc<Database>>,
+    /// Where 2.13 has its lock files, too, if that is another folder.
+    beside: Option<LockDir>,
+    register: Option<Arc<dyn Register>>,
 }
 
 /// A lock that is held until this is dropped.
@@ -44,7 +78,8 @@ pub struct Locks {
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct Guard {
     // In this order: whoever finds the file free must find the registration gone.
-    _registered: Option<database::Lock>,
+    _registered: Option<Box<dyn Registered>>,
+    _beside: Option<dir::Guard>,
     _file: dir::Guard,
 }
 
@@ -52,61 +87,75 @@ impl Locks {
     /// Locks of this host alone, whose files have this mode. The folder is looked at when the first lock is taken,
     /// and never created.
     pub fn new(dir: &Path, mode: FileMode) -> Self {
-        Locks { dir: LockDir::new(dir, mode), database: None }
+        Locks { dir: LockDir::new(dir, mode), beside: None, register: None }
+    }
+
+    /// Takes each lock in the folder `dir` as well, which everybody can write to. Only files of the users `owners` count
+    /// there, and what cannot be used is left out.
+    pub fn beside(mut self, dir: &Path, mode: FileMode, owners: &[u32]) -> Self {
+        self.beside = Some(LockDir::of_owners(dir, mode, owners));
+        self
     }
 
     /// Registers what is locked from now on in the database, too.
-    pub fn share(&mut self, database: Database) {
-        self.database = Some(Arc::new(database));
+    pub fn share(&mut self, register: impl Register + 'static) {
+        self.register = Some(Arc::new(register));
     }
 
-    /// As [`Locks::startup_check`], for the other hosts: a look at what is registered.
+    /// As [`Locks::startup_check`]: a look at what is registered.
     ///
     /// # Errors
     /// [`crate::types::Error::Locked`] where somebody needs to be alone; the database fails.
     pub fn shared_check(&self) -> Result<()> {
-        match &self.database {
-            Some(database) => database.check_alone(verbs::GLOBAL).and_then(verbs::pass),
+        match &self.register {
+            Some(register) => register.holder_alone(verbs::GLOBAL).and_then(verbs::pass),
             None => Ok(()),
         }
     }
 
-    fn dir(&self) -> &LockDir {
-        &self.dir
+    /// The names of all lock files that somebody else holds.
+    fn files_of_others(&self) -> Result<Vec<String>> {
+        let mut held = self.dir.held_by_others()?;
+        if let Some(beside) = &self.beside {
+            held.extend(beside.held_by_others().unwrap_or_default());
+        }
+        held.sort();
+        held.dedup();
+        Ok(held)
     }
 
     /// Takes the lock `name` together with others who take it shared. Does not wait.
     fn try_shared(&self, name: &str) -> Result<Taken> {
-        let file = self.dir.try_shared(name)?;
-        self.register(file, |database| database.take(name, false, false))
+        self.take(name, false, false)
     }
 
     /// Takes the lock `name` for itself alone. Does not wait.
     fn try_exclusive(&self, name: &str) -> Result<Taken> {
-        let file = self.dir.try_exclusive(name)?;
-        self.register(file, |database| database.take(name, true, false))
+        self.take(name, true, false)
     }
 
     /// The same where no other process may have any lock in the database.
     fn try_alone(&self, name: &str) -> Result<Taken> {
-        let file = self.dir.try_exclusive(name)?;
-        self.register(file, |database| database.take(name, true, true))
+        self.take(name, true, true)
     }
 
-    fn register(
-        &self,
-        file: Option<dir::Guard>,
-        take: impl FnOnce(&Arc<Database>) -> Result<std::result::Result<database::Lock, Holder>>,
-    ) -> Result<Taken> {
-        let Some(file) = file else { return Ok(Err(None)) };
-        let registered = match &self.database {
+    fn take(&self, name: &str, exclusive: bool, alone: bool) -> Result<Taken> {
+        let from = |dir: &LockDir| if exclusive { dir.try_exclusive(name) } else { dir.try_shared(name) };
+        let Some(file) = from(&self.dir)? else { return Ok(Err(None)) };
+        let beside = match self.beside.as_ref().map(from) {
+            Some(Ok(None)) => return Ok(Err(None)),
+            Some(Ok(guard)) => guard,
+            // What cannot be used there is another's.
+            Some(Err(_)) | None => None,
+        };
+        let registered = match &self.register {
             None => None,
-            Some(database) => match take(database)? {
+            Some(register) => match Arc::clone(register).take(name, exclusive, alone)? {
                 Ok(lock) => Some(lock),
                 Err(holder) => return Ok(Err(Some(holder))),
             },
         };
-        Ok(Ok(Guard { _registered: registered, _file: file }))
+        Ok(Ok(Guard { _registered: registered, _beside: beside, _file: file }))
     }
 
     /// Who holds what, on this host and, with a shared database, on all others.
@@ -115,9 +164,16 @@ impl Locks {
     /// The folder cannot be read; the database fails.
     pub fn list(&self) -> Result<Vec<Holder>> {
         let mut all = holders::local(self.dir.path_of_all())?;
-        if let Some(database) = &self.database {
+        if let Some(beside) = &self.beside {
+            let more = holders::local(beside.path_of_all()).unwrap_or_default();
+            let known = all.clone();
+            all.extend(
+                more.into_iter().filter(|m| !known.iter().any(|k| k.name == m.name && k.pid == m.pid)),
+            );
+        }
+        if let Some(register) = &self.register {
             // What is registered says more than its file.
-            let registered = database.list()?;
+            let registered = register.list()?;
             all.retain(|local| !registered.iter().any(|r| r.name == local.name && r.pid == local.pid));
             all.extend(registered);
         }

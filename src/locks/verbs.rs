@@ -8,10 +8,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Held by who needs to be alone.
-pub(super) const GLOBAL: &str = "backy";
+pub const GLOBAL: &str = "backy";
 const CLEANUP: &str = "backy-cleanup-fast";
 /// In front of a snapshot's name.
 const SNAPSHOT: &str = "rbd-";
+/// In front of what tells an image.
+const IMAGE: &str = "image-";
 
 /// How long a command tries to get past the global lock. Each command holds it for an instant at its start.
 const START: Duration = Duration::from_secs(1);
@@ -55,7 +57,7 @@ impl Locks {
         if !others.is_empty() {
             return Err(running(&others, "This needs to be alone: wait until they have ended."));
         }
-        let held = self.dir().held_by_others()?;
+        let held = self.files_of_others()?;
         if !held.is_empty() {
             return Err(Error::Locked(format!(
                 "Other backy instances are running: these are locked: {}. This needs to be alone: wait until they \
@@ -123,6 +125,20 @@ impl Locks {
     /// [`Error::LockDir`].
     pub fn own_snapshot(&self, name: &str) -> Result<Option<Guard>> {
         Ok(self.try_exclusive(&format!("{SNAPSHOT}{name}"))?.ok())
+    }
+
+    /// Makes sure that this is the only incremental backup of an image. `image` tells it from others, and `url` is what the
+    /// user calls it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where it is not; [`Error::LockDir`].
+    pub fn own_image(&self, image: &str, url: &str) -> Result<Guard> {
+        retry(INSTANT, || self.try_exclusive(&format!("{IMAGE}{image}")))?.map_err(|holder| {
+            Error::Locked(format!(
+                "Another incremental backup of {url} is running{}. Nothing was done: try again when it has ended.",
+                by(holder)
+            ))
+        })
     }
 
     /// Makes sure that nobody else on this host uses the database while it is upgraded. Waits up to a minute for

@@ -9,6 +9,7 @@ mod place;
 use super::{BlobStore, GetError, Presence, Wanted};
 use crate::sys::beneath::Folder;
 use crate::sys::cache;
+use crate::sys::private;
 use crate::types::error::{Error, Result};
 use crate::types::settings::{Durability, FileMode};
 use crate::types::uid::BlobUid;
@@ -318,6 +319,18 @@ impl BlobStore for FileStore {
         self.place()
             .and_then(|place| place.sync())
             .map_err(|e| self.broke("cannot flush the file system", &e))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check()?;
+        let probe = self.path.join(format!("backy2-probe-{:016x}{TEMPORARY}", fastrand::u64(..)));
+        let made = private::create(&probe, FileMode::PRIVATE).and_then(|_| fs::remove_file(&probe));
+        match made {
+            Ok(()) => Ok(()),
+            // Perhaps nothing new must be stored. What must be told of then is told by who stores it.
+            Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::NOSPC | Errno::DQUOT)) => Ok(()),
+            Err(e) => Err(self.error(format!("cannot be written to: {e}. See path in [DataBackend]"))),
+        }
     }
 
     fn check(&self) -> Result<()> {

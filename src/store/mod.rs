@@ -90,6 +90,14 @@ pub trait BlobStore: Send + Sync {
     /// [`Error::Store`].
     fn check(&self) -> Result<()>;
 
+    /// An error if nothing can be stored, as far as that can be told without leaving anything behind.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    fn check_writable(&self) -> Result<()> {
+        self.check()
+    }
+
     /// Whether what `get` gives is made up, and plain whatever the metadata says of its encryption.
     fn is_generated(&self) -> bool {
         false

@@ -106,6 +106,21 @@ pub enum Error {
         offset: u64,
     },
 
+    /// The source differs from the version that is continued.
+    #[error(
+        "Source and version {version}, which was to be continued, differ at block {block} (offset {offset}). The source \
+         is another one than before, or was written to meanwhile. Nothing was done: start a new backup, which finds \
+         what is stored already."
+    )]
+    ContinueMismatch {
+        /// Uid of the version.
+        version: String,
+        /// Block that differs.
+        block: u64,
+        /// Where it starts, in bytes.
+        offset: u64,
+    },
+
     /// A source cannot be opened or read.
     #[error("{url}: {message}")]
     Source {

@@ -42,8 +42,6 @@ pub struct Hints {
     pub read: Vec<Range<u64>>,
     /// Blocks that are sparse: wholly covered by hints that don't exist.
     pub sparse: Vec<Range<u64>>,
-    /// Whether there were any, be it of no bytes: then they can be wrong.
-    pub given: bool,
 }
 
 impl Hints {
@@ -99,12 +97,7 @@ impl Hints {
             sparse.push(whole);
         }
         let read = merge(touched);
-        Ok(Hints { sparse: subtract(&merge(sparse), &read), read, given: !hints.is_empty() })
-    }
-
-    /// Whether the list was empty, which says that nothing has changed.
-    pub fn is_empty(&self) -> bool {
-        !self.given
+        Ok(Hints { sparse: subtract(&merge(sparse), &read), read })
     }
 }
 
@@ -168,8 +161,9 @@ mod tests {
     fn both_spellings_of_exists_are_read() {
         let json = "[\n{\"offset\":4,\"length\":4,\"exists\":\"true\"},\n {\"offset\":8,\"length\":4,\"exists\":false}]";
         let hints = Hints::from_json(json.as_bytes(), "h", Geometry::new(20, 4)).expect("hints");
-        assert_eq!(hints, Hints { read: vec![1..2], sparse: vec![2..3], given: true });
-        assert!(Hints::from_json(&b"[]"[..], "h", Geometry::new(20, 4)).expect("empty").is_empty());
+        assert_eq!(hints, Hints { read: vec![1..2], sparse: vec![2..3] });
+        let none = Hints::from_json(&b"[]"[..], "h", Geometry::new(20, 4)).expect("empty");
+        assert_eq!(none, Hints::default());
         for bad in [
             "",
             "{}",

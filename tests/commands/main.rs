@@ -14,6 +14,7 @@ mod fixtures;
 mod generate;
 mod json;
 mod kill;
+mod lost;
 mod migrate;
 mod names;
 mod old_sql;

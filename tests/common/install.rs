@@ -188,7 +188,15 @@ impl Install {
         self.set_in("DEFAULTS", key, value);
     }
 
-    /// The same for another section.
+    /// Takes every `key: …` line out of the configuration.
+    pub fn unset(&self, key: &str) {
+        let text = std::fs::read_to_string(&self.config).expect("read");
+        let begins = format!("{key}:");
+        let left = text.lines().filter(|line| !line.starts_with(&begins)).map(|line| line.to_owned() + "\n");
+        std::fs::write(&self.config, left.collect::<String>()).expect("write");
+    }
+
+    /// As [`Install::set`], for another section.
     pub fn set_in(&self, section: &str, key: &str, value: &str) {
         let text = std::fs::read_to_string(&self.config).expect("read");
         let begins = format!("{key}:");

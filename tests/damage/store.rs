@@ -44,24 +44,48 @@ fn a_store_that_is_a_file_is_no_damage() {
 }
 
 #[test]
-fn a_backup_without_a_store_is_kept_and_can_be_continued() {
+fn a_backup_without_a_store_leaves_no_version() {
     for encryption in [0, 1] {
         let store = Store::new(encryption);
-        gone(&store);
         let data = noise(77, 20 * BLOCK);
         let source = store.install.image("new.img", &data);
-        let error = store.install.fails(6, &["backup", &source, "new"]);
-        assert!(error.contains(&store.install.text("data")), "{error}");
-        let version = store.install.uids(&["new"]).remove(0);
-        assert!(!store.install.is_valid(&version));
-        store.install.fails(6, &["backup", "-c", &version, &source, "new"]);
+        let unfinished = store.install.backup(&[&source, "begun"]);
+        store.install.change(&format!("UPDATE versions SET valid = 0 WHERE uid = '{unfinished}'"));
+        gone(&store);
+        let before = store.install.dump();
+        let resume = ["backup", "-c", &unfinished, &source, "begun"];
+        for args in [&["backup", &source, "new"][..], &resume, &["backup", "--incremental", &source, "new"]] {
+            let error = store.install.fails(6, args);
+            assert!(error.contains(&store.install.text("data")), "{error}");
+            assert!(store.install.dump() == before, "{args:?}");
+        }
         back(&store);
-        store.install.backup(&["-c", &version, &source, "new"]);
-        assert!(store.install.is_valid(&version));
-        assert!(store.install.restored(&version, "out") == data);
-        let rows = format!("SELECT count(*) FROM stats WHERE version_uid = '{version}'");
-        assert_eq!(store.install.count(&rows), 3, "one for each run");
+        store.install.backup(&["-c", &unfinished, &source, "begun"]);
+        assert!(store.install.restored(&unfinished, "out") == data);
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_to_is_found_out_before_there_is_a_version() {
+    let store = Store::new(1);
+    let data = store.install.path("data");
+    // Nothing can be made in it, by root neither.
+    let immutable = |flag: &str| std::process::Command::new("chattr").arg(flag).arg(&data).status();
+    if !immutable("+i").is_ok_and(|status| status.success()) {
+        return crate::common::skip(
+            "a_store_that_cannot_be_written_to_is_found_out_before_there_is_a_version",
+            "chattr +i does not work here",
+        );
+    }
+    let run = store.install.run(&["backup", &store.install.url("a.img"), "a"]);
+    immutable("-i").expect("runs");
+    assert!(run.code == 6 && run.stderr.contains("cannot be written to"), "{run:?}");
+    assert_eq!(store.valid(), [true; 3], "no version more");
+    store.install.backup(&[&store.install.url("a.img"), "a"]);
+    let left = std::fs::read_dir(&data)
+        .expect("listed")
+        .filter(|e| e.as_ref().expect("entry").file_name().to_string_lossy().contains("probe"));
+    assert_eq!(left.count(), 0, "what it was tried with");
 }
 
 #[test]

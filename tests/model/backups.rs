@@ -41,6 +41,7 @@ fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
             tags: vec!["t".into()],
             expire: None,
             source_stays: true,
+            allow_empty: false,
         },
     );
     world.monitor.patience.store(-1, Ordering::Relaxed);

@@ -188,6 +188,12 @@ fn before_the_rest(number: u32, stage: &mut Stage) {
             backup(stage, "tail.img sig1", "00000000-0000-0000-0330-000000000001");
             interrupted_backup(stage);
         }
+        // 2.13 has done so under another name.
+        332 => {
+            let again =
+                format!("backy2 -m -c @CFG@/backy.cfg backup -t c1 -c {SIG2} file://@DIR@/other40.img sig2");
+            stage.prepare(&again, &[]);
+        }
         333 => variant(stage, "backy.cfg", "@DIR@/wr.cfg", "@DIR@/t1/data", "@DIR@/notadir"),
         336 => backup(stage, "dups.img dups", "b03c5dc2-e506-11f1-90ca-02fc00000001"),
         340 => {

@@ -78,6 +78,45 @@ fn another_source_than_the_hints_speak_of_is_noticed() {
 }
 
 #[test]
+fn an_empty_list_of_hints_is_compared_as_well() {
+    let (install, uid) = with_version();
+    let empty = hints(&install, "[]");
+    let other = install.image("other.img", &noise(8, 8 * BLOCK));
+    install.refuses(5, &["backup", "-r", &empty, "-f", &uid, &other, "vm"], &[&uid, "block 0"]);
+    let same = install.backup(&["-r", &empty, "-f", &uid, &install.url("a.img"), "vm"]);
+    assert!(install.restored(&same, "out") == image());
+    // Hints of no bytes say as little.
+    let empty = hints(&install, r#"[{"offset": 0, "length": 0, "exists": true}]"#);
+    install.refuses(5, &["backup", "-r", &empty, "-f", &uid, &other, "vm"], &[&uid, "block 0"]);
+}
+
+#[test]
+fn data_behind_the_base_that_no_hint_touches_is_noticed() {
+    let (install, uid) = with_version();
+    let mut grown = image();
+    grown.extend(vec![0; 3 * BLOCK]);
+    let empty = hints(&install, "[]");
+    let source = install.image("grown.img", &grown);
+    let new = install.backup(&["-r", &empty, "-f", &uid, &source, "a"]);
+    assert!(install.restored(&new, "out") == grown);
+    grown[9 * BLOCK + 5] = 1;
+    let source = install.image("grown.img", &grown);
+    install.refuses(5, &["backup", "-r", &empty, "-f", &uid, &source, "a"], &["block 9"]);
+}
+
+#[test]
+fn data_that_hints_without_a_base_leave_out_is_told() {
+    let (install, _) = with_version();
+    let file = hints(&install, &format!(r#"[{{"offset": 0, "length": {BLOCK}, "exists": true}}]"#));
+    let run = install.run(&["backup", "-r", &file, &install.url("a.img"), "part"]);
+    assert!(run.code == 0 && (run.stdout + &run.stderr).contains("it counts as zeros"));
+    let new = install.newest("part").expect("made").0;
+    let mut part = vec![0; image().len()];
+    part[..BLOCK].copy_from_slice(&image()[..BLOCK]);
+    assert!(install.restored(&new, "out") == part);
+}
+
+#[test]
 fn data_where_the_base_has_a_hole_is_noticed() {
     let (install, uid) = with_version();
     let mut data = image();
@@ -109,6 +148,42 @@ fn only_an_unfinished_version_of_the_same_size_is_continued() {
     install.change("UPDATE versions SET valid = 0");
     let short = install.image("short.img", &image()[1..]);
     install.refuses(100, &["backup", "-c", &uid, &short, "a"], &[&uid, "different size"]);
+}
+
+#[test]
+fn a_marked_version_is_continued_from_its_own_source_only() {
+    let (install, uid) = with_version();
+    let source = install.url("a.img");
+    install.change("UPDATE versions SET valid = 0; UPDATE blobs SET valid = 0 WHERE id = 2");
+    let other = install.image("other.img", &noise(8, 8 * BLOCK));
+    install.refuses(100, &["backup", "-c", &uid, &other, "vm2"], &[&uid, "is called a, not vm2"]);
+    install.refuses(100, &["backup", "-c", &uid, &source, "vm2"], &["is called a, not vm2"]);
+    install.refuses(5, &["backup", "-c", &uid, &other, "a"], &[&uid, "continued", "block 0"]);
+    let mut data = image();
+    data[7 * BLOCK..].fill(1);
+    let changed = install.image("changed.img", &data);
+    install.refuses(5, &["backup", "-c", &uid, &changed, "a"], &[&uid, "block 7"]);
+    install.ok(&["backup", "-c", &uid, &source, "a"]);
+    assert!(install.is_valid(&uid) && install.restored(&uid, "out") == image());
+}
+
+#[test]
+fn an_empty_source_does_not_become_the_newest_version() {
+    let (install, _) = with_version();
+    let empty = install.image("empty.img", b"");
+    install.refuses(100, &["backup", &empty, "a"], &[&empty, "0 bytes", "--allow-empty"]);
+    install.refuses(100, &["backup", "--incremental", &empty, "a"], &["0 bytes", "--allow-empty"]);
+    for args in [["backup", "--allow-empty", &empty, "a"], ["-v", "backup", &empty, "new"]] {
+        let run = install.run(&args);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!((run.stdout + &run.stderr).contains("has 0 bytes: the version will be empty"));
+    }
+    // Now it is what is expected.
+    install.backup(&[&empty, "a"]);
+    let run = install.run(&["restore", "-f", "a", &install.url("a.img")]);
+    assert!(run.code == 0 && (run.stdout + &run.stderr).contains("is empty (0 bytes)"));
+    assert!(std::fs::read(install.path("a.img")).expect("read") == image());
+    install.fails(100, &["scrub", "-s", &empty, "a:2"]);
 }
 
 #[test]

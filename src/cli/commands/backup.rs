@@ -41,6 +41,7 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         tags,
         expire,
         source_stays: true,
+        allow_empty: args.allow_empty,
     };
     let made = match args.incremental {
         true => incremental::run(&mut site, options)?,

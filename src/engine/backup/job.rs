@@ -84,8 +84,6 @@ impl Job<'_, '_> {
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
-        // A run that stores nothing new would not notice.
-        self.store.check()?;
         let mut read = match self.prepare(plan, base)? == count(&plan.carry) {
             true => plan.read.clone(),
             // Some blob of the base went bad since the plan was made.
@@ -98,6 +96,7 @@ impl Job<'_, '_> {
                 read = self.ingest(&read)?;
             }
             self.source.verify()?;
+            self.tell_of_growth();
             let row = self.statistics_row(name);
             match self.site.meta.finish_version(self.version, &row)? {
                 Finish::Valid => return Ok(()),
@@ -111,6 +110,15 @@ impl Job<'_, '_> {
             "blobs of version {} keep going bad while it is written",
             self.version.uid
         )))
+    }
+
+    fn tell_of_growth(&self) {
+        let Some(now) = self.source.size_now().filter(|now| *now > self.source.size()) else { return };
+        self.site.monitor.warning(&format!(
+            "{} has grown to {now} bytes while it was backed up. The version has the first {}.",
+            self.source.url(),
+            self.source.size()
+        ));
     }
 
     /// Carries the unchanged blocks over and records the sparse ones: statements, no data. Returns how many

@@ -108,6 +108,7 @@ fn bench() -> Bench {
             tags: Vec::new(),
             expire: None,
             source_stays: true,
+            allow_empty: false,
         };
         backup::run(&mut site, options).expect("backed up").version.uid
     };
@@ -304,7 +305,7 @@ fn a_version_that_is_open_is_pinned_and_one_that_is_not_is_not() {
     let bench = bench();
     bench.serve(|_, depot| {
         let image = depot.open(&bench.uid).expect("opened");
-        let others = Locks::new(&bench.config.lock_dir, bench.config.file_mode);
+        let others = super::super::lock_dir::locks(&bench.config).expect("a folder");
         let refusal = others.own(&bench.uid).expect_err("pinned").to_string();
         assert!(refusal.contains("mounted"), "{refusal}");
         drop(image);

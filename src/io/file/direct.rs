@@ -3,6 +3,7 @@
 //! What is backed up or restored is read or written once and not again soon: in the page cache it would only take the
 //! place of what the host works with, and each page of it would cost the kernel time to find, fill, and write back or drop.
 
+use crate::io::bad_sector::SECTOR;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -78,11 +79,23 @@ impl Direct {
         if !offset.is_multiple_of(UNIT as u64) || !self.works.load(Ordering::Relaxed) {
             return Ok(0);
         }
+        self.read_units(offset, data, UNIT)
+    }
+
+    /// The same for parts of a unit, which devices with small sectors can give. Nothing where they cannot.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn read_sectors(&self, offset: u64, data: &mut [u8]) -> io::Result<usize> {
+        self.read_units(offset, data, SECTOR as usize)
+    }
+
+    fn read_units(&self, offset: u64, data: &mut [u8], unit: usize) -> io::Result<usize> {
         self.with_memory(|aligned| {
             let mut done = 0;
             for piece in data.chunks_mut(self.piece) {
                 // Behind the end there is nothing to read, so that a whole unit may be asked for.
-                let wanted = piece.len().next_multiple_of(UNIT);
+                let wanted = piece.len().next_multiple_of(unit);
                 let count = self.file.read_at(&mut aligned[..wanted], offset + done as u64)?.min(piece.len());
                 piece[..count].copy_from_slice(&aligned[..count]);
                 done += count;

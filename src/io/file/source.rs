@@ -3,6 +3,7 @@
 use super::direct::Direct;
 use super::holes::Holes;
 use super::{Medium, medium};
+use crate::io::bad_sector::{self, SECTOR};
 use crate::io::{Source, check_range, shrunk, source_error};
 use crate::sys::{cache, device};
 use crate::types::error::{Error, Result};
@@ -42,6 +43,12 @@ impl FileSource {
             Medium::Regular => (metadata.len(), Some(Holes::new(metadata.len()))),
             Medium::Device => (device::size(&file).map_err(failed)?, None),
         };
+        if size == 0 && holes.is_none() {
+            return Err(source_error(
+                url,
+                "the device has 0 bytes: a loop device that is attached to nothing, or a drive without a medium",
+            ));
+        }
         // More is read ahead then. It is advice: nothing depends on it.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
         let direct = Direct::for_reading(&file);
@@ -57,8 +64,40 @@ impl FileSource {
         self.cached.load(Ordering::Relaxed)
     }
 
-    fn failed(&self, at: u64, error: &std::io::Error) -> Error {
-        source_error(&self.url, format!("read error at offset {at}: {error}"))
+    /// The error of a read of `range` that failed, with the place of the first bad sector.
+    fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
+        let place = match bad_sector::is_of_a_place(error) {
+            true => bad_sector::place(range, self.unit(), &mut |part| self.can_read(part)),
+            false => format!("at offset {}", range.start),
+        };
+        source_error(&self.url, format!("read error {place}: {error}"))
+    }
+
+    /// The least that can be read by itself.
+    fn unit(&self) -> u64 {
+        match (&self.direct, &self.holes) {
+            // Files have no sectors of their own; their pages are read as a whole.
+            (None, _) | (_, Some(_)) => 4096,
+            (Some(_), None) => device::sector_size(&self.file).unwrap_or(SECTOR),
+        }
+    }
+
+    /// Whether all of that can be read, from the drive where possible: what fails is in no cache.
+    fn can_read(&self, range: Range<u64>) -> bool {
+        let mut data = vec![0; (range.end - range.start) as usize];
+        match self.direct.as_ref().map(|direct| direct.read_sectors(range.start, &mut data)) {
+            Some(Ok(count)) if count == data.len() => true,
+            Some(Err(_)) => false,
+            // It cannot be read so.
+            Some(Ok(_)) | None => self.file.read_exact_at(&mut data, range.start).is_ok(),
+        }
+    }
+
+    fn current_size(&self) -> std::io::Result<u64> {
+        match self.holes {
+            Some(_) => Ok(self.file.metadata()?.len()),
+            None => device::size(&self.file),
+        }
     }
 }
 
@@ -77,7 +116,9 @@ impl Source for FileSource {
         let range = offset..offset + buf.len() as u64;
         let cached = self.was_cached(&range);
         let mut done = match &self.direct {
-            Some(direct) if !cached => direct.read(offset, buf).map_err(|e| self.failed(offset, &e))?,
+            Some(direct) if !cached => {
+                direct.read(offset, buf).map_err(|e| self.failed(range.clone(), &e))?
+            }
             _ => 0,
         };
         let past_cache = done == buf.len();
@@ -87,7 +128,7 @@ impl Source for FileSource {
                 Ok(0) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.failed(at, &e)),
+                Err(e) => return Err(self.failed(at..range.end, &e)),
             }
         }
         // A backup must neither fill the page cache nor take from it what the host's other programs work with.
@@ -95,6 +136,18 @@ impl Source for FileSource {
             cache::drop_behind(&self.file, range);
         }
         Ok(())
+    }
+
+    fn verify(&self) -> Result<()> {
+        match self.current_size() {
+            Ok(now) if now < self.size => Err(shrunk(self, now)),
+            // What was read is what was there, whatever has become of it.
+            _ => Ok(()),
+        }
+    }
+
+    fn size_now(&self) -> Option<u64> {
+        self.current_size().ok()
     }
 
     fn next_data(&self, offset: u64) -> Option<Range<u64>> {
@@ -148,6 +201,8 @@ mod tests {
             .expect("opened")
             .set_len(600)
             .expect("cut");
+        let error = source.verify().expect_err("smaller").to_string();
+        assert!(error.contains("ends at offset 600"), "{error}");
         source.read_at(0, &mut [0; 600]).expect("what is left");
         let error = source.read_at(500, &mut [0; 500]).expect_err("short").to_string();
         assert!(error.contains("ends at offset 600") && error.contains("1000 bytes"), "{error}");
@@ -157,7 +212,8 @@ mod tests {
     fn a_source_that_grows_is_read_to_its_first_size() {
         let (dir, source) = source(&[7; 1000]);
         fs::write(dir.path().join("image"), [8; 3000]).expect("written");
-        assert_eq!(source.size(), 1000);
+        assert_eq!((source.size(), source.size_now()), (1000, Some(3000)));
+        source.verify().expect("what was asked for is there");
         assert_eq!(source.next_data(10), Some(10..1000));
         source.read_at(900, &mut [0; 100]).expect("read");
         for offset in [901, u64::MAX] {

@@ -3,6 +3,7 @@
 use super::extents::{Extents, data_of, windows};
 use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
 use crate::config::RbdConfig;
+use crate::io::bad_sector::{self, SECTOR};
 use crate::io::{Changes, Source, check_range, shrunk, source_error};
 use crate::sys::ceph::{Image, Pool, Snapshot};
 use crate::types::error::{Error, Result};
@@ -52,6 +53,19 @@ impl RbdSource {
 
     fn about(&self) -> About<'_> {
         About { url: &self.url, side: Side::Source, config: &self.config }
+    }
+
+    /// The error of a read of `range` that failed, with the place of the first bytes that cannot be read.
+    fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
+        let mut can_read = |part: Range<u64>| {
+            let mut data = vec![0; (part.end - part.start) as usize];
+            self.image.read(part.start, &mut data).is_ok_and(|count| count == data.len())
+        };
+        let place = match bad_sector::is_of_a_place(error) {
+            true => bad_sector::place(range, SECTOR, &mut can_read),
+            false => format!("at offset {}", range.start),
+        };
+        source_error(&self.url, format!("read error {place}: {}", reason(error, &self.config)))
     }
 
     /// The snapshot `base` as it is now, or why it cannot serve: an error where going on would be wrong.
@@ -133,10 +147,7 @@ impl Source for RbdSource {
                 Ok(0) => return Err(shrunk(self, at)),
                 Err(e) if is(&e, Errno::INVAL) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
-                Err(e) => {
-                    let why = reason(&e, &self.config);
-                    return Err(source_error(&self.url, format!("read error at offset {at}: {why}")));
-                }
+                Err(e) => return Err(self.failed(at..offset + buf.len() as u64, &e)),
             }
         }
         Ok(())
@@ -154,8 +165,17 @@ impl Source for RbdSource {
         self.spec.snapshot.as_deref().unwrap_or_default()
     }
 
+    fn size_now(&self) -> Option<u64> {
+        // A snapshot keeps its size.
+        open_image(self.about(), &self.pool, &self.spec).ok()?.size().ok()
+    }
+
     fn verify(&self) -> Result<()> {
-        let Some(own) = &self.origin else { return Ok(()) };
+        let Some(own) = &self.origin else {
+            // What was cut off reads as zeros, or not at all.
+            let now = self.size_now().unwrap_or(self.size);
+            return if now < self.size { Err(shrunk(self, now)) } else { Ok(()) };
+        };
         // An object of a snapshot that was removed reads as a hole. Our image does not hear of that: look again.
         let now = open_image(self.about(), &self.pool, &self.spec)?;
         match list(self.about(), &now)?.iter().any(|snapshot| snapshot.id == own.snapshot) {

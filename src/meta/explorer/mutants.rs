@@ -203,7 +203,13 @@ const MISSED: &[Mutant] = &[
         "a version goes while it is restored",
         "the restore got None of v1.1",
     ),
-    order(7, "nobody owns", Break::NoOwn, "a version goes while it is written", "FOREIGN KEY"),
+    order(
+        7,
+        "nobody owns",
+        Break::NoOwn,
+        "a version goes while it is written",
+        "was removed while it was being written",
+    ),
     order(
         7,
         "a full cleanup is not alone",

@@ -6,9 +6,8 @@
 
 use super::db::Statements;
 use crate::failpoint;
-use crate::meta::sql::{Fallible, Fault, hole};
+use crate::meta::sql::{Fallible, Fault, hole, keep};
 use crate::meta::{Fingerprint, Known, NewBlob, NewRow};
-use crate::types::error::Error;
 use crate::types::time::Timestamp;
 use postgres::GenericClient;
 use postgres::binary_copy::BinaryCopyInWriter;
@@ -48,11 +47,8 @@ pub(super) fn commit<C: GenericClient>(
     version: i64,
     rows: &[NewRow],
 ) -> Fallible<Vec<u64>> {
-    // There is no foreign key: the version is kept from going away until the end of the transaction.
-    if db.ask("SELECT 1 FROM versions WHERE id = ?1 FOR KEY SHARE", &[&version])?.is_empty() {
-        let text = "The version was removed while it was being written. Nothing more was stored for it.";
-        return Err(Fault::Because(Error::Locked(text.into())));
-    }
+    // There is no foreign key.
+    keep(db, version)?;
     let (mut plain, mut reused, mut new): (Vec<(u64, i64)>, Vec<_>, Vec<&NewBlob>) = Default::default();
     let mut holes = HashMap::new();
     for row in rows {

@@ -15,6 +15,7 @@ use std::io::Write;
 
 const DIALECT: Dialect = Dialect {
     key: "id",
+    keep: " FOR KEY SHARE",
     join: "JOIN",
     sorted: " ORDER BY 1, 2",
     // As they are in the table, which is the order in which they were added: so 2.13 reads them.

@@ -3,14 +3,25 @@
 use super::catalogue::add_statistics;
 use super::cleanup::list_unnamed;
 use super::read::range;
-use super::{Db, Fallible, values};
+use super::{Db, Fallible, Fault, values};
 use crate::failpoint;
 use crate::meta::{Carried, Finish, StatisticsRow};
 use crate::types::block::Geometry;
+use crate::types::error::Error;
 use crate::types::hints::{merge, subtract};
 use crate::types::time::Timestamp;
 use crate::types::version::{Count, Version};
 use std::ops::Range;
+
+/// Makes sure that the version is there, and stays until the transaction ends.
+pub(in crate::meta) fn keep(db: &mut dyn Db, version: i64) -> Fallible<()> {
+    let sql = format!("SELECT 1 FROM versions WHERE id = ?1{}", db.dialect().keep);
+    if db.first(&sql, values![version], |row| row.int(0))?.is_some() {
+        return Ok(());
+    }
+    let text = "The version was removed while it was being written. Nothing more was stored for it.";
+    Err(Fault::Because(Error::Locked(text.into())))
+}
 
 /// Runs without the check of references: what a row of the base names is there, as the base keeps it from going
 /// away, and whether the version is there is asked here.
@@ -40,6 +51,10 @@ pub(super) fn set_sparse(
     geometry: Geometry,
     ranges: &[Range<u64>],
 ) -> Fallible<()> {
+    if ranges.iter().all(Range::is_empty) {
+        return Ok(());
+    }
+    keep(db, version)?;
     let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
          WITH RECURSIVE ids (id) AS (
              SELECT CAST(?2 AS BIGINT) UNION ALL SELECT id + 1 FROM ids WHERE id + 1 < CAST(?3 AS BIGINT))
@@ -102,6 +117,7 @@ pub(super) fn finish_version(
     version: &Version,
     statistics: &StatisticsRow,
 ) -> Fallible<Finish> {
+    keep(db, version.key)?;
     db.lock_marks(false)?;
     let bad = invalid(db, version.key)?;
     if !bad.is_empty() {

@@ -21,7 +21,7 @@ use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 
-pub(super) use backup::hole;
+pub(super) use backup::{hole, keep};
 
 /// What a statement is given.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +187,8 @@ pub(super) type Visit<'v> = &'v mut dyn FnMut(&dyn Row) -> Fallible<()>;
 pub(super) struct Dialect {
     /// The column that is the key of `versions`, also in a database that was not upgraded yet.
     pub key: &'static str,
+    /// What keeps a row that is read from going away until the transaction ends.
+    pub keep: &'static str,
     /// A join whose left side is the outer loop, for an engine that does not find that out by itself.
     pub join: &'static str,
     /// What puts a result in the order of its first two columns, where grouping does not.

@@ -2,7 +2,7 @@
 
 use crate::failpoint;
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Row, Value, Visit, hole, values};
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Row, Value, Visit, hole, keep, values};
 use crate::meta::{Candidates, DumpRow, DumpRows, Fingerprint, Known, NewBlob, NewRow};
 use crate::types::error::Error;
 use crate::types::time::Timestamp;
@@ -14,6 +14,7 @@ const DIALECT: Dialect = Dialect {
     // `rowid` is `id` in our schema and exists in the schema of 2.13, so that the catalogue of a database that
     // was not upgraded yet can be listed.
     key: "rowid",
+    keep: "",
     join: "CROSS JOIN",
     sorted: "",
     tags: "version_uid, name",
@@ -119,6 +120,10 @@ impl Db for Statements<'_> {
     }
 
     fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>> {
+        keep(self, version)?;
+        // Who cannot ask whether this process lives sees that something is heard of it.
+        let heard = "UPDATE claims SET heard = ?1 WHERE exclusive = 1 AND name = (SELECT uid FROM versions WHERE id = ?2)";
+        self.execute(heard, values![Timestamp::now().unix(), version])?;
         let mut plain =
             self.prepare("INSERT INTO block_map (version_id, block_id, blob_id) VALUES (?, ?, ?)")?;
         // The blob may have gone away or gone bad since it was found: then no row is inserted.

@@ -1,5 +1,7 @@
 //! Metadata in a SQLite file.
 
+mod anchor;
+pub mod claims;
 mod db;
 mod guard;
 #[cfg(test)]
@@ -13,6 +15,7 @@ use super::State;
 use super::sql::{Db, Engine, Fallible, Fault, Work};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
+use anchor::Anchor;
 use db::Statements;
 use open::{Obstacle, Unopened, Wait};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -28,6 +31,8 @@ pub struct Sqlite {
     obstacle: Option<Obstacle>,
     spends: bool,
     frugal: bool,
+    /// The file at `path`, where that is what is open.
+    anchor: Option<Anchor>,
 }
 
 impl Sqlite {
@@ -85,6 +90,7 @@ impl Sqlite {
             }
             Err(e) => return Err(unusable(e.to_string())),
         }
+        let anchor = Anchor::new(path);
         let (connection, obstacle) = open::connect(path, wait).map_err(|why| match why {
             Unopened::Busy => match signalled() {
                 Some(signal) => Error::Interrupted(signal),
@@ -108,11 +114,19 @@ impl Sqlite {
             Unopened::Failed(e) => unusable(e.to_string()),
         })?;
         guard::check_schema(&connection, &location)?;
-        Ok(Self::on(connection, path, location, obstacle))
+        Ok(Sqlite { anchor, ..Self::on(connection, path, location, obstacle) })
     }
 
     fn on(connection: Connection, path: &Path, location: String, obstacle: Option<Obstacle>) -> Self {
-        Sqlite { connection, path: path.to_owned(), location, obstacle, spends: false, frugal: false }
+        Sqlite {
+            connection,
+            path: path.to_owned(),
+            location,
+            obstacle,
+            spends: false,
+            frugal: false,
+            anchor: None,
+        }
     }
 
     /// Makes do with as little space on disk as possible from now on.
@@ -186,9 +200,24 @@ impl Sqlite {
 
     fn attempt<T>(&mut self, work: &mut impl FnMut(&mut dyn Db) -> Fallible<T>) -> Fallible<T> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(&mut Statements(&transaction))?;
+        let done = in_place(&self.anchor, &self.path).and_then(|()| work(&mut Statements(&transaction)))?;
+        in_place(&self.anchor, &self.path)?;
         transaction.commit()?;
+        // What was committed to a file that nobody finds has not happened.
+        in_place(&self.anchor, &self.path)?;
         Ok(done)
+    }
+}
+
+/// Refuses to go on with a file that is no longer at its path.
+fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
+    match anchor.as_ref().is_none_or(Anchor::holds) {
+        true => Ok(()),
+        false => Err(Fault::Because(Error::Database(format!(
+            "The file of the database, {}, was deleted, moved or replaced (or its -wal file) while it was used. What was \
+             written since is lost with it: put it back, and run the command again.",
+            path.display()
+        )))),
     }
 }
 

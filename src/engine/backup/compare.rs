@@ -1,0 +1,98 @@
+//! Reads a few blocks of the source that are not going to be read, and compares them with what the version gets there:
+//! hints of another image or of another snapshot, or another source, would make a version that is silently wrong.
+
+use crate::engine::Site;
+use crate::flow::coordinator::Tally;
+use crate::flow::plan::{Plan, sample};
+use crate::hash::is_zero;
+use crate::io::Source;
+use crate::meta::Rows;
+use crate::types::block::Geometry;
+use crate::types::error::{Error, Result};
+use crate::types::version::Version;
+use std::ops::Range;
+
+/// Compares ten of the blocks that are carried over, whatever the hints say, and ten of those that count as zeros.
+///
+/// # Errors
+/// [`Error::BaseMismatch`]; the source or the database fails.
+pub(super) fn with_base(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    base: &Version,
+    plan: &Plan,
+    tally: &mut Tally,
+) -> Result<()> {
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    let differs = match with_version(site, source, base, &plan.carry, tally)? {
+        Some(block) => Some(block),
+        None => first_data(site, source, &plan.sparse, tally)?,
+    };
+    match differs {
+        None => Ok(()),
+        Some(block) => {
+            Err(Error::BaseMismatch { base: base.uid.clone(), block, offset: geometry.offset(block) })
+        }
+    }
+}
+
+/// The first of ten blocks of `ranges` that is not what `version` has there.
+pub(super) fn with_version(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    version: &Version,
+    ranges: &[Range<u64>],
+    tally: &mut Tally,
+) -> Result<Option<u64>> {
+    let mut data = Vec::new();
+    for id in sample(ranges, &mut fastrand::Rng::new()) {
+        read(site, source, id, &mut data, tally)?;
+        let row = site.meta.rows(version, id, 1, Rows::All)?.into_iter().find(|row| row.id == id);
+        let same = match row.map(|row| row.blob) {
+            Some(Some(blob)) => blob.checksum == Some(site.hasher.digest(&data).hex()),
+            Some(None) => is_zero(&data),
+            None => false,
+        };
+        if !same {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// The first of ten blocks of `ranges` that has data in the source. What the source itself calls a hole is not read.
+pub(super) fn first_data(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    ranges: &[Range<u64>],
+    tally: &mut Tally,
+) -> Result<Option<u64>> {
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    let mut data = Vec::new();
+    for id in sample(ranges, &mut fastrand::Rng::new()) {
+        let end = geometry.offset(id) + geometry.length(id) as u64;
+        if source.next_data(geometry.offset(id)).is_none_or(|data| data.start >= end) {
+            continue;
+        }
+        read(site, source, id, &mut data, tally)?;
+        if !is_zero(&data) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+fn read(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    id: u64,
+    data: &mut Vec<u8>,
+    tally: &mut Tally,
+) -> Result<()> {
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    site.monitor.check()?;
+    data.resize(geometry.length(id), 0);
+    source.read_at(geometry.offset(id), data)?;
+    tally.statistics.read.add(data.len() as u64);
+    Ok(())
+}

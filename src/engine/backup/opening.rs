@@ -1,0 +1,166 @@
+//! What a backup begins with: its base, what has changed since, a version to be continued; and who else is at it.
+
+use super::compare;
+use crate::engine::Site;
+use crate::flow::coordinator::Tally;
+use crate::flow::plan::Base;
+use crate::io::{Changes, Source};
+use crate::locks::Guard;
+use crate::meta::VersionFilter;
+use crate::types::block::Geometry;
+use crate::types::error::{Error, Result};
+use crate::types::hints::{Hints, subtract};
+use crate::types::version::Version;
+
+/// The base version, pinned, and what the plan needs of it.
+pub(super) fn open_base(site: &mut Site<'_>, uid: &str) -> Result<(Version, Base, Guard)> {
+    let (version, guard) = site.pin(uid)?;
+    if !version.valid {
+        return Err(Error::Refused(format!(
+            "You cannot base on an invalid version: {uid}. `backy2 ls` shows which are valid."
+        )));
+    }
+    let base = Base {
+        geometry: Geometry::new(version.size_bytes, site.config.block_size),
+        unusable: site.meta.unusable(&version)?,
+    };
+    Ok((version, base, guard))
+}
+
+/// What has changed since `base`, where the source can tell.
+pub(super) fn changes(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    base: &Version,
+    geometry: Geometry,
+) -> Result<Option<Hints>> {
+    if source.origin().is_none() {
+        return Ok(None);
+    }
+    let monitor = site.monitor;
+    let changes = match site.meta.origin(base)? {
+        Some(origin) => source.changes_since(&origin, &base.snapshot_name, &|| monitor.check())?,
+        None => Changes::Unknown("no snapshot of an image was recorded with it".to_owned()),
+    };
+    match changes {
+        Changes::Known(hints) => Hints::new(&hints, source.url(), geometry).map(Some),
+        Changes::Unknown(why) => {
+            monitor.info(&format!(
+                "What has changed since version {} is not known: {why}. All is read; what is stored already is not \
+                 stored again.",
+                base.uid
+            ));
+            Ok(None)
+        }
+    }
+}
+
+/// A version that is continued.
+pub(super) struct Unfinished {
+    pub version: Version,
+    pub lock: Guard,
+    /// Blocks that are there already.
+    pub present: Vec<std::ops::Range<u64>>,
+}
+
+/// The version to be continued, locked. Some of the blocks that it has are compared with the source: it may be another
+/// one than before, also where the version was complete once, and a scrub has marked it.
+pub(super) fn open_unfinished(
+    site: &mut Site<'_>,
+    uid: &str,
+    name: &str,
+    source: &dyn Source,
+    tally: &mut Tally,
+) -> Result<Unfinished> {
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    let (version, lock) = site.own(uid)?;
+    if version.valid {
+        return Err(Error::Refused(format!("You cannot continue a valid version: {uid} is complete.")));
+    }
+    if version.name != name {
+        return Err(Error::Refused(format!(
+            "Version {uid} is called {}, not {name}. Cannot continue: give that name and its source, or start a new \
+             backup.",
+            version.name
+        )));
+    }
+    if version.size_bytes != geometry.size_bytes() {
+        return Err(Error::Refused(format!(
+            "Version {uid} has a different size than the source ({} and {} bytes). Cannot continue: start a new \
+             backup.",
+            version.size_bytes,
+            geometry.size_bytes()
+        )));
+    }
+    let begun = site.meta.origin(&version)?;
+    if begun.is_some() && begun.as_ref() != source.origin() {
+        return Err(Error::Refused(format!(
+            "Version {uid} was begun from snapshot {} of an RBD image, and {} is not that. Cannot continue: give that \
+             snapshot, or start a new backup.",
+            version.snapshot_name,
+            source.url()
+        )));
+    }
+    let missing = site.meta.missing(&version)?;
+    let present = subtract(&[0..version.size], &missing);
+    if let Some(block) = compare::with_version(site, source, &version, &present, tally)? {
+        return Err(Error::ContinueMismatch {
+            version: version.uid.clone(),
+            block,
+            offset: geometry.offset(block),
+        });
+    }
+    Ok(Unfinished { version, lock, present })
+}
+
+/// An empty source is a mistake more often than not: a device that was detached, a file that was truncated. Its version
+/// would be the newest one.
+pub(super) fn check_size(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    name: &str,
+    allow_empty: bool,
+) -> Result<()> {
+    if source.size() > 0 {
+        return Ok(());
+    }
+    let url = source.url();
+    let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
+    let newest = site.versions(&filter)?.pop();
+    if let Some(newest) = newest.filter(|newest| newest.size_bytes > 0 && !allow_empty) {
+        return Err(Error::Source {
+            url: url.to_owned(),
+            message: format!(
+                "it has 0 bytes, and the newest version of {name} ({}) has {}: was it truncated? Nothing was done. If \
+                 it is right, --allow-empty backs it up",
+                newest.uid, newest.size_bytes
+            ),
+        });
+    }
+    site.monitor.warning(&format!("{url} has 0 bytes: the version will be empty."));
+    Ok(())
+}
+
+/// Tells of others that make a version of the same name right now. To be called when our own is there, so that of two who
+/// begin at the same time one at least sees the other.
+pub(super) fn tell_of_others(site: &mut Site<'_>, version: &Version) {
+    let filter = VersionFilter { name: Some(version.name.clone()), ..VersionFilter::default() };
+    // It is only told: nothing that fails here is worth ending for.
+    let Ok(versions) = site.versions(&filter) else { return };
+    let others: Vec<Version> = versions.into_iter().filter(|v| !v.valid && v.uid != version.uid).collect();
+    if others.is_empty() {
+        return;
+    }
+    let Ok(holders) = site.locks.list() else { return };
+    let own = (std::process::id(), rustix::system::uname().nodename().to_string_lossy().into_owned());
+    for other in others {
+        let by = holders.iter().find(|holder| holder.exclusive && holder.name == other.uid);
+        if let Some(by) = by.filter(|by| (by.pid, &by.host) != (own.0, &own.1)) {
+            site.monitor.warning(&format!(
+                "Another backup of {} is running: version {}, by process {} on {} ({}). What both of them store is \
+                 stored twice.",
+                version.name, other.uid, by.pid, by.host, by.command
+            ));
+        }
+    }
+}

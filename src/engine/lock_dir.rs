@@ -1,0 +1,89 @@
+//! Where the lock files are.
+
+use crate::config::Config;
+use crate::locks::Locks;
+use crate::meta::url::{self, Engine};
+use crate::sys::private;
+use crate::types::error::Result;
+use crate::types::settings::FileMode;
+use rustix::fs::{Access, access};
+use rustix::process::geteuid;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where release 2.13 has them unless it is told otherwise.
+const OLD: &str = "/tmp";
+
+/// The locks of the installation, as files. Without `lock_dir` they are in a folder of their own, and in that of 2.13 as
+/// well, which may run beside this program.
+///
+/// # Errors
+/// The configured database is none.
+pub(super) fn locks(config: &Config) -> Result<Locks> {
+    if let Some(dir) = &config.lock_dir {
+        return Ok(Locks::new(dir, config.file_mode));
+    }
+    let database = match url::parse(&config.meta.engine)? {
+        Engine::Sqlite(path) => Some(path),
+        Engine::Postgres(_) => None,
+    };
+    let mut owners = vec![0, geteuid().as_raw()];
+    // 2.13 may run as that user.
+    owners.extend(database.as_ref().and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.uid()));
+    let mode = config.file_mode;
+    Ok(match own_folder(database.as_deref(), mode) {
+        Some(dir) => Locks::new(&dir, mode).beside(Path::new(OLD), mode, &owners),
+        None => Locks::new(Path::new(OLD), mode),
+    })
+}
+
+/// The first of these that can be had. Beside the database all who use it find the same, whoever they are.
+fn own_folder(database: Option<&Path>, mode: FileMode) -> Option<PathBuf> {
+    let beside = database.map(|path| {
+        let mut name = path.to_owned().into_os_string();
+        name.push(".locks");
+        PathBuf::from(name)
+    });
+    let runtime = match geteuid().is_root() {
+        true => PathBuf::from("/run/backy2"),
+        false => PathBuf::from(format!("/run/user/{}/backy2", geteuid().as_raw())),
+    };
+    [beside, Some(runtime)].into_iter().flatten().find(|dir| is_usable(dir, mode))
+}
+
+/// Makes the folder if need be. Whether lock files can be made in it.
+fn is_usable(dir: &Path, mode: FileMode) -> bool {
+    // Whether it could be made, or was there, is seen below.
+    let _ = private::make_folder(dir, mode);
+    // Not a link, which may lead anywhere.
+    fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_dir())
+        && access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_beside_the_database_and_has_the_configured_mode() {
+        for (mode, folder_mode) in [("0600", 0o700), ("0660", 0o770)] {
+            let parent = tempfile::tempdir().expect("tempdir");
+            let database = parent.path().join("backy.sqlite");
+            let mode = FileMode::parse(mode).expect("a mode");
+            let dir = own_folder(Some(&database), mode).expect("made");
+            assert_eq!(dir, parent.path().join("backy.sqlite.locks"));
+            assert_eq!(fs::metadata(&dir).expect("there").mode() & 0o777, folder_mode);
+            assert_eq!(own_folder(Some(&database), mode), Some(dir), "the same again");
+        }
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_used() {
+        let parent = tempfile::tempdir().expect("tempdir");
+        let database = parent.path().join("backy.sqlite");
+        std::os::unix::fs::symlink("/tmp", parent.path().join("backy.sqlite.locks")).expect("a link");
+        let found = own_folder(Some(&database), FileMode::PRIVATE);
+        assert_ne!(found, Some(parent.path().join("backy.sqlite.locks")));
+    }
+}
