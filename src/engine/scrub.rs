@@ -136,7 +136,11 @@ fn conclude(
         }
         return Ok(Verdict::Good { marked_valid: version.valid });
     }
-    if !site.meta.mark_version_valid(version, mended)? {
+    let healed = site.meta.mark_version_valid(version, mended)?;
+    for other in &healed.others {
+        site.monitor.info(&format!("Marked version valid: {other} (its bad blobs are good again)"));
+    }
+    if !healed.valid {
         site.monitor.error(&format!(
             "All blocks of version {uid} were good when they were read; another backy has found one bad since. The version \
              stays invalid: scrub it again."

@@ -40,6 +40,11 @@ impl Access {
     fn writes(self) -> bool {
         matches!(self, Access::Write | Access::Free)
     }
+
+    /// Whether anything may be written: also by who reads blocks, and finds bad ones.
+    fn may_change(self) -> bool {
+        self == Access::Read || self.writes()
+    }
 }
 
 /// An opened installation.
@@ -203,7 +208,7 @@ fn open_sqlite(
     };
     match database.state()? {
         State::Current => {}
-        State::Behind { .. } if access.writes() && database.is_writable() => database.add_tables()?,
+        State::Behind { .. } if access.may_change() && database.is_writable() => database.add_tables()?,
         // Nothing that it lacks is needed then.
         State::Behind { .. } => {}
         // What is to be listed is there as it is.
@@ -248,7 +253,7 @@ fn open_postgres(
     let mut database = Postgres::open(address.clone(), monitor.handle(), fence.clone())?;
     match database.state()? {
         State::Current => {}
-        State::Behind { .. } if access == Access::Write && database.is_writable() => database.add_tables()?,
+        State::Behind { .. } if access.may_change() && database.is_writable() => database.add_tables()?,
         // Nothing that it lacks is needed then.
         State::Behind { .. } => {}
         // What is to be listed is there as it is; locks are not.

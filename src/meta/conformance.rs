@@ -22,6 +22,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("rule 5: cleanup forgets what is in use and dooms the rest", cleanup),
     ("rule 5: a killed cleanup goes on", cleanup_goes_on),
     ("marks", marks),
+    ("rule 3: a good blob heals what only it had made invalid", heals),
     ("full cleanup", full_cleanup),
     ("origins of versions, and snapshots that were made", origins),
 ];
@@ -303,17 +304,72 @@ fn marks(meta: &mut dyn MetaStore) {
     let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
     assert_eq!((valid(&first), valid(&second), valid(&third)), (false, false, true));
     assert_eq!(known(meta, 1), None, "a bad blob is never a hit");
-    assert!(!meta.mark_version_valid(&first, &[]).expect("marks"), "what was found bad since stays so");
+    let scrubbed = meta.mark_version_valid(&first, &[]).expect("marks");
+    assert_eq!(scrubbed, Healed::default(), "what was found bad since stays so");
     assert_eq!((meta.version(&first.uid).expect("there").valid, known(meta, 1)), (false, None));
-    assert!(meta.mark_version_valid(&first, &[id]).expect("marks"));
+    let scrubbed = meta.mark_version_valid(&first, &[id]).expect("marks");
+    assert_eq!(scrubbed, Healed { valid: true, others: vec![second.uid.clone()] });
     let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
-    assert_eq!((valid(&first), valid(&second)), (true, false), "each by its own scrub");
+    assert_eq!((valid(&first), valid(&second)), (true, true), "a good blob is good for all");
     assert!(known(meta, 1).is_some());
     meta.mark_version_invalid(&first).expect("marks");
     assert!(!meta.version(&first.uid).expect("there").valid);
     assert_eq!(meta.sample(None, None, 2).expect("samples").len(), 2);
     assert_eq!(meta.sample(Some(&third), Some(0), 9).expect("samples").len(), 1);
     assert_eq!(meta.sample(None, Some(1), 9).expect("samples"), []);
+}
+
+/// A version with the blobs of `data` that others have stored.
+fn sharing(meta: &mut dyn MetaStore, name: &str, blocks: u64, data: &[u32]) -> Version {
+    let version = begin(meta, name, blocks);
+    for (id, data) in data.iter().enumerate() {
+        let hit = known(meta, *data).expect("a hit");
+        assert_eq!(reuse(meta, &version, id as u64, &hit), [0u64; 0]);
+    }
+    version
+}
+
+fn heals(meta: &mut dyn MetaStore) {
+    let (first, _) = version_of(meta, "first", &[1]);
+    let (other, _) = version_of(meta, "other", &[2]);
+    let finished = |meta: &mut dyn MetaStore, name: &str, data: &[u32]| {
+        let version = sharing(meta, name, data.len() as u64, data);
+        assert_eq!(finish(meta, &version), Finish::Valid);
+        version
+    };
+    let same = finished(meta, "same", &[1]);
+    let both = finished(meta, "both", &[1, 2]);
+    // Whole, but what wrote it ended with an error; being written; and marked for another reason.
+    let ended = sharing(meta, "ended", 1, &[1]);
+    let begun = sharing(meta, "begun", 2, &[1]);
+    let marked = finished(meta, "marked", &[1]);
+    let removed = finished(meta, "removed", &[1]);
+    let spoiled = |meta: &mut dyn MetaStore, version: &Version| {
+        let blob = rows(meta, version)[0].blob.clone().expect("a blob");
+        meta.mark_blobs_invalid(std::slice::from_ref(&blob)).expect("marks");
+        blob.id
+    };
+    let (one, two) = (spoiled(meta, &first), spoiled(meta, &other));
+    assert_eq!(spoiled(meta, &first), one, "found by another one as well");
+    meta.mark_version_invalid(&marked).expect("marks");
+    meta.remove_version(&removed, 0).expect("removes");
+
+    let healed = meta.mark_version_valid(&first, &[one]).expect("marks");
+    assert_eq!(healed, Healed { valid: true, others: vec![same.uid.clone()] });
+    let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
+    assert_eq!([&both, &ended, &begun, &marked].map(&mut valid), [false; 4]);
+    let healed = meta.mark_version_valid(&other, &[two]).expect("marks");
+    assert_eq!(healed, Healed { valid: true, others: vec![both.uid.clone()] });
+    let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
+    assert_eq!([&ended, &begun, &marked].map(&mut valid), [false; 3]);
+
+    // One that was continued has lost its rows of bad blobs: it gets new ones, and is valid when that is done.
+    spoiled(meta, &first);
+    assert_eq!(finish(meta, &same), Finish::Missing(vec![0..1]));
+    store(meta, &same, &[0], 7);
+    let healed = meta.mark_version_valid(&first, &[one]).expect("marks");
+    assert!(healed.valid && !healed.others.contains(&same.uid), "{healed:?}");
+    assert_eq!(finish(meta, &same), Finish::Valid);
 }
 
 fn full_cleanup(meta: &mut dyn MetaStore) {

@@ -17,7 +17,7 @@ mod sql;
 pub mod sqlite;
 pub mod url;
 
-pub use reports::{DumpRow, DumpRows, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
+pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
 pub use revision::State;
 
 use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
@@ -343,8 +343,9 @@ pub trait MetaStore: Send {
     fn mark_version_invalid(&mut self, version: &Version) -> Result<()>;
 
     /// Marks blobs of a version as good, by the ids of those that were bad and have been verified, and then the version,
-    /// unless it has another bad one: somebody else has found that since. Returns whether the version is valid.
-    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<bool>;
+    /// unless it has another bad one: somebody else has found that since. Other versions that were valid until one of
+    /// their blobs was marked become valid again, if they are whole and none of their blobs is bad any more.
+    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<Healed>;
 
     /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now`
     /// (unix seconds). Returns the number of its rows.

@@ -93,3 +93,12 @@ pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Rewrapped;
 
 /// The rows of a dump, read while they are imported.
 pub type DumpRows<'a> = &'a mut dyn Iterator<Item = Result<DumpRow>>;
+
+/// What [`super::MetaStore::mark_version_valid`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Healed {
+    /// Whether the version is valid: none of its blobs is bad.
+    pub valid: bool,
+    /// Uids of the other versions that are valid again, as only the mended blobs had made them invalid.
+    pub others: Vec<String>,
+}

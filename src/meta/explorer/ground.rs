@@ -51,6 +51,8 @@ pub struct Content {
     pub blobs: Vec<BlobRow>,
     pub map: Vec<MapRow>,
     pub entries: Vec<Entry>,
+    /// Uids of versions that were valid until a blob was marked.
+    pub invalidated: Vec<String>,
     /// The ids given last, by table.
     pub sequences: Vec<(String, i64)>,
 }
@@ -163,6 +165,7 @@ impl Ground for InMemory {
                     Ok(Entry { id, uid, size, doomed: r.get(3)?, time: r.get(4)? })
                 },
             ),
+            invalidated: self.table("SELECT version_uid FROM invalidated ORDER BY 1", |r| r.get(0)),
             sequences: self
                 .table("SELECT name, seq FROM sqlite_sequence ORDER BY name", |r| Ok((r.get(0)?, r.get(1)?))),
         });
@@ -176,7 +179,9 @@ impl Ground for InMemory {
         let run =
             |sql: &str| self.connection().prepare_cached(sql).and_then(|mut s| s.execute([])).expect(sql);
         run("BEGIN");
-        for table in ["block_map", "blobs", "versions", "deleted_blocks", "stats", "sqlite_sequence"] {
+        for table in
+            ["block_map", "blobs", "versions", "deleted_blocks", "invalidated", "stats", "sqlite_sequence"]
+        {
             run(&format!("DELETE FROM {table}"));
         }
         self.fill(
@@ -199,6 +204,10 @@ impl Ground for InMemory {
         self.fill(
             "INSERT INTO deleted_blocks (id, uid, size, delete_candidate, time) VALUES (?, ?, ?, ?, ?)",
             content.entries.iter().map(|e| (e.id, &e.uid, e.size, e.doomed, e.time)),
+        );
+        self.fill(
+            "INSERT INTO invalidated (version_uid) VALUES (?)",
+            content.invalidated.iter().map(|v| (v,)),
         );
         run("DELETE FROM sqlite_sequence");
         self.fill(
@@ -241,6 +250,7 @@ mod tests {
                  VALUES ('v', '2026-01-02', 'n', 2, 8192, 1, 0);
                  INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey)
                  VALUES ('a', 'v', 0, '2026-01-02', 'c', 4096, 0, 1, 'k'), ('', 'v', 1, '2026-01-02', '', 4096, 1, 0, '');
+                 INSERT INTO invalidated (version_uid) VALUES ('v');
                  INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('b', 1, 1, 7)",
             )
             .expect("changes");

@@ -17,11 +17,12 @@ pub struct OnServer {
 }
 
 /// What [`Content`] is made of.
-const LOOKS: [&str; 4] = [
+const LOOKS: [&str; 5] = [
     "SELECT id, uid, size, valid FROM versions ORDER BY id",
     "SELECT id, uid, checksum, size, valid, enc_version, enc_envkey FROM blobs ORDER BY id",
     "SELECT version_id, block_id, blob_id FROM block_map ORDER BY 1, 2",
     "SELECT id, uid, size, delete_candidate, time FROM deleted_blocks ORDER BY id",
+    "SELECT version_uid FROM invalidated ORDER BY 1",
 ];
 
 impl OnServer {
@@ -46,9 +47,9 @@ impl Ground for OnServer {
         // Whoever runs commits nothing meanwhile: it is nobody's turn.
         let OnServer { sql, looks, .. } = self;
         let mut looks = looks.iter();
-        let mut rows = || sql.query(looks.next().expect("four"), &[]).expect("looks");
+        let mut rows = || sql.query(looks.next().expect("five"), &[]).expect("looks");
         let flag = |row: &postgres::Row, n: usize| row.get::<_, i32>(n) != 0;
-        let (versions, blobs, map, entries) = (rows(), rows(), rows(), rows());
+        let (versions, blobs, map, entries, invalidated) = (rows(), rows(), rows(), rows(), rows());
         let version =
             |r: &postgres::Row| VersionRow { id: r.get(0), uid: r.get(1), size: r.get(2), valid: flag(r, 3) };
         let blob = |r: &postgres::Row| BlobRow {
@@ -72,6 +73,7 @@ impl Ground for OnServer {
             blobs: blobs.iter().map(blob).collect(),
             map: map.iter().map(|r| MapRow { version: r.get(0), block: r.get(1), blob: r.get(2) }).collect(),
             entries: entries.iter().map(entry).collect(),
+            invalidated: invalidated.iter().map(|r| r.get(0)).collect(),
             sequences: Vec::new(),
         })
     }
@@ -81,7 +83,7 @@ impl Ground for OnServer {
         let text =
             |text: &Option<String>| text.as_ref().map_or("NULL".to_owned(), |text| format!("'{text}'"));
         let mut sql = "BEGIN; DELETE FROM block_map; DELETE FROM blobs; DELETE FROM versions; DELETE FROM deleted_blocks;
-             DELETE FROM stats; SELECT setval(pg_get_serial_sequence(t, 'id'), 1000)
+             DELETE FROM invalidated; DELETE FROM stats; SELECT setval(pg_get_serial_sequence(t, 'id'), 1000)
                  FROM unnest(ARRAY['versions', 'blobs', 'deleted_blocks']) AS t;"
             .to_owned();
         for VersionRow { id, uid, size, valid } in &content.versions {
@@ -113,6 +115,9 @@ impl Ground for OnServer {
                  VALUES ({id}, '{uid}', {size}, {}, {time});",
                 i32::from(*doomed)
             );
+        }
+        for uid in &content.invalidated {
+            sql += &format!("INSERT INTO invalidated (version_uid) VALUES ('{uid}');");
         }
         self.sql.batch_execute(&(sql + "COMMIT")).expect("sets");
     }

@@ -3,7 +3,7 @@
 use super::catalogue::add_statistics;
 use super::cleanup::list_unnamed;
 use super::read::range;
-use super::{Db, Fallible, Fault, values};
+use super::{Db, Fallible, Fault, marks, values};
 use crate::failpoint;
 use crate::meta::{Carried, Finish, StatisticsRow};
 use crate::types::block::Geometry;
@@ -122,6 +122,7 @@ pub(super) fn finish_version(
     let bad = invalid(db, version.key)?;
     if !bad.is_empty() {
         drop_rows(db, version.key, &bad, statistics.date.unix())?;
+        marks::forget(db, version.key)?;
     }
     let missing = missing(db, version.key, version.size)?;
     if !missing.is_empty() {
@@ -129,6 +130,7 @@ pub(super) fn finish_version(
     }
     failpoint::pass("before-valid");
     db.execute("UPDATE versions SET valid = 1 WHERE id = ?1", values![version.key])?;
+    marks::forget(db, version.key)?;
     add_statistics(db, statistics)?;
     Ok(Finish::Valid)
 }

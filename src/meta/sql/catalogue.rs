@@ -154,6 +154,8 @@ pub(super) fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
 
 /// Inserts a version as it is, but for its key, which the database gives.
 pub(super) fn insert_version(db: &mut dyn Db, version: &Version) -> Fallible<()> {
+    // 2.13 may have removed one of that uid, and does not know of this.
+    db.execute("DELETE FROM invalidated WHERE version_uid = ?1", values![&version.uid])?;
     db.execute(
         &format!("INSERT INTO versions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
         values![

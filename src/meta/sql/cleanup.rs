@@ -5,7 +5,7 @@
 //! deleted; only then the entries go. A doomed uid cannot come back: the view's trigger refuses it, and new
 //! blobs have new uids.
 
-use super::{Db, Fallible, Value, values};
+use super::{Db, Fallible, Value, marks, values};
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
 use crate::types::version::Version;
@@ -17,6 +17,7 @@ pub(super) fn remove_version(db: &mut dyn Db, version: &Version, now: i64) -> Fa
     let rows = list_unnamed(db, "version_id = ?1", values![version.key], now)?;
     failpoint::pass("rm-middle");
     db.execute("DELETE FROM tags WHERE version_uid = ?1", values![&version.uid])?;
+    marks::forget(db, version.key)?;
     db.execute("DELETE FROM versions WHERE id = ?1", values![version.key])?;
     Ok(rows)
 }

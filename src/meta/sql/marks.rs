@@ -1,6 +1,7 @@
 //! What is known of the health of blobs and versions.
 
 use super::{Db, Fallible, backup, values};
+use crate::meta::Healed;
 use crate::types::block::Blob;
 use std::collections::BTreeSet;
 
@@ -21,6 +22,12 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Str
         versions.extend(db.all(&affected, parameters, |row| row.text(0))?);
     }
     for uid in &versions {
+        // One that was not valid had another reason, which a good blob does not take away.
+        db.execute(
+            "INSERT INTO invalidated (version_uid) SELECT uid FROM versions WHERE uid = ?1 AND valid <> 0
+             ON CONFLICT DO NOTHING",
+            values![uid],
+        )?;
         db.execute("UPDATE versions SET valid = 0 WHERE uid = ?1", values![uid])?;
     }
     Ok(versions.into_iter().collect())
@@ -28,11 +35,18 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Str
 
 pub(super) fn version_invalid(db: &mut dyn Db, version: i64) -> Fallible<()> {
     db.execute("UPDATE versions SET valid = 0 WHERE id = ?1", values![version])?;
+    forget(db, version)
+}
+
+/// Whatever happens to its blobs, the version does not become valid by that.
+pub(super) fn forget(db: &mut dyn Db, version: i64) -> Fallible<()> {
+    let sql = "DELETE FROM invalidated WHERE version_uid = (SELECT uid FROM versions WHERE id = ?1)";
+    db.execute(sql, values![version])?;
     Ok(())
 }
 
 /// A blob that was good when it was read and is bad now stays so: what is newer counts.
-pub(super) fn version_valid(db: &mut dyn Db, version: i64, mended: &[i64]) -> Fallible<bool> {
+pub(super) fn version_valid(db: &mut dyn Db, version: i64, mended: &[i64]) -> Fallible<Healed> {
     db.lock_marks(true)?;
     for blob in mended {
         db.execute(
@@ -41,9 +55,33 @@ pub(super) fn version_valid(db: &mut dyn Db, version: i64, mended: &[i64]) -> Fa
             values![*blob, version],
         )?;
     }
-    if !backup::invalid(db, version)?.is_empty() {
-        return Ok(false);
+    let valid = backup::invalid(db, version)?.is_empty();
+    if valid {
+        make_valid(db, version)?;
     }
+    let others = if mended.is_empty() { Vec::new() } else { heal(db)? };
+    Ok(Healed { valid, others })
+}
+
+fn make_valid(db: &mut dyn Db, version: i64) -> Fallible<()> {
     db.execute("UPDATE versions SET valid = 1 WHERE id = ?1", values![version])?;
-    Ok(true)
+    forget(db, version)
+}
+
+/// Makes those versions valid again that were so until a blob was marked, and are whole and without bad blobs. They are
+/// few: most have another one.
+fn heal(db: &mut dyn Db) -> Fallible<Vec<String>> {
+    let sql = "SELECT v.id, v.size, v.uid FROM invalidated i JOIN versions v ON v.uid = i.version_uid
+         WHERE v.valid = 0 ORDER BY v.uid";
+    let candidates = db.all(sql, &[], |row| Ok((row.int(0)?, row.int(1)?, row.text(2)?)))?;
+    let mut healed = Vec::new();
+    for (version, size, uid) in candidates {
+        // A damaged row is whole in no way.
+        let Ok(size) = u64::try_from(size) else { continue };
+        if backup::unusable(db, version, size)?.is_empty() {
+            make_valid(db, version)?;
+            healed.push(uid);
+        }
+    }
+    Ok(healed)
 }

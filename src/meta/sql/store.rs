@@ -3,8 +3,8 @@
 use super::{Db, Engine, Fallible, Work};
 use super::{backup, catalogue, cleanup, marks, origins, read, rekey, transfer, usage};
 use crate::meta::{
-    Candidates, Carried, Deletable, DumpRow, DumpRows, Fingerprint, Finish, Known, Listed, MetaStore, NewRow,
-    PastRun, Rekeyed, Rewrap, Rows, StatisticsRow, Usage, VersionFilter,
+    Candidates, Carried, Deletable, DumpRow, DumpRows, Fingerprint, Finish, Healed, Known, Listed, MetaStore,
+    NewRow, PastRun, Rekeyed, Rewrap, Rows, StatisticsRow, Usage, VersionFilter,
 };
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::{Error, Result};
@@ -141,7 +141,7 @@ impl<E: Engine> MetaStore for E {
     fn mark_version_invalid(&mut self, version: &Version) -> Result<()> {
         write(self, "marking a version invalid", |db| marks::version_invalid(db, version.key))
     }
-    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<bool> {
+    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<Healed> {
         write(self, "marking a version valid", |db| marks::version_valid(db, version.key, mended))
     }
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {

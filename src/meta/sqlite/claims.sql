@@ -1,4 +1,4 @@
--- Revision 3: who holds which lock. 2.13 does not look at it.
+-- Revision 3: who holds which lock, and which versions a bad blob has made invalid. 2.13 does not look at either.
 
 -- Beside the lock files, which anybody may have removed. What a process has claimed that is gone counts for nothing.
 CREATE TABLE claims (
@@ -14,6 +14,12 @@ CREATE TABLE claims (
     heard     BIGINT  NOT NULL -- when its holder last wrote something
 );
 CREATE INDEX ix_claims_name ON claims (name);
+
+-- Versions that were valid until one of their blobs was found bad, so that they are valid again when it is good. No
+-- reference to `versions`: a removal by 2.13 must not fail.
+CREATE TABLE invalidated (
+    version_uid VARCHAR(36) NOT NULL PRIMARY KEY
+);
 
 DELETE FROM schema_version;
 INSERT INTO schema_version (revision) VALUES (3);

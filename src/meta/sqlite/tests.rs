@@ -72,7 +72,7 @@ fn schema_of(database: &Sqlite) -> Vec<String> {
 #[test]
 fn earlier_revisions_get_what_they_lack() {
     let (_kept, new) = database();
-    let without_claims = "DROP TABLE claims;";
+    let without_claims = "DROP TABLE claims; DROP TABLE invalidated;";
     let without_snapshots =
         "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;";
     for (revision, lacks) in [(2, vec![without_claims]), (1, vec![without_claims, without_snapshots])] {
