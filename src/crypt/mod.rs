@@ -63,6 +63,21 @@ pub enum DecodeError {
     Memory(usize),
 }
 
+/// Whether a blob of `bytes` bytes can hold a block of `size` plain bytes, by its encryption version alone. What is cut
+/// off, empty or far too long cannot.
+pub fn may_hold(version: u32, bytes: u64, size: u64) -> bool {
+    match version {
+        0 => bytes == size,
+        _ => {
+            let frame =
+                usize::try_from(size).map_or(u64::MAX, |size| zstd::zstd_safe::compress_bound(size) as u64);
+            // Frames of other programs may end with a checksum.
+            let most = frame.saturating_add(HEADER as u64 + 4);
+            bytes > HEADER as u64 && bytes <= most
+        }
+    }
+}
+
 /// Turns plain blocks into blobs. One a thread: it owns the compressor's memory and the output buffer.
 pub struct Encoder<'k> {
     version: u32,

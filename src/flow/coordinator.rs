@@ -1,68 +1,21 @@
 //! The one owner of the database connection in a run that stores blocks: it decides for each block whether
 //! it is zero, known, under way or new, and commits rows in batches, only rows whose blob is durable.
 
-use crate::meta::{Fingerprint, MetaStore, NewBlob, NewRow};
+mod messages;
+
+pub use messages::{Channels, Done, Fresh, Job, Stored};
+
+use super::reuse;
+use crate::meta::{Fingerprint, Known, MetaStore, NewBlob, NewRow};
 use crate::monitor::{Activity, Monitor, Progress};
-use crate::pool::{Buffer, Latch};
-use crate::types::block::{Checksum, Geometry};
+use crate::pool::Latch;
+use crate::types::block::{Blob, Checksum, Geometry};
 use crate::types::error::Error;
 use crate::types::version::{Statistics, Version};
-use crossbeam_channel::{Receiver, Sender, never, select};
-use std::collections::HashMap;
+use crossbeam_channel::{Sender, never, select};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
-
-/// A block that comes from the readers or from the hash stage.
-pub enum Fresh {
-    /// Blocks that the source reports as holes.
-    Holes(Range<u64>),
-    /// A block that was read and holds zeros.
-    Zero {
-        /// Block.
-        id: u64,
-    },
-    /// A block with its digest.
-    Hashed {
-        /// Block.
-        id: u64,
-        /// Digest of its data.
-        checksum: Checksum,
-        /// Its data.
-        data: Buffer,
-    },
-}
-
-/// A block that is to be stored.
-pub struct Job {
-    /// Block; names the job, too.
-    pub id: u64,
-    /// Digest of its data.
-    pub checksum: Checksum,
-    /// Its data.
-    pub data: Buffer,
-}
-
-/// A block that was put into the store, though it may not be durable yet.
-pub struct Stored {
-    /// The job's block.
-    pub id: u64,
-    /// What the metadata must know.
-    pub blob: NewBlob,
-}
-
-/// The ends of the channels that the coordinator holds.
-pub struct Channels {
-    /// From readers and hash stage.
-    pub fresh: Receiver<Fresh>,
-    /// To the write pool.
-    pub jobs: Sender<Job>,
-    /// From the write pool.
-    pub stored: Receiver<Stored>,
-    /// To the thread that makes batches durable.
-    pub unsynced: Sender<Vec<Stored>>,
-    /// Batches that are durable.
-    pub synced: Receiver<Vec<Stored>>,
-}
 
 /// What does not change during a run.
 pub struct Context<'a> {
@@ -74,6 +27,8 @@ pub struct Context<'a> {
     pub enc_version: u32,
     /// Whether known blobs are reused.
     pub deduplication: bool,
+    /// Whether known blobs are looked at before that.
+    pub looks: bool,
     /// How many buffers there are, for the fill of the queues.
     pub buffers: usize,
     /// The source's URL, for the progress.
@@ -107,6 +62,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many blocks are looked up at once.
 const LOOK_UPS: usize = 64;
 
+/// So many blobs are remembered that were looked at: to look again costs little, and memory must not grow with the image.
+const MOST_LOOKED_AT: usize = 1 << 18;
+
 /// A block under way, and all others of this run with the same data.
 struct UnderWay {
     ids: Vec<u64>,
@@ -121,6 +79,8 @@ pub struct Coordinator<'a> {
     under_way: HashMap<u64, UnderWay>,
     /// The job that stores a digest. Empty without deduplication.
     by_checksum: HashMap<Checksum, u64>,
+    /// Blobs that were looked at in this run.
+    looked: HashSet<i64>,
     unsynced: Vec<Stored>,
     unsynced_bytes: u64,
     syncing: bool,
@@ -141,6 +101,7 @@ impl<'a> Coordinator<'a> {
             tally,
             under_way: HashMap::new(),
             by_checksum: HashMap::new(),
+            looked: HashSet::new(),
             unsynced: Vec::new(),
             unsynced_bytes: 0,
             syncing: false,
@@ -175,7 +136,7 @@ impl<'a> Coordinator<'a> {
                     }
                 },
                 recv(if self.is_full() { &idle } else { &stored }) -> message => match message {
-                    Ok(message) => self.take_stored(message),
+                    Ok(message) => self.take_done(message),
                     Err(_) => {
                         stored = never();
                         writing = false;
@@ -232,7 +193,7 @@ impl<'a> Coordinator<'a> {
                 }
                 Fresh::Hashed { id, checksum, data } => {
                     self.count_read(id);
-                    hashed.push(Job { id, checksum, data });
+                    hashed.push(Job { id, checksum, data, known: None });
                 }
             }
         }
@@ -261,14 +222,15 @@ impl<'a> Coordinator<'a> {
             Ok(known) => known,
             Err(error) => return self.context.latch.fail(error),
         };
-        for (job, known) in hashed.into_iter().zip(known) {
+        for (mut job, mut known) in hashed.into_iter().zip(known) {
             let size = job.data.len() as u64;
             let same = self.by_checksum.get(&job.checksum).and_then(|first| self.under_way.get_mut(first));
             if let Some(same) = same {
                 same.ids.push(job.id);
-            } else if let Some(known) = known {
+            } else if let Some(known) = known.take_if(|known| self.is_looked_at(known)) {
                 self.rows.push(NewRow::Reuse { id: job.id, known });
             } else {
+                job.known = known;
                 self.by_checksum.insert(job.checksum, job.id);
                 self.store(job, jobs);
                 continue;
@@ -276,6 +238,11 @@ impl<'a> Coordinator<'a> {
             self.tally.statistics.dedup.add(size);
             self.tally.done += 1;
         }
+    }
+
+    /// Whether the blob can be reused without another look.
+    fn is_looked_at(&self, known: &Known) -> bool {
+        !self.context.looks || self.looked.contains(&known.id)
     }
 
     fn fingerprint(&self, id: u64, checksum: Checksum) -> Fingerprint {
@@ -294,6 +261,55 @@ impl<'a> Coordinator<'a> {
         // The channel has room for every buffer there is, so this never waits.
         if jobs.is_none_or(|jobs| jobs.send(job).is_err()) {
             self.context.latch.fail(Error::Internal("the write pool ended early".into()));
+        }
+    }
+
+    fn take_done(&mut self, done: Done) {
+        match done {
+            Done::Known { id, known } => self.take_known(id, &known),
+            Done::Stored { stored, instead } => {
+                if let Some((known, flaw)) = instead {
+                    self.mark(&stored, known, &flaw);
+                }
+                self.take_stored(stored);
+            }
+        }
+    }
+
+    /// All blocks with that data name the blob.
+    fn take_known(&mut self, id: u64, known: &Known) {
+        if self.looked.len() >= MOST_LOOKED_AT {
+            self.looked.clear();
+        }
+        self.looked.insert(known.id);
+        let Some(done) = self.under_way.remove(&id) else { return };
+        self.by_checksum.remove(&done.checksum);
+        self.tally.statistics.dedup.add(self.context.geometry.length(id) as u64);
+        self.tally.done += 1;
+        self.rows.extend(done.ids.into_iter().map(|id| NewRow::Reuse { id, known: known.clone() }));
+    }
+
+    /// Marks a known blob that is not what it should be, and all versions that name it.
+    fn mark(&mut self, stored: &Stored, known: Known, flaw: &str) {
+        self.context.monitor.error(&reuse::told(stored.id, &known.uid, flaw));
+        let NewBlob { fingerprint, encryption, .. } = stored.blob.clone();
+        let blob = Blob {
+            id: known.id,
+            uid: known.uid,
+            checksum: Some(fingerprint.checksum),
+            size: i64::try_from(fingerprint.size).unwrap_or(i64::MAX),
+            valid: false,
+            encryption,
+        };
+        match self.meta.mark_blobs_invalid(&[blob]) {
+            Ok(versions) => {
+                for uid in versions.iter().filter(|uid| **uid != self.context.version.uid) {
+                    self.context
+                        .monitor
+                        .error(&format!("Marked version invalid because it has errors: {uid}"));
+                }
+            }
+            Err(error) => self.context.latch.fail(error),
         }
     }
 

@@ -266,14 +266,11 @@ impl<'a> Fetcher<'a> {
     }
 
     fn no_memory(&self, id: u64, blob: &Blob, bytes: usize) -> Error {
-        Error::Store {
-            store: self.fetch.store.location(),
-            message: format!(
-                "no memory ({bytes} bytes) to read block {id} (UID {}). Nothing is wrong with the blob. Free some memory, \
-                 or lower simultaneous_reads",
-                blob.uid
-            ),
-        }
+        Error::Resources(format!(
+            "no memory ({bytes} bytes) to read block {id} (UID {}). Nothing is wrong with the blob. Free some memory, or \
+             lower simultaneous_reads.",
+            blob.uid
+        ))
     }
 }
 

@@ -3,12 +3,13 @@
 //! Every channel has room for all buffers, so that no stage ever waits to hand on a block: the pool of buffers
 //! alone bounds what is under way.
 
-use super::coordinator::{Channels, Context, Coordinator, Fresh, Job, Stored, Tally};
+use super::coordinator::{Channels, Context, Coordinator, Done, Fresh, Job, Stored, Tally};
 use super::cursor::{Cursor, Work};
+use super::reuse;
 use crate::crypt::{Encoder, Keyring};
 use crate::hash::{Hasher, is_zero};
 use crate::io::Source;
-use crate::meta::{Fingerprint, MetaStore, NewBlob};
+use crate::meta::{Fingerprint, Known, MetaStore, NewBlob};
 use crate::monitor::Monitor;
 use crate::pool::threads::Crew;
 use crate::pool::{BUFFERS, Buffer, BufferPool, Gatherer, Latch, Permits, cores};
@@ -80,7 +81,7 @@ impl Ingest<'_> {
             let raw_in = raw_in;
             let (fresh_in, fresh) = bounded::<Fresh>(count);
             let (jobs_in, jobs) = bounded::<Job>(count);
-            let (stored_in, stored) = bounded::<Stored>(count);
+            let (stored_in, stored) = bounded::<Done>(count);
             let (unsynced_in, unsynced) = bounded::<Vec<Stored>>(1);
             let (synced_in, synced) = bounded::<Vec<Stored>>(1);
             for _ in 0..self.reads {
@@ -112,6 +113,7 @@ impl Ingest<'_> {
             geometry: self.geometry,
             enc_version: self.enc_version,
             deduplication: self.deduplication,
+            looks: self.store.tells_presence(),
             buffers,
             source: self.source.url(),
             monitor: self.monitor,
@@ -162,24 +164,48 @@ impl Ingest<'_> {
     }
 
     /// A thread of the write pool.
-    fn write(&self, jobs: Receiver<Job>, stored: Sender<Stored>, permits: &Permits, latch: &Latch) {
+    fn write(&self, jobs: Receiver<Job>, done: Sender<Done>, permits: &Permits, latch: &Latch) {
         let mut encoder = match Encoder::new(self.enc_version, self.keys) {
             Ok(encoder) => encoder,
             Err(error) => return latch.fail(Error::Internal(format!("no encoder: {error}"))),
         };
-        for job in jobs {
+        for mut job in jobs {
             if latch.is_closed() {
                 continue;
             }
-            match self.put(&job, &mut encoder, permits, latch) {
-                Ok(blob) => {
-                    if stored.send(Stored { id: job.id, blob }).is_err() {
+            let known = job.known.take();
+            match self.reuse_or_put(&job, known, &mut encoder, permits, latch) {
+                Ok(message) => {
+                    if done.send(message).is_err() {
                         return;
                     }
                 }
                 Err(error) => latch.fail(error),
             }
         }
+    }
+
+    /// Looks at the blob that is said to have the data, and stores it if there is none, or none that is good.
+    fn reuse_or_put(
+        &self,
+        job: &Job,
+        known: Option<Known>,
+        encoder: &mut Encoder,
+        permits: &Permits,
+        latch: &Latch,
+    ) -> Result<Done> {
+        let instead = match known {
+            None => None,
+            Some(known) => {
+                let size = job.data.len() as u64;
+                match reuse::flaw(self.store, &known.uid, job.id, size, self.enc_version)? {
+                    None => return Ok(Done::Known { id: job.id, known }),
+                    Some(flaw) => Some((known, flaw)),
+                }
+            }
+        };
+        let blob = self.put(job, encoder, permits, latch)?;
+        Ok(Done::Stored { stored: Stored { id: job.id, blob }, instead })
     }
 
     fn put(&self, job: &Job, encoder: &mut Encoder, permits: &Permits, latch: &Latch) -> Result<NewBlob> {
@@ -220,3 +246,6 @@ impl Ingest<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,5 +7,6 @@ pub mod ingest;
 pub mod loader;
 pub mod plan;
 pub mod probe;
+pub mod reuse;
 pub mod version_source;
 pub mod walk;

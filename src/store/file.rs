@@ -258,6 +258,10 @@ impl BlobStore for FileStore {
         }
     }
 
+    fn tells_presence(&self) -> bool {
+        true
+    }
+
     fn presence(&self, uid: &str) -> Result<Presence> {
         let Ok(file) = self.file(uid) else { return Ok(Presence::Missing) };
         let found = self.open_at(&file, OFlags::PATH).and_then(|found| found.metadata());

@@ -60,7 +60,12 @@ pub trait BlobStore: Send + Sync {
     /// [`GetError`].
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError>;
 
-    /// Whether a blob is there and how large it is, where that is cheap to find out.
+    /// Whether [`BlobStore::presence`] is cheap.
+    fn tells_presence(&self) -> bool {
+        false
+    }
+
+    /// Whether a blob is there and how large it is, without reading it.
     ///
     /// # Errors
     /// [`Error::Store`]: the store as a whole fails.

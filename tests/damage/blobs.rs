@@ -101,3 +101,37 @@ fn a_blob_that_occurs_often_is_reported_for_each_block_and_marked_once() {
     assert_eq!(store.install.invalid_blocks(&same), [0, 1, 2, 3, 4]);
     assert_eq!(store.valid(), [true; 3]);
 }
+
+#[test]
+fn a_blob_that_is_gone_or_has_an_impossible_size_is_not_reused() {
+    for encryption in [0, 1] {
+        let whole = Store::new(encryption);
+        for damage in [Damage::Missing, Damage::Empty, Damage::Fifo] {
+            let store = whole.duplicate();
+            let before = store.uid();
+            damage.inflict(&store);
+            // Nobody has scrubbed it: as far as anybody knows the blob is good.
+            let run = store.install.run(&["backup", &store.install.url("a.img"), "again"]);
+            assert_eq!(run.code, 0, "{encryption} {damage:?}: {run:?}");
+            assert!(run.stderr.contains(&format!("(UID {before})")), "{encryption} {damage:?}: {run:?}");
+            let new = store.install.uids(&["again"]).remove(0);
+            assert!(store.install.restored(&new, "new") == image(), "{encryption} {damage:?}");
+            assert_ne!(store.install.blob_uid(&new, BAD as u64), before);
+            assert_eq!(store.valid(), [false, false, true], "{encryption} {damage:?}");
+            assert!(run.stderr.contains(&store.sharing), "it says which versions are bad: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_good_version_is_not_looked_at_twice_and_all_of_it_is_reused() {
+    let store = Store::new(0);
+    let source = store.install.image("same.img", &[9; 7 * BLOCK]);
+    let blobs = store.install.blobs().len();
+    store.install.backup(&[&source, "same"]);
+    let run = store.install.run(&["backup", &source, "same"]);
+    assert_eq!((run.code, &run.stderr[..]), (0, ""), "{run:?}");
+    assert_eq!(store.install.blobs().len(), blobs + 1);
+    let found = "SELECT blocks_found_dedup FROM stats ORDER BY id";
+    assert_eq!(store.install.numbers(found).split_off(3), [6, 7]);
+}

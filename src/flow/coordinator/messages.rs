@@ -1,0 +1,79 @@
+//! What the coordinator and the other stages tell each other.
+
+use crate::meta::{Known, NewBlob};
+use crate::pool::Buffer;
+use crate::types::block::Checksum;
+use crossbeam_channel::{Receiver, Sender};
+use std::ops::Range;
+
+/// A block that comes from the readers or from the hash stage.
+pub enum Fresh {
+    /// Blocks that the source reports as holes.
+    Holes(Range<u64>),
+    /// A block that was read and holds zeros.
+    Zero {
+        /// Block.
+        id: u64,
+    },
+    /// A block with its digest.
+    Hashed {
+        /// Block.
+        id: u64,
+        /// Digest of its data.
+        checksum: Checksum,
+        /// Its data.
+        data: Buffer,
+    },
+}
+
+/// A block that is to be stored.
+pub struct Job {
+    /// Block; names the job, too.
+    pub id: u64,
+    /// Digest of its data.
+    pub checksum: Checksum,
+    /// Its data.
+    pub data: Buffer,
+    /// The blob that has this data already, if it is what it should be: it has not been looked at yet.
+    pub known: Option<Known>,
+}
+
+/// What became of a job.
+pub enum Done {
+    /// The data was stored.
+    Stored {
+        /// The new blob.
+        stored: Stored,
+        /// The known blob that could not be reused, and why.
+        instead: Option<(Known, String)>,
+    },
+    /// The known blob seems good, and is reused.
+    Known {
+        /// The job's block.
+        id: u64,
+        /// The blob.
+        known: Known,
+    },
+}
+
+/// A block that was put into the store, though it may not be durable yet.
+pub struct Stored {
+    /// The job's block.
+    pub id: u64,
+    /// What the metadata must know.
+    pub blob: NewBlob,
+}
+
+/// The ends of the channels that the coordinator holds.
+pub struct Channels {
+    /// From readers and hash stage.
+    pub fresh: Receiver<Fresh>,
+    /// To the write pool.
+    pub jobs: Sender<Job>,
+    /// From the write pool.
+    pub stored: Receiver<Done>,
+    /// To the thread that makes batches durable.
+    pub unsynced: Sender<Vec<Stored>>,
+    /// Batches that are durable.
+    pub synced: Receiver<Vec<Stored>>,
+}

@@ -1,0 +1,88 @@
+//! What becomes of blocks when the store has lost some.
+
+use super::*;
+use crate::io::null::NullSource;
+use crate::meta::Rows;
+use crate::meta::sqlite::{Sqlite, initialise};
+use crate::monitor::Silent;
+use crate::store::{GetError, Wanted};
+use crate::types::settings::{FileMode, HashFunction};
+use crate::types::time::Timestamp;
+use crate::types::version::NewVersion;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Loses what it is given. The system tells that once, at the first flush.
+#[derive(Default)]
+struct Forgetful {
+    flushes: AtomicUsize,
+}
+
+fn lost() -> Error {
+    Error::Store { store: "test".into(), message: "lost".into() }
+}
+
+impl BlobStore for Forgetful {
+    fn location(&self) -> String {
+        "test".into()
+    }
+    fn put(&self, _: &str, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn get(&self, _: Wanted<'_>, _: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
+        Ok(false)
+    }
+    fn delete(&self, _: &[String]) -> Vec<(String, Error)> {
+        Vec::new()
+    }
+    fn list(&self, _: &str, _: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+    fn sync(&self) -> Result<()> {
+        // So that the writers have more to be flushed meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        if self.flushes.fetch_add(1, Ordering::Relaxed) == 0 { Err(lost()) } else { Ok(()) }
+    }
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_counts_that_was_stored_before_a_flush_has_failed() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let path = folder.path().join("db");
+    initialise(&path, FileMode::PRIVATE).expect("initialises");
+    let mut meta = Sqlite::open(&path).expect("opens");
+    let (blocks, block_size) = (300, 64);
+    let geometry = Geometry::new(blocks * block_size, block_size as u32);
+    let new = NewVersion {
+        uid: "v".into(),
+        date: Timestamp::now(),
+        expire: None,
+        name: "n".into(),
+        snapshot_name: String::new(),
+        size: blocks,
+        size_bytes: blocks * block_size,
+        tags: Vec::new(),
+        origin: None,
+    };
+    let version = meta.begin_version(&new).expect("begins");
+    let (store, keys, throttle) = (Forgetful::default(), Keyring::new(None), Throttle::new(0));
+    let ingest = Ingest {
+        source: &NullSource::new("null://", blocks * block_size, block_size as u32),
+        store: &store,
+        monitor: &Silent,
+        keys: &keys,
+        hasher: Hasher::new(HashFunction::Sha512),
+        geometry,
+        enc_version: 0,
+        deduplication: true,
+        reads: 2,
+        writes: 2,
+        throttle: &throttle,
+    };
+    let ended = ingest.run(&mut meta, &version, &[0..blocks], &mut Tally::default());
+    assert!(matches!(ended, Err(Error::Store { .. })), "{ended:?}");
+    assert_eq!(store.flushes.into_inner(), 1, "nobody asks again, and is told that all is well");
+    assert!(meta.rows(&version, 0, 1000, Rows::All).expect("reads").is_empty());
+}

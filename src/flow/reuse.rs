@@ -1,0 +1,77 @@
+//! Is a stored blob what a new block can name? Asked before it is reused, by its size, where the store knows that without
+//! reading it: a blob may have been lost or cut off since, and nobody has noticed.
+
+use crate::crypt::may_hold;
+use crate::store::{BlobStore, GetError, Presence, Wanted};
+use crate::types::error::Result;
+
+/// What is wrong with the blob `uid`, which should hold a block of `size` bytes in encryption version `enc_version`;
+/// `None` if nothing is to be seen. `block` is the one that would name it.
+///
+/// # Errors
+/// The store as a whole fails.
+pub fn flaw(
+    store: &dyn BlobStore,
+    uid: &str,
+    block: u64,
+    size: u64,
+    enc_version: u32,
+) -> Result<Option<String>> {
+    let wrong = |found: Presence| match found {
+        Presence::Unknown => None,
+        Presence::Missing => Some("is missing from the data store".to_owned()),
+        Presence::Bytes(bytes) if may_hold(enc_version, bytes, size) => None,
+        Presence::Bytes(bytes) => Some(format!("has {bytes} bytes, which cannot be")),
+    };
+    if wrong(store.presence(uid)?).is_none() {
+        return Ok(None);
+    }
+    // As everything that gets a mark it is read for that, past what a client of a remote store remembers.
+    let mut data = Vec::new();
+    let found = match store.get(Wanted { uid, block, size, again: true }, &mut data) {
+        Ok(true) => Presence::Bytes(data.len() as u64),
+        Ok(false) => Presence::Missing,
+        Err(GetError::Unreadable(why)) => return Ok(Some(format!("cannot be read: {why}"))),
+        Err(GetError::Store(error)) => return Err(error),
+    };
+    Ok(wrong(found))
+}
+
+/// What is said of a block whose data could not be shared.
+pub fn told(block: u64, uid: &str, flaw: &str) -> String {
+    format!(
+        "Block {block}: a stored blob should hold the same data, and it {flaw} (UID {uid}). The data is stored anew."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::file::FileStore;
+    use crate::types::error::Error;
+    use crate::types::settings::{Durability, FileMode};
+    use crate::types::uid::BlobUid;
+
+    #[test]
+    fn a_blob_of_an_impossible_size_is_not_reused() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let store = FileStore::new(folder.path(), Durability::None, FileMode::PRIVATE);
+        let uid = BlobUid::generate();
+        let look = |version| flaw(&store, &uid, 0, 1000, version).expect("the store is there");
+        assert!(look(0).is_some_and(|flaw| flaw.contains("missing")));
+        for (bytes, plain, encrypted) in [
+            (0, false, false),
+            (32, false, false),
+            (33, false, true),
+            (999, false, true),
+            (1000, true, true),
+            (1001, false, true),
+            (1200, false, false),
+        ] {
+            store.put(&uid, &vec![1; bytes]).expect("put");
+            assert_eq!((look(0).is_none(), look(1).is_none()), (plain, encrypted), "{bytes} bytes");
+        }
+        let gone = FileStore::new(&folder.path().join("gone"), Durability::None, FileMode::PRIVATE);
+        assert!(matches!(flaw(&gone, &uid, 0, 1000, 0), Err(Error::Store { .. })));
+    }
+}
