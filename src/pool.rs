@@ -2,6 +2,7 @@
 
 pub mod threads;
 
+use crate::sys::memory;
 use crate::types::error::{Error, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::ops::{Deref, DerefMut};
@@ -44,7 +45,7 @@ impl BufferPool {
     }
 
     /// A buffer of `length` bytes (at most the pool's size), with arbitrary content. Waits until one is free;
-    /// `None` if `latch` was closed first.
+    /// `None` if `latch` was closed first, or is now since there is no memory.
     pub fn take(&self, length: usize, latch: &Latch) -> Option<Buffer> {
         let mut free = self.shelf.free();
         let mut data = loop {
@@ -60,7 +61,13 @@ impl BufferPool {
         drop(free);
         if data.capacity() < self.size {
             // Not by `resize`, which would fill with zeros what the system hands out as zeros.
-            data = vec![0; self.size];
+            match memory::zeroed(self.size) {
+                Ok(zeros) => data = zeros,
+                Err(error) => {
+                    latch.fail(error);
+                    return None;
+                }
+            }
         }
         data.resize(length.min(self.size), 0);
         Some(Buffer { data, shelf: Arc::clone(&self.shelf) })

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod grammar;
 mod help;
 pub mod human;
+mod limits;
 pub mod listing;
 mod live;
 pub mod log;
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
     // Before anything keeps a pointer to the arguments' memory, where the title will be written.
     title::init();
     panic::install();
+    limits::prepare();
     let words: Vec<OsString> = std::env::args_os().collect();
     ExitCode::from(panic::guarded(|| run(words)).unwrap_or(exit::FAILED))
 }
@@ -87,6 +89,9 @@ fn run(words: Vec<OsString>) -> u8 {
     // It may be shortened, as any long option.
     let is_json = |word: &str| word.len() > 2 && "--json".starts_with(word);
     let wants_json = words.iter().filter_map(|word| word.to_str()).any(is_json);
+    if wants_json {
+        limits::answer_in_json();
+    }
     let parsed = grammar::parse(words.clone());
     match parsed {
         Err(answer) => told_by_clap(&answer, &words, wants_json),

@@ -2,7 +2,8 @@
 
 use super::log::console_line;
 use crate::monitor::Level;
-use crate::pool::threads::is_shortage;
+use crate::pool::threads::{is_shortage, is_stillborn};
+use crate::sys::memory;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
@@ -11,7 +12,11 @@ pub fn install() {
     let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     if !wanted {
         std::panic::set_hook(Box::new(|info| {
-            let line = console_line(Level::Error, &text(info));
+            let text = text(info);
+            if is_stillborn(&text) {
+                memory::end();
+            }
+            let line = console_line(Level::Error, &text);
             let _ = std::io::stderr().write_all(line.as_bytes());
         }));
     }

@@ -15,6 +15,7 @@ mod vectors;
 
 pub use keys::Keyring;
 
+use crate::sys::memory;
 use crate::types::block::{Encryption, from_hex, to_hex};
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit};
@@ -127,6 +128,9 @@ impl<'k> Encoder<'k> {
     fn compress_behind_header(&mut self, plain: &[u8]) -> std::io::Result<usize> {
         let room = HEADER + zstd::zstd_safe::compress_bound(plain.len());
         if self.frame.len() < room {
+            let more = room - self.frame.len();
+            memory::reserve(&mut self.frame, more)
+                .map_err(|e| std::io::Error::new(std::io::ErrorKind::OutOfMemory, e.to_string()))?;
             self.frame.resize(room, 0);
         }
         let written = self.compressor.compress_to_buffer(plain, &mut self.frame[HEADER..room])?;
@@ -171,7 +175,7 @@ impl<'k> Decoder<'k> {
             1 => {
                 let frame = self.open(blob, encryption)?;
                 let size = usize::try_from(size).map_err(|_| DecodeError::Frame("too large".into()))?;
-                plain.try_reserve(size).map_err(|_| DecodeError::Memory(size))?;
+                memory::reserve(plain, size).map_err(|_| DecodeError::Memory(size))?;
                 self.decompressor.decompress_to_buffer(frame, plain).map(drop).map_err(|e| {
                     plain.clear();
                     match e.to_string() {

@@ -5,6 +5,7 @@ use crate::hash::Hasher;
 use crate::monitor::Monitor;
 use crate::pool::Permits;
 use crate::store::{BlobStore, GetError, Wanted};
+use crate::sys::memory;
 use crate::throttle::Throttle;
 use crate::types::block::{Blob, Checksum};
 use crate::types::error::{Error, Result};
@@ -220,7 +221,7 @@ impl<'a> Fetcher<'a> {
         if damage.is_some() || is != length as u64 {
             plain.clear();
         }
-        if plain.try_reserve(length.saturating_sub(plain.len())).is_err() {
+        if memory::reserve(plain, length.saturating_sub(plain.len())).is_err() {
             return Err(self.no_memory(id, blob, length));
         }
         plain.resize(length, 0);

@@ -21,6 +21,7 @@ use crate::types::hints::merge;
 use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::ErrorKind;
 use std::ops::Range;
 
 /// Everything that a backup's data passes through.
@@ -210,9 +211,10 @@ impl Ingest<'_> {
 
     fn put(&self, job: &Job, encoder: &mut Encoder, permits: &Permits, latch: &Latch) -> Result<NewBlob> {
         let uid = BlobUid::generate();
-        let (bytes, encryption) = encoder
-            .encode(&job.data)
-            .map_err(|e| Error::Internal(format!("block {} cannot be encoded: {e}", job.id)))?;
+        let (bytes, encryption) = encoder.encode(&job.data).map_err(|e| match e.kind() {
+            ErrorKind::OutOfMemory => Error::Resources(e.to_string()),
+            _ => Error::Internal(format!("block {} cannot be encoded: {e}", job.id)),
+        })?;
         permits.with(|| {
             self.throttle.take(bytes.len(), || latch.is_closed() || self.monitor.interrupted().is_some());
             self.store.put(&uid, bytes)

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::engine::copy_on_write::{Copy, Naming};
 use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
 use crate::monitor::Monitor;
+use crate::sys::memory;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 use std::ops::Range;
@@ -154,6 +155,7 @@ impl<'a> Export<'a> {
             self.image.read_with(offset, length, scratch, give)
         } else {
             scratch.clear();
+            memory::reserve(scratch, length).map_err(|e| (Errno::Io, e.to_string()))?;
             scratch.resize(length, 0);
             let inside = if there == 0 { Ok(()) } else { self.image.read_at(offset, &mut scratch[..there]) };
             inside.map(|()| give(scratch))

@@ -29,8 +29,12 @@ impl<'scope, 'env> Crew<'scope, 'env> {
         let latch = self.latch;
         let guarded = move || {
             // What a panic leaves half-done is given up together with the run.
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                latch.fail(Error::Internal("a thread has panicked".into()));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                let text = payload.downcast_ref::<String>().map(String::as_str);
+                match text.or_else(|| payload.downcast_ref::<&str>().copied()) {
+                    Some(text) if is_shortage(text) => latch.fail(Error::Resources(text.to_owned())),
+                    _ => latch.fail(Error::Internal("a thread has panicked".into())),
+                }
             }
         };
         start_scoped(self.scope, guarded).map(drop).map_err(|error| latch.fail(error)).ok()
@@ -93,9 +97,14 @@ pub fn refused(error: &io::Error) -> Error {
 
 /// Whether the text of a panic tells that a library, or the thread itself, could not begin: a shortage and no bug.
 pub fn is_shortage(panic: &str) -> bool {
-    ["failed to spawn thread", "OS can't spawn worker thread", "alternative stack", "alternate stack"]
-        .iter()
-        .any(|words| panic.contains(words))
+    const WORDS: [&str; 3] =
+        ["failed to spawn thread", "OS can't spawn worker thread", "zstd returned null pointer"];
+    WORDS.iter().any(|words| panic.contains(words)) || is_stillborn(panic)
+}
+
+/// Whether the text is that of a new thread which found no memory for its own beginning. Nothing can catch that panic.
+pub fn is_stillborn(panic: &str) -> bool {
+    panic.contains("failed to") && panic.contains("alternative stack")
 }
 
 /// Where tests let the start of a thread fail.

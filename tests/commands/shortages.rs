@@ -2,7 +2,7 @@
 
 use crate::common::install::{Install, Run, noise};
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BLOCK: usize = 4096;
@@ -84,4 +84,92 @@ fn servers_without_their_threads_do_not_begin() {
     let socket = install.text("nbd.sock");
     let args = ["nbd", "--read-only", "--socket", &socket];
     assert!(every_start_fails(&install, &args, Some("Serving NBD")) >= 2);
+}
+
+/// Runs the program under limits of `prlimit`.
+fn limited(install: &Install, limits: &[&str], args: &[&str]) -> Run {
+    let mut command = Command::new("prlimit");
+    command
+        .args(limits)
+        .arg(env!("CARGO_BIN_EXE_backy2"))
+        .arg("-c")
+        .arg(install.path("backy.cfg"))
+        .args(args);
+    command.env_remove("RUST_BACKTRACE").current_dir(install.path("")).stdin(Stdio::null());
+    Run::from(command.output().expect("prlimit of util-linux"))
+}
+
+#[test]
+fn however_little_memory_there_is_nothing_wrong_is_done() {
+    let (install, uid) = with_version();
+    install.set("mount_cache_size", "1M");
+    let image = std::fs::read(install.path("a.img")).expect("read");
+    let before = install.dump();
+    let mut failed = 0;
+    // From what the program itself takes to what it needs for its work.
+    for mib in (8..200).step_by(if crate::common::all() { 1 } else { 8 }) {
+        let limit = format!("--as={}", mib << 20);
+        for args in [&["scrub", &uid][..], &["restore", "-f", &uid, &install.url("out")]] {
+            let run = limited(&install, &[&limit], args);
+            if run.stderr.contains("error while loading shared libraries") {
+                continue;
+            }
+            assert!([0, 1, 6, 100].contains(&run.code), "{mib} MiB, {args:?}: {run:?}");
+            assert!(!run.stderr.contains("backtrace") && !run.stderr.contains("bug"), "{mib} MiB: {run:?}");
+            failed += u32::from(run.code != 0);
+            if run.code != 0 {
+                assert!(!run.stderr.is_empty(), "{mib} MiB, {args:?}: without a word");
+            } else if args[0] == "restore" {
+                assert!(std::fs::read(install.path("out")).expect("read") == image, "{mib} MiB");
+            }
+        }
+    }
+    assert!(failed > 0, "no limit was tight");
+    assert!(install.dump() == before, "something was marked");
+    assert!(limited(&install, &["--as=4294967296"], &["scrub", &uid]).code == 0);
+}
+
+#[test]
+fn a_thousand_threads_in_little_memory_are_one_line() {
+    let (install, uid) = with_version();
+    install.set("simultaneous_reads", "1000");
+    for mib in [150, 400, 900] {
+        let run = limited(&install, &[&format!("--as={}", mib << 20)], &["scrub", &uid]);
+        assert_eq!(run.code, 100, "{mib} MiB: {run:?}");
+        let lines: Vec<&str> = run.stderr.lines().filter(|line| line.contains("ERROR: ")).collect();
+        assert!(lines.len() <= 2, "{mib} MiB: {run:?}");
+        assert!(lines[0].contains("ulimit -v") && !run.stderr.contains("backtrace"), "{mib} MiB: {run:?}");
+    }
+    assert!(install.is_valid(&uid));
+    assert_eq!(install.held_locks(), Vec::<String>::new());
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_named() {
+    let (install, uid) = with_version();
+    let run = limited(&install, &["--fsize=65536"], &["restore", &uid, &install.url("out")]);
+    assert_eq!(run.code, 100, "{run:?}");
+    assert!(run.stderr.contains("ulimit -f"), "{run:?}");
+}
+
+#[test]
+fn a_cgroup_that_gives_no_more_processes_is_an_error() {
+    let (install, uid) = with_version();
+    let group = std::path::PathBuf::from(format!("/sys/fs/cgroup/pids/backy2-test-{}", std::process::id()));
+    let made = std::fs::create_dir(&group).and_then(|()| std::fs::write(group.join("pids.max"), "4"));
+    if let Err(error) = made {
+        let _ = std::fs::remove_dir(&group);
+        let why = format!("no cgroup of processes can be made: {error}");
+        return crate::common::skip("a_cgroup_that_gives_no_more_processes_is_an_error", &why);
+    }
+    let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "sh"]).arg(env!("CARGO_BIN_EXE_backy2"));
+    let run = command.arg("-c").arg(install.path("backy.cfg")).args(["scrub", &uid]).output().expect("runs");
+    let run = Run::from(run);
+    let gone = || std::fs::remove_dir(&group).is_ok();
+    crate::common::checks::wait_until("the cgroup is empty", SOON, gone);
+    assert_eq!(run.code, 100, "{run:?}");
+    assert!(run.stderr.contains("cannot start a thread") && run.stderr.contains("pids.max"), "{run:?}");
+    assert!(install.is_valid(&uid));
 }

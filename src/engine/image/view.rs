@@ -8,6 +8,7 @@ use super::{Depot, Fault};
 use crate::flow::loader::Request;
 use crate::locks::Guard;
 use crate::monitor::Level;
+use crate::sys::memory;
 use crate::types::block::{Blob, Geometry};
 use crate::types::version::Version;
 use std::ops::Range;
@@ -130,6 +131,9 @@ impl Image {
         {
             return Ok(give(&data[at..at + length]));
         }
+        // Servers go on where a large request finds no memory.
+        let more = length.saturating_sub(scratch.len());
+        memory::reserve(scratch, more).map_err(|e| Fault::Data(e.to_string()))?;
         scratch.resize(length, 0);
         self.read_at(offset, scratch)?;
         Ok(give(scratch))

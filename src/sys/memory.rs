@@ -1,0 +1,167 @@
+//! Memory that is not to be had.
+//!
+//! The standard library ends a program by SIGABRT where an allocation fails. [`Careful`], the program's allocator, ends
+//! it with one line and an exit code instead: as abrupt as `kill -9`, which loses and marks nothing. Large pieces are
+//! taken by [`zeroed`] and [`reserve`], and then it is an ordinary error.
+#![allow(unsafe_code)]
+
+use crate::types::error::{Error, Result};
+use std::alloc::{GlobalAlloc, Layout, System, alloc_zeroed};
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What is said on stderr.
+const LINE: &[u8] = b"   ERROR: There is not enough memory (see `ulimit -v`, or free some on this host). Nothing \
+more was done, and nothing is marked. Lower simultaneous_reads and simultaneous_writes, or mount_cache_size.\n";
+/// The exit code of errors without one of their own.
+const FAILED: c_int = 100;
+
+static ON_STDOUT: OnceLock<&'static str> = OnceLock::new();
+
+thread_local! {
+    /// Whether this thread can do without what it is asking for. It needs no destructor, so that asking for it never
+    /// takes memory.
+    static FALLIBLE: Cell<bool> = const { Cell::new(false) };
+}
+
+unsafe extern "C" {
+    /// Ends the process at once: nothing that runs at an ordinary exit, and could need memory, is run.
+    fn _exit(code: c_int) -> !;
+    fn write(file: c_int, data: *const c_void, size: usize) -> isize;
+}
+
+/// The system's allocator, but for what happens where it has nothing to give.
+pub struct Careful;
+
+// SAFETY: all is handed to the system's allocator as it comes, and its answer is handed back. What is done with a null
+// pointer takes no memory and does not unwind.
+unsafe impl GlobalAlloc for Careful {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that the system's allocator wants.
+        checked(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        checked(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        checked(unsafe { System.realloc(memory, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+fn checked(memory: *mut u8) -> *mut u8 {
+    if memory.is_null() && !FALLIBLE.try_with(Cell::get).unwrap_or(false) {
+        end();
+    }
+    memory
+}
+
+/// Sets what [`end`] prints on stdout, for those who read JSON there.
+pub fn set_answer(text: &'static str) {
+    let _ = ON_STDOUT.set(text);
+}
+
+/// Ends the process for want of memory: one line, and the exit code of an error. Takes no memory itself.
+pub fn end() -> ! {
+    static ENDING: AtomicBool = AtomicBool::new(false);
+    if ENDING.swap(true, Ordering::SeqCst) {
+        // Another thread has begun, and its line must get out.
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    let on_stdout = ON_STDOUT.get().map_or(&b""[..], |text| text.as_bytes());
+    // SAFETY: `write` reads as many bytes as each slice has; `_exit` takes a number and does not return.
+    unsafe {
+        write(2, LINE.as_ptr().cast(), LINE.len());
+        write(1, on_stdout.as_ptr().cast(), on_stdout.len());
+        _exit(FAILED)
+    }
+}
+
+/// Does `take` as something that may fail for want of memory.
+fn fallible<T>(take: impl FnOnce() -> T) -> T {
+    let before = FALLIBLE.replace(true);
+    let taken = take();
+    FALLIBLE.set(before);
+    taken
+}
+
+fn shortage(bytes: usize) -> Error {
+    Error::Resources(format!(
+        "There is not enough memory for {bytes} bytes more (see `ulimit -v`, or free some on this host). Lower \
+         simultaneous_reads and simultaneous_writes, or mount_cache_size."
+    ))
+}
+
+/// `length` zeros, which the system has at hand: nothing is written to them here.
+///
+/// # Errors
+/// [`Error::Resources`].
+pub fn zeroed(length: usize) -> Result<Vec<u8>> {
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    let layout = Layout::array::<u8>(length).map_err(|_| shortage(length))?;
+    // SAFETY: the layout is not empty.
+    let memory = fallible(|| unsafe { alloc_zeroed(layout) });
+    if memory.is_null() {
+        return Err(shortage(length));
+    }
+    // SAFETY: the memory is the global allocator's, for `length` bytes aligned as bytes are, and all are set.
+    Ok(unsafe { Vec::from_raw_parts(memory, length, length) })
+}
+
+/// Makes room for `more` items behind those of `list`, and not for many beyond them.
+///
+/// # Errors
+/// [`Error::Resources`]; the list is as it was.
+pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
+    fallible(|| list.try_reserve_exact(more)).map_err(|_| shortage(more.saturating_mul(size_of::<T>())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_an_error() {
+        let mut list = vec![7_u8];
+        for impossible in [usize::MAX, isize::MAX as usize - 100] {
+            for error in [reserve(&mut list, impossible).err(), zeroed(impossible).err()] {
+                assert!(matches!(error, Some(Error::Resources(_))), "{error:?}");
+            }
+        }
+        assert_eq!(list, [7]);
+        assert!(!FALLIBLE.get(), "what follows is told by the allocator again");
+    }
+
+    #[test]
+    fn what_can_be_had_is_had() {
+        assert_eq!(zeroed(1000).expect("little"), vec![0; 1000]);
+        assert!(zeroed(0).expect("nothing").is_empty());
+        let mut list = vec![1_u64];
+        reserve(&mut list, 99).expect("little");
+        assert!(list.capacity() >= 100);
+        // The program's own allocator gives what the system's does.
+        let layout = Layout::array::<u8>(64).expect("small");
+        // SAFETY: the layout is not empty, and is the one that the memory is given back with.
+        unsafe {
+            let memory = Careful.alloc_zeroed(layout);
+            assert_eq!(*memory.add(63), 0);
+            let memory = Careful.realloc(memory, layout, 128);
+            Careful.dealloc(memory, Layout::array::<u8>(128).expect("small"));
+        }
+    }
+}
