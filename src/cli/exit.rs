@@ -2,6 +2,7 @@
 
 use super::args::Kind;
 use crate::types::error::Error;
+use crate::types::text::without_numbers;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -49,6 +50,7 @@ pub fn code(error: &Error, command: Kind) -> u8 {
         | Error::Full { .. }
         | Error::VersionNotFound(_)
         | Error::Locked(_)
+        | Error::Similar(_)
         | Error::Refused(_)
         | Error::Hints(_)
         | Error::Source { .. }
@@ -61,25 +63,27 @@ pub fn code(error: &Error, command: Kind) -> u8 {
 
 /// An error as JSON.
 pub fn json(text: &str, code: u8) -> serde_json::Value {
-    serde_json::json!({"error": text, "exit_code": code})
+    serde_json::json!({"error": without_numbers(text), "exit_code": code})
 }
 
-/// What the log says of `error`; with `causes` also what led to it, one cause a line.
-pub fn describe(error: &Error, causes: bool) -> String {
-    let mut text = match error {
-        Error::Interrupted(signal) => format!("Interrupted by {}.", signal.name()),
-        other => other.to_string(),
+/// The lines that the log has of `error`; with `causes` also what led to it, one cause a line.
+pub fn describe(error: &Error, causes: bool) -> Vec<String> {
+    let mut lines = match error {
+        Error::Interrupted(signal) => vec![format!("Interrupted by {}.", signal.name())],
+        // A line break in any other text came from outside.
+        Error::TargetRefused(text) | Error::Similar(text) => text.split('\n').map(str::to_owned).collect(),
+        other => vec![other.to_string()],
     };
     if causes {
-        text += &chain(error);
+        lines.extend(chain(error));
     }
-    text
+    lines
 }
 
-/// The causes below `error`, each on a line of its own.
-fn chain(error: &dyn std::error::Error) -> String {
+/// The causes below `error`.
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.map(|cause| format!("\n  caused by: {cause}")).collect()
+    causes.map(|cause| format!("  caused by: {cause}")).collect()
 }
 
 #[cfg(test)]
@@ -101,6 +105,7 @@ mod tests {
             (Error::Full { database: text(), message: text() }, [100, 100, 100]),
             (Error::VersionNotFound(text()), [100, 100, 100]),
             (Error::Locked(text()), [100, 100, 100]),
+            (Error::Similar(text()), [100, 100, 100]),
             (Error::Refused(text()), [100, 100, 100]),
             (Error::Hints(text()), [100, 100, 100]),
             (Error::BaseMismatch { base: text(), block: 1, offset: 1 }, [5, 5, 5]),
@@ -134,9 +139,11 @@ mod tests {
     #[test]
     fn errors_are_described() {
         let error = Error::Store { store: "/data".to_owned(), message: "gone".to_owned() };
-        assert_eq!(describe(&error, false), "data store /data: gone");
-        assert_eq!(describe(&error, true), "data store /data: gone");
-        assert_eq!(describe(&Error::Interrupted(Signal::Interrupt), false), "Interrupted by SIGINT.");
+        assert_eq!(describe(&error, false), ["data store /data: gone"]);
+        assert_eq!(describe(&error, true), ["data store /data: gone"]);
+        assert_eq!(describe(&Error::Interrupted(Signal::Interrupt), false), ["Interrupted by SIGINT."]);
+        assert_eq!(describe(&Error::TargetRefused("a\nb".to_owned()), false), ["a", "b"]);
+        assert_eq!(describe(&Error::Refused("a\nb".to_owned()), false), ["a\nb"], "no line of ours");
     }
 
     #[test]
@@ -145,7 +152,7 @@ mod tests {
         #[error("outer")]
         struct Outer(#[source] std::num::ParseIntError);
         let inner = "x".parse::<u8>().expect_err("no number");
-        assert_eq!(chain(&Outer(inner.clone())), format!("\n  caused by: {inner}"));
-        assert_eq!(chain(&inner), "");
+        assert_eq!(chain(&Outer(inner.clone())), [format!("  caused by: {inner}")]);
+        assert!(chain(&inner).is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::progress::{self, Pace};
 use crate::monitor::Progress;
+use crate::types::text;
 use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -43,12 +44,12 @@ pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     cut(&line, room)
 }
 
-/// As much of `text` as fits into `room` columns, an ellipsis showing that some is missing. Control characters
-/// are left out: a name must not move the cursor.
+/// As much of `text` as fits into `room` columns, an ellipsis showing that some is missing. A name must not move the
+/// cursor.
 fn cut(text: &str, room: usize) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    let text = text::line(text);
     if text.width() <= room {
-        return text;
+        return text.into_owned();
     }
     let mut used = 0;
     let mut short = String::new();

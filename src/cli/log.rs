@@ -4,6 +4,7 @@ use crate::monitor::Level;
 use crate::sys::append;
 use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
+use crate::types::text;
 use crate::types::time::Timestamp;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -97,32 +98,53 @@ impl Log {
         }
     }
 
-    /// A message: to the console (errors on stderr) and, from INFO up, to the logfile.
+    /// A message: to the console (errors on stderr) and, from INFO up, to the logfile. It is one line, whatever names it
+    /// holds; a line break at its end makes an empty line.
     pub fn say(&mut self, level: Level, text: &str) {
+        self.put(level, &clean(text));
+    }
+
+    /// A message of several lines.
+    pub fn say_lines(&mut self, level: Level, lines: &[String]) {
+        let lines: Vec<String> = lines.iter().map(|line| clean(line)).collect();
+        self.put(level, &lines.join("\n"));
+    }
+
+    fn put(&mut self, level: Level, text: &str) {
         if self.shows(level) {
             let stream = if level == Level::Error || self.to_stderr { &mut self.err } else { &mut self.out };
             // There is nowhere left to complain to.
             let _ = stream.put(&console_line(level, text));
         }
-        self.record(level, text);
+        self.append(level, text);
     }
 
     /// A warning that 2.13 does not have: on stderr, so that what cron mails from stdout stays as it was.
     pub fn notice(&mut self, text: &str) {
+        let text = clean(text);
         if self.shows(Level::Warning) {
-            let _ = self.err.put(&console_line(Level::Warning, text));
+            let _ = self.err.put(&console_line(Level::Warning, &text));
         }
-        self.record(Level::Warning, text);
+        self.append(Level::Warning, &text);
+    }
+
+    /// Lines that belong to no level, for people and scripts alike: to stderr, and not to the logfile.
+    pub fn hint(&mut self, lines: &str) {
+        let _ = self.err.put(lines);
     }
 
     /// To the logfile only.
     pub fn record(&mut self, level: Level, text: &str) {
+        self.append(level, &clean(text));
+    }
+
+    fn append(&mut self, level: Level, text: &str) {
         if level == Level::Debug {
             return;
         }
         let Some(file) = &mut self.file else { return };
         if let Some(complaint) = file.append(text) {
-            let _ = self.err.put(&console_line(Level::Warning, &complaint));
+            let _ = self.err.put(&console_line(Level::Warning, &clean(&complaint)));
         }
     }
 
@@ -152,6 +174,13 @@ impl Logfile {
         let first = !std::mem::replace(&mut self.failed, true);
         first.then(|| format!("Cannot write to the logfile {}: {error}", self.path.display()))
     }
+}
+
+/// A message as people may read it: nothing of it moves the cursor or looks like another message, and errors of the
+/// system have no numbers. All that the program says passes here.
+pub fn clean(text: &str) -> String {
+    let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
+    text::line(&text::without_numbers(body)).into_owned() + end
 }
 
 /// `    INFO: text` with a newline.
@@ -224,10 +253,32 @@ mod tests {
             tape.sink(),
         )
         .expect("a log");
-        log.say(Level::Info, "two\nlines");
+        log.say_lines(Level::Info, &["two".to_owned(), "lines".to_owned()]);
         let text = std::fs::read_to_string(&path).expect("the logfile");
         assert!(text.starts_with("old\n") && text.ends_with("] two\nlines\n"), "{text}");
         assert_eq!(tape.writes(), ["    INFO: two\nlines\n"]);
+    }
+
+    #[test]
+    fn no_name_forges_a_line_or_moves_the_cursor() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let tape = Tape::default();
+        let mut log =
+            Log::with_streams(Loudness::default(), Some(&path), tape.sink(), tape.sink()).expect("a log");
+        let name = "vm\n2030-01-01 00:00:00,000 [1] Backy complete.\r\u{1b}[2J\u{9b}1A\u{202e}";
+        log.say(Level::Error, &format!("{name}: gone (os error 2)\n"));
+        log.notice(name);
+        log.record(Level::Info, name);
+        log.say_lines(Level::Error, &[name.to_owned(), "  below".to_owned()]);
+        let file = std::fs::read_to_string(&path).expect("the logfile");
+        assert_eq!((file.lines().count(), tape.text().lines().count()), (6, 5), "{file}{}", tape.text());
+        for text in [file, tape.text()] {
+            assert!(
+                !text.contains("os error") && !text.contains(|c| c != '\n' && text::is_unruly(c)),
+                "{text}"
+            );
+        }
     }
 
     #[test]

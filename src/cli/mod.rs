@@ -28,6 +28,7 @@ use crate::monitor::{self, Monitor};
 use crate::sys::{private, title};
 use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
+use crate::types::text;
 use args::{Cli, Command, Global, Kind};
 use clap::error::ErrorKind;
 use exit::Outcome;
@@ -105,11 +106,11 @@ fn run(words: Vec<OsString>) -> u8 {
             let first_line = first_line(&words, &command);
             session(&global, &command, &first_line).unwrap_or_else(|error| {
                 // There is no log yet.
-                let text = exit::describe(&error, global.debug);
-                let _ = writeln!(std::io::stderr(), "{text}");
+                let lines = exit::describe(&error, global.debug);
+                let _ = lines.iter().try_for_each(|line| writeln!(std::io::stderr(), "{}", log::clean(line)));
                 let code = exit::code(&error, kind);
                 if global.json {
-                    to_stdout(&format!("{}\n", exit::json(&text, code)));
+                    to_stdout(&format!("{}\n", exit::json(&lines.join("\n"), code)));
                 }
                 code
             })
@@ -148,7 +149,7 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         store.complete(|name| std::env::var(name).ok());
     }
     // Other instances look for this name before they take exclusive locks.
-    title::set(&config.process_name);
+    title::set(&log::clean(&config.process_name));
     let log = Log::open(loudness, Some((&config.logfile, config.file_mode)))?;
     let terminal = terminal(log, global, &config.process_name);
     begin(&terminal, first_line, &config.warnings, command)?;
@@ -196,12 +197,12 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global:
     let code = match result {
         Some(Ok(outcome)) => outcome.code(),
         Some(Err(error)) => {
-            let text = exit::describe(&error, global.debug);
-            terminal.error(&text);
+            let lines = exit::describe(&error, global.debug);
+            terminal.error_lines(&lines);
             let code = exit::code(&error, kind);
             if global.json {
                 // Nothing can be done about a stdout that cannot be written.
-                let _ = terminal.print(&format!("{}\n", exit::json(&text, code)));
+                let _ = terminal.print(&format!("{}\n", exit::json(&lines.join("\n"), code)));
             }
             code
         }
@@ -235,10 +236,14 @@ fn first_line(words: &[OsString], command: &Command) -> String {
 }
 
 /// Prints what clap has to say instead of running a command: help, the version, or what is wrong. A word of
-/// the command line that could be a key does not show.
+/// the command line that could be a key does not show, and one that would move the cursor is escaped.
 fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
     let text = answer.to_string();
     let shown = secret::without_keys(&text, words);
+    let unruly =
+        words.iter().map(|word| word.to_string_lossy()).filter(|word| word.contains(text::is_unruly));
+    let shown = unruly.fold(shown, |shown, word| shown.replace(&*word, &text::line(&word)));
+    let shown = text::without_numbers(&shown).into_owned();
     if answer.use_stderr() && wants_json {
         to_stdout(&format!("{}\n", exit::json(shown.trim(), WRONG_USAGE)));
     }

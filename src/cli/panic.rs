@@ -1,6 +1,6 @@
 //! A panic is a bug, and is told in one line like any other error.
 
-use super::log::console_line;
+use super::log::{clean, console_line};
 use crate::monitor::Level;
 use crate::pool::threads::{is_shortage, is_stillborn};
 use crate::sys::memory;
@@ -36,7 +36,7 @@ fn text(info: &PanicHookInfo<'_>) -> String {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown");
     let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
-    let message = message.replace('\n', " ");
+    let message = clean(message);
     if is_shortage(&message) {
         return format!("The system gives no more threads or memory: {message}.");
     }

@@ -1,5 +1,6 @@
 //! Tables: for people with borders, for scripts with `|` between the cells.
 
+use crate::types::text::{escape, is_unruly, line};
 use unicode_width::UnicodeWidthStr;
 
 /// Where a column's text stands, its header's too.
@@ -59,8 +60,9 @@ impl Table {
             text.push('\n');
         }
         for row in &self.rows {
-            // A row is one line, whatever somebody has put into a name.
-            let cells: Vec<_> = row.iter().map(|cell| escape(cell, |c| c == '\n' || c == '\r')).collect();
+            // A row is one line, and has as many cells as there are columns, whatever somebody has put into a name.
+            let spoils = |c| c == '|' || is_unruly(c);
+            let cells: Vec<_> = row.iter().map(|cell| escape(cell, spoils)).collect();
             text += &cells.join("|");
             text.push('\n');
         }
@@ -68,11 +70,8 @@ impl Table {
     }
 
     fn for_people(&self, skip_header: bool) -> String {
-        let rows: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(|cell| escape(cell, char::is_control)).collect())
-            .collect();
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(|cell| line(cell).into_owned()).collect()).collect();
         let width = |(index, column): (usize, &Column)| {
             let header = if skip_header { 0 } else { column.title.width() };
             let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.width());
@@ -122,15 +121,6 @@ fn pad(text: &mut String, cell: &str, width: usize, align: Align) {
     text.extend(std::iter::repeat_n(' ', left));
     *text += cell;
     text.extend(std::iter::repeat_n(' ', blanks - left));
-}
-
-/// `cell` with the characters that `spoils` names written as `\n`, `\u{1b}` and the like.
-fn escape(cell: &str, spoils: impl Fn(char) -> bool) -> String {
-    let mut text = String::with_capacity(cell.len());
-    for c in cell.chars() {
-        if spoils(c) { text.extend(c.escape_default()) } else { text.push(c) }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -216,7 +206,10 @@ mod tests {
         );
         let nasty = table(&[("n", Align::Left)], &[&["a\nb\u{1b}[2J"]]);
         assert!(nasty.render(PEOPLE).contains("| a\\nb\\u{1b}[2J |"));
-        assert_eq!(nasty.render(Style { machine: true, ..PEOPLE }), "n\na\\nb\u{1b}[2J\n");
+        assert_eq!(nasty.render(Style { machine: true, ..PEOPLE }), "n\na\\nb\\u{1b}[2J\n");
+        let bars = table(&[("n", Align::Left), ("x", Align::Left)], &[&["a|b\u{202e}", "1"]]);
+        assert_eq!(bars.render(Style { machine: true, ..PEOPLE }), "n|x\na\\u{7c}b\\u{202e}|1\n");
+        assert!(bars.render(PEOPLE).contains("| a|b\\u{202e} |"));
     }
 
     #[test]

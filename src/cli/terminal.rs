@@ -1,7 +1,7 @@
 //! The engine's monitor: what it says and how far it is goes to the console, the logfile and the process title.
 
 use super::live;
-use super::log::Log;
+use super::log::{Log, clean};
 use super::progress::{self, Meter};
 use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
@@ -91,6 +91,13 @@ impl Terminal {
         state.log.print(text).map_err(|error| Error::Refused(format!("Cannot write to stdout: {error}")))
     }
 
+    /// An error of several lines.
+    pub fn error_lines(&self, lines: &[String]) {
+        let mut state = self.state();
+        state.clear();
+        state.log.say_lines(Level::Error, lines);
+    }
+
     /// Takes SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first one is only noted for
     /// [`Monitor::interrupted`] and in `waits`, and a second one of the same kind ends the process at once; otherwise
     /// the first one does. SIGHUP stays ignored if it is, as by `nohup`.
@@ -152,7 +159,7 @@ impl Monitor for Terminal {
         }
         drop(state);
         if due.title {
-            (self.set_title)(&format!("{} [{}]", self.process_name, line.trim_end()));
+            (self.set_title)(&clean(&format!("{} [{}]", self.process_name, line.trim_end())));
         }
     }
 

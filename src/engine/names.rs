@@ -3,6 +3,7 @@
 use super::{Site, future};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
+use crate::types::text::line;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 
@@ -136,21 +137,22 @@ fn not_found(versions: &mut dyn Catalogue, text: &str) -> Result<Error> {
     let named = |version: &&Version| version.name == word || version.name == text;
     let invalid: Vec<&Version> = similar.iter().filter(named).collect();
     if !invalid.is_empty() && invalid.iter().all(|version| !version.valid) {
-        return Ok(Error::Refused(format!(
-            "Version {text} not found: there is no valid version of that name. Invalid ones must be named by their \
+        return Ok(Error::Similar(format!(
+            "Version {} not found: there is no valid version of that name. Invalid ones must be named by their \
              uid; a restore says what of them is bad:{}",
+            line(text),
             listed(&invalid)
         )));
     }
     let candidates: Vec<&Version> = similar.iter().collect();
-    Ok(Error::Refused(format!("Version {text} not found. Similar are:{}", listed(&candidates))))
+    Ok(Error::Similar(format!("Version {} not found. Similar are:{}", line(text), listed(&candidates))))
 }
 
 fn listed(versions: &[&Version]) -> String {
     let mut text = String::new();
     for version in versions.iter().take(LISTED) {
         let valid = if version.valid { "" } else { " (invalid)" };
-        text += &format!("\n  {} {} {}{valid}", version.uid, version.date, version.name);
+        text += &format!("\n  {} {} {}{valid}", line(&version.uid), version.date, line(&version.name));
     }
     if versions.len() > LISTED {
         text += &format!("\n  and {} more", versions.len() - LISTED);

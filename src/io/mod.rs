@@ -3,6 +3,7 @@
 use crate::config::IoConfig;
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
+use crate::types::text;
 use crate::types::version::Origin;
 use file::{FileSource, FileTarget};
 use null::{NullSource, NullTarget};
@@ -239,14 +240,16 @@ fn target_error(url: &str, message: impl ToString) -> Error {
 /// A target is there, and was not expected.
 fn exists(url: &str) -> Error {
     Error::TargetRefused(format!(
-        "Target already exists: {url}\nNothing was written. You must force the restore (--force) to overwrite it."
+        "Target already exists: {}\nNothing was written. You must force the restore (--force) to overwrite it.",
+        text::line(url)
     ))
 }
 
 /// A target has less room (bytes) than the image needs; `help` says what to do, without a full stop.
 fn too_small(url: &str, has: u64, needs: u64, help: &str) -> Error {
     Error::TargetRefused(format!(
-        "Target size is too small. Has {has}b, need {needs}b: {url}\nNothing was written. {help}."
+        "Target size is too small. Has {has}b, need {needs}b: {}\nNothing was written. {help}.",
+        text::line(url)
     ))
 }
 

@@ -80,6 +80,11 @@ pub enum Error {
     #[error("Version {0} not found. `backy2 ls` lists them.")]
     VersionNotFound(String),
 
+    /// There is no such version, but similar ones are listed below, one a line. Whoever makes such a text passes each
+    /// part from outside through [`super::text::line`].
+    #[error("{0}")]
+    Similar(String),
+
     /// Another process holds a lock.
     #[error("{0}")]
     Locked(String),
@@ -139,7 +144,8 @@ pub enum Error {
         message: String,
     },
 
-    /// A restore target is there already and was not forced, or is too small.
+    /// A restore target is there already and was not forced, or is too small. The text has two lines, as in 2.13; parts
+    /// from outside have passed [`super::text::line`].
     #[error("{0}")]
     TargetRefused(String),
 

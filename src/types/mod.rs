@@ -5,6 +5,7 @@ pub mod error;
 pub mod generated;
 pub mod hints;
 pub mod settings;
+pub mod text;
 pub mod time;
 pub mod uid;
 pub mod version;

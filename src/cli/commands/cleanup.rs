@@ -7,6 +7,7 @@ use crate::engine::cleanup::Waiting;
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::text;
 use crate::types::version::Count;
 use serde_json::json;
 
@@ -70,7 +71,7 @@ fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result
             names.push(uid.to_owned());
             Ok(())
         }
-        (false, true) => terminal.print(&format!("{uid}\n")),
+        (false, true) => terminal.print(&format!("{}\n", text::line(uid))),
         (false, false) => Ok(()),
     };
     if args.full {

@@ -1,0 +1,143 @@
+//! Text that comes from outside, made fit for a terminal and a log.
+
+use std::borrow::Cow;
+
+/// Whether a character may move the cursor, begin a line, or turn the order of what follows: control characters, line
+/// and paragraph separators, and those that change the direction of writing.
+pub fn is_unruly(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` with the characters that `spoils` names written as `\n`, `\u{1b}` and the like.
+pub fn escape(text: &str, spoils: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&spoils) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            c if !spoils(c) => escaped.push(c),
+            c if c.is_ascii_control() => escaped.extend(c.escape_default()),
+            c => escaped.extend(c.escape_unicode()),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// One line of it: nothing of it moves the cursor or begins another line.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escape(text, is_unruly)
+}
+
+/// What the standard library adds to the texts of the system's errors.
+const NUMBER: &str = " (os error ";
+/// The system's words for a file that has become too large, and what lies behind it.
+const TOO_LARGE: (&str, &str) = (
+    "File too large",
+    "File too large: the file size limit (`ulimit -f`), or that of the file system, is reached",
+);
+
+/// The text of an error without the numbers that the standard library adds to those of the system.
+pub fn without_numbers(text: &str) -> Cow<'_, str> {
+    if !text.contains(NUMBER) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(NUMBER);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        match part.as_bytes().get(digits) {
+            Some(b')') if digits > 0 => {
+                if plain.ends_with(TOO_LARGE.0) {
+                    plain.truncate(plain.len() - TOO_LARGE.0.len());
+                    plain += TOO_LARGE.1;
+                }
+                plain += &part[digits + 1..];
+            }
+            _ => {
+                plain += NUMBER;
+                plain += part;
+            }
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// A word of a command line as a shell reads it, quoted where that is needed.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    if word.contains(is_unruly) {
+        // Bash, zsh and ksh read this; what it stands for could not be copied from a screen.
+        let mut quoted = String::from("$'");
+        for c in word.chars() {
+            match c {
+                '\'' | '\\' => quoted.extend(['\\', c]),
+                c if is_unruly(c) => {
+                    let mut bytes = [0; 4];
+                    c.encode_utf8(&mut bytes).bytes().for_each(|b| quoted += &format!("\\x{b:02x}"));
+                }
+                c => quoted.push(c),
+            }
+        }
+        return Cow::Owned(quoted + "'");
+    }
+    Cow::Owned(format!("'{}'", word.replace('\'', "'\\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_moves_the_cursor_or_begins_a_line() {
+        for (text, shown) in [
+            ("vm1 ä 日本", "vm1 ä 日本"),
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
+            ("x\u{9b}31m\u{85}", "x\\u{9b}31m\\u{85}"),
+            ("a\u{202e}b\u{2066}c\u{200f}\u{2028}", "a\\u{202e}b\\u{2066}c\\u{200f}\\u{2028}"),
+            ("back\\slash", "back\\slash"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert!(matches!(line("plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn numbers_of_errors_go_and_the_limit_of_sizes_is_named() {
+        for (text, shown) in [
+            ("No such file or directory (os error 2)", "No such file or directory"),
+            ("a: x (os error 2). b: y (os error 13)!", "a: x. b: y!"),
+            ("(os error 2)", "(os error 2)"),
+            ("x (os error two)", "x (os error two)"),
+            ("x (os error )", "x (os error )"),
+            ("x (os error 2", "x (os error 2"),
+        ] {
+            assert_eq!(without_numbers(text), shown);
+        }
+        let text = std::io::Error::from_raw_os_error(27).to_string();
+        assert!(without_numbers(&text).contains("ulimit -f"), "{text}");
+    }
+
+    #[test]
+    fn words_are_quoted_as_a_shell_wants_them() {
+        for (word, shown) in [
+            ("file:///srv/vm1.img", "file:///srv/vm1.img"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("a\nb'", "$'a\\x0ab\\''"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+        let hostile = "a'b\\c\nd\u{202e}$x `y` \"z\" ü";
+        let script = format!("printf %s {}", quoted(hostile));
+        let printed = std::process::Command::new("bash").args(["-c", &script]).output().expect("bash");
+        assert_eq!(String::from_utf8_lossy(&printed.stdout), hostile);
+    }
+}
