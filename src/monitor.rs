@@ -93,6 +93,10 @@ pub trait Monitor: Sync {
     /// A version exists from now on, though it is not valid yet.
     fn version_created(&self, _uid: &str) {}
 
+    /// Takes the words of a command that goes on with the work should it fail from now on: without the program and its
+    /// configuration.
+    fn can_continue_with(&self, _words: &[&str]) {}
+
     /// The signal that asked the program to end, if one came.
     fn interrupted(&self) -> Option<Signal>;
 

@@ -127,6 +127,8 @@ pub enum Command {
     ///
     /// Put the new key into the configuration first; nothing else may run meanwhile. All keys are changed, or
     /// none. The data is not touched. Dumps that were exported before still need the old key.
+    ///
+    /// On the command line the old key would be seen by other users of this host, and stay in the shell's history.
     Rekey(RekeyArgs),
     /// Store a version anew in the configured encryption version
     ///
@@ -182,6 +184,10 @@ impl Command {
     /// Whether it looks for signals itself and ends in good order. The others have nothing to put in order,
     /// and end at once.
     pub fn minds_signals(&self) -> bool {
+        // What goes to a pipe may have to wait for its reader, and there is nothing to put in order.
+        if self.prints_data() {
+            return false;
+        }
         matches!(
             self,
             Command::Backup(_)
@@ -190,7 +196,6 @@ impl Command {
                 | Command::Scrub(_)
                 | Command::Cleanup(_)
                 | Command::Export(_)
-                | Command::DiffMeta(_)
                 | Command::MigrateEncryption(_)
                 | Command::Fuse(_)
                 | Command::Nbd(_)
@@ -210,7 +215,7 @@ impl Command {
     /// The argument that must not show in a log.
     pub fn secret(&self) -> Option<&str> {
         match self {
-            Command::Rekey(args) => Some(&args.oldkey),
+            Command::Rekey(args) => args.oldkey.as_deref().filter(|key| *key != "-"),
             // It may hold a password.
             Command::MigrateDb(args) => Some(&args.target_engine),
             _ => None,
@@ -382,8 +387,12 @@ pub struct DuArgs {
 /// Arguments of `rekey`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RekeyArgs {
-    /// The master key until now: 64 hex digits
-    pub oldkey: String,
+    /// Read the key from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "oldkey", value_hint = ValueHint::FilePath)]
+    pub old_key_file: Option<PathBuf>,
+    /// The master key until now, 64 hex digits; "-" reads it from stdin, where nobody else sees it
+    #[arg(required_unless_present = "old_key_file")]
+    pub oldkey: Option<String>,
 }
 
 /// Arguments of `add-tag` and `remove-tag`.

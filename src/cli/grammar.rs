@@ -1,6 +1,6 @@
 //! The grammar that clap makes of the definitions of the arguments, and what it gives: commands, usage.
 
-use super::args::{Cli, Command, Global};
+use super::args::{Cli, Command, ExportArgs, Global, ImportArgs};
 use super::help;
 use crate::io;
 use clap::error::ErrorKind;
@@ -33,7 +33,31 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
              '--snapshot-name' cannot be used with it",
         ));
     }
+    if let Some(argument) = cli.command.as_ref().and_then(empty_argument) {
+        let text = format!("the argument '<{argument}>' is empty, and needs a value");
+        return Err(grammar.error(ErrorKind::InvalidValue, text));
+    }
     Ok(cli)
+}
+
+/// The argument that is there and empty, as a variable of a script may be, where 2.13 took it for a name.
+fn empty_argument(command: &Command) -> Option<&'static str> {
+    let blank = |text: &str| text.trim_matches(|c: char| c == ',' || c.is_whitespace()).is_empty();
+    match command {
+        Command::Backup(args) if blank(&args.name) => Some("NAME"),
+        Command::AddTag(args) if blank(&args.tags) => Some("TAGS"),
+        Command::Fuse(args) if args.mount.as_os_str().is_empty() => Some("MOUNT"),
+        Command::Nbd(args) if args.socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) => {
+            Some("PATH")
+        }
+        Command::MigrateDb(args) if blank(&args.target_engine) => Some("TARGET_ENGINE"),
+        Command::Export(ExportArgs { filename, .. }) | Command::Import(ImportArgs { filename })
+            if filename.is_empty() =>
+        {
+            Some("FILENAME")
+        }
+        _ => None,
+    }
 }
 
 /// What `backy2` alone prints. The shipped bash completion reads the commands between the braces.

@@ -48,6 +48,12 @@ impl Stream {
         Stream { sink, gone: false }
     }
 
+    /// Writes all of `text`, and minds when nobody reads it.
+    fn put_data(&mut self, text: &str) -> std::io::Result<()> {
+        self.put(text)?;
+        if self.gone { Err(ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+
     /// Writes all of `text` at once; nothing once the reader is gone, which is no error.
     fn put(&mut self, text: &str) -> std::io::Result<()> {
         if self.gone {
@@ -146,6 +152,14 @@ impl Log {
         if let Some(complaint) = file.append(text) {
             let _ = self.err.put(&console_line(Level::Warning, &clean(&complaint)));
         }
+    }
+
+    /// Data for stdout that is of no use in part.
+    ///
+    /// # Errors
+    /// Those of writing, also if the reader has gone.
+    pub fn print_whole(&mut self, text: &str) -> std::io::Result<()> {
+        self.out.put_data(text)
     }
 
     /// Data for stdout, as it is. A reader that went away is no error: it has seen what it wanted.
@@ -264,8 +278,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let tape = Tape::default();
+        let logfile = Some((&*path, FileMode::PRIVATE));
         let mut log =
-            Log::with_streams(Loudness::default(), Some(&path), tape.sink(), tape.sink()).expect("a log");
+            Log::with_streams(Loudness::default(), logfile, tape.sink(), tape.sink()).expect("a log");
         let name = "vm\n2030-01-01 00:00:00,000 [1] Backy complete.\r\u{1b}[2J\u{9b}1A\u{202e}";
         log.say(Level::Error, &format!("{name}: gone (os error 2)\n"));
         log.notice(name);

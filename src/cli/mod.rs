@@ -10,6 +10,7 @@ pub mod exit;
 pub mod grammar;
 mod help;
 pub mod human;
+mod input;
 mod limits;
 pub mod listing;
 mod live;
@@ -213,12 +214,27 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global:
             exit::FAILED
         }
     };
+    let failed = code != exit::DONE && code != exit::BAD_DATA;
     match code {
         exit::DONE => terminal.info("Backy complete.\n"),
         exit::FAILED => terminal.error("Backy failed.\n"),
         _ => {}
     }
+    if failed {
+        terminal.show_way_on(&words_before(global));
+    }
     code
+}
+
+/// The program and its configuration, as another call needs them.
+fn words_before(global: &Global) -> Vec<String> {
+    let mut words = vec![env!("CARGO_PKG_NAME").to_owned()];
+    for (option, value) in [("-c", &global.configfile), ("-b", &global.backupdir)] {
+        if let Some(value) = value {
+            words.extend([option.to_owned(), value.to_string_lossy().into_owned()]);
+        }
+    }
+    words
 }
 
 /// `$ ` and the command line, without a key that it holds.
@@ -232,7 +248,7 @@ fn first_line(words: &[OsString], command: &Command) -> String {
             _ => line += &word.to_string_lossy(),
         }
     }
-    line
+    secret::without_keys(&line, words)
 }
 
 /// Prints what clap has to say instead of running a command: help, the version, or what is wrong. A word of

@@ -6,18 +6,22 @@ use std::ffi::OsString;
 pub(super) const MASK: &str = "********";
 /// Hex digits in a row that are the better part of a key. A uid has 12 at most.
 const DIGITS: usize = 40;
+/// The same where a key is expected, and may have come in pieces. The groups of a uid are shorter.
+const DIGITS_OF_A_PIECE: usize = 16;
 
 /// `text` without those of `words` that could be a key, perhaps behind `--option=`.
 pub(super) fn without_keys(text: &str, words: &[OsString]) -> String {
-    let keys = words.iter().filter_map(|word| word.to_str()).filter(|word| could_be_key(word));
+    let expected = words.iter().any(|word| word == "rekey");
+    let least = if expected { DIGITS_OF_A_PIECE } else { DIGITS };
+    let keys = words.iter().filter_map(|word| word.to_str()).filter(|word| could_be_key(word, least));
     keys.fold(text.to_owned(), |text, key| text.replace(key, MASK))
 }
 
-fn could_be_key(word: &str) -> bool {
+fn could_be_key(word: &str, least: usize) -> bool {
     let mut digits = 0;
     word.bytes().any(|byte| {
         digits = if byte.is_ascii_hexdigit() { digits + 1 } else { 0 };
-        digits >= DIGITS
+        digits >= least
     })
 }
 

@@ -5,7 +5,9 @@ use super::log::{Log, clean};
 use super::progress::{self, Meter};
 use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
+use crate::types::text;
 use signal_hook::flag;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,6 +21,7 @@ pub struct Terminal {
     machine: bool,
     process_name: String,
     set_title: SetTitle,
+    begun: AtomicBool,
     /// The number of the signal that came.
     signal: Arc<AtomicUsize>,
 }
@@ -27,6 +30,7 @@ struct State {
     log: Log,
     meter: Meter,
     live: Live,
+    way_on: Option<Vec<String>>,
 }
 
 /// Whether progress is shown as one line that moves.
@@ -68,10 +72,11 @@ impl Terminal {
     pub fn new(log: Log, machine: bool, live: bool, process_name: &str, set_title: SetTitle) -> Self {
         let live = if live { Live::On { drawn: false } } else { Live::Off };
         Terminal {
-            state: Arc::new(Mutex::new(State { log, meter: Meter::default(), live })),
+            state: Arc::new(Mutex::new(State { log, meter: Meter::default(), live, way_on: None })),
             machine,
             process_name: process_name.to_owned(),
             set_title,
+            begun: AtomicBool::new(false),
             signal: Arc::default(),
         }
     }
@@ -89,6 +94,35 @@ impl Terminal {
         let mut state = self.state();
         state.clear();
         state.log.print(text).map_err(|error| Error::Refused(format!("Cannot write to stdout: {error}")))
+    }
+
+    /// Writes data to stdout that is of no use in part.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if stdout cannot be written, also because nobody reads it any more.
+    pub fn print_whole(&self, text: &str) -> Result<()> {
+        let written = self.state().log.print_whole(text);
+        written.map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => {
+                Error::Refused("The reader of stdout has gone before all was written.".to_owned())
+            }
+            _ => Error::Refused(format!("Cannot write to stdout: {error}")),
+        })
+    }
+
+    /// Whether this command has begun a version.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Prints the command that goes on with the work, if there is one, below all that was said: a line by itself, to be
+    /// copied. `before` are the words before the command.
+    pub fn show_way_on(&self, before: &[String]) {
+        let mut state = self.state();
+        let Some(words) = state.way_on.take() else { return };
+        state.clear();
+        let words: Vec<_> = before.iter().chain(&words).map(|word| text::quoted(word)).collect();
+        state.log.hint(&format!("To go on:\n{}\n", words.join(" ")));
     }
 
     /// An error of several lines.
@@ -167,7 +201,12 @@ impl Monitor for Terminal {
         self.state().say(level, text);
     }
 
+    fn can_continue_with(&self, words: &[&str]) {
+        self.state().way_on = Some(words.iter().map(|&word| word.to_owned()).collect());
+    }
+
     fn version_created(&self, uid: &str) {
+        self.begun.store(true, Ordering::Relaxed);
         if self.machine {
             // The command prints the uid once more at its end, and that tells whether stdout can be written.
             let _ = self.print(&format!("{uid}\n"));

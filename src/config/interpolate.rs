@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn literal_values_stay_as_they_are() {
-        let literal = Value { kind: Kind::Text, ..section("k: %(a)s %").keys[0].1.clone() };
+        let mut literal = section("k: %(a)s %").keys[0].1.clone();
+        literal.kind = Kind::Text;
         assert_eq!(expand(&literal, &|_| None).as_deref(), Ok("%(a)s %"));
         assert_eq!(expand(&section("k: %(l)s").keys[0].1, &|_| Some(&literal)).as_deref(), Ok("%(a)s %"));
         assert!(references(&literal).is_empty());

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// The name of the file, everywhere but at home.
 const NAME: &str = "backy.cfg";
@@ -175,6 +176,7 @@ fn parse(path: &Path, chosen: Chosen, (bytes, opened): (Vec<u8>, Opened)) -> Res
         Error::Config(format!("{name}:{line}: this line is not UTF-8. Save the file in that encoding."))
     })?;
     let is_toml = path.as_os_str().as_encoded_bytes().ends_with(b".toml");
+    let text = Zeroizing::new(text);
     let raw = if is_toml { toml::parse(&text, &name)? } else { ini::parse(&text, &name)? };
     let mode = opened.metadata.is_file().then(|| opened.metadata.mode());
     Ok(Found { raw, mode, name, warnings })

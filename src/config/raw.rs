@@ -1,6 +1,7 @@
 //! Sections and keys as the files give them, before anything is made of the values.
 
 use std::sync::Arc;
+use zeroize::Zeroize;
 
 /// The section whose keys every other section inherits.
 pub(super) const INHERITED: &str = "DEFAULT";
@@ -44,6 +45,13 @@ pub(super) struct Value {
     pub kind: Kind,
     /// Where the key stands.
     pub place: Place,
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // It may be a key or a password.
+        self.text.zeroize();
+    }
 }
 
 /// A section with its own keys, in the order of the file.

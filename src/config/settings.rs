@@ -8,6 +8,7 @@ use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// The sections without which nothing works.
 const REQUIRED: [&str; 3] = ["DEFAULTS", "MetaBackend", "DataBackend"];
@@ -101,6 +102,7 @@ fn process_name(keys: Keys) -> Result<String> {
 fn encryption_key(keys: Keys) -> Result<Option<MasterKey>> {
     const KEY: &str = "encryption_key";
     let Some((text, value)) = keys.text(KEY)? else { return Ok(None) };
+    let text = Zeroizing::new(text);
     match MasterKey::from_hex(&text) {
         Some(key) => Ok(Some(key)),
         None => {

@@ -3,6 +3,7 @@
 use super::{DecodeError, wrapped_key};
 use crate::types::settings::MasterKey;
 use aes_kw::{KeyInit, KwAes256};
+use zeroize::Zeroizing;
 
 /// Holds the master key, if one is configured.
 #[derive(Clone)]
@@ -37,11 +38,11 @@ impl Keyring {
     /// # Errors
     /// [`DecodeError::NoKey`], [`DecodeError::KeyField`], or [`DecodeError::KeyUnwrap`] for another master
     /// key or a damaged row.
-    pub fn unwrap(&self, envkey: &str) -> Result<[u8; 32], DecodeError> {
+    pub fn unwrap(&self, envkey: &str) -> Result<Zeroizing<[u8; 32]>, DecodeError> {
         let wrapper = self.wrapper.as_ref().ok_or(DecodeError::NoKey)?;
         let wrapped = wrapped_key(envkey)?;
-        let mut key = [0; 32];
-        wrapper.unwrap_key(&wrapped, &mut key).map_err(|_| DecodeError::KeyUnwrap)?;
+        let mut key = Zeroizing::new([0; 32]);
+        wrapper.unwrap_key(&wrapped, &mut *key).map_err(|_| DecodeError::KeyUnwrap)?;
         Ok(key)
     }
 }

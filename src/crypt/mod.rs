@@ -21,6 +21,7 @@ use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, Nonce, Tag};
+use zeroize::Zeroizing;
 
 /// AES-256-GCM with the nonce size of version 1.
 type Gcm = AesGcm<Aes256, U16>;
@@ -105,8 +106,8 @@ impl<'k> Encoder<'k> {
         if self.version == 0 {
             return Ok((plain, Encryption::default()));
         }
-        let mut random = [0u8; 32 + NONCE];
-        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let mut random = Zeroizing::new([0u8; 32 + NONCE]);
+        getrandom::fill(&mut *random).map_err(std::io::Error::other)?;
         let (key, nonce) = random.split_at(32);
         let wrapped = self.keys.wrap(key).map_err(std::io::Error::other)?;
         let length = self.compress_behind_header(plain)?;
@@ -197,7 +198,7 @@ impl<'k> Decoder<'k> {
         let (header, frame) = blob.split_at_mut(HEADER);
         let tag = Tag::try_from(&header[..TAG]).map_err(|_| DecodeError::Tag)?;
         let nonce = Nonce::<U16>::try_from(&header[TAG..]).map_err(|_| DecodeError::Tag)?;
-        let cipher = cipher(&key).map_err(|_| DecodeError::KeyField)?;
+        let cipher = cipher(&*key).map_err(|_| DecodeError::KeyField)?;
         cipher
             .decrypt_inout_detached(&nonce, &[], (&mut *frame).into(), &tag)
             .map_err(|_| DecodeError::Tag)?;

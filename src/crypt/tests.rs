@@ -37,8 +37,8 @@ fn blobs_of_2_13_decode_to_their_data() {
         let vector = vector(name);
         let keys = keyring(&vector);
         let key = keys.unwrap(&text(&vector, "enc_envkey")).expect("unwraps");
-        assert_eq!(to_hex(&key), text(&vector, "data_key"));
-        assert_eq!(to_hex(&keys.wrap(&key).expect("wraps")), text(&vector, "enc_envkey"));
+        assert_eq!(to_hex(&*key), text(&vector, "data_key"));
+        assert_eq!(to_hex(&keys.wrap(&*key).expect("wraps")), text(&vector, "enc_envkey"));
 
         let want = fixture(&format!("{name}.plain"));
         let mut plain = Vec::new();

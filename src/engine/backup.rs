@@ -9,6 +9,7 @@ use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::hints::{Hints, count};
+use crate::types::text::quoted;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::time::Instant;
@@ -117,11 +118,16 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let job =
         Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
     let run = job.complete(&plan, base, options.name).inspect_err(|_| {
+        let (uid, source, name) = (&*version.uid, options.source, options.name);
         let text = match options.source_stays {
-            true => format!(
-                "Version {0} is incomplete; continue it with `backy2 backup -c {0} {1} {2}`.",
-                version.uid, options.source, options.name
-            ),
+            true => {
+                site.monitor.can_continue_with(&["backup", "-c", uid, source, name]);
+                format!(
+                    "Version {uid} is incomplete; continue it with `backy2 backup -c {uid} {} {}`.",
+                    quoted(source),
+                    quoted(name)
+                )
+            }
             false => format!(
                 "Version {0} is incomplete. Back up again: what it has is used again. Then `backy2 rm -f {0}`.",
                 version.uid

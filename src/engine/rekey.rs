@@ -23,7 +23,7 @@ pub fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let old = Keyring::new(Some(&old));
     let new = &site.keys;
-    site.meta.rekey(&mut |envkey| match old.unwrap(envkey).and_then(|key| new.wrap(&key)) {
+    site.meta.rekey(&mut |envkey| match old.unwrap(envkey).and_then(|key| new.wrap(&*key)) {
         Ok(wrapped) => Rewrapped::Anew(to_hex(&wrapped)),
         Err(_) if new.unwrap(envkey).is_ok() => Rewrapped::Already,
         Err(_) => Rewrapped::Damaged,

@@ -67,7 +67,15 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         ));
     }
     let mut casualties = Casualties::new(site.monitor, site.meta.is_writable());
-    zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)?;
+    let can_continue = |from: u64| {
+        let from = from.to_string();
+        let mut words = vec!["restore", "-c", &from, &version.uid, options.target];
+        let flags = [(options.sparse, "-s"), (options.force, "-f")];
+        words.splice(1..1, flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag));
+        site.monitor.can_continue_with(&words);
+    };
+    zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)
+        .inspect_err(|_| can_continue(from))?;
 
     let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
     let deliveries = site.parallel(options.target)?.writes;
@@ -88,8 +96,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     if version.size > from {
         observer.progress();
     }
-    walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
-    target.flush()?;
+    walk.run(&mut *site.meta, &version, route, &sink, &mut observer)
+        .and_then(|()| target.flush())
+        .inspect_err(|_| can_continue(observer.last_id().unwrap_or(from)))?;
     Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
 }
 

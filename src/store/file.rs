@@ -8,8 +8,7 @@ mod place;
 
 use super::{BlobStore, GetError, Presence, Wanted};
 use crate::sys::beneath::Folder;
-use crate::sys::cache;
-use crate::sys::private;
+use crate::sys::{cache, memory, private};
 use crate::types::error::{Error, Result};
 use crate::types::settings::{Durability, FileMode};
 use crate::types::uid::BlobUid;
@@ -242,7 +241,7 @@ impl BlobStore for FileStore {
             cache::drop_all(&file);
         }
         let room = usize::try_from(size.min(limit)).unwrap_or(usize::MAX);
-        let read = match data.try_reserve_exact(room) {
+        let read = match memory::reserve(data, room) {
             Ok(()) => (&file).take(limit).read_to_end(data),
             Err(_) => Err(ErrorKind::OutOfMemory.into()),
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use zeroize::Zeroizing;
 
 /// The functions that `hash_function` may name: those of Python's hashlib with a fixed digest
 /// length, and BLAKE3.
@@ -95,14 +96,15 @@ impl FromStr for HashFunction {
 }
 
 /// The 32-byte key that wraps the key of every blob. It never shows in a message.
+/// Its memory is cleared when it is no longer needed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct MasterKey([u8; 32]);
+pub struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
     /// From exactly 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let bytes = super::block::from_hex(text)?;
-        Some(MasterKey(bytes.try_into().ok()?))
+        let bytes = Zeroizing::new(super::block::from_hex(text)?);
+        Some(MasterKey(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
     }
 
     /// The key itself.
@@ -117,14 +119,14 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// A password or the like. It never shows in a message.
+/// A password or the like. It never shows in a message, and its memory is cleared when it is no longer needed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Hides `text`.
     pub fn new(text: String) -> Self {
-        Secret(text)
+        Secret(Zeroizing::new(text))
     }
 
     /// The secret itself.

@@ -19,7 +19,8 @@ fn ends(install: &Install, code: i32, args: &[&str]) -> Run {
     let run = install.run(args);
     assert_eq!(run.code, code, "{args:?}: {run:?}");
     assert_eq!(run.stdout.ends_with("    INFO: Backy complete.\n\n"), code == 0, "{args:?}: {run:?}");
-    assert_eq!(run.stderr.ends_with("   ERROR: Backy failed.\n\n"), code == 100, "{args:?}: {run:?}");
+    let log = run.stderr.split("To go on:\n").next().unwrap_or_default();
+    assert_eq!(log.ends_with("   ERROR: Backy failed.\n\n"), code == 100, "{args:?}: {run:?}");
     assert!(code == 0 || code == 2 || run.stderr.contains("ERROR: "), "{args:?}: {run:?}");
     run
 }
@@ -60,6 +61,44 @@ fn code_2_wrong_usage() {
     let (install, _) = with_version();
     ends(&install, 2, &["frobnicate"]);
     ends(&install, 2, &["backup"]);
+}
+
+#[test]
+fn the_last_error_before_the_end_says_why() {
+    let (install, uid) = with_version();
+    std::fs::rename(install.path("data"), install.path("elsewhere")).expect("renamed");
+    for args in [
+        &["backup", &install.image("other.img", &noise(2, 8 * BLOCK)), "b"][..],
+        &["restore", &uid, &install.url("out")],
+        &["rm", "nosuch"],
+        &["scrub", "-p", "x", &uid],
+        &["initdb"],
+    ] {
+        let run = install.run(args);
+        let json = install.run(&[&["--json"], args].concat());
+        let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("json");
+        let errors = run.stderr.lines().filter_map(|line| line.strip_prefix("   ERROR: "));
+        let last = errors.filter(|text| *text != "Backy failed.").last();
+        assert_eq!(last, document["error"].as_str(), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn an_empty_name_is_wrong_usage() {
+    let (install, uid) = with_version();
+    for args in [
+        &["backup", &install.url("a.img"), ""][..],
+        &["backup", &install.url("a.img"), " "],
+        &["add-tag", &uid, ""],
+        &["add-tag", &uid, ", ,"],
+        &["export", &uid, ""],
+        &["import", ""],
+        &["fuse", ""],
+        &["nbd", "--socket", ""],
+        &["migrate-db", ""],
+    ] {
+        install.refuses(2, args, &["is empty"]);
+    }
 }
 
 #[test]
@@ -170,7 +209,10 @@ fn interrupted(signal: Signal, code: i32, name: &str) {
     wait_until(|| install.blobs().len() > blobs + 4);
     let run = signalled(child, signal);
     assert_eq!(run.code, code, "{run:?}");
-    assert!(run.stderr.ends_with(&format!("   ERROR: Interrupted by {name}.\n")), "{run:?}");
+    assert!(
+        run.stderr.contains(&format!("   ERROR: Interrupted by {name}.\nTo go on:\nbacky2 -c ")),
+        "{run:?}"
+    );
     is_continued(&install, &source, &data);
 
     let version = install.uids(&["b"]).remove(0);

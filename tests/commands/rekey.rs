@@ -1,8 +1,10 @@
 //! `rekey`: all keys or none, and never a key in anybody's sight.
 
-use crate::common::checks::wait_until;
+use crate::common::checks::{ended, wait_until};
 use crate::common::fixture::{restores_right, versions};
 use crate::common::install::{Install, noise};
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 const OLD: &str = "decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad";
@@ -235,4 +237,61 @@ fn a_dump_from_before_a_rekey_can_be_rekeyed_too() {
     // What either row knew to be bad is bad.
     install.set("encryption_key", OLD);
     install.ok(&["rekey", NEW]);
+}
+
+#[test]
+fn the_old_key_comes_from_stdin_or_a_file_and_nobody_sees_it() {
+    let (install, uid, image) = with_blocks(3);
+    let from_stdin = |key: &str| {
+        let mut child = install.command(&["rekey", "-"]);
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().expect("starts");
+        child.stdin.take().expect("piped").write_all(key.as_bytes()).expect("written");
+        ended(child)
+    };
+    install.set("encryption_key", NEW);
+    let run = from_stdin(&format!("{OLD}\n"));
+    assert_eq!((run.code, run.stderr.contains("command line")), (0, false), "{run:?}");
+    install.set("encryption_key", OLD);
+    std::fs::write(install.path("key"), format!("  {NEW}  \nmore\n")).expect("written");
+    install.ok(&["rekey", "--old-key-file", &install.text("key")]);
+    assert!(install.restored(&uid, "out.img") == image);
+
+    // On the command line it works as ever, with a warning.
+    install.set("encryption_key", NEW);
+    let run = install.run(&["rekey", OLD]);
+    assert!(run.code == 0 && run.stderr.contains("rekey -"), "{run:?}");
+
+    // Mistyped keys show nowhere, whatever went wrong.
+    let typo = format!("{}x{}", &OLD[..30], &OLD[31..]);
+    assert_eq!(from_stdin(&typo).code, 100);
+    for args in
+        [&["rekey", &typo][..], &["rekey", "--old-key-file", &typo], &["rekey", &OLD[..31], &OLD[32..]]]
+    {
+        let run = install.run(args);
+        assert!(run.code == 100 || run.code == 2, "{run:?}");
+        let log = std::fs::read_to_string(install.path("backy.log")).expect("a log");
+        for text in [run.stdout, run.stderr, log] {
+            assert!(!text.contains(&OLD[..24]) && !text.contains(&OLD[40..]), "{args:?}: {text}");
+        }
+    }
+    install.fails(2, &["rekey"]);
+    install.fails(2, &["rekey", "--old-key-file", "f", OLD]);
+}
+
+#[test]
+fn no_core_dump_can_hold_a_key() {
+    let (install, ..) = with_blocks(1);
+    install.bandwidth(0, 1);
+    let uid = install.uids(&[]).remove(0);
+    let mut child = install.start(&["scrub", &uid]);
+    let limits = || std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap_or_default();
+    let is_set = || {
+        let limits = limits();
+        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap_or_default();
+        line.split_whitespace().nth(4).is_some_and(|soft| soft == "0" || soft == "1")
+    };
+    wait_until("no core can be dumped", Duration::from_secs(5), is_set);
+    let _ = child.kill();
+    let _ = child.wait();
 }

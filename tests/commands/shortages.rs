@@ -109,11 +109,12 @@ fn however_little_memory_there_is_nothing_wrong_is_done() {
     // From what the program itself takes to what it needs for its work.
     for mib in (8..200).step_by(if crate::common::all() { 1 } else { 8 }) {
         let limit = format!("--as={}", mib << 20);
+        if limited(&install, &[&limit], &["--version"]).code != 0 {
+            // The program itself does not fit.
+            continue;
+        }
         for args in [&["scrub", &uid][..], &["restore", "-f", &uid, &install.url("out")]] {
             let run = limited(&install, &[&limit], args);
-            if run.stderr.contains("error while loading shared libraries") {
-                continue;
-            }
             assert!([0, 1, 6, 100].contains(&run.code), "{mib} MiB, {args:?}: {run:?}");
             assert!(!run.stderr.contains("backtrace") && !run.stderr.contains("bug"), "{mib} MiB: {run:?}");
             failed += u32::from(run.code != 0);

@@ -244,3 +244,77 @@ fn servers_end_in_good_order_when_their_terminal_is_gone() {
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("read");
     assert!(!mounts.contains(&install.text("mount")), "a dead mount is left");
 }
+
+/// Runs the last line of what a command said, as who has copied it would.
+fn go_on(install: &Install, run: &Run) -> Run {
+    let line = run.stderr.lines().last().expect("a last line");
+    assert!(run.stderr.contains("To go on:\n") && line.starts_with("backy2 -c "), "{run:?}");
+    let line = line.replacen("backy2", env!("CARGO_BIN_EXE_backy2"), 1);
+    let mut command = std::process::Command::new("bash");
+    Run::from(command.args(["-c", &line]).current_dir(install.path("")).output().expect("bash"))
+}
+
+#[test]
+fn the_last_line_is_the_command_that_goes_on() {
+    let (install, image) = with_image();
+    std::fs::rename(install.path("image"), install.path("it's an $image")).expect("renamed");
+    let source = install.url("it's an $image");
+    install.bandwidth(4_000_000, 0);
+    let child = install.start(&["-m", "backup", &source, "the `vm`"]);
+    wait_until("the version begins", SOON, || install.newest("the `vm`").is_some());
+    let run = interrupt(child, Signal::INT);
+    install.bandwidth(0, 4_000_000);
+    let went_on = go_on(&install, &run);
+    assert_eq!(went_on.code, 0, "{run:?} {went_on:?}");
+    let (uid, valid) = install.newest("the `vm`").expect("there");
+    assert!(valid && install.uids(&[]).len() == 1);
+
+    let target = install.url("out $image");
+    let child = install.start(&["restore", "-s", "the `vm`:latest", &target]);
+    wait_until("the restore begins", SOON, || install.path("out $image").exists());
+    std::thread::sleep(Duration::from_millis(700));
+    let run = interrupt(child, Signal::TERM);
+    assert!(run.stderr.contains(" restore -s -c ") && run.stderr.contains(&uid), "{run:?}");
+    install.bandwidth(0, 0);
+    assert_eq!(go_on(&install, &run).code, 0);
+    assert!(std::fs::read(install.path("out $image")).expect("read") == image);
+
+    // Failures say it as well, and those that have begun nothing do not.
+    install.set("encryption_version", "0");
+    install.bandwidth(1, 0);
+    let child = install.start(&["migrate-encryption", &uid]);
+    wait_until("the new version begins", SOON, || install.uids(&[]).len() == 2);
+    let run = interrupt(child, Signal::HUP);
+    install.bandwidth(0, 0);
+    assert_eq!(go_on(&install, &run).code, 0, "{run:?}");
+    assert!(!install.fails(100, &["restore", "nosuch", &target]).contains("To go on"));
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_hints_that_never_come() {
+    let (install, _) = with_image();
+    let fifo = install.path("hints");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    let log = || std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
+    for (hints, (signal, code)) in [(fifo.to_str().expect("utf-8"), ALL[0]), ("-", ALL[1])] {
+        let mut command = install.command(&["backup", "-r", hints, &install.url("image"), "vm"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let stdin = child.stdin.take();
+        wait_until("it waits", SOON, || log().contains(&format!("-r {hints}")));
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(interrupt(child, signal).code, code);
+        drop(stdin);
+    }
+    // Hints that come late come all the same.
+    let child = install.start(&["backup", "-r", fifo.to_str().expect("utf-8"), &install.url("image"), "vm"]);
+    std::thread::sleep(Duration::from_millis(300));
+    let hints = format!("[{{\"offset\":0,\"length\":{},\"exists\":\"true\"}}]", BLOCKS * BLOCK);
+    std::fs::write(&fifo, hints).expect("written");
+    let run = ended(child);
+    assert_eq!(run.code, 0, "{run:?}");
+}

@@ -26,11 +26,14 @@ pub struct Run {
 
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
-        Run {
+        let run = Run {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        };
+        // Numbers of errors are for programmers.
+        assert!(!run.stdout.contains("(os error") && !run.stderr.contains("(os error"), "{run:?}");
+        run
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod backup;
 mod config;
+mod hostile;
 mod locks;
 mod removal;
 mod restore;

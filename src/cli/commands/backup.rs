@@ -3,6 +3,7 @@
 use crate::cli::args::BackupArgs;
 use crate::cli::commands::{ls, stats};
 use crate::cli::exit::Outcome;
+use crate::cli::input::Input;
 use crate::cli::{Context, csv_list, dates};
 use crate::engine::backup::{self, Options};
 use crate::engine::incremental;
@@ -11,7 +12,6 @@ use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use serde_json::json;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Read;
 
 pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         name => name.into_owned(),
     });
     let hints = match (&args.rbd, &label) {
-        (Some(file), Some(label)) => Some((open_hints(file)?, label.as_str())),
+        (Some(file), Some(label)) => Some((open_hints(file, terminal)?, label.as_str())),
         _ => None,
     };
     let options = Options {
@@ -44,8 +44,16 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         allow_empty: args.allow_empty,
     };
     let made = match args.incremental {
-        true => incremental::run(&mut site, options)?,
-        false => backup::run(&mut site, options)?,
+        true => incremental::run(&mut site, options).inspect_err(|_| {
+            if terminal.has_begun() {
+                terminal.can_continue_with(&["backup", "--incremental", &args.source, &args.name]);
+            }
+        })?,
+        false => backup::run(&mut site, options).map_err(|error| match error {
+            // Hints that never came.
+            Error::Hints(_) => terminal.check().err().unwrap_or(error),
+            error => error,
+        })?,
     };
     let uid = &made.version.uid;
     terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
@@ -58,10 +66,8 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn open_hints(file: &OsStr) -> Result<Box<dyn Read>> {
-    if file == "-" {
-        return Ok(Box::new(std::io::stdin()));
-    }
-    let opened = File::open(file).map_err(|e| Error::Hints(format!("{}: {e}", file.to_string_lossy())))?;
+fn open_hints(file: &OsStr, monitor: &dyn Monitor) -> Result<Box<dyn Read>> {
+    let opened =
+        Input::open(file, monitor).map_err(|e| Error::Hints(format!("{}: {e}", file.to_string_lossy())))?;
     Ok(Box::new(opened))
 }

@@ -16,8 +16,12 @@ use std::io::{BufReader, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Stdout as the terminal knows it: one whose reader has gone swallows the rest.
-struct Stdout<'t>(&'t Terminal);
+/// Stdout as the terminal knows it.
+struct Stdout<'t> {
+    terminal: &'t Terminal,
+    /// Whether a part of what is written is of no use. If not, one whose reader has gone swallows the rest.
+    whole: bool,
+}
 
 impl Write for Stdout<'_> {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
@@ -29,7 +33,8 @@ impl Write for Stdout<'_> {
         if whole.is_empty() && !data.is_empty() {
             return Err(std::io::Error::other("the dump is not UTF-8"));
         }
-        self.0.print(whole).map_err(std::io::Error::other)?;
+        let print = if self.whole { Terminal::print_whole } else { Terminal::print };
+        print(self.terminal, whole).map_err(std::io::Error::other)?;
         Ok(whole.len())
     }
 
@@ -72,7 +77,7 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Outcome> {
     let shown = args.filename.to_string_lossy();
     let open = || {
         if args.filename == "-" {
-            return Ok(Destination::Stdout(Stdout(&context.terminal)));
+            return Ok(Destination::Stdout(Stdout { terminal: &context.terminal, whole: true }));
         }
         let file = Whole::begin(Path::new(&args.filename), context.config.file_mode);
         file.map(Destination::File).map_err(|e| Error::Refused(format!("{shown}: {e}")))
@@ -96,7 +101,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Outcome> {
 
 pub(super) fn diff_meta(context: &Context, args: &DiffMetaArgs) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Read)?;
-    let mut output = BufWriter::new(Stdout(&context.terminal));
+    let mut output = BufWriter::new(Stdout { terminal: &context.terminal, whole: false });
     let failed = |e: std::io::Error| Error::Refused(format!("Cannot write to stdout: {e}"));
     let mut first = true;
     engine::usage::differences(&mut site, &args.version_uid1, &args.version_uid2, &mut |id, difference| {
