@@ -244,7 +244,7 @@ fn the_old_key_comes_from_stdin_or_a_file_and_nobody_sees_it() {
     let (install, uid, image) = with_blocks(3);
     let from_stdin = |key: &str| {
         let mut child = install.command(&["rekey", "-"]);
-        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = child.spawn().expect("starts");
         child.stdin.take().expect("piped").write_all(key.as_bytes()).expect("written");
         ended(child)
