@@ -60,6 +60,7 @@ const CONFINED: &[(&str, &str, &str)] = &[
     ("fs::write(", "src/sys/", "sys::private and sys::whole make files"),
     ("create_dir", "src/sys/", "sys::private makes folders"),
     ("DirBuilder", "src/sys/", "sys::private makes folders"),
+    ("try_reserve", "src/sys/memory.rs", "the program's allocator knows of sys::memory only"),
     ("signal_hook", "src/cli/", "ask Monitor::interrupted"),
     ("fuser", "src/fuse/", "use engine::image"),
     ("zstd", "src/crypt/", "use crypt's Encoder and Decoder"),

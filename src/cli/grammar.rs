@@ -46,10 +46,6 @@ fn empty_argument(command: &Command) -> Option<&'static str> {
     match command {
         Command::Backup(args) if blank(&args.name) => Some("NAME"),
         Command::AddTag(args) if blank(&args.tags) => Some("TAGS"),
-        Command::Fuse(args) if args.mount.as_os_str().is_empty() => Some("MOUNT"),
-        Command::Nbd(args) if args.socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) => {
-            Some("PATH")
-        }
         Command::MigrateDb(args) if blank(&args.target_engine) => Some("TARGET_ENGINE"),
         Command::Export(ExportArgs { filename, .. }) | Command::Import(ImportArgs { filename })
             if filename.is_empty() =>

@@ -255,11 +255,17 @@ fn first_line(words: &[OsString], command: &Command) -> String {
 /// the command line that could be a key does not show, and one that would move the cursor is escaped.
 fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
     let text = answer.to_string();
-    let shown = secret::without_keys(&text, words);
-    let unruly =
-        words.iter().map(|word| word.to_string_lossy()).filter(|word| word.contains(text::is_unruly));
-    let shown = unruly.fold(shown, |shown, word| shown.replace(&*word, &text::line(&word)));
-    let shown = text::without_numbers(&shown).into_owned();
+    // The same words, fit to be shown, are as wrong.
+    let is_unruly = |word: &OsString| word.to_string_lossy().contains(text::is_unruly);
+    let shown = match words.iter().any(is_unruly) && answer.use_stderr() {
+        true => {
+            let tame =
+                words.iter().map(|word| OsString::from(text::line(&word.to_string_lossy()).into_owned()));
+            grammar::parse(tame).map_or_else(|error| error.to_string(), |_| "error: wrong usage\n".to_owned())
+        }
+        false => text.clone(),
+    };
+    let shown = secret::without_keys(&text::without_numbers(&shown), words);
     if answer.use_stderr() && wants_json {
         to_stdout(&format!("{}\n", exit::json(shown.trim(), WRONG_USAGE)));
     }
