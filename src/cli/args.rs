@@ -384,17 +384,6 @@ pub struct DuArgs {
     pub version_uid: Option<String>,
 }
 
-/// Arguments of `rekey`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct RekeyArgs {
-    /// Read the key from the first line of this file
-    #[arg(long, value_name = "FILE", conflicts_with = "oldkey", value_hint = ValueHint::FilePath)]
-    pub old_key_file: Option<PathBuf>,
-    /// The master key until now, 64 hex digits; "-" reads it from stdin, where nobody else sees it
-    #[arg(required_unless_present = "old_key_file")]
-    pub oldkey: Option<String>,
-}
-
 /// Arguments of `add-tag` and `remove-tag`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TagArgs {
@@ -453,7 +442,7 @@ pub struct LsArgs {
 mod database;
 #[path = "args_servers.rs"]
 mod servers;
-pub use database::{LocksArgs, MigrateDbArgs};
+pub use database::{LocksArgs, MigrateDbArgs, RekeyArgs};
 pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Arguments of the commands about the database and its locks.
 
-use clap::Args;
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
 
 /// Arguments of `migrate-db`.
 #[derive(Args, Clone, Debug, Default)]
@@ -15,4 +16,15 @@ pub struct LocksArgs {
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,
+}
+
+/// Arguments of `rekey`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RekeyArgs {
+    /// Read the key from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "oldkey", value_hint = ValueHint::FilePath)]
+    pub old_key_file: Option<PathBuf>,
+    /// The master key until now, 64 hex digits; "-" reads it from stdin, where nobody else sees it
+    #[arg(required_unless_present = "old_key_file")]
+    pub oldkey: Option<String>,
 }

@@ -5,6 +5,7 @@ use crate::flow::coordinator::Tally;
 use crate::flow::plan::Plan;
 use crate::io::{self, Source};
 use crate::meta::StatisticsRow;
+use crate::monitor::Monitor;
 use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
@@ -118,22 +119,8 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let job =
         Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
     let run = job.complete(&plan, base, options.name).inspect_err(|_| {
-        let (uid, source, name) = (&*version.uid, options.source, options.name);
-        let text = match options.source_stays {
-            true => {
-                site.monitor.can_continue_with(&["backup", "-c", uid, source, name]);
-                format!(
-                    "Version {uid} is incomplete; continue it with `backy2 backup -c {uid} {} {}`.",
-                    quoted(source),
-                    quoted(name)
-                )
-            }
-            false => format!(
-                "Version {0} is incomplete. Back up again: what it has is used again. Then `backy2 rm -f {0}`.",
-                version.uid
-            ),
-        };
-        site.monitor.error(&text);
+        let again = options.source_stays.then_some((options.source, options.name));
+        site.monitor.error(&way_on(site.monitor, &version.uid, again));
     })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
 }
@@ -148,6 +135,20 @@ fn tell_of_data(site: &mut Site<'_>, source: &dyn Source, plan: &Plan, tally: &m
         ));
     }
     Ok(())
+}
+
+/// How to go on with the incomplete version `uid`: from the same source and by the same name, if they stay.
+fn way_on(monitor: &dyn Monitor, uid: &str, again: Option<(&str, &str)>) -> String {
+    match again {
+        Some((source, name)) => {
+            monitor.can_continue_with(&["backup", "-c", uid, source, name]);
+            let (source, name) = (quoted(source), quoted(name));
+            format!("Version {uid} is incomplete; continue it with `backy2 backup -c {uid} {source} {name}`.")
+        }
+        None => format!(
+            "Version {uid} is incomplete. Back up again: what it has is used again. Then `backy2 rm -f {uid}`."
+        ),
+    }
 }
 
 /// Stores `source`, which is no source of the user's, as a new version.

@@ -119,7 +119,8 @@ fn wrong_usage_does_not_show_a_key() {
 #[test]
 fn without_encrypted_blobs_there_is_nothing_to_rekey() {
     let install = Install::fixture("B");
-    install.ok(&["du"]);
+    // Upgrades the database, and makes what a command that changes something needs.
+    install.ok(&["cleanup"]);
     let before = install.state();
     let out = install.ok(&["rekey", OLD]);
     let other = install.count("SELECT count(*) FROM blocks WHERE uid IS NOT NULL");
