@@ -64,6 +64,12 @@ mod tests {
         ] {
             assert_eq!(due(monthly, last, today), want, "{last} {today}");
         }
+        let ends = ["0001-01-01", "1969-12-31", "2026-03-29", "9999-12-31"];
+        for (rule, (early, late)) in
+            [daily as Rule, weekly, monthly].into_iter().zip(ends.iter().zip(&ends[1..]))
+        {
+            assert!(due(rule, early, late) && !due(rule, late, early), "{early} {late}");
+        }
         for rule in [daily as Rule, weekly, monthly] {
             assert!(!rule(day("2026-06-01"), day("2026-03-05")), "a date in the future gives no tag");
         }

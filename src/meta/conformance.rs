@@ -18,6 +18,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("rule 2: a blob and its first row come together or not at all", blob_and_row_come_together),
     ("rule 3: a version becomes valid only when it is whole", finish_checks),
     ("rule 4: rm lists what nothing else names", rm_lists_unnamed),
+    ("rule 4: a removal in pieces lists the same", removal_in_pieces),
     ("rule 4: the hour of grace counts from the newest entry", grace),
     ("rule 5: cleanup forgets what is in use and dooms the rest", cleanup),
     ("rule 5: a killed cleanup goes on", cleanup_goes_on),
@@ -244,6 +245,28 @@ fn rm_lists_unnamed(meta: &mut dyn MetaStore) {
     meta.remove_version(&second, 6).expect("removes");
     let taken = meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
     assert_eq!(taken.doomed, uids(&blobs[1..]));
+}
+
+fn removal_in_pieces(meta: &mut dyn MetaStore) {
+    let (first, blobs) = version_of(meta, "x", &[1, 2, 3, 4, 5]);
+    let second = begin(meta, "y", 1);
+    let three = known(meta, 3).expect("a hit");
+    reuse(meta, &second, 0, &three);
+    assert_eq!(finish(meta, &second), Finish::Valid);
+    meta.mark_version_invalid(&first).expect("marks");
+    for (removed, left) in [(2, 3), (2, 1), (1, 0), (0, 0)] {
+        assert_eq!(meta.remove_blocks(&first, 2, 5).expect("removes"), removed);
+        assert_eq!(rows(meta, &first).len(), left);
+    }
+    assert_eq!(meta.remove_version(&first, 5).expect("removes"), 0);
+    // A time in the future becomes now; others stay.
+    assert_eq!(meta.restamp_deleted(3, 5).expect("nothing to do"), 0);
+    assert_eq!(meta.restamp_deleted(3, 4).expect("corrects"), 4);
+    assert_eq!(meta.take_delete_candidates(NEVER, 3, 10).expect("takes"), Candidates::default());
+    let taken = meta.take_delete_candidates(NEVER, 4, 10).expect("takes");
+    let mut wanted = uids(&[&blobs[..2], &blobs[3..]].concat());
+    wanted.sort();
+    assert_eq!(taken.doomed, wanted, "all but what the other version names");
 }
 
 fn grace(meta: &mut dyn MetaStore) {

@@ -293,7 +293,8 @@ impl Install {
         let entries = std::fs::read_dir(self.folder.path()).expect("list");
         let mut names: Vec<String> = entries
             .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
-            .filter(|name| name != "backy.log" && !name.starts_with("backy.sqlite-"))
+            .filter(|name| name != "backy.log" && name != "backy.sqlite.reserve")
+            .filter(|name| !name.starts_with("backy.sqlite-"))
             .collect();
         names.sort();
         (self.dump(), self.blobs(), names)

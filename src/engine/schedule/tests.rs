@@ -219,3 +219,65 @@ fn the_longest_times_that_can_be_configured_end_at_the_last_day() {
     let texts = breaches_of(&tagged(&versions, "daily", now), &longest, now);
     assert_eq!(texts, ["daily: Too few backups. Found 1, should be 100000."], "and nothing is too old");
 }
+
+#[test]
+fn no_date_is_too_early_or_too_late() {
+    let dates = [
+        "0001-01-01",
+        "1582-10-04 23:59:59",
+        "1900-02-28",
+        "1969-12-31 23:59:59.999999",
+        "1970-01-01",
+        "2026-03-29 01:59:59",
+        "2026-10-25 00:59:59",
+        "2028-02-29 12:00:00",
+        "9999-12-31",
+        "9999-12-31 23:59:59.999999",
+    ];
+    let most = u64::MAX;
+    let schedulers = [
+        scheduler("t", 1, 0, 0),
+        scheduler("t", HOUR, 1, DAY),
+        scheduler("t", 36_500 * DAY, 100_000, 36_500 * DAY),
+        scheduler("t", most, most, most),
+    ];
+    for now in dates.map(at) {
+        for (early, late) in dates.iter().zip(&dates[1..]) {
+            let versions = [version(at(early), &["t"]), version(at(late), &["t"])];
+            for scheduler in &schedulers {
+                let due = due_of("vm", &versions, std::slice::from_ref(scheduler), now);
+                if let Some(due) = due {
+                    let last = at("9999-12-31");
+                    assert!(
+                        due.expire_date >= now.min(last) && due.expire_date <= last,
+                        "{now} {early} {due:?}"
+                    );
+                    assert!(
+                        due.due_since < now || due.due_since == at("1970-01-01"),
+                        "{now} {early} {due:?}"
+                    );
+                }
+                let counted = tagged(&versions, "t", now);
+                assert!(counted.iter().all(|version| version.date <= now.latest_plausible()));
+                let texts = breaches_of(&counted, scheduler, now);
+                assert_eq!(
+                    texts.iter().any(|text| text.contains("Too few")),
+                    (counted.len() as u64) < scheduler.keep
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn versions_of_the_future_neither_put_a_backup_off_nor_count() {
+    let now = at("2026-03-01 12:00:00");
+    let old = version(at("2026-02-01"), &["daily"]);
+    let future = version(at("2026-04-30"), &["daily"]);
+    let both = [old.clone(), future];
+    assert_eq!(due_daily(&both, now), due_daily(std::slice::from_ref(&old), now));
+    assert!(due_daily(&both, now).is_some());
+    assert_eq!(breaches(&both, now), breaches(std::slice::from_ref(&old), now));
+    // Clocks of hosts differ a little.
+    assert_eq!(due_daily(&[version(at("2026-03-01 12:04:00"), &["daily"])], now), None);
+}

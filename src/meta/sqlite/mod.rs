@@ -29,8 +29,8 @@ pub struct Sqlite {
     path: PathBuf,
     location: String,
     obstacle: Option<Obstacle>,
+    /// Whether it frees space, and may take the reserve for that.
     spends: bool,
-    frugal: bool,
     /// The file at `path`, where that is what is open.
     anchor: Option<Anchor>,
 }
@@ -124,27 +124,26 @@ impl Sqlite {
             location,
             obstacle,
             spends: false,
-            frugal: false,
             anchor: None,
         }
     }
 
-    /// Makes do with as little space on disk as possible from now on.
-    fn economise(&mut self) {
-        self.frugal = true;
+    /// Makes do with as little space on disk as possible from now on. Whether that has given some back.
+    fn economise(&mut self) -> bool {
         // What cannot be had is not worth failing for: the next transaction tells.
+        let before = reserve::journal(&self.path);
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let _ = self.connection.execute_batch("PRAGMA wal_autocheckpoint = 64; PRAGMA temp_store = MEMORY");
+        reserve::journal(&self.path) < before
     }
 
     /// Makes room for a transaction that found none. Whether that may have helped.
     fn make_room(&mut self) -> bool {
-        let first = !self.frugal;
-        let spent = self.spends && reserve::spend(&self.path);
-        if self.spends && (first || spent) {
-            self.economise();
+        if !self.spends {
+            return false;
         }
-        self.spends && (first || spent)
+        let spent = reserve::spend(&self.path);
+        self.economise() || spent
     }
 
     /// What the database needs before it can be used.

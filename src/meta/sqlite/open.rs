@@ -166,3 +166,69 @@ pub(super) fn prepare(
 pub(super) fn use_wal(connection: &Connection) {
     let _ = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::sqlite::{Sqlite, initialise};
+    use crate::types::error::Error;
+    use crate::types::settings::FileMode;
+    use std::path::PathBuf;
+
+    fn database() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().join("backy.sqlite");
+        initialise(&path, FileMode::PRIVATE).expect("initialises");
+        (folder, path)
+    }
+
+    fn refused(path: &Path) -> Error {
+        Sqlite::open_with(path, |_| false).err().expect("not opened")
+    }
+
+    #[test]
+    fn a_database_that_another_process_keeps_for_itself_is_not_read_in_the_middle_of_its_work() {
+        for journal in ["DELETE", "WAL"] {
+            let (_folder, path) = database();
+            let other = Connection::open(&path).expect("opens");
+            let sql = format!(
+                "PRAGMA journal_mode = {journal}; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;
+                 INSERT INTO deleted_blocks (delete_candidate, time) VALUES (0, 0)"
+            );
+            other.execute_batch(&sql).expect("begins");
+            match refused(&path) {
+                Error::Locked(text) => {
+                    assert!(text.contains("another process") && text.contains("fuser"), "{text}")
+                }
+                other => panic!("{journal}: {other:?}"),
+            }
+            drop(other);
+            assert!(Sqlite::open(&path).is_ok(), "{journal}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_journal_only_is_never_left_out() {
+        let (folder, path) = database();
+        let other = Connection::open(&path).expect("opens");
+        other.execute_batch("INSERT INTO stats (date, version_name, version_size_bytes, version_size_blocks, bytes_read,
+            blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
+            duration_seconds) VALUES ('2026-01-01', 'x', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)").expect("inserts");
+        // A copy, as of a snapshot, where the file that SQLite needs beside the journal cannot be made.
+        let copy = folder.path().join("copy.sqlite");
+        std::fs::copy(&path, &copy).expect("copied");
+        std::fs::copy(folder.path().join("backy.sqlite-wal"), folder.path().join("copy.sqlite-wal"))
+            .expect("copied");
+        std::fs::create_dir(folder.path().join("copy.sqlite-shm")).expect("in the way");
+        match refused(&copy) {
+            Error::Database(text) => {
+                assert!(text.contains("-wal") && text.contains("Check the rights"), "{text}")
+            }
+            other => panic!("{other:?}"),
+        }
+        // With nothing in the journal all is in the file.
+        std::fs::write(folder.path().join("copy.sqlite-wal"), "").expect("emptied");
+        use crate::meta::MetaStore;
+        assert!(!Sqlite::open(&copy).expect("opens").is_writable());
+    }
+}

@@ -33,6 +33,13 @@ pub(super) fn keep(path: &Path) {
     }
 }
 
+/// Bytes of the write-ahead log.
+pub(super) fn journal(path: &Path) -> u64 {
+    let mut name: OsString = path.to_owned().into();
+    name.push("-wal");
+    std::fs::metadata(name).map_or(0, |meta| meta.len())
+}
+
 /// Gives the reserve up. Whether there was one.
 pub(super) fn spend(path: &Path) -> bool {
     std::fs::remove_file(file(path)).is_ok()
