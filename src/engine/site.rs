@@ -32,13 +32,15 @@ pub enum Access {
     Read,
     /// Changes versions.
     Write,
-    /// Removes versions or data, also where the disk of the database is full.
-    Free,
+    /// Removes versions, also where the disk of the database is full.
+    Remove,
+    /// Deletes data, also where the disk is full.
+    Clean,
 }
 
 impl Access {
     fn writes(self) -> bool {
-        matches!(self, Access::Write | Access::Free)
+        matches!(self, Access::Write | Access::Remove | Access::Clean)
     }
 
     /// Whether anything may be written: also by who reads blocks, and finds bad ones.
@@ -203,7 +205,7 @@ fn open_sqlite(
     access: Access,
 ) -> Result<Sqlite> {
     let mut database = match access {
-        Access::Free => Sqlite::open_to_free(path)?,
+        Access::Remove | Access::Clean => Sqlite::open_to_free(path, access == Access::Clean)?,
         _ => Sqlite::open(path)?,
     };
     match database.state()? {

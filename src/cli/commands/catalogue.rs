@@ -15,7 +15,7 @@ pub(super) fn protect(context: &Context, args: &VersionArgs, protected: bool) ->
 }
 
 pub(super) fn rm(context: &Context, args: &RmArgs) -> Result<Outcome> {
-    let mut site = Site::open(&context.config, &context.terminal, Access::Free)?;
+    let mut site = Site::open(&context.config, &context.terminal, Access::Remove)?;
     let (uid, blocks) = engine::remove::run(&mut site, &args.version_uid, args.force)?;
     context.terminal.info(&format!("Removed backup version {uid} with {blocks} blocks."));
     context.report(|| json!({"uid": uid, "blocks": blocks}))?;

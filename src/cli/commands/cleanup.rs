@@ -13,7 +13,7 @@ use serde_json::json;
 
 pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
     let terminal = &context.terminal;
-    let mut site = Site::open(&context.config, terminal, Access::Free)?;
+    let mut site = Site::open(&context.config, terminal, Access::Clean)?;
     if args.prefix.is_some() && !args.full {
         terminal.notice("-p has no meaning without --full: the fast cleanup does not look at the store.");
     }

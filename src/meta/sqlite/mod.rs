@@ -29,8 +29,8 @@ pub struct Sqlite {
     path: PathBuf,
     location: String,
     obstacle: Option<Obstacle>,
-    /// Whether it frees space, and may take the reserve for that.
-    spends: bool,
+    /// Whether it frees space, and may take the reserve for that, but for so many bytes.
+    spends: Option<u64>,
     /// The file at `path`, where that is what is open.
     anchor: Option<Anchor>,
 }
@@ -44,30 +44,24 @@ impl Sqlite {
         Self::open_with(path, open::wait)
     }
 
-    /// The same for a command that frees space: where the disk is full, it takes the reserve that is kept for that.
+    /// The same for a command that frees space: where the disk is full, it takes the reserve that is kept for that;
+    /// all of it only if it is `last`, and deletes data.
     ///
     /// # Errors
     /// As [`Sqlite::open`].
-    pub fn open_to_free(path: &Path) -> Result<Self> {
-        let opened = Self::open(path);
-        let is_full = match &opened {
-            Ok(database) => database.obstacle == Some(Obstacle::Full),
-            Err(error) => matches!(error, Error::Full { .. }),
-        };
-        let mut database = match is_full {
-            true => {
-                // The connection first, as it keeps what the other one may need.
-                drop(opened);
-                reserve::spend(path);
-                Self::open(path)?
+    pub fn open_to_free(path: &Path, last: bool) -> Result<Self> {
+        let kept = if last { 0 } else { reserve::FOR_CLEANUP };
+        loop {
+            let opened = Self::open(path);
+            let is_full = match &opened {
+                Ok(database) => database.obstacle == Some(Obstacle::Full),
+                Err(error) => matches!(error, Error::Full { .. }),
+            };
+            if is_full && reserve::spend(path, kept) {
+                continue;
             }
-            false => opened?,
-        };
-        database.spends = true;
-        if is_full {
-            database.economise();
+            return opened.map(|database| Sqlite { spends: Some(kept), ..database });
         }
-        Ok(database)
     }
 
     /// Makes the reserve beside the database, unless it is there or space is short.
@@ -123,27 +117,21 @@ impl Sqlite {
             path: path.to_owned(),
             location,
             obstacle,
-            spends: false,
+            spends: None,
             anchor: None,
         }
     }
 
-    /// Makes do with as little space on disk as possible from now on. Whether that has given some back.
-    fn economise(&mut self) -> bool {
-        // What cannot be had is not worth failing for: the next transaction tells.
-        let before = reserve::journal(&self.path);
+    /// Makes room for a transaction that found none, and makes do with as little as possible from now on. Whether there
+    /// is more than before.
+    fn make_room(&mut self) -> bool {
+        let Some(kept) = self.spends else { return false };
+        let spent = reserve::spend(&self.path, kept);
+        // What cannot be had is not worth failing for: the next transaction tells. What the failed one has left in the
+        // log goes as well.
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let _ = self.connection.execute_batch("PRAGMA wal_autocheckpoint = 64; PRAGMA temp_store = MEMORY");
-        reserve::journal(&self.path) < before
-    }
-
-    /// Makes room for a transaction that found none. Whether that may have helped.
-    fn make_room(&mut self) -> bool {
-        if !self.spends {
-            return false;
-        }
-        let spent = reserve::spend(&self.path);
-        self.economise() || spent
+        spent
     }
 
     /// What the database needs before it can be used.
@@ -176,7 +164,7 @@ impl Sqlite {
         match fault {
             Fault::Sqlite(e) if open::is_full(&e, &self.path) => Error::Full {
                 database: self.location.clone(),
-                message: format!("{what}: {}", open::full(&self.path, self.spends)),
+                message: format!("{what}: {}", open::full(&self.path, self.spends.is_some())),
             },
             Fault::Sqlite(e) => error(&self.location, what, &e),
             Fault::Because(error) => error,
@@ -191,6 +179,7 @@ impl Sqlite {
     fn transact<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
         loop {
             match self.attempt(&mut work) {
+                // It comes to an end: the reserve does.
                 Err(Fault::Sqlite(e)) if open::is_full(&e, &self.path) && self.make_room() => {}
                 done => return done.map_err(|fault| self.fault(what, fault)),
             }
@@ -230,7 +219,7 @@ impl Engine for Sqlite {
             None => Ok(()),
             Some(Obstacle::Full) => Err(Error::Full {
                 database: self.location.clone(),
-                message: open::full(&self.path, self.spends),
+                message: open::full(&self.path, self.spends.is_some()),
             }),
             Some(Obstacle::Rights) => Err(Error::Database(format!(
                 "The database {} cannot be written. Check the rights of the file and of its folder, and whether the \

@@ -3,10 +3,15 @@
 
 use crate::sys::space;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 /// Bytes: enough for the write-ahead log of a removal in small pieces.
 pub(super) const SIZE: u64 = 4 << 20;
+/// It is given up in such steps. The last one is for a cleanup: a removal makes the database larger, and its log may
+/// not fit into it before something else is gone.
+const STEP: u64 = 1 << 20;
+pub(super) const FOR_CLEANUP: u64 = STEP;
 /// It is made only where so much is free.
 const PLENTY: u64 = 8 * SIZE;
 
@@ -33,14 +38,13 @@ pub(super) fn keep(path: &Path) {
     }
 }
 
-/// Bytes of the write-ahead log.
-pub(super) fn journal(path: &Path) -> u64 {
-    let mut name: OsString = path.to_owned().into();
-    name.push("-wal");
-    std::fs::metadata(name).map_or(0, |meta| meta.len())
-}
-
-/// Gives the reserve up. Whether there was one.
-pub(super) fn spend(path: &Path) -> bool {
-    std::fs::remove_file(file(path)).is_ok()
+/// Gives up a MiB of the reserve, but not the last `kept` bytes. Whether there was any.
+pub(super) fn spend(path: &Path, kept: u64) -> bool {
+    let file = file(path);
+    let Ok(meta) = std::fs::symlink_metadata(&file) else { return false };
+    match meta.len().saturating_sub(STEP).max(kept) {
+        left if left >= meta.len() || !meta.is_file() => false,
+        0 => std::fs::remove_file(file).is_ok(),
+        left => OpenOptions::new().write(true).open(file).and_then(|file| file.set_len(left)).is_ok(),
+    }
 }
