@@ -59,6 +59,14 @@ fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
             Ok(0) => break,
             Ok(blocks) => removed += blocks,
             Err(Error::Full { .. }) if piece > least => piece /= 4,
+            Err(Error::Full { database, message }) if removed > 0 => {
+                let message = format!(
+                    "{message}. Or go on in turns: {removed} blocks of version {} are removed; call `backy2 cleanup \
+                     --dangerous-force`, and then `backy2 rm {}` again",
+                    version.uid, version.uid
+                );
+                return Err(Error::Full { database, message });
+            }
             Err(error) => return Err(error),
         }
     }
