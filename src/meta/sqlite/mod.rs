@@ -112,14 +112,7 @@ impl Sqlite {
     }
 
     fn on(connection: Connection, path: &Path, location: String, obstacle: Option<Obstacle>) -> Self {
-        Sqlite {
-            connection,
-            path: path.to_owned(),
-            location,
-            obstacle,
-            spends: None,
-            anchor: None,
-        }
+        Sqlite { connection, path: path.to_owned(), location, obstacle, spends: None, anchor: None }
     }
 
     /// Makes room for a transaction that found none, and makes do with as little as possible from now on. Whether there
