@@ -24,6 +24,7 @@ pub fn normal(text: &str, clock: &Clock) -> String {
         let line = line.replacen(PREFIX, "", 1);
         let mut line = progress(&line);
         line = rates(&line);
+        line = waits(&line);
         if with_duration {
             line = duration(&line);
         }
@@ -96,6 +97,17 @@ fn rates(line: &str) -> String {
     format!("{before} blocks in *s (*/s). Blocks left: {left} ETA *s. DB delete took *s")
 }
 
+/// `15 blobs (60 MiB before compression) wait until 2026-11-27 21:09:07 (UTC): …`
+fn waits(line: &str) -> String {
+    match line
+        .split_once(" wait until ")
+        .and_then(|(before, rest)| Some((before, rest.split_once(" (UTC)")?.1)))
+    {
+        Some((before, after)) => format!("{before} wait until * (UTC){after}"),
+        None => line.to_owned(),
+    }
+}
+
 /// The last column of `stats`.
 fn duration(line: &str) -> String {
     if let Some((before, last)) = line.strip_suffix(" |").and_then(|line| line.rsplit_once("| ")) {
@@ -157,6 +169,9 @@ fn replacements() {
     let expected =
         "Deleted 2 blocks in *s (*/s). Blocks left: 0 ETA *s. DB delete took *s\nDeleted 2 blocks.\n";
     assert_eq!(normal(deleted, &clock), expected);
+    let waiting = "1 blobs (4 MiB before compression) wait until 2026-11-27 21:09:07 (UTC): data\n";
+    let expected = "1 blobs (4 MiB before compression) wait until * (UTC): data\n";
+    assert_eq!(normal(waiting, &clock), expected);
     let stats = "| bytes | duration (s) |\n|     1 |           12 |\n";
     assert_eq!(normal(stats, &clock), "| bytes | duration (s) |\n|     1 |            * |\n");
     let listed = "-rw-r--r-- 1 root root 50000000 Nov 20 17:07 r2.out\n";
