@@ -46,6 +46,8 @@ pub struct Traced {
 }
 
 /// Runs `command`, whose installation is in `folder`, and makes the fault happen.
+// The tracer waits for the child: a second wait would find none.
+#[allow(clippy::zombie_processes)]
 pub fn run(command: &Command, folder: &Path, fault: Option<&Fault>) -> Traced {
     // The shell waits until it is traced, and becomes the program.
     let mut gate = Command::new("/bin/sh");
