@@ -187,7 +187,7 @@ impl<'a> Fetcher<'a> {
         id: u64,
         blob: &Blob,
         digest: &Checksum,
-        plain: &mut Vec<u8>,
+        plain: &mut [u8],
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let Some(first) = differs(blob, digest) else { return Ok(None) };

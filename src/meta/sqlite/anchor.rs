@@ -31,7 +31,7 @@ impl Anchor {
     /// Whether the database is where it was. To be asked within a transaction, and after it.
     pub fn holds(&self) -> bool {
         let Ok(open) = fstat(&self.file) else { return false };
-        if at(&self.path) != Some((open.st_dev as u64, open.st_ino)) {
+        if at(&self.path) != Some((open.st_dev, open.st_ino)) {
             return false;
         }
         let now = at(&self.wal);
@@ -46,7 +46,7 @@ impl Anchor {
 }
 
 fn at(path: &Path) -> Option<Identity> {
-    stat(path).ok().map(|stat| (stat.st_dev as u64, stat.st_ino))
+    stat(path).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 #[cfg(test)]
