@@ -305,7 +305,7 @@ impl<'a> Verifier<'a> {
         id: u64,
         blob: &Blob,
         digest: &Checksum,
-        plain: &mut Vec<u8>,
+        plain: &mut [u8],
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         if differs(blob, digest).is_none() {
