@@ -248,6 +248,7 @@ impl Install {
 
     /// The binary with `-c` of this installation and `args`, in its folder.
     pub fn command(&self, args: &[&str]) -> Command {
+        hear_hangups();
         let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
         command.arg("-c").arg(&self.config).args(args).current_dir(self.folder.path());
         command.env_remove("BACKY2_FAILPOINT").env_remove("RUST_BACKTRACE").env("TZ", "UTC");
@@ -372,6 +373,19 @@ impl Install {
     pub fn postgres(&self) -> Option<&postgres::Database> {
         self.postgres.as_ref()
     }
+}
+
+/// What is handled here is not ignored in the commands that are started: `nohup cargo test` is as good as any other.
+fn hear_hangups() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").expect("read");
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("listed");
+        if u64::from_str_radix(ignored.trim(), 16).expect("a mask") & 1 != 0 {
+            signal_hook::flag::register(signal_hook::consts::SIGHUP, std::sync::Arc::default())
+                .expect("registered");
+        }
+    });
 }
 
 /// A name that no other test has.
