@@ -56,6 +56,11 @@ pub enum Activity<'a> {
         /// The highest block such that all up to it are written.
         last_id: Option<u64>,
     },
+    /// Bringing the database of an older release to the current schema.
+    Upgrade {
+        /// What is under way: `2/4: mapping the blocks`.
+        step: &'a str,
+    },
     /// Verifying blobs.
     Scrub {
         /// Name of the version.
@@ -70,9 +75,9 @@ pub enum Activity<'a> {
 pub struct Progress<'a> {
     /// What is being done.
     pub activity: Activity<'a>,
-    /// Blocks done.
+    /// Blocks done; of an upgrade, whatever its step counts.
     pub done: u64,
-    /// Blocks in all.
+    /// Blocks in all, or what is counted.
     pub total: u64,
     /// Bytes moved so far in this activity, for the rate.
     pub bytes: u64,
@@ -89,6 +94,11 @@ pub trait Monitor: Sync {
 
     /// Says something.
     fn say(&self, level: Level, text: &str);
+
+    /// Says before something that takes long what it is. Scripts see it, too, where they look for errors.
+    fn announce(&self, text: &str) {
+        self.info(text);
+    }
 
     /// A version exists from now on, though it is not valid yet.
     fn version_created(&self, _uid: &str) {}
@@ -122,7 +132,7 @@ pub trait Monitor: Sync {
         self.say(Level::Warning, text);
     }
 
-    /// The same to keep, for what outlives the work; it shows no progress.
+    /// The same to keep, for what outlives the work.
     fn handle(&self) -> Handle {
         Handle::silent()
     }
@@ -138,12 +148,14 @@ pub trait Monitor: Sync {
 
 type Say = dyn Fn(Level, &str) + Send + Sync;
 type Interrupted = dyn Fn() -> Option<Signal> + Send + Sync;
+type Show = dyn Fn(&Progress<'_>) + Send + Sync;
 
-/// Says and asks what a [`Monitor`] does, and can be kept.
+/// Says, shows and asks what a [`Monitor`] does, and can be kept.
 #[derive(Clone)]
 pub struct Handle {
     say: Arc<Say>,
     interrupted: Arc<Interrupted>,
+    show: Arc<Show>,
 }
 
 impl Handle {
@@ -152,7 +164,12 @@ impl Handle {
         say: impl Fn(Level, &str) + Send + Sync + 'static,
         interrupted: impl Fn() -> Option<Signal> + Send + Sync + 'static,
     ) -> Self {
-        Handle { say: Arc::new(say), interrupted: Arc::new(interrupted) }
+        Handle { say: Arc::new(say), interrupted: Arc::new(interrupted), show: Arc::new(|_| ()) }
+    }
+
+    /// The same, and shows progress by a third one.
+    pub fn showing(self, show: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
+        Handle { show: Arc::new(show), ..self }
     }
 
     /// Says nothing, and is never interrupted.
@@ -162,7 +179,9 @@ impl Handle {
 }
 
 impl Monitor for Handle {
-    fn progress(&self, _: &Progress<'_>) {}
+    fn progress(&self, progress: &Progress<'_>) {
+        (self.show)(progress);
+    }
 
     fn say(&self, level: Level, text: &str) {
         (self.say)(level, text);
@@ -193,7 +212,7 @@ impl Monitor for Steadfast<'_> {
     }
 
     fn handle(&self) -> Handle {
-        Handle { interrupted: Arc::new(|| None), ..self.0.handle() }
+        Handle { interrupted: Arc::new(|| None), show: Arc::new(|_| ()), ..self.0.handle() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one line that a person at a terminal sees move.
 
 use super::progress::{self, Pace};
-use crate::monitor::Progress;
+use crate::monitor::{Activity, Progress};
 use crate::types::text;
 use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -31,7 +31,11 @@ pub fn width() -> usize {
 pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     let room = width.saturating_sub(1);
     let percent = progress::percent(report);
-    let numbers = format!("{percent:5.1}%  {:.1} MiB/s  ETA {}", pace.rate, progress::eta(pace.eta));
+    let rate = match report.activity {
+        Activity::Upgrade { .. } => String::new(),
+        _ => format!("{:.1} MiB/s  ", pace.rate),
+    };
+    let numbers = format!("{percent:5.1}%  {rate}ETA {}", progress::eta(pace.eta));
     let bar = format!("[{}] ", progress::bar(percent / 100.0, BAR, '#'));
     let mut line = String::new();
     // The bar goes first where there is not room for all.
@@ -70,7 +74,6 @@ fn cut(text: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::Activity;
 
     fn report(source: &str) -> Progress<'_> {
         let activity = Activity::BackupData { source };

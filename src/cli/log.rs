@@ -139,6 +139,15 @@ impl Log {
         let _ = self.err.put(lines);
     }
 
+    /// A message of [`Level::Info`] that scripts are to see as well: on stderr, where otherwise only errors show.
+    pub fn announce(&mut self, text: &str) {
+        if self.shows(Level::Info) {
+            return self.say(Level::Info, text);
+        }
+        let _ = self.err.put(&console_line(Level::Info, text));
+        self.record(Level::Info, text);
+    }
+
     /// To the logfile only.
     pub fn record(&mut self, level: Level, text: &str) {
         self.append(level, &clean(text));

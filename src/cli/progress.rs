@@ -120,6 +120,7 @@ fn phase(activity: &Activity<'_>) -> u8 {
         Activity::RestoreSparse { .. } => 2,
         Activity::RestoreData { .. } => 3,
         Activity::Scrub { .. } => 4,
+        Activity::Upgrade { .. } => 5,
     }
 }
 
@@ -131,11 +132,17 @@ pub fn what(activity: &Activity<'_>) -> String {
         Activity::RestoreSparse { target } => format!("Restore phase 1/2 (sparse) to {target}"),
         Activity::RestoreData { target, .. } => format!("Restore phase 2/2 (data) to {target}"),
         Activity::Scrub { name, uid } => format!("Scrubbing {name} ({uid})"),
+        Activity::Upgrade { step } => format!("Upgrading the database ({step})"),
     }
 }
 
 /// The line of the log, as 2.13 wrote it, with a blank at its end.
 pub fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
+    if let Activity::Upgrade { .. } = progress.activity {
+        // 2.13 has none such, and there are no queues.
+        let (what, percent) = (what(&progress.activity), percent(progress));
+        return format!("{what} ({percent:.1}% ETA {}) ", eta(pace.eta));
+    }
     let mut line = format!(
         "{} Read Queue [{}] Write Queue [{}] ({:.1}% {:.1}MB/sØ ETA {}) ",
         what(&progress.activity),

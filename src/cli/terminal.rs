@@ -19,11 +19,16 @@ pub type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
 pub struct Terminal {
     state: Arc<Mutex<State>>,
     machine: bool,
-    process_name: String,
-    set_title: SetTitle,
+    title: Arc<Title>,
     begun: AtomicBool,
     /// The number of the signal that came.
     signal: Arc<AtomicUsize>,
+}
+
+/// The title of the process.
+struct Title {
+    process_name: String,
+    set: SetTitle,
 }
 
 struct State {
@@ -74,8 +79,7 @@ impl Terminal {
         Terminal {
             state: Arc::new(Mutex::new(State { log, meter: Meter::default(), live, way_on: None })),
             machine,
-            process_name: process_name.to_owned(),
-            set_title,
+            title: Arc::new(Title { process_name: process_name.to_owned(), set: set_title }),
             begun: AtomicBool::new(false),
             signal: Arc::default(),
         }
@@ -173,28 +177,13 @@ impl Monitor for Terminal {
     }
 
     fn progress(&self, report: &Progress<'_>) {
+        show(&self.state, &self.title, report);
+    }
+
+    fn announce(&self, text: &str) {
         let mut state = self.state();
-        let now = Instant::now();
-        let due = state.meter.take(report, now);
-        if !due.any() {
-            return;
-        }
-        let pace = state.meter.pace(report, now);
-        let line = progress::log_line(report, pace);
-        let live = matches!(state.live, Live::On { .. });
-        match (due.line, live) {
-            (true, true) => state.log.record(Level::Info, &line),
-            (true, false) => state.log.say(Level::Info, &line),
-            (false, _) => {}
-        }
-        if due.live && live {
-            let line = live::line(report, pace, live::width());
-            state.draw(&line);
-        }
-        drop(state);
-        if due.title {
-            (self.set_title)(&clean(&format!("{} [{}]", self.process_name, line.trim_end())));
-        }
+        state.clear();
+        state.log.announce(text);
     }
 
     fn say(&self, level: Level, text: &str) {
@@ -223,7 +212,34 @@ impl Monitor for Terminal {
         let say = move |level: Level, text: &str| {
             state.lock().unwrap_or_else(PoisonError::into_inner).say(level, text);
         };
-        Handle::new(say, move || noted(&signal))
+        let (shown, title) = (Arc::clone(&self.state), Arc::clone(&self.title));
+        Handle::new(say, move || noted(&signal)).showing(move |report| show(&shown, &title, report))
+    }
+}
+
+/// Shows how far the work has come, where it is due.
+fn show(state: &Mutex<State>, title: &Title, report: &Progress<'_>) {
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let due = state.meter.take(report, now);
+    if !due.any() {
+        return;
+    }
+    let pace = state.meter.pace(report, now);
+    let line = progress::log_line(report, pace);
+    let live = matches!(state.live, Live::On { .. });
+    match (due.line, live) {
+        (true, true) => state.log.record(Level::Info, &line),
+        (true, false) => state.log.say(Level::Info, &line),
+        (false, _) => {}
+    }
+    if due.live && live {
+        let line = live::line(report, pace, live::width());
+        state.draw(&line);
+    }
+    drop(state);
+    if due.title {
+        (title.set)(&clean(&format!("{} [{}]", title.process_name, line.trim_end())));
     }
 }
 

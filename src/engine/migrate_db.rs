@@ -61,7 +61,7 @@ fn source(engine: Engine, config: &Config, locks: &mut Locks, monitor: Handle) -
                     monitor.info(
                         "The database was made by an older release: copying a temporary upgraded copy.",
                     );
-                    let copy = upgrade::upgraded_copy(&database, &config.cachedir)?;
+                    let copy = upgrade::upgraded_copy(&database, &config.cachedir, &monitor)?;
                     (Database::Sqlite(Box::new(copy)), true)
                 }
             }

@@ -92,6 +92,8 @@ impl<'a> Site<'a> {
             hasher: Hasher::new(config.hash_function),
             told: BTreeSet::new(),
         };
+        // A signal that came while the database was upgraded, or waited for, has not been seen by anybody.
+        monitor.check()?;
         if access.writes() {
             site.meta.check_writable()?;
         }
@@ -213,20 +215,23 @@ fn open_sqlite(
         State::Behind { .. } if access.may_change() && database.is_writable() => database.add_tables()?,
         // Nothing that it lacks is needed then.
         State::Behind { .. } => {}
-        // What is to be listed is there as it is.
+        // What is to be listed is there as it is, or nearly so.
         State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
+        State::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
         // No table is looked at.
         State::Old { .. } if access == Access::Observe => {}
         State::Old { .. } if database.is_writable() => {
             let _exclusive = locks.upgrade(&config.process_name)?;
-            upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+            // Whoever had the lock before has put another file into its place.
+            database = Sqlite::open(path)?;
+            upgrade::upgrade(&mut database, monitor)?;
         }
         State::Old { .. } if access.writes() => {}
         State::Old { .. } => {
             monitor.warning(
                 "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
             );
-            database = upgrade::upgraded_copy(&database, &config.cachedir)?;
+            database = upgrade::upgraded_copy(&database, &config.cachedir, monitor)?;
             return Ok(database);
         }
     }

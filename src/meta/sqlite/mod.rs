@@ -1,6 +1,7 @@
 //! Metadata in a SQLite file.
 
 mod anchor;
+mod build;
 pub mod claims;
 mod db;
 mod guard;
@@ -10,6 +11,7 @@ mod open;
 mod reserve;
 mod schema;
 pub mod upgrade;
+mod watch;
 
 use super::State;
 use super::sql::{Db, Engine, Fallible, Fault, Work};
@@ -263,6 +265,9 @@ fn error(location: &str, what: &str, error: &rusqlite::Error) -> Error {
     }
     let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) if let Some(signal) = signalled() => return Error::Interrupted(signal),
+        Some(ErrorCode::OperationInterrupted) if let Some(signal) = signalled() => {
+            return Error::Interrupted(signal);
+        }
         Some(ErrorCode::DatabaseBusy) => ". Another process has been writing to it for a minute",
         Some(ErrorCode::DatabaseCorrupt) => ". Check it with `sqlite3 FILE 'pragma integrity_check'`",
         Some(ErrorCode::NotADatabase) => ". Check that `engine` in [MetaBackend] names the right file",

@@ -78,8 +78,7 @@ pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obs
         Err(_) if has_journal(path) => return Err(Unopened::Journal(obstacle)),
         Err(_) => {}
     }
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), read_only);
+    let connection = Connection::open_with_flags(uri(path, "immutable=1"), read_only);
     let connection = connection.and_then(|c| prepare(c, false, wait)).map_err(Unopened::Failed)?;
     Ok((connection, Some(obstacle)))
 }
@@ -122,6 +121,12 @@ pub(super) fn full(path: &Path, spent: bool) -> String {
              enough: move something else away, and try again"
         ),
     }
+}
+
+/// `path` as SQLite's URI, with one parameter.
+pub(super) fn uri(path: &Path, parameter: &str) -> String {
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{escaped}?{parameter}")
 }
 
 /// Whether the file and its folder, where SQLite keeps its journal, can be written. A transaction alone does not

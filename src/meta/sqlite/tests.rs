@@ -1,6 +1,7 @@
 //! The SQLite engine itself; what every engine must do is in the conformance suite.
 
 use super::*;
+use crate::monitor::Silent;
 use crate::meta::conformance::CASES;
 use crate::meta::{Carried, Fingerprint, MetaStore, NewBlob, Rows, VersionFilter};
 use crate::types::block::{Encryption, Geometry};
@@ -116,12 +117,12 @@ fn databases_from_before_encryption_are_upgraded() {
         old.execute_batch(&format!("{FIRST_SCHEMA}{later}")).expect("the old schema");
         let mut database = Sqlite::open(&path).expect("opens");
         assert!(matches!(database.state().expect("state"), State::Old { .. }));
-        let mut copy = upgrade::upgraded_copy(&database, folder.path()).expect("a copy");
+        let mut copy = upgrade::upgraded_copy(&database, folder.path(), &Silent).expect("a copy");
         assert_eq!((copy.state().expect("state"), copy.is_writable()), (State::Current, false));
         let version = copy.version("v1").expect("there");
         assert_eq!(copy.missing(&version).expect("asked"), []);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "the copy has no name");
-        upgrade::upgrade(&mut database, &mut |_| ()).expect("upgraded");
+        assert!(upgrade::upgrade(&mut database, &Silent).expect("upgraded"));
         assert_eq!(database.state().expect("state"), State::Current);
         let version = database.version("v1").expect("there");
         assert_eq!((version.size_bytes, version.protected), (13, false));
