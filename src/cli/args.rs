@@ -140,6 +140,16 @@ pub enum Command {
     /// meanwhile. What has arrived is compared with what was sent. The configured database stays as it is, and is
     /// used until [MetaBackend] engine is changed.
     MigrateDb(MigrateDbArgs),
+    /// Bring the database of an older release to the current schema
+    ///
+    /// The first command that reads or changes blocks does it as well. The database from before stays beside the new one
+    /// as NAME.before-upgrade.
+    Upgrade,
+    /// List what is to be done before release 2.13 uses the database from before the upgrade again
+    ///
+    /// Changes nothing. "before": with this program, before the old database is put back. "after": with 2.13, right
+    /// after that, in this order. "lost": cannot be helped. Exit code 20 if there is anything to do, 0 if not.
+    DowngradeCheck(DowngradeCheckArgs),
     /// List who holds what: versions in use, cleanups, commands that must be alone
     Locks(LocksArgs),
     /// Add tags to a version
@@ -197,6 +207,7 @@ impl Command {
                 | Command::Cleanup(_)
                 | Command::Export(_)
                 | Command::MigrateEncryption(_)
+                | Command::Upgrade
                 | Command::Fuse(_)
                 | Command::Nbd(_)
         )
@@ -442,7 +453,7 @@ pub struct LsArgs {
 mod database;
 #[path = "args_servers.rs"]
 mod servers;
-pub use database::{LocksArgs, MigrateDbArgs, RekeyArgs};
+pub use database::{DowngradeCheckArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
 pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]

@@ -10,6 +10,14 @@ pub struct MigrateDbArgs {
     pub target_engine: String,
 }
 
+/// Arguments of `downgrade-check`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DowngradeCheckArgs {
+    /// The database from before the upgrade [default: NAME.before-upgrade beside the database]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub copy: Option<PathBuf>,
+}
+
 /// Arguments of `locks`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LocksArgs {

@@ -54,7 +54,9 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     // The messages are those of release 2.13: scripts look for them.
     site.monitor.info("Deleting false positives...");
     trust_times(site)?;
+    // In this order: a backup of 2.13 that has read its base before that was removed runs now, or has ended.
     let before = before(no_grace);
+    site.locks.no_old_backup(&site.config.process_name)?;
     loop {
         let full = doom(site, before, &mut cleaned)?;
         site.monitor.info("Deleting false positives: done. Now deleting blocks.");

@@ -6,6 +6,7 @@ mod claims;
 pub mod cleanup;
 pub mod copy_on_write;
 pub mod damage;
+pub mod downgrade;
 pub mod future;
 pub mod image;
 pub mod incremental;
@@ -22,6 +23,7 @@ pub mod scrub;
 pub mod site;
 pub mod tags;
 pub mod transfer;
+pub mod upgrade;
 pub mod usage;
 
 pub use site::{Access, Site};

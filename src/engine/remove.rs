@@ -35,6 +35,9 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(String, u
              disallow_rm_when_younger_than_days is {limit}; -f ignores that."
         )));
     }
+    site.locks.no_old_beginning(&site.config.process_name)?;
+    // From here on it is done.
+    site.monitor.check()?;
     let blocks = match site.meta.remove_version(&version, now.unix()) {
         Err(Error::Full { .. }) => in_pieces(site, &version, now.unix())?,
         blocks => blocks?,

@@ -268,7 +268,7 @@ fn open_postgres(
         State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => return Ok(database),
         State::Old { .. } => {
             let _exclusive = locks.upgrade(&config.process_name)?;
-            postgres::upgrade::upgrade(&mut database, &mut |text| monitor.info(text))?;
+            postgres::upgrade::upgrade(&mut database, monitor)?;
         }
     }
     locks.share(Database::new(address, monitor.handle(), fence));

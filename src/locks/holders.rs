@@ -107,7 +107,7 @@ fn started(pid: u32) -> Option<u64> {
 }
 
 /// The title that a process has given itself, or the program's name. Never its arguments: one may be a key.
-fn command(pid: u32) -> String {
+pub(super) fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(first).trim().to_owned()

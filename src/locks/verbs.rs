@@ -1,7 +1,7 @@
 //! What the engine locks, and what it says when it cannot.
 
 use super::process::{self, Other};
-use super::{Guard, Holder, Locks, Taken};
+use super::{Guard, Holder, Locks, Taken, holders};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
 use std::thread::sleep;
@@ -22,6 +22,13 @@ const START: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(300);
 /// How long to wait for another process that upgrades the database.
 const UPGRADE: Duration = Duration::from_secs(60);
+/// What the title of a process says that upgrades the database.
+const UPGRADING: &str = "[Upgrading the database";
+/// What the title of 2.13 says while it backs up, and while it looks at the base.
+const OLD_BACKUP: &str = "[Backing up";
+const OLD_PREPARATION: &str = "[Backing up (1/2";
+/// How long one that begins is waited for.
+const BEGINNING: Duration = Duration::from_secs(5);
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -36,7 +43,7 @@ impl Locks {
     pub fn startup_check(&self) -> Result<()> {
         match retry(START, || self.try_shared(GLOBAL))? {
             Ok(_) => Ok(()),
-            Err(holder) => Err(alone(holder)),
+            Err(holder) => Err(self.alone(holder)),
         }
     }
 
@@ -51,7 +58,7 @@ impl Locks {
             Some(holder) if holder.name != GLOBAL => Error::Locked(format!(
                 "Other backy instances are running: {holder}. This needs to be alone: wait until they have ended."
             )),
-            holder => alone(holder),
+            holder => self.alone(holder),
         })?;
         let others = process::others(process_name);
         if !others.is_empty() {
@@ -110,6 +117,54 @@ impl Locks {
         })
     }
 
+    /// Makes sure that no backup of another program, which is release 2.13, runs on this host. It locks its new
+    /// version, and not the base whose blocks it names only at its end: none of their blobs may be deleted until then.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where one runs; [`Error::LockDir`].
+    pub fn no_old_backup(&self, process_name: &str) -> Result<()> {
+        let locked = holders::local(self.dir().path_of_all())?.into_iter().find(|holder| {
+            let another = [GLOBAL, CLEANUP].contains(&&holder.name[..]) || holder.name.starts_with(SNAPSHOT);
+            holder.exclusive && !another && !process::runs_this_program(holder.pid)
+        });
+        let found = match locked {
+            Some(holder) => holder.to_string(),
+            // It may go on with a version, which it does not lock then.
+            None => match old(process_name, |title| title.contains(OLD_BACKUP)) {
+                Some((pid, title)) => format!("process {pid}, {title:?}"),
+                None => return Ok(()),
+            },
+        };
+        Err(Error::Locked(format!(
+            "A backup by another program than this one, such as release 2.13, is running ({found}). What it takes from \
+             its base is not safe until it has ended. Try again then."
+        )))
+    }
+
+    /// Makes sure that no process of release 2.13 on this host is just about to look for the version that its backup is
+    /// based on: with that gone in between it would take all blocks for zeros. That takes it an instant, for which
+    /// this waits.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where one is still there after some seconds.
+    pub fn no_old_beginning(&self, process_name: &str) -> Result<()> {
+        let start = Instant::now();
+        let begins = |title: &str| !title.contains('[') || title.contains(OLD_PREPARATION);
+        while let Some((pid, _)) = old(process_name, begins) {
+            if start.elapsed() >= BEGINNING {
+                return Err(Error::Locked(format!(
+                    "Another program, such as release 2.13, is preparing its work (process {pid}), which may be a backup \
+                     that is based on the version. Try again in a while."
+                )));
+            }
+            if let Some(signal) = signalled() {
+                return Err(Error::Interrupted(signal));
+            }
+            sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     /// Keeps a snapshot of an RBD image from being removed by others who make such snapshots, as long as it is read.
     /// `name` is that of the image and of the snapshot. `None`: it is being made or removed.
     ///
@@ -151,8 +206,17 @@ impl Locks {
         self.upgrade_within(UPGRADE, process_name)
     }
 
+    /// The error where somebody must be alone, who is looked for on this host if the database does not tell.
+    fn alone(&self, holder: Option<Holder>) -> Error {
+        let here = || {
+            let all = holders::local(self.dir().path_of_all()).unwrap_or_default();
+            all.into_iter().find(|holder| holder.name == GLOBAL && holder.exclusive)
+        };
+        alone(holder.or_else(here))
+    }
+
     fn upgrade_within(&self, limit: Duration, process_name: &str) -> Result<Guard> {
-        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.map_err(alone)?;
+        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.map_err(|holder| self.alone(holder))?;
         let mut others = process::others(process_name);
         // Processes of this program have either not opened the database yet or wait for this lock.
         others.retain(|other| !other.same_executable);
@@ -164,6 +228,12 @@ impl Locks {
             "The database must be upgraded, which needs them to have ended. Nothing was changed.",
         ))
     }
+}
+
+/// A process of that name and of another program, whose title is so.
+fn old(process_name: &str, is_so: impl Fn(&str) -> bool) -> Option<(u32, String)> {
+    let others = process::others(process_name).into_iter().filter(|other| !other.same_executable);
+    others.map(|other| (other.pid, holders::command(other.pid))).find(|(_, title)| is_so(title))
 }
 
 /// Calls `attempt` until it gives something, at least once and for `limit` at most.
@@ -195,6 +265,15 @@ fn by(holder: Option<Holder>) -> String {
 }
 
 fn alone(holder: Option<Holder>) -> Error {
+    if let Some(Holder { host, pid, command, since, .. }) = &holder
+        && command.contains(UPGRADING)
+    {
+        let since = since.map(|since| format!(" since {since} UTC")).unwrap_or_default();
+        return Error::Locked(format!(
+            "The database is being upgraded by process {pid} on {host}{since}. Nothing was changed. Try again when that \
+             has ended."
+        ));
+    }
     Error::Locked(format!(
         "A backy is running which requires exclusive access (such as cleanup --full or rekey){}. Try again when it \
          has ended.",

@@ -58,6 +58,22 @@ impl Session {
         failure.describe(&self.address)
     }
 
+    /// What ends the statement that the present connection runs. Called when none runs, it does nothing.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub fn canceller(&mut self) -> std::result::Result<impl Fn() + Send + use<>, Failure> {
+        let token = self.client()?.0.cancel_token();
+        let address = self.address.clone();
+        Ok(move || {
+            // Who asks does so again.
+            let _ = match address.is_local() || address.verify == Verify::NoTls {
+                true => token.cancel_query(NoTls).is_ok(),
+                false => tls::connector(&address).is_ok_and(|tls| token.cancel_query(tls).is_ok()),
+            };
+        })
+    }
+
     /// Drops the connection.
     pub fn close(&mut self) {
         self.made = None;

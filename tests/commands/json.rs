@@ -1,6 +1,6 @@
 //! `--json`: one document, with the fields that docs/json.md tells of and no others.
 
-use crate::common::install::{Install, Run, noise};
+use crate::common::install::{Install, Run, fixture_folder, noise};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,6 +160,10 @@ fn what_occurs_is_documented_and_what_is_documented_occurs() {
     holder.kill().expect("killed");
     holder.wait().expect("ended");
     all.run(&install, 0, &["migrate-db", &format!("sqlite:///{}", install.text("copy.sqlite"))]);
+    all.run(&install, 0, &["upgrade"]);
+    let old = install.text("old.sqlite");
+    std::fs::copy(fixture_folder("E").join("backy.sqlite"), &old).expect("copied");
+    all.run(&install, 20, &["downgrade-check", &old]);
     compare(&all);
 }
 

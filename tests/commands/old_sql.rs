@@ -103,3 +103,60 @@ fn what_a_view_cannot_change_is_an_error() {
     }
     assert_eq!(blocks(&install), rows);
 }
+
+/// As 2.13 begins a backup on a base: its version is there, and locked by another program.
+fn begin_a_backup_of_2_13(install: &Install) -> std::process::Child {
+    install.change(&format!(
+        "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
+         VALUES ('{NEW}', '2026-11-21 01:02:03.000004', 'copy', '', 1, 4194304, 0, 0)"
+    ));
+    let lock = install.text(&format!("lock/backy_{NEW}.lock"));
+    let child = std::process::Command::new("flock").args(["-o", "-x", &lock, "sleep", "60"]).spawn();
+    let child = child.expect("flock of util-linux");
+    crate::common::checks::wait_until("it is locked", std::time::Duration::from_secs(10), || {
+        install.ok(&["-ms", "locks"]).contains(NEW)
+    });
+    child
+}
+
+#[test]
+fn a_cleanup_waits_for_the_end_of_a_backup_of_2_13_whose_base_was_removed() {
+    let install = upgraded();
+    let base = of_image("A", "A3.img");
+    // Only that version has it.
+    let columns = "uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce";
+    let row = "SELECT {columns} FROM blocks b WHERE version_uid = '{}' AND uid <> ''
+         AND NOT EXISTS (SELECT 1 FROM blocks o WHERE o.uid = b.uid AND o.version_uid <> b.version_uid) LIMIT 1";
+    let row = install.table(&row.replace("{}", &base.uid).replace("{columns}", columns)).remove(0);
+    let (uid, size) = (row[0].clone().expect("a uid"), row[2].clone().expect("a size"));
+    let values: Vec<String> = row.iter().map(|value| literal(value.as_deref())).collect();
+    let mut backup = begin_a_backup_of_2_13(&install);
+    install.ok(&["rm", "-f", &base.uid]);
+    install.refuses(100, &["cleanup", "--dangerous-force"], &["2.13", NEW]);
+    assert!(install.blob(&uid).exists());
+    // It names what it has read of its base.
+    install.change(&format!(
+        "INSERT INTO blocks (version_uid, id, date, {columns})
+         VALUES ('{NEW}', 0, '2026-11-21 01:02:03.000004', {});
+         UPDATE versions SET valid = 1, size_bytes = {size} WHERE uid = '{NEW}'",
+        values.join(", ")
+    ));
+    backup.kill().and_then(|()| backup.wait()).expect("ended");
+    install.ok(&["cleanup", "--dangerous-force"]);
+    assert!(install.blob(&uid).exists(), "it is in use");
+    install.ok(&["scrub", NEW]);
+}
+
+#[test]
+fn a_version_is_not_removed_while_2_13_is_about_to_look_for_its_base() {
+    let install = upgraded();
+    let version = of_image("A", "A3.img").uid;
+    let name = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
+    let name = name.lines().find_map(|line| line.strip_prefix("process_name: ")).expect("a name").to_owned();
+    std::fs::copy("/bin/sleep", install.path(&name)).expect("copied");
+    let mut other = std::process::Command::new(install.path(&name)).arg("60").spawn().expect("starts");
+    install.refuses(100, &["rm", "-f", &version], &["preparing its work", "2.13"]);
+    assert!(install.uids(&[]).contains(&version));
+    other.kill().and_then(|()| other.wait()).expect("ended");
+    install.ok(&["rm", "-f", &version]);
+}

@@ -14,21 +14,31 @@ fn fixture_e() -> Install {
 }
 
 /// A command that may write, and so upgrades.
-fn upgrade(install: &Install, fixture: &str) -> String {
+pub(crate) fn upgrade(install: &Install, fixture: &str) -> String {
     let good = versions(fixture).into_iter().find(|v| v.sha256.is_some()).expect("a good version");
     install.ok(&["scrub", &good.uid])
 }
 
-fn copy_of(install: &Install) -> std::path::PathBuf {
+pub(crate) fn copy_of(install: &Install) -> std::path::PathBuf {
     install.path("backy.sqlite.before-upgrade")
 }
 
-fn content(file: &Path) -> Vec<String> {
+pub(crate) fn content(file: &Path) -> Vec<String> {
     dump(&Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens"))
 }
 
+/// The files of the database, but for the journals of an open one.
+pub(crate) fn beside(install: &Install) -> Vec<String> {
+    let all = std::fs::read_dir(install.path("")).expect("listed");
+    let all = all.map(|entry| entry.expect("entry").file_name().into_string().expect("text"));
+    let mut names: Vec<String> = all.filter(|name| name.starts_with("backy.sqlite")).collect();
+    names.retain(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+    names.sort();
+    names
+}
+
 /// The database is sound, and says so to releases 2.13 and 3.
-fn is_current(install: &Install) {
+pub(crate) fn is_current(install: &Install) {
     let text = |sql: &str| install.sqlite().query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
     assert_eq!(text("PRAGMA integrity_check"), "ok");
     assert_eq!(install.count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
@@ -66,12 +76,18 @@ fn listing_leaves_a_database_of_2_13_as_it_is() {
 }
 
 #[test]
-fn listing_upgrades_a_database_that_lacks_columns() {
+fn listing_leaves_a_database_that_lacks_columns_as_it_is_too() {
     let install = fixture_e();
-    let out = install.ok(&["ls"]);
-    assert!(out.contains("before-upgrade"), "{out}");
-    is_current(&install);
-    assert_eq!(install.ok(&["-ms", "ls"]).lines().count(), 2);
+    let before = std::fs::read(install.path("backy.sqlite")).expect("read");
+    for args in [&["ls"][..], &["stats"], &["due"], &["sla"]] {
+        install.ok(args);
+    }
+    let list = install.ok(&["-ms", "ls"]);
+    assert_eq!(install.ok(&["-ms", "stats"]).lines().count(), 2);
+    assert!(std::fs::read(install.path("backy.sqlite")).expect("read") == before);
+    assert!(!copy_of(&install).exists());
+    upgrade(&install, "E");
+    assert_eq!((install.ok(&["-ms", "ls"]), list.lines().count()), (list, 2));
 }
 
 #[test]
@@ -201,15 +217,17 @@ fn an_upgrade_that_is_killed_leaves_the_old_database() {
         let install = if name == "E" { fixture_e() } else { Install::fixture(name) };
         let (rows, all) = (blocks(&install), content(&install.path("backy.sqlite")));
         let uid = versions(name)[0].uid.clone();
-        let mut command = install.command(&["restore", &uid, &install.url("out")]);
-        let run = Run::from(command.env("BACKY2_FAILPOINT", "upgrade-middle").output().expect("runs"));
-        assert_eq!(run.code, -1, "killed: {run:?}");
-        assert!(!install.path("out").exists());
-        assert_eq!(dump(&install.sqlite()), all, "{name}");
+        for point in ["upgrade-middle", "upgrade-kept"] {
+            assert!(install.killed_at(point, &["restore", &uid, &install.url("out")]));
+            assert!(!install.path("out").exists());
+            assert_eq!(dump(&install.sqlite()), all, "{name}");
+        }
         assert_eq!(content(&copy_of(&install)), all, "{name}");
         restores_right(&install, name);
         is_current(&install);
         assert_eq!(blocks(&install), rows, "{name}");
+        assert_eq!(content(&copy_of(&install)), all, "{name}");
+        assert_eq!(beside(&install), ["backy.sqlite", "backy.sqlite.before-upgrade"], "nothing else is left");
     }
 }
 
@@ -251,4 +269,43 @@ fn commands_that_start_together_upgrade_once() {
         assert!(copy_of(&install).exists());
         assert!(!install.path("backy.sqlite.before-upgrade.1").exists(), "one copy is enough");
     }
+}
+
+#[test]
+fn a_link_to_the_database_stays_one_and_so_do_owner_and_mode() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let install = Install::fixture("D");
+    std::fs::create_dir(install.path("elsewhere")).expect("mkdir");
+    std::fs::rename(install.path("backy.sqlite"), install.path("elsewhere/real")).expect("moved");
+    std::os::unix::fs::symlink("elsewhere/real", install.path("backy.sqlite")).expect("linked");
+    let real = install.path("elsewhere/real");
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).expect("chmod");
+    let owner = if rustix::process::geteuid().is_root() { 1234 } else { rustix::process::getuid().as_raw() };
+    std::os::unix::fs::chown(&real, Some(owner), None).expect("chown");
+    upgrade(&install, "D");
+    is_current(&install);
+    assert!(install.path("backy.sqlite").is_symlink());
+    for name in ["elsewhere/real", "elsewhere/real.before-upgrade"] {
+        let meta = std::fs::metadata(install.path(name)).expect(name);
+        assert_eq!((meta.mode() & 0o777, meta.uid()), (0o640, owner), "{name}");
+    }
+}
+
+#[test]
+fn the_upgrade_is_a_command_of_its_own_and_says_when_there_is_nothing_to_do() {
+    for name in ["A", "E"] {
+        let install = if name == "E" { fixture_e() } else { Install::fixture(name) };
+        let out = install.ok(&["upgrade"]);
+        for part in
+            ["is being upgraded", "Upgrading the database (2/4: mapping the blocks) (", "ETA", "is upgraded"]
+        {
+            assert!(out.contains(part), "{part}: {out}");
+        }
+        is_current(&install);
+        assert!(install.ok(&["upgrade"]).contains("nothing to do"));
+        restores_right(&install, name);
+    }
+    let install = Install::fixture("D");
+    assert_eq!(install.ok(&["--json", "upgrade"]), "{\"upgraded\":true}\n");
+    assert_eq!(install.ok(&["--json", "upgrade"]), "{\"upgraded\":false}\n");
 }

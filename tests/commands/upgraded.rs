@@ -138,3 +138,22 @@ fn a_database_in_a_folder_that_cannot_be_written_counts_as_read_only() {
     let error = install.fails(1, &["rm", &of_image("D", "D1.img").uid]);
     assert!(error.contains("cannot be written"), "{error}");
 }
+
+#[test]
+fn an_upgrade_without_enough_space_is_refused_and_nothing_is_changed() {
+    let install = Install::fixture("D");
+    let Some(disk) = Mount::new("upgrade on a small disk", &install.path("small")) else { return };
+    mount(&["-o", "remount,size=4m"], &disk.path).expect("remounted");
+    let database = disk.path.join("backy.sqlite");
+    std::fs::copy(install.path("backy.sqlite"), &database).expect("copied");
+    install.set("engine", &format!("sqlite:///{}", install.text("small/backy.sqlite")));
+    let before = std::fs::read(&database).expect("read");
+    for _ in 0..2 {
+        let error = install.fails(1, &["upgrade"]);
+        assert!(error.contains("MiB are free") && error.contains("Nothing was changed"), "{error}");
+        assert!(std::fs::read(&database).expect("read") == before);
+        assert_eq!(std::fs::read_dir(&disk.path).expect("listed").count(), 1, "no remains");
+    }
+    mount(&["-o", "remount,size=64m"], &disk.path).expect("remounted");
+    install.ok(&["upgrade"]);
+}

@@ -1,10 +1,12 @@
 //! Databases that older releases have made on a server become current ones, once, or stay as they are.
 
-use crate::common::checks::ended;
+use crate::common::checks::{ended, wait_until};
 use crate::common::database::{Row, sqlite_rows};
 use crate::common::fixture::{blocks, of_image, restores_right, versions};
 use crate::common::images::{by_name, sha256};
 use crate::common::install::{Install, fixture_folder};
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
 
 /// A fixture as its administrator had to configure it for 2.13.
 fn fixture(name: &str) -> Install {
@@ -139,5 +141,58 @@ fn an_upgrade_is_refused_while_release_2_13_runs() {
     assert!(run.stderr.contains("must be upgraded"), "{run:?}");
     assert_eq!(install.dump(), before);
     install.ok(&["scrub", &uid]);
+    is_current(&install);
+}
+
+#[test]
+fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
+    let install = fixture("D");
+    let version = "00000000-0000-11f1-90ca-000000000001";
+    install.change(&format!(
+        "INSERT INTO versions SELECT '{version}', date, NULL, 'large', '', 300000, 300000 * 65536::bigint, 1, 0
+             FROM versions LIMIT 1;
+         INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version)
+             SELECT lpad(i::text, 32, '0'), '{version}', i, '2026-01-01', lpad(i::text, 128, '0'), 65536, 1, 0
+             FROM generate_series(0, 299999) i"
+    ));
+    let rows = "SELECT count(*) FROM blocks";
+    let before = install.count(rows);
+    let good = of_image("D", "D1.img").uid;
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let _ = std::fs::remove_file(install.path("backy.log"));
+        let child = install.start(&["rm", "-f", &good]);
+        wait_until("the upgrade is under way", Duration::from_secs(20), || {
+            let log = std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
+            log.contains("Upgrading the database (1/2")
+        });
+        let start = Instant::now();
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+        kill_process(pid, signal).expect("sent");
+        let run = ended(child);
+        assert_eq!(run.code, code, "{run:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+        assert_eq!(install.count(rows), before);
+        let old = "SELECT count(*) FROM pg_class WHERE relname IN ('blobs', 'before_upgrade_blocks')";
+        assert_eq!(install.count(old), 0, "all is as it was");
+    }
+    let out = install.ok(&["rm", "-f", &good]);
+    assert!(out.contains("Upgrading the database (2/2: mapping the blocks)"), "{out}");
+    is_current(&install);
+    assert!(install.ok(&["upgrade"]).contains("nothing to do"));
+}
+
+#[test]
+fn another_host_that_upgrades_is_waited_for_and_told() {
+    let install = fixture("D");
+    let mut other = install.postgres().expect("a server").client();
+    other.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(1650549611, 3)").expect("locked");
+    let child = install.start(&["upgrade"]);
+    wait_until("it is told", Duration::from_secs(20), || {
+        let log = std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
+        log.contains("is being upgraded by") && log.contains("on 127.0.0.1 since 2")
+    });
+    other.batch_execute("COMMIT").expect("released");
+    let run = ended(child);
+    assert_eq!(run.code, 0, "{run:?}");
     is_current(&install);
 }

@@ -16,6 +16,7 @@ mod schedule;
 mod scrub;
 pub mod stats;
 mod transfer;
+mod upgrade;
 
 use super::Context;
 use super::args::Command;
@@ -50,6 +51,8 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Rekey(args) => keys::rekey(context, args),
         Command::MigrateEncryption(args) => keys::migrate(context, args),
         Command::MigrateDb(args) => init::migrate_db(context, args),
+        Command::Upgrade => upgrade::upgrade(context),
+        Command::DowngradeCheck(args) => upgrade::downgrade_check(context, args),
         Command::Locks(args) => locks::run(context, args),
         Command::AddTag(args) => schedule::add_tag(context, args),
         Command::RemoveTag(args) => schedule::remove_tag(context, args),

@@ -32,6 +32,8 @@ pub struct Model {
     /// Who has found a blob in 2.13's way and not named it yet. The hour of grace is for them: it does not pass
     /// before they have.
     pub hits: BTreeSet<usize>,
+    /// Who is of release 2.13, and writes a version.
+    pub old: BTreeSet<usize>,
     /// Blobs whose data was gone already when a dump that names them was imported: nobody promised to have it.
     pub lost: BTreeSet<String>,
     /// Blobs that were found to be bad.
@@ -84,6 +86,7 @@ impl Model {
         self.locks.retain(|held| held.actor != actor);
         self.running.remove(&actor);
         self.hits.remove(&actor);
+        self.old.remove(&actor);
     }
 }
 

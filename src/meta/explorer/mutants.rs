@@ -212,6 +212,13 @@ const MISSED: &[Mutant] = &[
     ),
     order(
         7,
+        "a cleanup does not mind backups of 2.13",
+        Break::BesideOld,
+        "2.13 takes what we remove from its base",
+        "this blob is being deleted",
+    ),
+    order(
+        7,
         "a full cleanup is not alone",
         Break::NotAlone,
         "a full cleanup beside others",

@@ -168,6 +168,12 @@ fn foreign() -> Vec<Scenario> {
             vec![old_backup("v3"), old_rm("v2"), grace(), Script::Hour],
         ),
         scenario(
+            "2.13 takes what we remove from its base",
+            vec![backup("v1", &[1])],
+            vec![Script::OldBackup(OldBackup::of("v2", 1).on("v1")), rm("v1"), Script::Hour, grace()],
+        )
+        .killing(1),
+        scenario(
             "2.13 removes beside us",
             vec![backup("v1", &[1, 2]), backup("v2", &[2])],
             vec![old_rm("v1"), rm("v2"), cleanup(), backup("v3", &[2])],

@@ -2,50 +2,140 @@
 //! the current schema is made, and what the old tables have is copied by the names of their columns.
 
 use super::Postgres;
+use super::db::LOCKS;
 use super::schema::{self, DDL};
 use crate::failpoint;
 use crate::meta::State;
 use crate::meta::revision::{self, ASIDE, OLD_TABLES, STATISTICS};
 use crate::meta::sql::{Db, Engine, Fallible, Fault, Work, values};
+use crate::monitor::{Activity, Handle, Monitor, Progress};
+use crate::pool::threads::start_alone;
 use crate::types::error::{Error, Result};
-use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-/// Upgrades `database`. `say` is told what happens. Who uses the old tables meanwhile waits, and so does this for
-/// them.
+/// The lock of the database that one who upgrades has.
+const UPGRADING: i32 = 3;
+/// How often the one who has it is asked for again, and how long.
+const TRIES: u32 = 120;
+const PAUSE: Duration = Duration::from_millis(500);
+/// Time between two looks for a signal.
+const LOOK: Duration = Duration::from_millis(50);
+/// The blocks are mapped in so many statements at most.
+const PIECES: u64 = 20;
+
+/// Upgrades `database`. Who uses the old tables meanwhile waits, and so does this for them. Returns whether there was
+/// anything to do.
 ///
 /// # Errors
-/// What the database says; nothing is changed then.
-pub fn upgrade(database: &mut Postgres, say: &mut dyn FnMut(&str)) -> Result<()> {
+/// [`Error::Locked`]: another host does it; a signal; what the database says. Nothing is changed then.
+pub fn upgrade(database: &mut Postgres, monitor: &dyn Monitor) -> Result<bool> {
     let location = database.location.clone();
-    let say = RefCell::new(say);
-    let done = database.write("upgrading the database", Work::Small, |db| {
-        // The first to come does it; the others find it done.
-        db.batch("SELECT pg_advisory_xact_lock(1650549611, 3)")?;
-        let found = schema::found(db)?;
-        if !matches!(revision::state(&location, found).map_err(Fault::Because)?, State::Old { .. }) {
-            return Ok(false);
+    let watch = Watch::start(database, monitor.handle())?;
+    let mut tries = 0;
+    let done = loop {
+        let attempt =
+            database.write("upgrading the database", Work::Small, |db| once(db, &location, monitor));
+        tries += 1;
+        match attempt {
+            Err(Error::Locked(text)) if tries < TRIES && monitor.interrupted().is_none() => {
+                if tries == 1 {
+                    monitor.announce(&text);
+                }
+                std::thread::sleep(PAUSE);
+            }
+            Err(_) if monitor.interrupted().is_some() => break monitor.check().map(|()| false),
+            other => break other,
         }
-        (say.borrow_mut())(&format!(
-            "The database {location} was made by an older release and is being upgraded, in one transaction."
-        ));
-        set_aside(db)?;
-        db.batch(DDL)?;
-        copy_catalogue(db)?;
-        copy_blocks(db, &mut **say.borrow_mut())?;
-        check(db, &location)?;
-        for table in OLD_TABLES {
-            db.batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table} CASCADE"))?;
-        }
-        failpoint::pass("upgrade-middle");
-        Ok(true)
-    })?;
+    };
+    watch.stop();
+    let done = done?;
     database.old = false;
     if done {
         database.write("collecting statistics", Work::Small, |db| db.batch("ANALYZE"))?;
-        (say.borrow_mut())("The database is upgraded. backy2 2.13 can go on using it.");
+        monitor.info("The database is upgraded. backy2 2.13 can go on using it.");
     }
-    Ok(())
+    Ok(done)
+}
+
+/// The whole upgrade, in the transaction of `db`.
+fn once(db: &mut dyn Db, location: &str, monitor: &dyn Monitor) -> Fallible<bool> {
+    alone(db, location)?;
+    let found = schema::found(db)?;
+    if !matches!(revision::state(location, found).map_err(Fault::Because)?, State::Old { .. }) {
+        return Ok(false);
+    }
+    monitor.announce(&format!(
+        "The database {location} was made by an older release and is being upgraded, in one transaction."
+    ));
+    set_aside(db)?;
+    db.batch(DDL)?;
+    copy_catalogue(db)?;
+    copy_blocks(db, monitor)?;
+    check(db, location)?;
+    for table in OLD_TABLES {
+        db.batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table} CASCADE"))?;
+    }
+    // A signal that came between two statements.
+    monitor.check().map_err(Fault::Because)?;
+    failpoint::pass("upgrade-middle");
+    Ok(true)
+}
+
+/// The first to come does it; the others find it done.
+fn alone(db: &mut dyn Db, location: &str) -> Fallible<()> {
+    let taken =
+        format!("SELECT CAST(CAST(pg_try_advisory_xact_lock({LOCKS}, {UPGRADING}) AS INTEGER) AS BIGINT)");
+    if db.number(&taken, &[])? != 0 {
+        return Ok(());
+    }
+    let holder = format!(
+        "SELECT coalesce(a.application_name, '') || ' on ' || coalesce(host(a.client_addr), 'the server itself')
+                || coalesce(' since ' || to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', '')
+         FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCKS} AND l.objid = {UPGRADING}
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    let holder = db.first(&holder, &[], |row| row.opt_text(0))?.flatten();
+    Err(Fault::Because(Error::Locked(format!(
+        "The database {location} is being upgraded by {}. Try again when that has ended.",
+        holder.as_deref().unwrap_or("another process")
+    ))))
+}
+
+/// Cancels the statement that runs when a signal comes.
+struct Watch {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    fn start(database: &mut Postgres, monitor: Handle) -> Result<Self> {
+        let cancel = match database.session.canceller() {
+            Ok(cancel) => cancel,
+            Err(failure) => return Err(database.unreachable(failure)),
+        };
+        let over = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&over);
+        let thread = start_alone("cancel", move || {
+            while !watched.load(Ordering::Relaxed) {
+                if monitor.interrupted().is_some() {
+                    cancel();
+                }
+                std::thread::sleep(LOOK);
+            }
+        })?;
+        Ok(Watch { over, thread })
+    }
+
+    fn stop(self) {
+        self.over.store(true, Ordering::Relaxed);
+        // It only sleeps.
+        let _ = self.thread.join();
+    }
 }
 
 fn set_aside(db: &mut dyn Db) -> Fallible<()> {
@@ -134,7 +224,7 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
     Ok(())
 }
 
-fn copy_blocks(db: &mut dyn Db, say: &mut dyn FnMut(&str)) -> Fallible<()> {
+fn copy_blocks(db: &mut dyn Db, monitor: &dyn Monitor) -> Fallible<()> {
     let have = columns(db, "blocks")?;
     let text = |name: &str| match have.contains(name) {
         // Trimmed: columns of fixed width are padded.
@@ -142,36 +232,69 @@ fn copy_blocks(db: &mut dyn Db, say: &mut dyn FnMut(&str)) -> Fallible<()> {
         false => "''::text".to_owned(),
     };
     let old = format!(
-        "(SELECT v.id AS version, o.id, {} AS uid, {} AS checksum, coalesce(o.size, 0) AS size, o.valid, o.date,
+        "SELECT v.id AS version, o.id, {} AS uid, {} AS checksum, coalesce(o.size, 0) AS size, o.valid, o.date,
              {} AS enc_version, {} AS enc_envkey, {} AS enc_nonce
-          FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid)) AS o",
+         FROM {ASIDE}blocks o JOIN versions v ON v.uid = rtrim(o.version_uid)",
         text("uid"),
         text("checksum"),
         column(&have, "enc_version", "0"),
         text("enc_envkey"),
         text("enc_nonce")
     );
-    let rows = db.number(&format!("SELECT count(*) FROM {ASIDE}blocks"), &[])?;
-    say(&format!("Upgrade 1/2: finding the blobs of {rows} blocks"));
+    show(monitor, "1/2: finding the blobs", 0, 1);
     db.batch(&format!(
         "INSERT INTO blobs (id, size, valid, enc_version, date)
-         SELECT -size, size, 1, 0, min(date) FROM {old} WHERE uid = '' GROUP BY size;
+         SELECT -size, size, 1, 0, min(date) FROM ({old}) AS o WHERE uid = '' GROUP BY size;
          INSERT INTO blobs (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
          SELECT uid, nullif(checksum, ''), size, min(valid), enc_version, nullif(enc_envkey, ''),
                 nullif(min(enc_nonce), ''), min(date)
-         FROM {old} WHERE uid <> '' GROUP BY uid, checksum, size, enc_version, enc_envkey
+         FROM ({old}) AS o WHERE uid <> '' GROUP BY uid, checksum, size, enc_version, enc_envkey
          ORDER BY min(date), uid;
          ANALYZE blobs"
     ))?;
-    say("Upgrade 2/2: mapping the blocks");
-    db.batch(&format!(
-        "INSERT INTO block_map (version_id, block_id, blob_id)
-         SELECT o.version, o.id, CASE WHEN o.uid = '' THEN -o.size ELSE b.id END
-         FROM {old}
-         LEFT JOIN blobs b ON b.id > 0 AND b.uid = o.uid AND coalesce(b.checksum, '') = o.checksum
-             AND b.size = o.size AND b.enc_version = o.enc_version AND coalesce(b.enc_envkey, '') = o.enc_envkey
-         ORDER BY o.version, o.id"
-    ))
+    let versions =
+        db.all("SELECT uid, size FROM versions ORDER BY id", &[], |row| Ok((row.text(0)?, row.size(1)?)))?;
+    let total: u64 = versions.iter().map(|(_, size)| size + 1).sum();
+    let mut done = 0;
+    for piece in pieces(&versions, total / PIECES) {
+        const STEP: &str = "2/2: mapping the blocks";
+        show(monitor, STEP, done, total);
+        // As literals, so that the old index is used, whatever the type of its column is.
+        let uids: Vec<String> =
+            piece.iter().map(|(uid, _)| format!("'{}'", uid.replace('\'', "''"))).collect();
+        db.batch(&format!(
+            "INSERT INTO block_map (version_id, block_id, blob_id)
+             SELECT o.version, o.id, CASE WHEN o.uid = '' THEN -o.size ELSE b.id END
+             FROM ({old} WHERE o.version_uid IN ({})) AS o
+             LEFT JOIN blobs b ON b.id > 0 AND b.uid = o.uid AND coalesce(b.checksum, '') = o.checksum
+                 AND b.size = o.size AND b.enc_version = o.enc_version AND coalesce(b.enc_envkey, '') = o.enc_envkey
+             ORDER BY o.version, o.id",
+            uids.join(", ")
+        ))?;
+        done += piece.iter().map(|(_, size)| size + 1).sum::<u64>();
+    }
+    Ok(())
+}
+
+/// Neighbouring versions together, until they have more than `size` blocks.
+fn pieces(mut versions: &[(String, u64)], size: u64) -> Vec<&[(String, u64)]> {
+    let mut pieces = Vec::new();
+    while !versions.is_empty() {
+        let mut sum = 0;
+        let enough = versions.iter().position(|(_, blocks)| {
+            sum += blocks + 1;
+            sum > size
+        });
+        let (piece, rest) = versions.split_at(enough.map_or(versions.len(), |last| last + 1));
+        pieces.push(piece);
+        versions = rest;
+    }
+    pieces
+}
+
+fn show(monitor: &dyn Monitor, step: &str, done: u64, total: u64) {
+    let activity = Activity::Upgrade { step };
+    monitor.progress(&Progress { activity, done, total, bytes: 0, read_queue: 0.0, write_queue: 0.0 });
 }
 
 /// Every block of a version must have arrived. What belongs to no version is left behind.

@@ -112,7 +112,7 @@ fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// The columns of an old table; none if there is no such table.
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
+pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
     let mut statement = connection.prepare(&format!("PRAGMA old.table_info({table})"))?;
     statement.query_map([], |row| row.get(1))?.collect()
 }

@@ -10,6 +10,7 @@ mod memory;
 mod open;
 mod reserve;
 mod schema;
+pub mod since;
 pub mod upgrade;
 mod watch;
 
@@ -24,6 +25,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
 pub use schema::{Begun, begun, initialise};
+pub use since::Known;
 
 /// An open database.
 pub struct Sqlite {

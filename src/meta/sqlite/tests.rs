@@ -1,9 +1,9 @@
 //! The SQLite engine itself; what every engine must do is in the conformance suite.
 
 use super::*;
-use crate::monitor::Silent;
 use crate::meta::conformance::CASES;
 use crate::meta::{Carried, Fingerprint, MetaStore, NewBlob, Rows, VersionFilter};
+use crate::monitor::Silent;
 use crate::types::block::{Encryption, Geometry};
 use crate::types::settings::FileMode;
 use crate::types::time::Timestamp;
@@ -99,6 +99,17 @@ const FIRST_SCHEMA: &str = "
     INSERT INTO blocks VALUES ('u1', 'v1', 0, '2019-01-02 03:04:05.1', 'c1', 4, 1),
         ('u1', 'v1', 1, '2019-01-02 03:04:05.2', 'c1', 4, 1), (NULL, 'v1', 2, '2019-01-02 03:04:05.3', NULL, 4, 1),
         ('u2', 'v1', 3, '2019-01-02 03:04:05.4', 'c2', 1, 1);";
+
+#[test]
+fn what_is_sorted_is_put_where_it_was_said() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let connection = Connection::open(folder.path().join("x")).expect("opens");
+    upgrade::sorting_in(&connection, Some(folder.path()));
+    let set: String =
+        connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).expect("it is known");
+    upgrade::sorting_in(&connection, None);
+    assert_eq!(set, folder.path().to_str().expect("text"));
+}
 
 #[test]
 fn databases_from_before_encryption_are_upgraded() {

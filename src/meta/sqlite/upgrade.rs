@@ -105,6 +105,16 @@ fn finished(mut connection: Connection, database: &Sqlite) -> rusqlite::Result<S
     Ok(Sqlite::on(connection, &database.path, database.location.clone(), Some(Obstacle::Rights)))
 }
 
+impl Sqlite {
+    /// Where the upgrade keeps the file from before.
+    ///
+    /// # Errors
+    /// The database has gone.
+    pub fn kept_copy(&self) -> Result<PathBuf> {
+        Ok(Place::of(self)?.kept)
+    }
+}
+
 /// Keeps everybody from writing to the old file.
 fn hold(database: &Sqlite) -> Result<()> {
     let failed = |e: rusqlite::Error| error(&database.location, "locking the database", &e);
@@ -274,7 +284,7 @@ fn measure(connection: &Connection, old: &Path, watch: &Watch) -> Made<Extent> {
 /// Where SQLite puts what it sorts for an index: beside the new file, and not where the system has its temporary files.
 /// The setting is one of the process, and nothing else sorts yet. There is no other way that is safe once there are
 /// threads: SQLite reads the environment.
-fn sorting_in(connection: &Connection, folder: Option<&Path>) {
+pub(super) fn sorting_in(connection: &Connection, folder: Option<&Path>) {
     let folder = folder.map(Path::to_string_lossy).unwrap_or_default();
     // Where it is not to be had, the system's folder is used.
     let _ = connection.pragma_update(None, "temp_store_directory", &*folder);

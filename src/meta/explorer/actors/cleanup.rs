@@ -29,18 +29,20 @@ enum At {
 pub struct Cleanup {
     grace: bool,
     limit: usize,
+    /// Entries from before this moment are taken.
+    before: i64,
     at: At,
 }
 
 impl Cleanup {
     /// With no hour of grace.
     pub fn at_once(limit: usize) -> Self {
-        Cleanup { grace: false, limit, at: At::Start }
+        Cleanup { grace: false, limit, before: i64::MAX, at: At::Start }
     }
 
     /// With the hour of grace.
     pub fn after_an_hour(limit: usize) -> Self {
-        Cleanup { grace: true, limit, at: At::Start }
+        Cleanup { grace: true, limit, before: i64::MAX, at: At::Start }
     }
 
     pub fn label(&self) -> String {
@@ -58,6 +60,12 @@ impl Cleanup {
                     true => At::Delete(self.candidates(shop)),
                     false => At::Take(i64::MIN),
                 };
+                if self.grace {
+                    self.before = shop.model().clock - GRACE;
+                    if !shop.is(Break::BesideOld) && !shop.model().old.is_empty() {
+                        return Ok(Next::End);
+                    }
+                }
                 Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
             }
             At::Take(after) => self.take(shop, after),
@@ -96,8 +104,7 @@ impl Cleanup {
     }
 
     fn take(&mut self, shop: &mut Shop<'_>, after: i64) -> Stepped {
-        let before = if self.grace { shop.model().clock - GRACE } else { i64::MAX };
-        let taken = shop.ground.meta().take_delete_candidates(after, before, self.limit);
+        let taken = shop.ground.meta().take_delete_candidates(after, self.before, self.limit);
         let taken = taken.map_err(|e| failed("taking candidates", e))?;
         self.at = taken.next.map_or(At::Page(String::new()), At::Take);
         Ok(Next::More)

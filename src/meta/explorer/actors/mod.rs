@@ -47,6 +47,8 @@ pub enum Break {
     NoPin,
     /// Nobody owns a version.
     NoOwn,
+    /// A cleanup does not mind backups of 2.13.
+    BesideOld,
     /// A full cleanup is not alone.
     NotAlone,
 }

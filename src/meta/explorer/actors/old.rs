@@ -23,12 +23,18 @@ enum At {
 pub struct OldBackup {
     version: &'static str,
     data: Data,
+    base: Option<&'static str>,
     at: At,
 }
 
 impl OldBackup {
     pub fn of(version: &'static str, data: Data) -> Self {
-        OldBackup { version, data, at: At::Start }
+        OldBackup { version, data, base: None, at: At::Start }
+    }
+
+    /// Takes its block from `base`, which it does not lock.
+    pub fn on(self, base: &'static str) -> Self {
+        OldBackup { base: Some(base), ..self }
     }
 
     pub fn label(&self) -> String {
@@ -45,7 +51,11 @@ impl OldBackup {
             }
             At::Lock => {
                 self.at = At::Begin;
-                return Ok(more_if(shop.own(version)));
+                let locked = shop.own(version);
+                if locked {
+                    shop.model().old.insert(shop.me);
+                }
+                return Ok(more_if(locked));
             }
             At::Begin => {
                 shop.ground.old_change(&format!(
@@ -53,7 +63,17 @@ impl OldBackup {
                      VALUES ('{version}', '2026-01-02', 'vm', '', 1, 4096, 0, 0)"
                 ))?;
                 shop.model().versions.insert(version.to_owned(), vec![data]);
-                At::LookUp
+                match self.base {
+                    None => At::LookUp,
+                    // Its rows come from one statement, and it keeps them for hours.
+                    Some(base) => {
+                        let sql = format!("SELECT uid FROM blocks WHERE version_uid = '{base}'");
+                        match shop.ground.old_read(&sql)?.pop() {
+                            Some(uid) => At::Insert(uid),
+                            None => return Ok(Next::End),
+                        }
+                    }
+                }
             }
             At::LookUp => {
                 let sql =

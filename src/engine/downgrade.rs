@@ -1,0 +1,135 @@
+//! `downgrade-check`: what is to be done before 2.13 uses the database from before the upgrade again, and after that.
+
+use crate::config::Config;
+use crate::locks::Locks;
+use crate::meta::State;
+use crate::meta::sqlite::{Known, Sqlite, since};
+use crate::meta::url::{self, Engine};
+use crate::monitor::Monitor;
+use crate::types::error::{Error, Result};
+use crate::types::settings::HashFunction;
+use std::path::{Path, PathBuf};
+
+/// When a step is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// With this program, before the old database is put back.
+    Before,
+    /// With 2.13, after that, in this order, and before its first backup or cleanup.
+    After,
+    /// Nothing can be done about it.
+    Lost,
+}
+
+/// Something to do, or to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When.
+    pub when: When,
+    /// The command; empty where there is none.
+    pub command: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What there is to be done. Empty: the old database can be put back, and nothing is lost.
+pub struct Plan {
+    /// The old database, where there is one.
+    pub copy: Option<PathBuf>,
+    /// In the order in which they are due.
+    pub steps: Vec<Step>,
+}
+
+/// Compares the configured database with the one from before the upgrade: `copy`, or `NAME.before-upgrade` beside it.
+/// Changes nothing.
+///
+/// # Errors
+/// There is no such file, or it is no database of an older release; what either database says.
+pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Result<Plan> {
+    let mut steps = Vec::new();
+    for holder in Locks::new(&config.lock_dir, config.file_mode).list()? {
+        steps.push(step(When::Before, "", format!("Wait until it has ended, or end it: {holder}")));
+    }
+    let copy = match url::parse(&config.meta.engine)? {
+        Engine::Postgres(_) => {
+            monitor.info(
+                "The upgrade keeps no copy of a database on PostgreSQL. 2.13 can go on with the upgraded tables, but \
+                 for its rekey.",
+            );
+            None
+        }
+        Engine::Sqlite(path) => compare(&path, copy, monitor, &mut steps)?,
+    };
+    if config.hash_function == HashFunction::Blake3 {
+        let reason = "2.13 does not know hash_function blake3: it can neither verify nor restore what was stored with it";
+        steps.push(step(When::Lost, "", reason));
+    }
+    Ok(Plan { copy, steps })
+}
+
+fn compare(
+    path: &Path,
+    copy: Option<&Path>,
+    monitor: &dyn Monitor,
+    steps: &mut Vec<Step>,
+) -> Result<Option<PathBuf>> {
+    let database = Sqlite::open(path)?;
+    if matches!(database.state()?, State::Old { .. }) {
+        monitor.info("The database is still that of an older release: there is nothing to go back from.");
+        return Ok(None);
+    }
+    let copy = match copy {
+        Some(copy) => copy.to_owned(),
+        None => database.kept_copy()?,
+    };
+    if !copy.exists() {
+        return Err(Error::Refused(format!(
+            "There is no database from before the upgrade at {}. Name the file, if it is elsewhere. Without one, 2.13 \
+             can go on with the upgraded database, but for its rekey.",
+            copy.display()
+        )));
+    }
+    let since = since::compare(&database, &copy)?;
+    if since.rekeyed {
+        steps.push(step(
+            When::Before,
+            "backy2 rekey PRESENT_KEY",
+            "The keys have been wrapped anew since. Put the former key into the configuration before this command: the \
+             old database needs it",
+        ));
+    }
+    for Known { uid, name, .. } in &since.made {
+        let reason = format!("The version of {name} was made since, and the old database does not know it");
+        steps.push(step(When::Before, &format!("backy2 export {uid} {uid}.dump"), reason));
+    }
+    after(since, steps);
+    Ok(Some(copy))
+}
+
+/// With 2.13: first the versions whose data is gone, before a backup takes it for stored.
+fn after(since: since::Since, steps: &mut Vec<Step>) {
+    for Known { uid, name, protected, gone } in &since.removed {
+        if *protected {
+            let reason = "It was protected then";
+            steps.push(step(When::After, &format!("backy2 unprotect {uid}"), reason));
+        }
+        let data = match gone {
+            0 => "its data is still there".to_owned(),
+            gone => format!("{gone} of its blobs are deleted, and a backup would take them for stored"),
+        };
+        let reason = format!("The version of {name} was removed since; {data}");
+        steps.push(step(When::After, &format!("backy2 rm -f {uid}"), reason));
+    }
+    for Known { uid, .. } in &since.made {
+        let reason = "Before any cleanup: until then its data is named by nothing. Tags are not in dumps";
+        steps.push(step(When::After, &format!("backy2 import {uid}.dump"), reason));
+    }
+    for uid in &since.damaged {
+        let reason = "Damage was found in it since, and the old database does not know that";
+        steps.push(step(When::After, &format!("backy2 scrub {uid}"), reason));
+    }
+}
+
+fn step(when: When, command: &str, reason: impl Into<String>) -> Step {
+    Step { when, command: command.to_owned(), reason: reason.into() }
+}

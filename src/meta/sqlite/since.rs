@@ -1,0 +1,106 @@
+//! What has happened to a database since it was upgraded, by comparison with the file from before.
+
+use super::{Sqlite, build, error, schema};
+use crate::meta::State;
+use crate::types::error::{Error, Result};
+use rusqlite::{Connection, params};
+use std::path::Path;
+
+/// Blobs whose wrapped keys are compared: one that differs is enough, and those that a rekey has left alone are few.
+const KEYS: i64 = 1000;
+
+/// A version that only one of them has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its uid.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is protected.
+    pub protected: bool,
+    /// Of one that was removed: its blobs that no block names any more here, and whose data is gone or about to go.
+    pub gone: u64,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// Versions made or imported, oldest first.
+    pub made: Vec<Known>,
+    /// Versions removed, oldest first.
+    pub removed: Vec<Known>,
+    /// Versions with blobs that were good then and have been found bad, by uid.
+    pub damaged: Vec<String>,
+    /// Whether keys were wrapped with another master key.
+    pub rekeyed: bool,
+}
+
+/// Compares an upgraded database with `copy`, which is that of an older release.
+///
+/// # Errors
+/// `copy` is none; what either database says.
+pub fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
+    let shown = copy.display().to_string();
+    let old = Sqlite::open(copy)?;
+    if !matches!(schema::state(&old.connection, &shown)?, State::Old { .. }) {
+        return Err(Error::Refused(format!(
+            "{shown} is an upgraded database, and none from before. Name the file that the upgrade has kept."
+        )));
+    }
+    drop(old);
+    let connection = &database.connection;
+    let failed = |e: rusqlite::Error| error(&database.location, &format!("comparing it with {shown}"), &e);
+    build::attach(connection, copy).map_err(failed)?;
+    let found = look(connection).map_err(failed);
+    connection.execute_batch("DETACH old").map_err(failed)?;
+    found
+}
+
+fn look(connection: &Connection) -> rusqlite::Result<Since> {
+    let have = build::columns(connection, "versions")?;
+    let protected = if have.contains("protected") { "o.protected" } else { "0" };
+    let made = "SELECT uid, name, protected, 0 FROM main.versions v
+                WHERE NOT EXISTS (SELECT 1 FROM old.versions o WHERE o.uid = v.uid) ORDER BY v.date, v.id";
+    let removed = format!(
+        "SELECT o.uid, o.name, {protected},
+                (SELECT count(DISTINCT b.uid) FROM old.blocks b WHERE b.version_uid = o.uid AND b.uid <> ''
+                   AND NOT EXISTS (SELECT 1 FROM main.blobs n JOIN main.block_map m ON m.blob_id = n.id
+                                   WHERE n.uid = b.uid))
+         FROM old.versions o WHERE NOT EXISTS (SELECT 1 FROM main.versions v WHERE v.uid = o.uid)
+         ORDER BY o.date, o.rowid"
+    );
+    let damaged = "SELECT DISTINCT o.version_uid FROM main.blobs b JOIN old.blocks o ON o.uid = b.uid
+                   JOIN main.versions v ON v.uid = o.version_uid
+                   WHERE b.valid = 0 AND b.id > 0 AND o.valid <> 0 ORDER BY 1";
+    let uids =
+        connection.prepare(damaged)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let rekeyed = match build::columns(connection, "blocks")?.contains("enc_envkey") {
+        false => false,
+        true => connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM
+                 (SELECT uid, checksum, enc_envkey FROM old.blocks WHERE enc_envkey <> '' LIMIT ?) o
+               JOIN main.blobs b ON b.uid = o.uid AND b.checksum IS o.checksum
+               WHERE b.enc_envkey IS NOT o.enc_envkey)",
+            params![KEYS],
+            |row| row.get(0),
+        )?,
+    };
+    Ok(Since {
+        made: versions(connection, made)?,
+        removed: versions(connection, &removed)?,
+        damaged: uids,
+        rekeyed,
+    })
+}
+
+fn versions(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Known>> {
+    let known = |row: &rusqlite::Row<'_>| {
+        Ok(Known {
+            uid: row.get(0)?,
+            name: row.get(1)?,
+            protected: row.get::<_, i64>(2)? != 0,
+            gone: row.get::<_, i64>(3)?.unsigned_abs(),
+        })
+    };
+    connection.prepare(sql)?.query_map([], known)?.collect()
+}
