@@ -343,23 +343,6 @@ pub struct CleanupArgs {
     pub dry_run: bool,
 }
 
-/// Arguments of `export`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ExportArgs {
-    /// The version.
-    #[arg(help = help::VERSION)]
-    pub version_uid: String,
-    /// The file, "-" for stdout
-    pub filename: OsString,
-}
-
-/// Arguments of `import`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ImportArgs {
-    /// The file, "-" for stdin
-    pub filename: OsString,
-}
-
 /// Arguments of `stats`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct StatsArgs {
@@ -453,7 +436,7 @@ pub struct LsArgs {
 mod database;
 #[path = "args_servers.rs"]
 mod servers;
-pub use database::{DowngradeCheckArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
+pub use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
 pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]

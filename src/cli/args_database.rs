@@ -1,6 +1,8 @@
-//! Arguments of the commands about the database and its locks.
+//! Arguments of the commands about the database, its locks and its dumps.
 
+use super::help;
 use clap::{Args, ValueHint};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Arguments of `migrate-db`.
@@ -35,4 +37,21 @@ pub struct RekeyArgs {
     /// The master key until now, 64 hex digits; "-" reads it from stdin, where nobody else sees it
     #[arg(required_unless_present = "old_key_file")]
     pub oldkey: Option<String>,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ExportArgs {
+    /// The version.
+    #[arg(help = help::VERSION)]
+    pub version_uid: String,
+    /// The file, "-" for stdout
+    pub filename: OsString,
+}
+
+/// Arguments of `import`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ImportArgs {
+    /// The file, "-" for stdin
+    pub filename: OsString,
 }
