@@ -120,7 +120,8 @@ fn phase(activity: &Activity<'_>) -> u8 {
         Activity::RestoreSparse { .. } => 2,
         Activity::RestoreData { .. } => 3,
         Activity::Scrub { .. } => 4,
-        Activity::Upgrade { .. } => 5,
+        // Its number, as a digit.
+        Activity::Upgrade { step } => step.bytes().next().unwrap_or(b'0'),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::pool::threads;
 use crate::types::error::Error;
 use crate::types::time::check_clock;
 use postgres::config::{SslMode, SslNegotiation};
-use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -151,6 +151,15 @@ pub(super) fn open(address: &Address) -> Result<(Client, Arc<Seen>), Failure> {
     config.host(&address.host).ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
     let connector = Connector::new(address, Arc::clone(&seen)).map_err(Failure::Settings)?;
     Ok((config.connect(connector)?, seen))
+}
+
+/// Asks the server to end the statement that the session of `token` runs.
+pub(super) fn cancel(address: &Address, token: &CancelToken) -> Result<(), Failure> {
+    if address.is_local() {
+        return Ok(token.cancel_query(NoTls)?);
+    }
+    let connector = Connector::new(address, Arc::default()).map_err(Failure::Settings)?;
+    Ok(token.cancel_query(connector)?)
 }
 
 /// Which process of a server serves a session, and since when.

@@ -1,7 +1,7 @@
 //! A connection that is made anew when it was lost.
 
 use super::address::Address;
-use super::connect::{Failure, connect};
+use super::connect::{Failure, cancel, connect};
 use super::describe;
 use super::pooler::Place;
 use crate::monitor::Handle;
@@ -67,10 +67,7 @@ impl Session {
         let address = self.address.clone();
         Ok(move || {
             // Who asks does so again.
-            let _ = match address.is_local() || address.verify == Verify::NoTls {
-                true => token.cancel_query(NoTls).is_ok(),
-                false => tls::connector(&address).is_ok_and(|tls| token.cancel_query(tls).is_ok()),
-            };
+            let _ = cancel(&address, &token);
         })
     }
 

@@ -209,16 +209,19 @@ impl Place {
     }
 
     fn fill(&self, watch: &Watch, monitor: &dyn Monitor) -> Made<()> {
+        monitor.announce(&format!(
+            "The database {} was made by an older release and is being upgraded, which can take minutes. What it is now \
+             stays in {}.",
+            self.location,
+            self.kept.display()
+        ));
         let connection = begin(&self.old, &self.new, watch)?;
         let extent = measure(&connection, &self.old, watch)?;
         check_space(extent, &self.folder, &self.location)?;
-        monitor.announce(&format!(
-            "The database {} was made by an older release and is being upgraded: {} blocks. That takes up to {} MiB \
-             beside it. What it is now stays in {}.",
-            self.location,
+        monitor.info(&format!(
+            "{} blocks are to be mapped, which takes up to {} MiB beside the database.",
             extent.rows,
-            extent.bytes() >> 20,
-            self.kept.display()
+            extent.bytes() >> 20
         ));
         sorting_in(&connection, Some(&self.folder));
         let built = build::build(&connection, extent, &self.location, watch);
