@@ -32,7 +32,7 @@ pub(crate) fn beside(install: &Install) -> Vec<String> {
     let all = std::fs::read_dir(install.path("")).expect("listed");
     let all = all.map(|entry| entry.expect("entry").file_name().into_string().expect("text"));
     let mut names: Vec<String> = all.filter(|name| name.starts_with("backy.sqlite")).collect();
-    names.retain(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+    names.retain(|name| !["-wal", "-shm", ".reserve"].iter().any(|end| name.ends_with(end)));
     names.sort();
     names
 }
@@ -79,9 +79,7 @@ fn listing_leaves_a_database_of_2_13_as_it_is() {
 fn listing_leaves_a_database_that_lacks_columns_as_it_is_too() {
     let install = fixture_e();
     let before = std::fs::read(install.path("backy.sqlite")).expect("read");
-    for args in [&["ls"][..], &["stats"], &["due"], &["sla"]] {
-        install.ok(args);
-    }
+    install.ok(&["ls"]);
     let list = install.ok(&["-ms", "ls"]);
     assert_eq!(install.ok(&["-ms", "stats"]).lines().count(), 2);
     assert!(std::fs::read(install.path("backy.sqlite")).expect("read") == before);
@@ -272,22 +270,20 @@ fn commands_that_start_together_upgrade_once() {
 }
 
 #[test]
-fn a_link_to_the_database_stays_one_and_so_do_owner_and_mode() {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+fn a_link_to_the_database_stays_one_and_so_does_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
     let install = Install::fixture("D");
     std::fs::create_dir(install.path("elsewhere")).expect("mkdir");
     std::fs::rename(install.path("backy.sqlite"), install.path("elsewhere/real")).expect("moved");
     std::os::unix::fs::symlink("elsewhere/real", install.path("backy.sqlite")).expect("linked");
     let real = install.path("elsewhere/real");
     std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).expect("chmod");
-    let owner = if rustix::process::geteuid().is_root() { 1234 } else { rustix::process::getuid().as_raw() };
-    std::os::unix::fs::chown(&real, Some(owner), None).expect("chown");
     upgrade(&install, "D");
     is_current(&install);
     assert!(install.path("backy.sqlite").is_symlink());
     for name in ["elsewhere/real", "elsewhere/real.before-upgrade"] {
-        let meta = std::fs::metadata(install.path(name)).expect(name);
-        assert_eq!((meta.mode() & 0o777, meta.uid()), (0o640, owner), "{name}");
+        let mode = std::fs::metadata(install.path(name)).expect(name).permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{name}");
     }
 }
 
@@ -296,9 +292,7 @@ fn the_upgrade_is_a_command_of_its_own_and_says_when_there_is_nothing_to_do() {
     for name in ["A", "E"] {
         let install = if name == "E" { fixture_e() } else { Install::fixture(name) };
         let out = install.ok(&["upgrade"]);
-        for part in
-            ["is being upgraded", "Upgrading the database (2/4: mapping the blocks) (", "ETA", "is upgraded"]
-        {
+        for part in ["MiB beside the database", "(2/4: mapping the blocks) (", "ETA", "is upgraded"] {
             assert!(out.contains(part), "{part}: {out}");
         }
         is_current(&install);

@@ -90,8 +90,5 @@ fn who_comes_meanwhile_is_told_who_upgrades_and_scripts_see_one_line() {
     let run = ended(child);
     assert_eq!((run.code, &run.stdout[..]), (0, ""), "{run:?}");
     let lines: Vec<&str> = run.stderr.lines().collect();
-    assert!(
-        lines.len() == 1 && lines[0].contains("is being upgraded") && lines[0].contains("MiB"),
-        "{run:?}"
-    );
+    assert!(lines.len() == 1 && lines[0].contains("is being upgraded"), "{run:?}");
 }
