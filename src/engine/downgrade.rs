@@ -1,7 +1,7 @@
 //! `downgrade-check`: what is to be done before 2.13 uses the database from before the upgrade again, and after that.
 
+use super::lock_dir;
 use crate::config::Config;
-use crate::locks::Locks;
 use crate::meta::State;
 use crate::meta::sqlite::{Known, Sqlite, since};
 use crate::meta::url::{self, Engine};
@@ -47,7 +47,7 @@ pub struct Plan {
 /// There is no such file, or it is no database of an older release; what either database says.
 pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Result<Plan> {
     let mut steps = Vec::new();
-    for holder in Locks::new(&config.lock_dir, config.file_mode).list()? {
+    for holder in lock_dir::locks(config)?.list()? {
         steps.push(step(When::Before, "", format!("Wait until it has ended, or end it: {holder}")));
     }
     let copy = match url::parse(&config.meta.engine)? {

@@ -60,15 +60,6 @@ fn user(folder: &Path) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether the process runs the same program file as this one. False where that cannot be told.
-pub fn runs_this_program(pid: u32) -> bool {
-    let executable = |folder: &str| Executable::of(&Path::new("/proc").join(folder));
-    match (executable("self"), executable(&pid.to_string())) {
-        (Some(own), Some(other)) => own.is_same(&other),
-        _ => false,
-    }
-}
-
 /// The number that a folder of /proc is named by.
 fn pid(folder: &Path) -> Option<u32> {
     folder.file_name()?.to_str()?.parse().ok()

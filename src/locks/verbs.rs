@@ -123,22 +123,37 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`] where one runs; [`Error::LockDir`].
     pub fn no_old_backup(&self, process_name: &str) -> Result<()> {
-        let locked = holders::local(self.dir().path_of_all())?.into_iter().find(|holder| {
-            let another = [GLOBAL, CLEANUP].contains(&&holder.name[..]) || holder.name.starts_with(SNAPSHOT);
-            holder.exclusive && !another && !process::runs_this_program(holder.pid)
-        });
-        let found = match locked {
-            Some(holder) => holder.to_string(),
-            // It may go on with a version, which it does not lock then.
-            None => match old(process_name, |title| title.contains(OLD_BACKUP)) {
-                Some((pid, title)) => format!("process {pid}, {title:?}"),
-                None => return Ok(()),
-            },
+        let start = Instant::now();
+        while let Some(found) = self.old_backup(process_name)? {
+            // This program registers a lock an instant after it has got the file.
+            if start.elapsed() >= INSTANT {
+                return Err(Error::Locked(format!(
+                    "A backup by another program than this one, such as release 2.13, is running ({found}). What it takes \
+                     from its base is not safe until it has ended. Try again then."
+                )));
+            }
+            sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Who of another program backs up: it holds a version's lock that is not registered, or its title says so, as that
+    /// of one that goes on with a version, which it does not lock.
+    fn old_backup(&self, process_name: &str) -> Result<Option<String>> {
+        let files = self.files_of_others()?;
+        let registered = self.register.as_ref().map_or(Ok(Vec::new()), |register| register.list())?;
+        let special = |name: &str| {
+            [GLOBAL, CLEANUP].contains(&name) || name.starts_with(SNAPSHOT) || name.starts_with(IMAGE)
         };
-        Err(Error::Locked(format!(
-            "A backup by another program than this one, such as release 2.13, is running ({found}). What it takes from \
-             its base is not safe until it has ended. Try again then."
-        )))
+        let stranger = files
+            .into_iter()
+            .find(|name| !special(name) && !registered.iter().any(|ours| ours.name == *name));
+        if let Some(name) = stranger {
+            let holder = self.list()?.into_iter().find(|holder| holder.name == name);
+            return Ok(Some(holder.map_or(format!("{name} is locked"), |holder| holder.to_string())));
+        }
+        let backs_up = old(process_name, |title| title.contains(OLD_BACKUP));
+        Ok(backs_up.map(|(pid, title)| format!("process {pid}, {title:?}")))
     }
 
     /// Makes sure that no process of release 2.13 on this host is just about to look for the version that its backup is
@@ -209,7 +224,7 @@ impl Locks {
     /// The error where somebody must be alone, who is looked for on this host if the database does not tell.
     fn alone(&self, holder: Option<Holder>) -> Error {
         let here = || {
-            let all = holders::local(self.dir().path_of_all()).unwrap_or_default();
+            let all = self.list().unwrap_or_default();
             all.into_iter().find(|holder| holder.name == GLOBAL && holder.exclusive)
         };
         alone(holder.or_else(here))

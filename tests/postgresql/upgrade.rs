@@ -149,11 +149,11 @@ fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
     let install = fixture("D");
     let version = "00000000-0000-11f1-90ca-000000000001";
     install.change(&format!(
-        "INSERT INTO versions SELECT '{version}', date, NULL, 'large', '', 300000, 300000 * 65536::bigint, 1, 0
+        "INSERT INTO versions SELECT '{version}', date, NULL, 'large', '', 100000, 100000 * 65536::bigint, 1, 0
              FROM versions LIMIT 1;
          INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version)
              SELECT lpad(i::text, 32, '0'), '{version}', i, '2026-01-01', lpad(i::text, 128, '0'), 65536, 1, 0
-             FROM generate_series(0, 299999) i"
+             FROM generate_series(0, 99999) i"
     ));
     let rows = "SELECT count(*) FROM blocks";
     let before = install.count(rows);
