@@ -317,7 +317,7 @@ impl Server<'_> {
         });
         if let Stream::Tls(tls) = &stream {
             // Nothing may come between what was written and its end.
-            let _ = socket.set_patience(Some(PAUSE));
+            let _ = socket.set_write_patience(PAUSE);
             tls.close();
         }
         self.say(Level::Info, &format!("{} has closed version {uid}.", socket.peer()));

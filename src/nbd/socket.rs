@@ -168,15 +168,11 @@ impl Socket {
         }
     }
 
-    /// How long to wait for the client; `None`: for ever.
-    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+    /// How long a write may wait until the client takes something.
+    pub fn set_write_patience(&self, patience: Duration) -> io::Result<()> {
         match self {
-            Socket::Tcp(tcp, _) => {
-                tcp.set_read_timeout(patience).and_then(|()| tcp.set_write_timeout(patience))
-            }
-            Socket::Unix(unix) => {
-                unix.set_read_timeout(patience).and_then(|()| unix.set_write_timeout(patience))
-            }
+            Socket::Tcp(tcp, _) => tcp.set_write_timeout(Some(patience)),
+            Socket::Unix(unix) => unix.set_write_timeout(Some(patience)),
         }
     }
 

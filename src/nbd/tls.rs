@@ -1,6 +1,7 @@
 //! TLS, as QEMU's server has it: certificates in a folder, asked for by the client within the handshake.
 
 use super::socket::Socket;
+use super::transmission::Outlet;
 use crate::pg::pem;
 use crate::types::error::{Error, Result};
 use rustls::server::WebPkiClientVerifier;
@@ -8,6 +9,7 @@ use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Bytes that are taken from the connection at once.
 const PIECE: usize = 64 << 10;
@@ -184,6 +186,15 @@ impl Stream<'_> {
     /// Whether it is encrypted.
     pub fn is_encrypted(&self) -> bool {
         matches!(self, Stream::Tls(_))
+    }
+}
+
+impl Outlet for &Stream<'_> {
+    fn limit_stalls(&self, most: Duration) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.set_write_patience(most),
+            Stream::Tls(tls) => tls.socket.set_write_patience(most),
+        }
     }
 }
 

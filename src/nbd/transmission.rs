@@ -13,6 +13,7 @@ use crate::pool::Permits;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What a client writes is taken over in pieces of so many bytes.
 const PIECE: usize = 256 << 10;
@@ -22,6 +23,18 @@ const LARGE: usize = 1 << 20;
 const EXTENTS: usize = 4096;
 /// Data beyond this is sent in more chunks, in bytes.
 const CHUNK: u64 = 1 << 20;
+
+/// How long a client may take nothing of a reply, once it has asked for large ones: they are few for all clients together.
+const STALL: Duration = Duration::from_secs(30);
+
+/// The way out to a client.
+pub(super) trait Outlet: Write {
+    /// Gives up writes of which the client takes nothing for that long.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn limit_stalls(&self, most: Duration) -> io::Result<()>;
+}
 
 /// A client that has an export open. `R` and `W` are the two directions of its connection.
 pub(super) struct Client<'c, 'a, R, W> {
@@ -48,7 +61,7 @@ enum Order {
     Written(Request, Result<(), Errno>),
 }
 
-impl<'c, 'a, R: Read, W: Write> Client<'c, 'a, R, W> {
+impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
     /// Serves `export`, as agreed. `large` bounds the memory of large reads, of all clients together.
     pub fn new(
         export: &'c Export<'a>,
@@ -182,6 +195,7 @@ impl<'c, 'a, R: Read, W: Write> Client<'c, 'a, R, W> {
         }
         match range.end - range.start > LARGE as u64 {
             true => {
+                self.output.lock().unwrap_or_else(PoisonError::into_inner).limit_stalls(STALL)?;
                 let done = self.large.with(|| self.read_whole(request, range, scratch));
                 scratch.truncate(LARGE);
                 scratch.shrink_to(LARGE);
@@ -291,10 +305,20 @@ impl<'c, 'a, R: Read, W: Write> Client<'c, 'a, R, W> {
                     data = &data[written - of_head..];
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(stalled(error)),
             }
         }
-        output.write_all(data)
+        output.write_all(data).map_err(stalled)
+    }
+}
+
+/// Says in words that a client takes nothing.
+fn stalled(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            io::Error::other(format!("it has taken nothing of a reply for {} s", STALL.as_secs()))
+        }
+        _ => error,
     }
 }
 

@@ -131,3 +131,24 @@ fn who_chooses_no_export_is_dropped_however_much_it_says() {
     first.read(0, 100).expect("served");
     server.end();
 }
+
+/// Large replies are few for all clients together: who takes nothing of one does not keep it for ever.
+#[test]
+fn who_takes_no_replies_keeps_nobody_from_large_ones() {
+    if !all() {
+        return crate::common::skip("who_takes_no_replies_keeps_nobody_from_large_ones", "it takes a minute");
+    }
+    let (install, ..) = install();
+    let big = install.backup(&[&install.image("zeros", &vec![0; 64 << 20]), "big"]);
+    let server = Server::new(&install, &["-r"]);
+    let mut stalled: Vec<Client> = (0..4).map(|_| Client::opened(&server, &big, false)).collect();
+    for client in &mut stalled {
+        client.request(0, READ, 0, 32 << 20, b"");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let mut client = Client::opened(&server, &big, false);
+    client.stream.set_read_timeout(Some(std::time::Duration::from_secs(100))).expect("set");
+    assert_eq!(client.read(0, 2 << 20).expect("served").len(), 2 << 20);
+    assert!(log(&install).contains("it has taken nothing of a reply for 30 s"), "{}", log(&install));
+    server.end();
+}

@@ -255,3 +255,28 @@ fn a_bad_block_is_an_error_for_its_range_only() {
     let run = server.end();
     assert_eq!(run.stderr.matches("block 2 (UID").count(), 1, "told once: {}", run.stderr);
 }
+
+#[test]
+fn a_version_that_cannot_be_read_or_named_harms_no_other_export() {
+    let (install, uid, image) = install();
+    let other = install.backup(&["null://1MB", "other"]);
+    let odd = install.backup(&["null://1MB", "odd"]);
+    install.change(&format!("UPDATE versions SET size_bytes = -1 WHERE uid = '{other}'"));
+    install.change(&format!("DELETE FROM tags WHERE version_uid = '{odd}'"));
+    let server = Server::new(&install, &["-r"]);
+    install.change(&format!("UPDATE versions SET uid = 'a/b' WHERE uid = '{odd}'"));
+    for _ in 0..2 {
+        let mut client = Client::new(&server);
+        let listed = client.option(LIST, b"");
+        let names: Vec<&[u8]> =
+            listed.iter().filter(|(kind, _)| *kind == REP_SERVER).map(|(_, e)| &e[4..7]).collect();
+        assert_eq!(names, [&b"a/b"[..], &uid.as_bytes()[..3]]);
+        assert_eq!(client.option(INFO, &info(&other, &[]))[0].0, ERR_UNKNOWN);
+    }
+    let mut client = Client::opened(&server, &uid, false);
+    assert!(client.read(0, 100).expect("read") == image[..100]);
+    let told = super::server::log(&install);
+    let words = format!("a version is left out: the row of version {other}: size_bytes is negative: -1");
+    assert_eq!(told.matches(&words).count(), 1, "{told}");
+    server.end();
+}
