@@ -399,12 +399,8 @@ mod backup;
 mod database;
 #[path = "args_servers.rs"]
 mod servers;
-<<<<<<< HEAD
-pub use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
-=======
 pub use backup::BackupArgs;
-pub use database::{LocksArgs, MigrateDbArgs, RekeyArgs};
->>>>>>> 8e318b6 (Arguments of backup have a file of their own)
+pub use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
 pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]
