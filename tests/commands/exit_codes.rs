@@ -77,8 +77,8 @@ fn the_last_error_before_the_end_says_why() {
         let run = install.run(args);
         let json = install.run(&[&["--json"], args].concat());
         let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("json");
-        let errors = run.stderr.lines().filter_map(|line| line.strip_prefix("   ERROR: "));
-        let last = errors.filter(|text| *text != "Backy failed.").next_back();
+        let mut errors = run.stderr.lines().filter_map(|line| line.strip_prefix("   ERROR: "));
+        let last = errors.rfind(|text| *text != "Backy failed.");
         assert_eq!(last, document["error"].as_str(), "{args:?}: {run:?}");
     }
 }

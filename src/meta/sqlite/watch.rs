@@ -81,7 +81,7 @@ impl Counting {
             return;
         }
         let run = self.run.fetch_add(EVERY.unsigned_abs().into(), Ordering::Relaxed);
-        if self.pause.fetch_add(1, Ordering::Relaxed) % 8 == 0 {
+        if self.pause.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) {
             let step = *self.step.lock().unwrap_or_else(PoisonError::into_inner);
             // The number is an estimate: it must not say that all is done while it is not.
             show(monitor, step, run.min(expected - expected / 100), expected);
