@@ -60,6 +60,9 @@ impl fmt::Display for Doubt {
 /// It cannot be opened, or is no regular file.
 pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.as_os_str().is_empty() {
+        return Err(ErrorKind::NotFound.into());
+    }
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // The folder that is looked at is the one that the file is opened in.
@@ -208,6 +211,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, bits, 0).expect("a pipe");
         assert!(open(&pipe, true).expect_err("a pipe").to_string().contains("no regular file"));
         assert_eq!(open(dir.path(), true).expect_err("a folder").kind(), ErrorKind::IsADirectory);
+        assert_eq!(open(Path::new(""), false).expect_err("nothing").kind(), ErrorKind::NotFound);
         assert_eq!(open(Path::new("/dev/null"), false).expect("a device").doubts, []);
     }
 }
