@@ -147,14 +147,9 @@ fn an_upgrade_is_refused_while_release_2_13_runs() {
 #[test]
 fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
     let install = fixture("D");
-    let version = "00000000-0000-11f1-90ca-000000000001";
-    install.change(&format!(
-        "INSERT INTO versions SELECT '{version}', date, NULL, 'large', '', 100000, 100000 * 65536::bigint, 1, 0
-             FROM versions LIMIT 1;
-         INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version)
-             SELECT lpad(i::text, 32, '0'), '{version}', i, '2026-01-01', lpad(i::text, 128, '0'), 65536, 1, 0
-             FROM generate_series(0, 99999) i"
-    ));
+    // The upgrade waits for whoever reads the old tables, in one of its statements.
+    let mut reader = install.postgres().expect("a server").client();
+    reader.batch_execute("BEGIN; LOCK TABLE blocks IN ACCESS SHARE MODE").expect("locked");
     let rows = "SELECT count(*) FROM blocks";
     let before = install.count(rows);
     let good = of_image("D", "D1.img").uid;
@@ -163,7 +158,7 @@ fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
         let child = install.start(&["rm", "-f", &good]);
         wait_until("the upgrade is under way", Duration::from_secs(20), || {
             let log = std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
-            log.contains("Upgrading the database (1/2")
+            log.contains("is being upgraded, in one transaction")
         });
         let start = Instant::now();
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
@@ -175,6 +170,7 @@ fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
         let old = "SELECT count(*) FROM pg_class WHERE relname IN ('blobs', 'before_upgrade_blocks')";
         assert_eq!(install.count(old), 0, "all is as it was");
     }
+    reader.batch_execute("COMMIT").expect("released");
     let out = install.ok(&["rm", "-f", &good]);
     assert!(out.contains("Upgrading the database (2/2: mapping the blocks)"), "{out}");
     is_current(&install);
