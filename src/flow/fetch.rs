@@ -84,13 +84,14 @@ impl<'a> Fetch<'a> {
 
     /// Says how many blobs were bad when they were read, and good when they were read once more, if there were any.
     pub fn tell_doubts(&self, monitor: &dyn Monitor) {
-        let doubtful = self.doubtful.swap(0, Ordering::Relaxed);
-        if doubtful > 0 {
-            monitor.warning(&format!(
-                "Bad when they were read, and good when they were read once more: {doubtful} blobs. Nothing was marked. \
-                 Look at the data store's disk, at the network, and at this machine's memory."
-            ));
-        }
+        let which = match self.doubtful.swap(0, Ordering::Relaxed) {
+            0 => return,
+            1 => "One blob was bad when it was read, and good when it was read once more.".to_owned(),
+            n => format!("{n} blobs were bad when they were read, and good when they were read once more."),
+        };
+        monitor.warning(&format!(
+            "{which} Nothing was marked. Look at the data store's disk, at the network, and at this machine's memory."
+        ));
     }
 
     /// How many blobs are read at the same time.

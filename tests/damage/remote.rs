@@ -69,7 +69,7 @@ fn a_block_that_cannot_be_read_once_is_read_again_and_said() {
     fs.faults().read = Some((1, EIO));
     let run = install.run(&["scrub", &version]);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stdout.contains("good when they were read once more: 1 blobs"), "{run:?}");
+    assert!(run.stdout.contains("One blob was bad when it was read"), "{run:?}");
     assert!(install.is_valid(&version));
     fs.faults().read = Some((usize::MAX, EIO));
     install.fails(20, &["scrub", &version]);
