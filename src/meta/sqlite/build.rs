@@ -185,14 +185,14 @@ fn map_blocks(connection: &Connection, extent: Extent, watch: &Watch) -> rusqlit
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut mapper = Mapper::new(connection)?;
-    let mut done = 0;
+    let mut done: u64 = 0;
     watch.report(STEP, 0, extent.rows);
     for (version, uid) in versions {
         let mut rows = select.query([uid])?;
         while let Some(row) = rows.next()? {
             mapper.map(version, row)?;
             done += 1;
-            if done % REPORT == 0 {
+            if done.is_multiple_of(REPORT) {
                 watch.report(STEP, done, extent.rows);
                 if watch.is_over() {
                     return Err(interrupted());
