@@ -148,6 +148,12 @@ impl Setup {
 
 fn before_backups(number: u32, stage: &mut Stage) {
     match number {
+        // 2.13 has done so with hints of another image.
+        58 => backup(
+            stage,
+            &format!("rnd40.img hintempty -r hempty.json -f {RND}"),
+            "4839ac5e-e504-11f1-90ca-02fc00000001",
+        ),
         51 => {
             backup(stage, "rnd40.img rndv", "4482fea8-e504-11f1-90ca-02fc00000001");
             backup(stage, "rnd40.img rndd", "44ea49f0-e504-11f1-90ca-02fc00000001");
