@@ -90,8 +90,9 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let plan = Plan::new(geometry, hints.as_ref(), plan_base, present);
     match &base {
         Some((base, _, _)) => compare::with_base(site, &*source, base, &plan, &mut tally)?,
-        None => tell_of_data(site, &*source, &plan, &mut tally)?,
+        None => {}
     }
+    tell_of_data(site, &*source, &plan, base.is_some(), &mut tally)?;
     let snapshot_name = match options.snapshot_name {
         "" => source.snapshot_name(),
         given => given,
@@ -125,12 +126,22 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
 }
 
-/// Without a base, what the hints do not touch counts as zeros. That is asked for, and still worth a word where there is
-/// data.
-fn tell_of_data(site: &mut Site<'_>, source: &dyn Source, plan: &Plan, tally: &mut Tally) -> Result<()> {
+/// What the hints call empty, or without a base do not touch, counts as zeros. That is asked for, and still worth a word
+/// where there is data.
+fn tell_of_data(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    plan: &Plan,
+    has_base: bool,
+    tally: &mut Tally,
+) -> Result<()> {
     if let Some(block) = compare::first_data(site, source, &plan.sparse, tally)? {
+        let why = match has_base {
+            true => "The hints call it empty",
+            false => "The hints do not touch it, or call it empty",
+        };
         site.monitor.warning(&format!(
-            "The hints do not touch block {block}, which has data in {}. Without a base (-f) it counts as zeros.",
+            "Block {block} has data in {}. {why}, so that it counts as zeros.",
             source.url()
         ));
     }

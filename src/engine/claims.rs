@@ -71,7 +71,7 @@ impl Register for FileRegister {
     ) -> Result<std::result::Result<Box<dyn Registered>, Holder>> {
         let Identity { host, machine, pid, started, .. } = self.identity.clone();
         let by = Claimant { host, machine, pid, started, command: Identity::title() };
-        let wish = Wish { name, exclusive, alone, global: GLOBAL, by: &by, wait: self.wait };
+        let wish = Wish { name, exclusive, alone, global: GLOBAL, by: &by, wait: self.wait && exclusive };
         Ok(match self.claims.take(&wish, &|claim| self.is_gone(claim))? {
             Taken::Granted(row) => Ok(Box::new(Lock { row, register: Arc::clone(&self) })),
             Taken::Unwritten => Ok(Box::new(FileOnly)),

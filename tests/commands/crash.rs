@@ -31,9 +31,13 @@ fn image(seed: u64) -> Vec<u8> {
     image
 }
 
-/// Those that other files of tests stop at: `upgrade`, `transfer`, `rekey` and `rbd_incremental`.
-const ELSEWHERE: [(&str, &[usize]); 6] = [
+/// Those that other tests stop at: `upgrade`, `transfer`, `rekey`, those of RBD, and `wrong_input` (`neighbours`).
+const ELSEWHERE: [(&str, &[usize]); 10] = [
     ("upgrade-middle", &[1]),
+    ("upgrade-kept", &[1]),
+    ("init-folder", &[1]),
+    ("init-database", &[1]),
+    ("whole-before-rename", &[1]),
     ("import-before-commit", &[1]),
     ("rekey-before-commit", &[1]),
     ("incremental-noted", &[1]),

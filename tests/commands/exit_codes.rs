@@ -119,8 +119,7 @@ fn code_6_the_store_failed() {
     std::fs::rename(install.path("data"), install.path("elsewhere")).expect("renamed");
     ends(&install, 6, &["backup", &other, "b"]);
     ends(&install, 6, &["restore", &uid, &install.url("out")]);
-    let version = install.uids(&["b"]).remove(0);
-    assert!(!install.is_valid(&version));
+    assert_eq!(install.uids(&["b"]), [""; 0], "no version was begun");
 }
 
 #[test]
@@ -190,7 +189,9 @@ fn is_continued(install: &Install, source: &str, data: &[u8]) {
     assert!(before > 0, "what was stored is kept");
     install.backup(&["-c", &version, source, "b"]);
     let read = "SELECT blocks_read FROM stats ORDER BY id DESC LIMIT 1";
-    assert_eq!(install.count(read) as usize, data.len() / BLOCK - before, "only what was missing");
+    let compared = before.min(10);
+    let missing = data.len() / BLOCK - before;
+    assert_eq!(install.count(read) as usize, missing + compared, "only what was missing, and ten to compare");
     assert!(install.restored(&version, "restored") == data);
 }
 

@@ -95,7 +95,8 @@ fn a_backup_that_2_13_left_unfinished_is_continued() {
         ));
         let source = install.image(&image, &by_name(&image));
         install.fails(20, &["restore", &uid, &install.url("out")]);
-        install.backup(&["-c", &uid, &source, "again"]);
+        let called = install.texts(&format!("SELECT name FROM versions WHERE uid = '{uid}'")).remove(0);
+        install.backup(&["-c", &uid, &source, &called]);
         assert!(install.is_valid(&uid));
         restores_right(&install, name);
     }

@@ -98,12 +98,18 @@ fn a_backup_that_fails_before_its_version_exists_names_none() {
 #[test]
 fn a_backup_whose_store_fails_says_how_to_go_on() {
     let (install, image) = with_image();
-    // Where the folders of blobs should be made is a file.
+    // While it runs, the folder of the blobs goes, and a file is there instead.
+    install.bandwidth(4_000_000, 0);
+    let child = install.start(&["backup", &install.url("image"), "vm"]);
+    wait_until("the version begins", SOON, || install.newest("vm").is_some());
     std::fs::rename(install.path("data"), install.path("away")).expect("moved");
     std::fs::write(install.path("data"), "").expect("written");
-    let error = install.fails(6, &["backup", &install.url("image"), "vm"]);
+    let run = ended(child);
+    let error = run.stderr;
+    assert_eq!(run.code, 6, "{error}");
     let (uid, valid) = install.newest("vm").expect("the version stays");
-    assert!(!valid && error.contains(&format!("continue it with `backy2 backup -c {uid} ")), "{error}");
+    assert!(!valid && error.contains(&format!("backup -c {uid} ")), "{error}");
+    install.bandwidth(0, 0);
     assert_eq!(install.held_locks(), Vec::<String>::new());
     std::fs::remove_file(install.path("data")).expect("removed");
     std::fs::rename(install.path("away"), install.path("data")).expect("moved");

@@ -80,7 +80,7 @@ fn store(install: &Install, model: &Model) {
     for (version, rows) in model.iter().enumerate() {
         sql += &format!(
             "INSERT INTO versions (id, uid, date, name, size, size_bytes, valid, protected)
-             VALUES ({0}, 'uid-{0:06}', '2026-01-01 00:00:00.{0:06}', 'vm', {1}, 0, 1, 0);",
+             VALUES ({0}, 'uid-{0:06}', '2026-01-01 00:00:00.{0:06}', 'vm', {1}, {1} * 4096, 1, 0);",
             version + 1,
             rows.len()
         );
@@ -105,9 +105,9 @@ fn on_random_stores_the_numbers_are_those_of_the_definition() {
     install.ok(&["initdb"]);
     let mut seen = [false; 7];
     for _ in 0..if crate::common::all() { 200 } else { 25 } {
-        let blobs: Vec<u64> = (0..random.usize(1..12)).map(|_| random.u64(1..5000)).collect();
+        let blobs: Vec<u64> = (0..random.usize(1..12)).map(|_| random.u64(1..=4096)).collect();
         let row = |random: &mut fastrand::Rng| match random.usize(0..=blobs.len()) {
-            0 => (None, random.u64(1..5000)),
+            0 => (None, random.u64(1..=4096)),
             n => (Some(n - 1), blobs[n - 1]),
         };
         let model: Model = (0..random.usize(1..6))

@@ -109,7 +109,7 @@ fn data_that_hints_without_a_base_leave_out_is_told() {
     let (install, _) = with_version();
     let file = hints(&install, &format!(r#"[{{"offset": 0, "length": {BLOCK}, "exists": true}}]"#));
     let run = install.run(&["backup", "-r", &file, &install.url("a.img"), "part"]);
-    assert!(run.code == 0 && (run.stdout + &run.stderr).contains("it counts as zeros"));
+    assert!(run.code == 0 && (run.stdout + &run.stderr).contains("so that it counts as zeros"));
     let new = install.newest("part").expect("made").0;
     let mut part = vec![0; image().len()];
     part[..BLOCK].copy_from_slice(&image()[..BLOCK]);

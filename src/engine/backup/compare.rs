@@ -12,7 +12,8 @@ use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 use std::ops::Range;
 
-/// Compares ten of the blocks that are carried over, whatever the hints say, and ten of those that count as zeros.
+/// Compares ten of the blocks that are carried over, whatever the hints say, and ten of those behind the end of the base
+/// that count as zeros. That the hints call a block of the base empty which has data is a warning, as with 2.13.
 ///
 /// # Errors
 /// [`Error::BaseMismatch`]; the source or the database fails.
@@ -26,7 +27,11 @@ pub(super) fn with_base(
     let geometry = Geometry::new(source.size(), site.config.block_size);
     let differs = match with_version(site, source, base, &plan.carry, tally)? {
         Some(block) => Some(block),
-        None => first_data(site, source, &plan.sparse, tally)?,
+        None => {
+            let end = Geometry::new(base.size_bytes, site.config.block_size).blocks();
+            let behind: Vec<_> = plan.sparse.iter().map(|r| r.start.max(end)..r.end.max(end)).collect();
+            first_data(site, source, &behind, tally)?
+        }
     };
     match differs {
         None => Ok(()),

@@ -96,6 +96,8 @@ impl Job<'_, '_> {
                 read = self.ingest(&read)?;
             }
             self.source.verify()?;
+            // What was written to a folder that was exchanged meanwhile is not where it will be looked for.
+            self.store.check()?;
             self.tell_of_growth();
             let row = self.statistics_row(name);
             match self.site.meta.finish_version(self.version, &row)? {

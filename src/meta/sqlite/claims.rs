@@ -183,6 +183,9 @@ impl Claims {
 /// How long giving back waits for somebody else's transaction. What is not given back goes with the process at the latest.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long who need not write a claim down waits for somebody else's transaction. Most are over by then.
+const BRIEFLY: Duration = Duration::from_millis(200);
+
 fn write(
     connection: &mut Connection,
     wish: &Wish<'_>,
@@ -191,7 +194,7 @@ fn write(
 ) -> rusqlite::Result<Taken> {
     match wish.wait {
         true => connection.busy_handler(Some(open::wait))?,
-        false => connection.busy_timeout(Duration::ZERO)?,
+        false => connection.busy_timeout(BRIEFLY)?,
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let dead = all(&transaction)?.into_iter().filter(|(_, claim)| gone(claim)).map(|(row, _)| row);
