@@ -115,7 +115,8 @@ pub fn dump(connection: &rusqlite::Connection) -> Vec<String> {
     };
     let mut all = list("SELECT type, name, sql FROM sqlite_master");
     let mut statement = connection
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        // What processes have claimed that are gone goes with the next one.
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'claims' ORDER BY name")
         .expect("prepared");
     let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("asked");
     for table in tables {

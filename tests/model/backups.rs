@@ -53,14 +53,25 @@ fn content(row: Row) -> (String, usize) {
     (row[0].clone().expect("a checksum"), number(&row[1]))
 }
 
-/// The data (checksum and size) of valid blobs that blocks name, in the configured encryption version.
+/// The data (checksum and size) of valid blobs that blocks name, in the configured encryption version. A blob that is
+/// damaged may be noticed before it is reused, and its data stored anew.
 fn known(world: &World) -> BTreeSet<(String, usize)> {
     let sql = format!(
-        "SELECT DISTINCT b.checksum, b.size FROM blobs b JOIN block_map m ON m.blob_id = b.id
+        "SELECT DISTINCT b.checksum, b.size, b.uid FROM blobs b JOIN block_map m ON m.blob_id = b.id
          WHERE b.id > 0 AND b.valid = 1 AND b.enc_version = {}",
         world.config.encryption_version
     );
-    world.install.table(&sql).into_iter().map(content).collect()
+    let rows = world.install.table(&sql);
+    let damaged = |row: &Row| row[2].as_ref().is_some_and(|uid| world.damaged.contains(uid));
+    let doubtful: BTreeSet<_> = rows.iter().filter(|row| damaged(row)).cloned().map(content).collect();
+    rows.into_iter().map(content).filter(|data| !doubtful.contains(data)).collect()
+}
+
+/// A backup may find that a blob is bad which it was about to reuse, if it is.
+fn note_what_was_found(world: &mut World) {
+    let marked = world.install.texts("SELECT uid FROM blobs WHERE id > 0 AND valid = 0");
+    let found: Vec<String> = marked.into_iter().filter(|uid| world.damaged.contains(uid)).collect();
+    world.found_bad.extend(found);
 }
 
 /// What each new blob holds: none may be what was known, or what another new one holds.
@@ -85,6 +96,7 @@ fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
     let made = run(world, &plan, holes, patience);
     let created = world.monitor.created.lock().expect("not poisoned").clone();
     let new = world.take_stock();
+    note_what_was_found(world);
     let expected = |finished| Expected { name: plan.name.clone(), image: plan.image.clone(), finished };
     match made {
         Ok(made) => {
