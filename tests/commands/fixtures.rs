@@ -1,5 +1,6 @@
 //! Installations that backy2 2.13 and 2.9 have made: what they list, restore, scrub, and take further backups.
 
+use crate::common::database::Engine;
 use crate::common::fixture::{self, Recorded, of_image, recorded, restores_right, versions};
 use crate::common::images::{by_name, pattern, sha256};
 use crate::common::install::{Install, fixture_folder};
@@ -28,14 +29,30 @@ fn the_images_are_those_of_the_recipe() {
     }
 }
 
+/// On PostgreSQL tags are listed in the order in which they were added; the recordings have SQLite's order.
+fn tags_of_any_order(install: &Install, text: &str) -> String {
+    let cell = |cell: &str| {
+        let tags = cell.trim();
+        let mut sorted: Vec<&str> = tags.split(',').collect();
+        sorted.sort_unstable();
+        if tags.is_empty() { cell.to_owned() } else { cell.replace(tags, &sorted.join(",")) }
+    };
+    if install.engine() == Engine::Sqlite {
+        return text.to_owned();
+    }
+    let line = |line: &str| line.split('|').map(cell).collect::<Vec<_>>().join("|") + "\n";
+    text.lines().map(line).collect()
+}
+
 #[test]
 fn lists_are_those_of_2_13() {
     for name in ["A", "B", "D"] {
         let install = install(name);
-        assert_eq!(install.ok(&["-m", "ls"]), recorded(name, "ls.m.txt"), "{name}");
+        let tags = |text: &str| tags_of_any_order(&install, text);
+        assert_eq!(tags(&install.ok(&["-m", "ls"])), tags(&recorded(name, "ls.m.txt")), "{name}");
         let out = install.ok(&["ls"]);
         let table: String = out.split_inclusive('\n').filter(|line| line.starts_with(['+', '|'])).collect();
-        assert_eq!(table, recorded(name, "ls.txt"), "{name}");
+        assert_eq!(tags(&table), tags(&recorded(name, "ls.txt")), "{name}");
     }
 }
 
@@ -59,7 +76,8 @@ fn the_list_of_2_9_has_what_its_manifest_says() {
         )
     };
     let wanted: String = versions("E").into_iter().map(line).collect();
-    assert_eq!(install.ok(&["-ms", "ls"]), wanted);
+    let tags = |text: &str| tags_of_any_order(&install, text);
+    assert_eq!(tags(&install.ok(&["-ms", "ls"])), tags(&wanted));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn normal(text: &str, clock: &Clock) -> String {
         }
         line = listed_file(&line);
         line = line_number(&line);
-        line = process(&line);
+        line = holder(&process(&line));
         line = allocated(&line);
         line = clock.normal(&line);
         line = tokens::normal(&line, &mut blobs);
@@ -137,6 +137,15 @@ fn allocated(line: &str) -> String {
         Some((Ok(size), name)) => format!("{}\t{name}", size / 1024 * 1024),
         _ => line.to_owned(),
     }
+}
+
+/// Who holds a lock, in `is held by "TITLE", process 4711 on HOST`.
+fn holder(line: &str) -> String {
+    const HELD: &str = " is held by \"";
+    let Some((before, rest)) = line.split_once(HELD) else { return line.to_owned() };
+    let Some((_, rest)) = rest.split_once("\", process ") else { return line.to_owned() };
+    let end = rest.find([',', ')']).unwrap_or(rest.len());
+    format!("{before}{HELD}*\", process * on *{}", &rest[end..])
 }
 
 /// The number in `(process 4711)`.
