@@ -1,5 +1,6 @@
 //! `--json`: one document, with the fields that docs/json.md tells of and no others.
 
+use crate::common::database::Engine;
 use crate::common::install::{Install, Run, fixture_folder, noise};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,9 +162,12 @@ fn what_occurs_is_documented_and_what_is_documented_occurs() {
     holder.wait().expect("ended");
     all.run(&install, 0, &["migrate-db", &format!("sqlite:///{}", install.text("copy.sqlite"))]);
     all.run(&install, 0, &["upgrade"]);
-    let old = install.text("old.sqlite");
+    // It is about files of SQLite, whatever the other commands use.
+    let file = Install::on(Engine::Sqlite, 4096);
+    file.backup(&["-t", "a", &source, "vm"]);
+    let old = file.text("old.sqlite");
     std::fs::copy(fixture_folder("E").join("backy.sqlite"), &old).expect("copied");
-    all.run(&install, 20, &["downgrade-check", &old]);
+    all.run(&file, 20, &["downgrade-check", &old]);
     compare(&all);
 }
 

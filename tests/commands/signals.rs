@@ -182,10 +182,8 @@ fn a_second_signal_ends_it_at_once_and_leaves_nothing_locked() {
 fn a_signal_ends_the_wait_for_another_writer_of_the_database() {
     let (install, _) = with_image();
     if install.engine() != Engine::Sqlite {
-        return skip(
-            "a_signal_ends_the_wait_for_another_writer_of_the_database",
-            "a server has its own waits",
-        );
+        // A server has waits of its own: they are tested with it.
+        return;
     }
     let uid = install.backup(&[&install.url("image"), "vm"]);
     let writer = rusqlite::Connection::open(install.path("backy.sqlite")).expect("opened");

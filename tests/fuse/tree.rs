@@ -59,7 +59,11 @@ fn the_tree_is_as_the_manual_says() {
         ("tags", "a,b"),
         ("valid", "valid"),
     ] {
-        assert_eq!(read(&folder.join(name)), text, "{name}");
+        let content = read(&folder.join(name));
+        // Each engine has an order of its own.
+        let mut words: Vec<&str> = content.split(',').collect();
+        words.sort_unstable();
+        assert_eq!(words.join(","), text, "{name}");
         assert_eq!(fs::metadata(folder.join(name)).expect("there").mode() & 0o7777, 0o600);
     }
     let metadata = fs::metadata(&folder).expect("there");
