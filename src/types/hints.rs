@@ -45,6 +45,11 @@ pub struct Hints {
 }
 
 impl Hints {
+    /// Whether nothing at all has changed.
+    pub fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.sparse.is_empty()
+    }
+
     /// Reads a JSON list of hints and maps it onto the blocks of `geometry`.
     ///
     /// `what` names the file for the error texts.

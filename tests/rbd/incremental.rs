@@ -304,13 +304,15 @@ fn a_database_of_the_first_revision_gets_the_tables_when_something_is_changed() 
     let source = install.image("a.img", &noise(3, BLOCK));
     let uid = install.backup(&[&source, "vm"]);
     install.change(
-        "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots; DROP TABLE claims;
+        "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;
+         DROP TABLE claims; DROP TABLE invalidated;
          UPDATE schema_version SET revision = 1",
     );
-    for command in [&["ls"][..], &["restore", &uid, "null://"], &["du"]] {
-        install.ok(command);
-        assert_eq!(install.count("SELECT revision FROM schema_version"), 1, "{command:?}");
-    }
+    install.ok(&["ls"]);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 1);
+    // It may mark blobs.
+    install.ok(&["restore", &uid, "null://"]);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 3);
     install.backup(&["-f", &uid, &source, "vm"]);
     assert_eq!(install.count("SELECT revision FROM schema_version"), 3);
     assert_eq!(install.count("SELECT count(*) FROM version_origins"), 0);
