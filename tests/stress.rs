@@ -196,7 +196,9 @@ impl Worker<'_> {
         let Some((uid, expected)) = unfinished.or_else(|| self.world.any(&mut self.random)) else { return };
         self.image = expected.image.to_vec();
         let source = self.write_image();
-        let run = self.run("backup continued", &["-m", "backup", "-c", &uid, &source, "vm"]);
+        // One that was killed at once, or removed since, has no name.
+        let name = name_of(&self.world.install, &uid);
+        let run = self.run("backup continued", &["-m", "backup", "-c", &uid, &source, &name]);
         if run.code == 0 {
             self.world.note(&uid, &expected.image, true);
         }
@@ -260,7 +262,7 @@ fn assert_all_is_right(world: &World) {
         assert!(valid == 1 || !expected.complete, "{uid} was complete and is not valid any more");
         if valid == 0 {
             std::fs::write(install.path("image"), &expected.image[..]).expect("written");
-            install.backup(&["-c", &uid, &install.url("image"), "vm"]);
+            install.backup(&["-c", &uid, &install.url("image"), &name_of(install, &uid)]);
         }
         install.ok(&["scrub", &uid]);
         assert!(install.restored(&uid, "out") == *expected.image, "{uid}");
@@ -322,4 +324,10 @@ fn after_many_processes_of_several_hosts_everything_valid_is_right() {
     let configs: Vec<String> =
         (0..WORKERS).map(|number| install.another_host(&format!("h{number}"))).collect();
     stress(install, &configs);
+}
+
+/// What a version is called; `vm` if it is gone.
+fn name_of(install: &Install, uid: &str) -> String {
+    let names = install.texts(&format!("SELECT name FROM versions WHERE uid = '{uid}'"));
+    names.into_iter().next().unwrap_or_else(|| "vm".to_owned())
 }
