@@ -116,7 +116,7 @@ fn assert_locked(install: &Install, args: &[&str], uid: &str) {
 #[test]
 fn a_version_that_is_written_is_locked() {
     let (install, _, _) = with_version();
-    let (mut slow, uid, image) = slow_backup(&install, "slow", SLOW);
+    let (mut slow, uid, image) = slow_backup(&install, "slow", SLOW / 3);
     assert_locked(&install, &["rm", &uid], &uid);
     assert_locked(&install, &["restore", &uid, &install.url("out.img")], &uid);
     assert_locked(&install, &["scrub", &uid], &uid);
