@@ -3,6 +3,7 @@
 
 use super::Latch;
 use crate::failpoint;
+use crate::sys::memory;
 use crate::types::error::{Error, Result};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,12 +108,19 @@ pub fn is_stillborn(panic: &str) -> bool {
     panic.contains("failed to") && panic.contains("alternative stack")
 }
 
-/// Where tests let the start of a thread fail.
+/// What a new thread takes: its stack, and what it and the C library allocate before its own work begins. There a
+/// shortage ends the process (glibc: "failed to register TLS destructor"), so it is found out before.
+const ROOM: u64 = (2 << 20) + (16 << 20);
+
+/// Whether a thread may be started. Tests let it fail here.
 fn check() -> Result<()> {
-    match failpoint::fails("thread-start") {
-        true => Err(refused(&rustix::io::Errno::AGAIN.into())),
-        false => Ok(()),
+    if failpoint::fails("thread-start") {
+        return Err(refused(&rustix::io::Errno::AGAIN.into()));
     }
+    if !memory::has_room(ROOM) {
+        return Err(refused(&rustix::io::Errno::NOMEM.into()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

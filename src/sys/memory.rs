@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::types::error::{Error, Result};
+use rustix::process::{Resource, getrlimit};
 use std::alloc::{GlobalAlloc, Layout, System, alloc_zeroed};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -131,9 +132,35 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
     fallible(|| list.try_reserve_exact(more)).map_err(|_| shortage(more.saturating_mul(size_of::<T>())))
 }
 
+/// Whether the limits of this process (`ulimit -v` and `ulimit -d`) leave room for `bytes` more. Says yes where there is
+/// no limit, and where the system does not tell.
+pub fn has_room(bytes: u64) -> bool {
+    let limits =
+        [(Resource::As, 0), (Resource::Data, 5)].map(|(limit, field)| (getrlimit(limit).current, field));
+    if limits.iter().all(|(limit, _)| limit.is_none()) {
+        return true;
+    }
+    // Numbers of pages: the whole address space first, data and stacks as the sixth.
+    let used = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let used: Vec<u64> = used.split_whitespace().filter_map(|pages| pages.parse().ok()).collect();
+    let page = rustix::param::page_size() as u64;
+    limits.iter().all(|&(limit, field)| match (limit, used.get(field)) {
+        (Some(limit), Some(pages)) => (pages * page).saturating_add(bytes) <= limit,
+        _ => true,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_what_the_limits_leave() {
+        assert!(has_room(0), "this process runs");
+        let limited =
+            getrlimit(Resource::As).current.is_some() || getrlimit(Resource::Data).current.is_some();
+        assert_eq!(has_room(u64::MAX), !limited);
+    }
 
     #[test]
     fn what_cannot_be_had_is_an_error() {
