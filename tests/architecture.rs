@@ -49,7 +49,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 const CONFINED: &[(&str, &str, &str)] = &[
     ("rusqlite", "src/meta/", "add a verb to MetaStore"),
     ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to MetaStore"),
-    ("thread::scope", "src/flow/,src/nbd/mod.rs,src/pool/threads.rs", "compose the run of what src/flow has"),
+    ("thread::scope", "src/flow/,src/nbd.rs,src/pool/threads.rs", "compose the run of what src/flow has"),
     ("thread::spawn", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
     ("scope.spawn(", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
     ("spawn_scoped", "src/pool/threads.rs", "use pool::threads"),
@@ -96,6 +96,12 @@ impl File {
         let first = self.path.strip_prefix("src/")?.split('/').next()?;
         let name = first.strip_suffix(".rs").unwrap_or(first);
         (!["lib", "main"].contains(&name)).then_some(name)
+    }
+
+    /// Whether it is at `place`: a file, or a folder with its slash, to which the module file beside it belongs.
+    fn is_in(&self, place: &str) -> bool {
+        self.path.starts_with(place)
+            || place.strip_suffix('/').is_some_and(|module| self.path == format!("{module}.rs"))
     }
 
     /// How many `super::` lead from its top level to the root of the crate.
@@ -246,7 +252,7 @@ fn tools_stay_where_they_belong() {
     let mut problems = Vec::new();
     for file in files() {
         for (word, places, instead) in CONFINED {
-            let at_home = places.split(',').any(|place| file.path.starts_with(place));
+            let at_home = places.split(',').any(|place| file.is_in(place));
             for line in lines_with(&file.product, word).into_iter().filter(|_| !at_home) {
                 problems.push(format!("{}:{line}: {word} belongs to {places}: {instead}", file.path));
             }
@@ -291,6 +297,23 @@ fn files_and_functions_are_short() {
         }
     }
     fail_if_any(&problems, "Cut it where a reader would take a breath; tests may go to a file of their own.");
+}
+
+/// One convention each for the files of modules and for tests, so that a reader knows where to look.
+#[test]
+fn modules_and_tests_have_one_layout() {
+    let mut problems = Vec::new();
+    for file in files().iter().filter(|file| file.path.starts_with("src/")) {
+        if file.path.ends_with("/mod.rs") {
+            problems.push(format!("{}: the file of a module is NAME.rs, beside the folder NAME", file.path));
+        }
+        if file.path.ends_with("_tests.rs") {
+            problems.push(format!("{}: tests of NAME.rs are inline or in NAME/tests.rs", file.path));
+        }
+        let shares = |path: &&str| path.contains("#[path") && !path.contains("/tests/common/");
+        problems.extend(file.text.lines().filter(shares).map(|line| format!("{}: {line}", file.path)));
+    }
+    fail_if_any(&problems, "Only what the tests of the crate and those in tests share has a #[path].");
 }
 
 #[test]

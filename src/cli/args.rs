@@ -393,16 +393,12 @@ pub struct LsArgs {
     pub name: Option<String>,
 }
 
-#[path = "args_backup.rs"]
 mod backup;
-#[path = "args_database.rs"]
 mod database;
-#[path = "args_servers.rs"]
 mod servers;
 pub use backup::BackupArgs;
 pub use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
 pub use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

@@ -142,5 +142,4 @@ fn header(content: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[path = "ini_tests.rs"]
 mod tests;

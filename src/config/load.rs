@@ -212,5 +212,4 @@ fn exposed(raw: &Raw, mode: u32, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "load_tests.rs"]
 mod tests;

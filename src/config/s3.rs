@@ -207,5 +207,4 @@ fn credential(keys: Keys, key: &str, file: &str) -> Result<Credential> {
 }
 
 #[cfg(test)]
-#[path = "s3_tests.rs"]
 mod tests;

@@ -210,5 +210,4 @@ fn scheduler(raw: &Raw, section: &Section) -> Result<Scheduler> {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
 mod tests;

@@ -196,5 +196,4 @@ fn date(version: &Version) -> SystemTime {
 }
 
 #[cfg(test)]
-#[path = "tree_tests.rs"]
 mod tests;

@@ -270,5 +270,4 @@ fn verify(mode: &str) -> Result<Verify, String> {
 }
 
 #[cfg(test)]
-#[path = "address_tests.rs"]
 mod tests;

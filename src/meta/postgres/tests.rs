@@ -1,9 +1,9 @@
 //! The PostgreSQL engine itself; what every engine must do is in the conformance suite.
 
 use super::*;
-use crate::meta::conformance::CASES;
-use crate::meta::lab::postgres::{Database, Server, Stop};
 use crate::meta::sql::rules;
+use crate::meta::tests::conformance::CASES;
+use crate::meta::tests::lab::postgres::{Database, Server, Stop};
 use crate::meta::{
     DumpRow, Fingerprint, Finish, MetaStore, NewBlob, NewRow, Rows, StatisticsRow, VersionFilter,
 };

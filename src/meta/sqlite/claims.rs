@@ -247,5 +247,4 @@ fn all(connection: &Connection) -> rusqlite::Result<Vec<(i64, Claim)>> {
 }
 
 #[cfg(test)]
-#[path = "claims_tests.rs"]
 mod tests;

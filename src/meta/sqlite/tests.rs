@@ -1,7 +1,7 @@
 //! The SQLite engine itself; what every engine must do is in the conformance suite.
 
 use super::*;
-use crate::meta::conformance::CASES;
+use crate::meta::tests::conformance::CASES;
 use crate::meta::{Carried, Fingerprint, MetaStore, NewBlob, Rows, VersionFilter};
 use crate::monitor::Silent;
 use crate::types::block::{Encryption, Geometry};

@@ -209,5 +209,4 @@ fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
 }
 
 #[cfg(test)]
-#[path = "failure_tests.rs"]
 mod tests;

@@ -76,5 +76,4 @@ impl Course {
 }
 
 #[cfg(test)]
-#[path = "listing_tests.rs"]
 mod tests;

@@ -157,5 +157,4 @@ fn given_up(mut failure: Failure, tries: u32, spent: Duration) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "retry_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Defaults, every good form of a value, and warnings; `settings_bad_tests.rs` has the errors.
+//! Defaults, every good form of a value, and warnings; `bad` has the errors.
 
 use super::super::raw::INHERITED;
 use super::super::{ini, toml};
@@ -6,7 +6,6 @@ use super::*;
 use crate::types::block::to_hex;
 use std::path::Path;
 
-#[path = "settings_bad_tests.rs"]
 mod bad;
 
 const REQUIRED_ONLY: &str = "[DEFAULTS]\n[MetaBackend]\n[DataBackend]\n";

@@ -2,7 +2,7 @@
 
 use super::actors::{Backup, Cleanup, Import, Remove, Rot, Script, Scrub};
 use super::races::{Changed, Race, run};
-use crate::meta::lab::postgres::Server;
+use crate::meta::tests::lab::postgres::Server;
 
 /// A part of an SQL statement, and what stands there instead.
 type Change = (&'static str, &'static str);

@@ -1,7 +1,7 @@
 //! `rm`.
 
 use super::{Next, Shop, Stepped, failed};
-use crate::meta::explorer::ground::Content;
+use crate::meta::tests::explorer::ground::Content;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {

@@ -135,4 +135,4 @@ pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn
 }
 
 #[cfg(test)]
-mod conformance;
+mod tests;

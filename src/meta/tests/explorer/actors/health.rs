@@ -1,7 +1,7 @@
 //! What reads and marks data (restore, scrub), what damages it, and imports.
 
 use super::{BLOCK, Next, Shop, Stepped, failed, more_if, version_of};
-use crate::meta::explorer::model::{Data, ROTTEN, digest};
+use crate::meta::tests::explorer::model::{Data, ROTTEN, digest};
 use crate::meta::{DumpRow, Rows};
 use crate::types::block::{Blob, Encryption};
 use crate::types::error::Error;

@@ -1,7 +1,7 @@
 //! Release 2.13 at work on the view `blocks`: its statements, and its order of steps.
 
 use super::{Next, Shop, Stepped, cleanup, more_if};
-use crate::meta::explorer::model::{Data, digest};
+use crate::meta::tests::explorer::model::{Data, digest};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {

@@ -20,7 +20,7 @@ mod toml;
 mod values;
 
 #[cfg(test)]
-mod example_tests;
+mod tests;
 
 pub use load::load;
 pub use mask::mask_url;

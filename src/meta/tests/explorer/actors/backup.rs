@@ -1,8 +1,8 @@
 //! `backup`, as the job and the coordinator do it.
 
 use super::{BLOCK, Break, Next, Shop, Stepped, failed, more_if, time_of, version_of};
-use crate::meta::explorer::ground::{Content, MapRow};
-use crate::meta::explorer::model::{Data, digest};
+use crate::meta::tests::explorer::ground::{Content, MapRow};
+use crate::meta::tests::explorer::model::{Data, digest};
 use crate::meta::{Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
 use crate::types::block::{Encryption, Geometry};
 use crate::types::version::{NewVersion, Statistics, Version};

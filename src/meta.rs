@@ -3,18 +3,14 @@
 //! The verbs of [`MetaStore`] are coarse and transactional: none is meant to be called once a block by a
 //! loop, and what concerns ranges of unchanged blocks is one statement that no row leaves the database for.
 
-#[cfg(test)]
-mod conformance;
 pub mod copy;
-#[cfg(test)]
-mod explorer;
-#[cfg(test)]
-mod lab;
 pub mod postgres;
 mod reports;
 mod revision;
 mod sql;
 pub mod sqlite;
+#[cfg(test)]
+mod tests;
 pub mod url;
 
 pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};

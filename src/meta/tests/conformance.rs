@@ -1,6 +1,6 @@
 //! What every metadata engine must do, rule by rule. Each engine's tests run all of [`CASES`].
 
-use super::*;
+use crate::meta::*;
 use crate::types::error::Error;
 use crate::types::uid::BlobUid;
 

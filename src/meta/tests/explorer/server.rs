@@ -2,8 +2,8 @@
 
 use super::ground::{BlobRow, Content, Entry, Ground, MapRow, VersionRow};
 use crate::meta::MetaStore;
-use crate::meta::lab::postgres::Database;
 use crate::meta::postgres::Postgres;
+use crate::meta::tests::lab::postgres::Database;
 use crate::monitor::Handle;
 use crate::pg::{Address, Fence};
 use postgres::{Client, Statement};
