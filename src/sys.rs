@@ -1,8 +1,9 @@
-//! The few calls of the kernel and of C libraries, and instructions, that need more than the standard library: block
-//! devices, memory that is not to be had, the process title, the page cache, making files, flushing folders and file systems, Ceph's block devices, vector registers.
+//! Kernel calls, C functions and processor instructions that need more than the standard library: block devices, memory
+//! shortage, the process title, the page cache, making files, flushing folders and file systems, Ceph's block devices,
+//! vector registers.
 //!
-//! `unsafe` stands here, and with the vector instructions of `hash`; each file that has some says so at its top and
-//! argues for every block.
+//! All `unsafe` code is here and in the vector code of `hash` and `crypt`. Each file that has some says so at its top
+//! and justifies every block.
 
 pub mod append;
 pub mod beneath;

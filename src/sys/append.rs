@@ -1,4 +1,4 @@
-//! Opening a file that others may have prepared a trap at, to append to it.
+//! Opens a file for appending at a path where another user may have set a trap.
 
 use super::private;
 use crate::types::settings::FileMode;
@@ -12,17 +12,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// How often the file may come and go while it is opened.
+/// How often to retry if the file keeps appearing and disappearing while it is opened.
 const ATTEMPTS: usize = 10;
 
-/// Opens the file at `path` for appending, and makes it with `mode` if it is not there.
+/// Opens the file at `path` for appending, and creates it with `mode` if it does not exist.
 ///
-/// It must be a regular file or a character device. What a process has open (`/dev/stderr`) may be a pipe. Where others
-/// than root and the caller can write to the folder, no symbolic link is followed, and no file with a second name is
-/// used; where everybody can, no file of another user either. It never waits for the other end of a pipe.
+/// It must be a regular file or a character device. An open file of a process (`/dev/stderr`) may also be a pipe. If
+/// users other than root and the caller can write to the folder, no symbolic link is followed and no file with a second
+/// name is accepted. If everybody can write to it, files of other users are refused too. The call never waits for the
+/// other end of a pipe.
 ///
 /// # Errors
-/// What it is instead, and what to do about that; what the kernel says.
+/// The file is of a kind that is refused (the text says what to do), or the kernel reports an error.
 pub fn open(path: &Path, mode: FileMode) -> io::Result<File> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
@@ -34,12 +35,12 @@ pub fn open(path: &Path, mode: FileMode) -> io::Result<File> {
         let above = std::fs::canonicalize(above).unwrap_or_default();
         above == Path::new("/dev") || above.starts_with("/proc")
     })?;
-    // So that a pipe which is full is waited for: only opening it must not wait.
+    // Only opening the pipe must not block. Writing to a full pipe has to wait.
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
 }
 
-/// Whether nobody but root and the caller can change what is in the folder.
+/// Whether only root and the caller can change the contents of the folder.
 fn is_ours(folder: &Stat) -> bool {
     folder.st_mode & 0o022 == 0 && (folder.st_uid == 0 || folder.st_uid == geteuid().as_raw())
 }
@@ -71,7 +72,7 @@ fn open_in(folder: &OwnedFd, name: &OsStr, mode: FileMode, follow: bool) -> io::
     Err(refused("it is a symbolic link to what does not exist"))
 }
 
-/// Looks at what was opened in `folder`, and not at the name, under which there may be something else by now.
+/// Checks the opened file, not its name: another file may have that name by now.
 fn check(file: &File, folder: &Stat, is_open_elsewhere: impl FnOnce() -> bool) -> io::Result<()> {
     let found = file.metadata()?;
     let kind = found.file_type();
@@ -107,7 +108,7 @@ mod tests {
     use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    /// A folder, with these permissions.
+    /// A folder with these permissions.
     fn folder(mode: u32) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).expect("changed");
@@ -162,7 +163,7 @@ mod tests {
         let reader =
             rustix::fs::open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("a reader");
         appended(&pipe).expect_err("still a pipe");
-        // As /dev/stderr is one.
+        // `/dev/stderr` is such a path.
         let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
         appended(Path::new(&format!("/proc/self/fd/{number}"))).expect("what a process has open");
         appended(dir.path()).expect_err("a folder");

@@ -1,5 +1,5 @@
-//! Files below a folder, reached without following any symbolic link: neither the names in between nor the last one.
-//! The folder itself may be a link or a mount, and mounts below it are as good as folders.
+//! Files below a folder, reached without following symbolic links anywhere in the path. The folder itself may be a link
+//! or a mount point, and mounts below it are treated like folders.
 
 use super::private;
 use crate::types::settings::FileMode;
@@ -12,25 +12,26 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// How often a path is tried anew that was being renamed while the kernel walked it.
+/// How often to retry a path that is renamed while the kernel walks it.
 const RACES: usize = 100;
 
-/// A folder, open. What is given to its methods as a path is below it, without `..`; a name has no slash.
+/// An open folder. Paths given to its methods are relative to it and contain no `..`. Names contain no slash.
 pub struct Folder {
     folder: File,
-    /// Whether the kernel has `openat2`, and lets us call it; else each part of a path is opened by itself.
+    /// Whether the kernel has `openat2` and this process may call it. Otherwise each part of a path is opened
+    /// separately.
     by_kernel: bool,
 }
 
 impl Folder {
-    /// Opens the folder at `path`, links followed.
+    /// Opens the folder at `path`, following links.
     ///
     /// # Errors
-    /// What the kernel says: `ENOTDIR` where it is no folder.
+    /// The error that the kernel reports: `ENOTDIR` if it is not a folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder: File = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into();
-        // Before Linux 5.6 there is none, and containers may forbid it.
+        // `openat2` needs Linux 5.6, and containers may forbid it.
         let by_kernel = walk(&folder, Path::new("."), OFlags::PATH | OFlags::CLOEXEC).is_ok();
         Ok(Folder { folder, by_kernel })
     }
@@ -40,10 +41,10 @@ impl Folder {
         &self.folder
     }
 
-    /// Opens what is at `path`, which must be there.
+    /// Opens an existing file or folder at `path`.
     ///
     /// # Errors
-    /// What the kernel says: `ELOOP` where a part of the path is a link.
+    /// The error that the kernel reports: `ELOOP` if a part of the path is a link.
     pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC;
         match self.by_kernel {
@@ -61,15 +62,15 @@ impl Folder {
         Ok(Folder { folder: self.open_at(path, flags)?, by_kernel: self.by_kernel })
     }
 
-    /// Makes a file, for reading and writing.
+    /// Creates a file for reading and writing.
     ///
     /// # Errors
-    /// What the kernel says: `EEXIST` where there is something of that name, whatever it is.
+    /// The error that the kernel reports: `EEXIST` if anything has that name.
     pub fn make_file(&self, name: &str, mode: FileMode) -> io::Result<File> {
         private::create_at(&self.folder, Path::new(name), mode)
     }
 
-    /// Makes a folder.
+    /// Creates a folder.
     ///
     /// # Errors
     /// As [`Folder::make_file`].
@@ -77,34 +78,35 @@ impl Folder {
         private::make_folder_at(&self.folder, Path::new(name), mode)
     }
 
-    /// Gives `old` the name `new`, in place of what had it.
+    /// Renames `old` to `new`. A file that has the name `new` is replaced.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub fn rename(&self, old: &str, new: &str) -> io::Result<()> {
         Ok(renameat(&self.folder, old, &self.folder, new)?)
     }
 
-    /// Removes a file, or a link.
+    /// Removes a file or a link.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 
-    /// When what has that name was changed last, in seconds since 1970; a link is looked at itself.
+    /// When the file or folder of that name was last modified, in seconds since 1970. For a link, the time of the link
+    /// itself.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub fn changed(&self, name: &str) -> io::Result<i64> {
         Ok(statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mtime as i64)
     }
 
-    /// The names in it, those aside that are not UTF-8.
+    /// The names in the folder. Names that are not UTF-8 are left out.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
@@ -116,21 +118,21 @@ impl Folder {
     }
 }
 
-/// The kernel walks the path.
+/// Lets the kernel walk the path.
 fn walk(folder: &File, path: &Path, flags: OFlags) -> io::Result<File> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let mut races = 0;
     loop {
         match openat2(folder, path, flags, Mode::empty(), resolve) {
             Err(Errno::INTR) => {}
-            // Also said of a file that another process has leased.
+            // The kernel also reports this for a file that another process has leased.
             Err(Errno::AGAIN) if races < RACES => races += 1,
             done => return Ok(done?.into()),
         }
     }
 }
 
-/// Each part of the path is opened by itself.
+/// Opens each part of the path separately.
 fn step(folder: &File, path: &Path, flags: OFlags) -> io::Result<File> {
     let mut at: Option<OwnedFd> = None;
     let mut parts = path.iter().peekable();
@@ -144,11 +146,11 @@ fn step(folder: &File, path: &Path, flags: OFlags) -> io::Result<File> {
         let dir = at.as_ref().map_or_else(|| rustix::fd::AsFd::as_fd(folder), rustix::fd::AsFd::as_fd);
         let opened = retry_on_intr(|| openat(dir, part, flags, Mode::empty()));
         let opened = opened.map_err(|error| match error {
-            // The kernel says so of a link where a folder is asked for.
+            // The kernel reports `ENOTDIR` for a link if a folder was requested.
             Errno::NOTDIR if is_link(dir, part) => Errno::LOOP,
             error => error,
         })?;
-        // With O_PATH the link itself is opened.
+        // `O_PATH` opens the link itself.
         if last && flags.contains(OFlags::PATH) && is_link(dir, part) {
             return Err(Errno::LOOP.into());
         }
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// A folder with `in/file`, and links of all kinds; and what is outside.
+    /// A folder with `in/file` and links of all kinds, and a folder outside it.
     fn scene() -> (tempfile::TempDir, [Folder; 2]) {
         let dir = tempfile::tempdir().expect("a folder");
         let path = |name: &str| dir.path().join(name);

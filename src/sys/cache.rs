@@ -1,4 +1,4 @@
-//! The page cache: what reads and writes must leave as they found it.
+//! The page cache, which the program leaves as it found it.
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{ReadWriteFlags, preadv2};
@@ -7,30 +7,29 @@ use std::io::IoSliceMut;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-/// The page cache keeps no smaller unit than this.
+/// The smallest unit of the page cache, in bytes.
 const PAGE: u64 = 4096;
 
-/// Starts writing what of `range` (bytes) of `file` is not on disk yet, and drops from the page cache what is.
+/// Starts writing the dirty pages of `range` (bytes) of `file` to disk, and drops the clean ones from the page cache.
 ///
-/// For Linux this is one call: POSIX_FADV_DONTNEED begins to write dirty pages back and drops clean ones.
-/// It is advice, so errors do not matter.
+/// On Linux one call does both: `POSIX_FADV_DONTNEED`. It is only advice, so errors are ignored.
 pub fn drop_behind(file: &File, range: Range<u64>) {
-    // The kernel drops whole pages only; the first one may have been left by the call before.
+    // The kernel drops whole pages only. The previous call may have left the first page of this range.
     let start = range.start / PAGE * PAGE;
     if let Some(length) = NonZeroU64::new(range.end.saturating_sub(start)) {
         let _ = fadvise(file, start, Some(length), Advice::DontNeed);
     }
 }
 
-/// The same for all of `file`.
+/// Does the same for all of `file`.
 pub fn drop_all(file: &File) {
     let _ = fadvise(file, 0, None, Advice::DontNeed);
 }
 
-/// Whether the page cache holds the byte at `offset` of `file`. `false` where the file system cannot tell.
+/// Whether the byte at `offset` of `file` is in the page cache. `false` if the file system cannot tell.
 pub fn holds(file: &File, offset: u64) -> bool {
     let mut byte = [0];
-    // RWF_NOWAIT: fails with EAGAIN rather than going to the disk.
+    // With `RWF_NOWAIT` the call fails with `EAGAIN` instead of reading from disk.
     preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) == Ok(1)
 }
 
@@ -41,7 +40,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_is_not_held() {
-        // Not in the temporary folder, which may be in memory alone.
+        // Not in the temporary folder: that may exist in memory only.
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
         file.write_all(&[1; 100_000]).expect("written");
         file.sync_all().expect("flushed");

@@ -1,7 +1,6 @@
-//! Ceph's RADOS block devices, by the libraries of the host: a safe face for the few functions that are used.
+//! Ceph's RADOS block devices: a safe interface to the few functions that the program uses of the host's libraries.
 //!
-//! Errors are those of the operating system (`io::Error`), which is what the libraries give. The caller says what it
-//! was about.
+//! Errors are those of the operating system (`io::Error`), as the libraries return them. The caller adds the context.
 #![allow(unsafe_code)]
 
 mod image;
@@ -17,7 +16,7 @@ use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-/// What a call of the libraries says: 0 or more, or a negative errno.
+/// Converts the result of a call: 0 or more, or a negative errno.
 fn check(code: c_int) -> io::Result<c_int> {
     if code < 0 { Err(io::Error::from_raw_os_error(code.saturating_neg())) } else { Ok(code) }
 }
@@ -32,29 +31,29 @@ fn c_string(text: impl Into<Vec<u8>>) -> io::Result<CString> {
     CString::new(text).map_err(|_| io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error()))
 }
 
-/// A connection to a cluster, or a handle that will become one.
+/// A connection to a cluster, or a handle that is not connected yet.
 pub struct Cluster {
     functions: &'static Functions,
     handle: Handle,
 }
 
-// SAFETY: librados says that a `rados_t` may be used by several threads at once; nothing of ours is behind it.
+// SAFETY: librados allows several threads to use a `rados_t` at once, and the handle refers to none of our data.
 unsafe impl Send for Cluster {}
 // SAFETY: as above.
 unsafe impl Sync for Cluster {}
 
 impl Cluster {
-    /// A handle for the cluster called `cluster` and the user with the full name `user` (`client.admin`); not yet
-    /// connected. Loads the libraries.
+    /// A handle for the cluster named `cluster` and the user with the full name `user` (`client.admin`). It is not
+    /// connected yet. Loads the libraries.
     ///
     /// # Errors
-    /// `Err`: the libraries are missing or too old. Inside: what librados says.
+    /// The outer error: the libraries are missing or too old. The inner error: the one that librados reports.
     pub fn new(cluster: &str, user: &str) -> Result<io::Result<Self>, String> {
         let functions = library::functions()?;
         Ok((|| {
             let (cluster, user) = (c_string(cluster)?, c_string(user)?);
             let mut handle = null_mut();
-            // SAFETY: both strings end in NUL and live until the call returns; `handle` is where it puts the handle.
+            // SAFETY: both strings end in NUL and live until the call returns. The call stores the handle in `handle`.
             check(unsafe { (functions.rados_create2)(&mut handle, cluster.as_ptr(), user.as_ptr(), 0) })?;
             Ok(Cluster { functions, handle })
         })())
@@ -63,17 +62,17 @@ impl Cluster {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// It is missing or is none.
+    /// The file is missing, or is not a configuration file.
     pub fn read_configuration(&self, path: &Path) -> io::Result<()> {
         let path = c_string(path.as_os_str().as_bytes())?;
-        // SAFETY: the handle is a live one, and the path ends in NUL and lives until the call returns.
+        // SAFETY: the handle is live. The path ends in NUL and lives until the call returns.
         check(unsafe { (self.functions.rados_conf_read_file)(self.handle, path.as_ptr()) }).map(drop)
     }
 
     /// Sets an option.
     ///
     /// # Errors
-    /// There is none of that name, or the value is bad.
+    /// There is no option of that name, or the value is invalid.
     pub fn set(&self, option: &str, value: &str) -> io::Result<()> {
         let (option, value) = (c_string(option)?, c_string(value)?);
         // SAFETY: as above, for both strings.
@@ -81,22 +80,22 @@ impl Cluster {
             .map(drop)
     }
 
-    /// Connects. Waits as long as `client_mount_timeout` says.
+    /// Connects. Waits for `client_mount_timeout` at most.
     ///
     /// # Errors
-    /// No monitor answers, or it does not know the user or the key.
+    /// No monitor answers, or the cluster does not know the user or the key.
     pub fn connect(&self) -> io::Result<()> {
-        // SAFETY: the handle is a live one.
+        // SAFETY: the handle is live.
         check(unsafe { (self.functions.rados_connect)(self.handle) }).map(drop)
     }
 
     /// The identity of the cluster, as text. Needs a connection.
     ///
     /// # Errors
-    /// What librados says.
+    /// The error that librados reports.
     pub fn fsid(&self) -> io::Result<String> {
         let mut text = [0_u8; 64];
-        // SAFETY: the call writes at most the number of bytes that it is told, into a buffer of that size.
+        // SAFETY: the call writes at most `text.len()` bytes into `text`.
         let length = check(unsafe {
             (self.functions.rados_cluster_fsid)(self.handle, text.as_mut_ptr().cast(), text.len())
         })?;
@@ -107,8 +106,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // SAFETY: the handle is a live one, nobody uses it any more (pools hold a reference to this), and it is not
-        // used again.
+        // SAFETY: the handle is live, nothing uses it any more (pools hold a reference to this `Cluster`), and nothing
+        // uses it afterwards.
         unsafe { (self.functions.rados_shutdown)(self.handle) }
     }
 }
@@ -119,47 +118,46 @@ pub struct Pool {
     context: Handle,
 }
 
-// SAFETY: as for the cluster: an I/O context may be used by several threads. Its namespace is set only before it is
-// shared.
+// SAFETY: as for the cluster. Several threads may use an I/O context at once, and its namespace is set only before it
+// is shared.
 unsafe impl Send for Pool {}
 // SAFETY: as above.
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Opens the pool `name`, and in it `namespace`; the empty one is that of images without.
+    /// Opens the pool `name`, and `namespace` in it. An empty namespace holds the images that have no namespace.
     ///
     /// # Errors
-    /// There is no such pool. Whether there is such a namespace shows only later.
+    /// There is no such pool. A missing namespace shows only later.
     pub fn open(cluster: &Arc<Cluster>, name: &str, namespace: &str) -> io::Result<Self> {
         let (name, namespace) = (c_string(name)?, c_string(namespace)?);
         let functions = cluster.functions;
         let mut context = null_mut();
-        // SAFETY: the cluster's handle is a live one; the name ends in NUL; `context` is where the call puts the
-        // context.
+        // SAFETY: the cluster's handle is live, and the name ends in NUL. The call stores the context in `context`.
         check(unsafe { (functions.rados_ioctx_create)(cluster.handle, name.as_ptr(), &mut context) })?;
-        // SAFETY: the context was made by the call above; the namespace ends in NUL and is copied.
+        // SAFETY: the context comes from the call above. The namespace ends in NUL, and the call copies it.
         unsafe { (functions.rados_ioctx_set_namespace)(context, namespace.as_ptr()) };
         Ok(Pool { cluster: Arc::clone(cluster), context })
     }
 
-    /// Its number, which another pool of the cluster never gets.
+    /// The number of the pool. The cluster never gives it to another pool.
     pub fn id(&self) -> i64 {
-        // SAFETY: the context is a live one.
+        // SAFETY: the context is live.
         unsafe { (self.functions().rados_ioctx_get_id)(self.context) }
     }
 
-    /// Makes an image of `size` bytes with the given features (a sum of `RBD_FEATURE_*`).
+    /// Creates an image of `size` bytes with the given features (a sum of `RBD_FEATURE_*`).
     ///
     /// # Errors
-    /// There is one of that name, or what librbd says.
+    /// An image of that name exists, or librbd reports another error.
     pub fn create(&self, name: &str, size: u64, features: u64) -> io::Result<()> {
         /// `RBD_IMAGE_OPTION_FEATURES`.
         const FEATURES: c_int = 1;
         let name = c_string(name)?;
         let functions = self.functions();
         let mut options = null_mut();
-        // SAFETY: the options are made, used and destroyed here and nowhere else; the context is a live one, and the
-        // name ends in NUL and lives until the call returns.
+        // SAFETY: the options are created, used and destroyed only here. The context is live. The name ends in NUL and
+        // lives until the call returns.
         let code = unsafe {
             (functions.rbd_image_options_create)(&mut options);
             let mut code = (functions.rbd_image_options_set_uint64)(options, FEATURES, features);
@@ -179,7 +177,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: the context is a live one, images hold a reference to this, and it is not used again.
+        // SAFETY: the context is live, images hold a reference to this `Pool`, and nothing uses the context afterwards.
         unsafe { (self.functions().rados_ioctx_destroy)(self.context) }
     }
 }

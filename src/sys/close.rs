@@ -1,18 +1,18 @@
-//! Closing a file, and hearing of it.
+//! Closes files and reports the errors.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd;
 
-/// Closes `file`. Network file systems and those of FUSE may tell here, and nowhere else, that what was written is lost:
-/// dropping a [`File`] would hide it.
+/// Closes `file`. Network and FUSE file systems may report lost writes here and nowhere else. Dropping a [`File`] would
+/// hide such an error.
 ///
 /// # Errors
-/// What the kernel says. The file is closed all the same.
+/// The error that the kernel reports. The file is closed all the same.
 pub fn close(file: File) -> io::Result<()> {
-    // SAFETY: `into_raw_fd` gives up the only owner of the descriptor, so that nobody uses it after this or closes it
-    // again. Whatever the result, Linux has released the descriptor, and it is not tried again.
+    // SAFETY: `into_raw_fd` gives up the only owner of the descriptor, so nothing uses or closes it afterwards. Linux
+    // releases the descriptor whatever the result is, and the call is not repeated.
     Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)
 }
 

@@ -1,4 +1,4 @@
-//! Bringing what was written to stable storage, and hearing of every error on the way.
+//! Brings written data to stable storage, and reports every error on the way.
 
 use super::close::close;
 use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// The local file systems (`f_type` of `statfs`) that tell `syncfs` of every write that failed. What is not among them
-/// (FUSE, NFS, SMB, 9p, Ceph, AFS, cluster file systems, whatever comes) may know more at `fsync` and `close` only.
+/// The local file systems (`f_type` of `statfs`) for which `syncfs` reports every failed write. Others (FUSE, NFS, SMB,
+/// 9p, Ceph, AFS, cluster file systems, unknown ones) may report some failures only at `fsync` and `close`.
 const LOCAL: [u32; 16] = [
     0x0000_ef53, // ext2, ext3, ext4
     0x5846_5342, // XFS
@@ -22,18 +22,18 @@ const LOCAL: [u32; 16] = [
     0x5265_4973, // ReiserFS
     0x0000_3434, // NILFS
     0x2405_1905, // UBIFS
-    0x794c_7630, // overlayfs, which asks the one below
+    0x794c_7630, // overlayfs, which asks the file system below
     0x2011_bab0, // exFAT
     0x0000_4d44, // FAT
     0x7366_746e, // NTFS
 ];
-/// Since this release of Linux, `syncfs` tells that a file could not be written.
+/// The first release of Linux in which `syncfs` reports failed writes.
 const TELLING: (u32, u32) = (5, 8);
 
-/// Whether [`sync_filesystem`] of the file system of `file` tells of every write that failed. Where it does not, each
-/// file has to be flushed by itself.
+/// Whether [`sync_filesystem`] for the file system of `file` reports every failed write. If not, each file has to be
+/// flushed separately.
 pub fn tells_all(file: &File) -> bool {
-    // f_type is signed and of various widths.
+    // `f_type` is signed, and its width depends on the platform.
     let kind = fstatfs(file).map(|found| found.f_type as u32);
     kind.is_ok_and(|kind| LOCAL.contains(&kind)) && release() >= TELLING
 }
@@ -46,11 +46,11 @@ fn release() -> (u32, u32) {
     (next(), next())
 }
 
-/// Returns once all that was written to the file system of `file`, by whomever, is on stable storage.
+/// Returns once all data written to the file system of `file`, by any process, is on stable storage.
 ///
 /// # Errors
-/// What the kernel says. Where [`tells_all`] is true that includes failed write-backs of any file of that file system
-/// since `file` was opened; each failure is told once.
+/// The error that the kernel reports. If [`tells_all`] is true, that includes failed write-backs of any file of that
+/// file system since `file` was opened. Each failure is reported once.
 pub fn sync_filesystem(file: &File) -> io::Result<()> {
     loop {
         match rustix::fs::syncfs(file) {
@@ -60,46 +60,46 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
     }
 }
 
-/// Returns once the entries of the folder at `path` (names made, renamed, removed) are on stable storage.
-/// The empty path is the current folder, so that `Path::parent` of a relative path can be passed on.
+/// Returns once the entries of the folder at `path` (names created, renamed, removed) are on stable storage. The empty
+/// path is the current folder, so that callers can pass `Path::parent` of a relative path.
 ///
 /// # Errors
-/// What the kernel says; file systems that cannot flush folders count as done.
+/// The error that the kernel reports. A file system that cannot flush folders is no error.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     sync_entries(&File::open(path)?)
 }
 
-/// The same for a folder that is open.
+/// Does the same for an open folder.
 ///
 /// # Errors
 /// As [`sync_folder`].
 pub fn sync_entries(folder: &File) -> io::Result<()> {
     match folder.sync_all() {
-        // Some network and FUSE file systems have no fsync for folders: there is nothing more to be done.
+        // Some network and FUSE file systems have no `fsync` for folders. There is nothing more to do then.
         Err(e) if e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::Unsupported => Ok(()),
         done => done,
     }
 }
 
-/// What [`close`] would say, for a file that is used further.
+/// Reports the errors that [`close`] would report, and leaves the file open.
 ///
 /// # Errors
 /// As [`close`].
 pub fn flush_as_close(file: &File) -> io::Result<()> {
-    // The kernel calls what file systems do at close for each descriptor.
+    // The kernel runs the close operation of the file system for each descriptor.
     close(file.try_clone()?)
 }
 
-/// The size of a file by those who keep it, in bytes: a network or FUSE file system is asked anew.
+/// The size of a file in bytes, as its storage has it: a network or FUSE file system asks its server again.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error that the kernel reports.
 pub fn stored_size(file: &File) -> io::Result<u64> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
     match statx(file, "", flags, StatxFlags::SIZE) {
         Ok(found) => Ok(found.stx_size),
-        // Older kernels, and containers that forbid it.
+        // Older kernels lack `statx`, and containers may forbid it.
         Err(Errno::NOSYS | Errno::PERM) => Ok(file.metadata()?.len()),
         Err(error) => Err(error.into()),
     }

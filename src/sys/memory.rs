@@ -1,8 +1,8 @@
-//! Memory that is not to be had.
+//! What happens when the system has no memory left.
 //!
-//! The standard library ends a program by SIGABRT where an allocation fails. [`Careful`], the program's allocator, ends
-//! it with one line and an exit code instead: as abrupt as `kill -9`, which loses and marks nothing. Large pieces are
-//! taken by [`zeroed`] and [`reserve`], and then it is an ordinary error.
+//! The standard library ends a program with SIGABRT if an allocation fails. [`Careful`], the program's allocator, ends
+//! it with one line and an exit code instead. That is as abrupt as `kill -9`: it loses and marks nothing. For large
+//! pieces use [`zeroed`] and [`reserve`], which return an ordinary error.
 #![allow(unsafe_code)]
 
 use crate::types::error::{Error, Result};
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What is said on stderr.
+/// The message on stderr.
 const LINE: &[u8] = b"   ERROR: There is not enough memory (see `ulimit -v`, or free some on this host). Nothing \
 more was done, and nothing is marked. Lower simultaneous_reads and simultaneous_writes, or mount_cache_size.\n";
 /// The exit code of errors without one of their own.
@@ -23,25 +23,25 @@ const FAILED: c_int = 100;
 static ON_STDOUT: OnceLock<&'static str> = OnceLock::new();
 
 thread_local! {
-    /// Whether this thread can do without what it is asking for. It needs no destructor, so that asking for it never
-    /// takes memory.
+    /// Whether this thread can handle a failed allocation. The variable has no destructor, so that access to it never
+    /// allocates.
     static FALLIBLE: Cell<bool> = const { Cell::new(false) };
 }
 
 unsafe extern "C" {
-    /// Ends the process at once: nothing that runs at an ordinary exit, and could need memory, is run.
+    /// Ends the process at once, without the exit handlers, which could need memory.
     fn _exit(code: c_int) -> !;
     fn write(file: c_int, data: *const c_void, size: usize) -> isize;
 }
 
-/// The system's allocator, but for what happens where it has nothing to give.
+/// The system's allocator, except that it ends the program when there is no memory.
 pub struct Careful;
 
-// SAFETY: all is handed to the system's allocator as it comes, and its answer is handed back. What is done with a null
-// pointer takes no memory and does not unwind.
+// SAFETY: every call goes to the system's allocator unchanged, and so does its result back. The handling of a null
+// pointer allocates nothing and does not unwind.
 unsafe impl GlobalAlloc for Careful {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are those that the system's allocator wants.
+        // SAFETY: the caller's guarantees are those that the system's allocator needs.
         checked(unsafe { System.alloc(layout) })
     }
 
@@ -68,22 +68,22 @@ fn checked(memory: *mut u8) -> *mut u8 {
     memory
 }
 
-/// Sets what [`end`] prints on stdout, for those who read JSON there.
+/// Sets the text that [`end`] prints on stdout, for programs that read JSON there.
 pub fn set_answer(text: &'static str) {
     let _ = ON_STDOUT.set(text);
 }
 
-/// Ends the process for want of memory: one line, and the exit code of an error. Takes no memory itself.
+/// Ends the process because memory ran out: prints one line and exits with the code of an error. Allocates nothing.
 pub fn end() -> ! {
     static ENDING: AtomicBool = AtomicBool::new(false);
     if ENDING.swap(true, Ordering::SeqCst) {
-        // Another thread has begun, and its line must get out.
+        // Another thread is ending the process. Let it print its line.
         loop {
             std::thread::sleep(Duration::from_secs(1));
         }
     }
     let on_stdout = ON_STDOUT.get().map_or(&b""[..], |text| text.as_bytes());
-    // SAFETY: `write` reads as many bytes as each slice has; `_exit` takes a number and does not return.
+    // SAFETY: `write` reads as many bytes as each slice has. `_exit` takes a number and does not return.
     unsafe {
         write(2, LINE.as_ptr().cast(), LINE.len());
         write(1, on_stdout.as_ptr().cast(), on_stdout.len());
@@ -91,7 +91,7 @@ pub fn end() -> ! {
     }
 }
 
-/// Does `take` as something that may fail for want of memory.
+/// Runs `take` with allocations that may fail.
 fn fallible<T>(take: impl FnOnce() -> T) -> T {
     let before = FALLIBLE.replace(true);
     let taken = take();
@@ -106,7 +106,7 @@ fn shortage(bytes: usize) -> Error {
     ))
 }
 
-/// `length` zeros, which the system has at hand: nothing is written to them here.
+/// Returns `length` zeros. The system provides zeroed memory, so nothing is written here.
 ///
 /// # Errors
 /// [`Error::Resources`].
@@ -120,27 +120,28 @@ pub fn zeroed(length: usize) -> Result<Vec<u8>> {
     if memory.is_null() {
         return Err(shortage(length));
     }
-    // SAFETY: the memory is the global allocator's, for `length` bytes aligned as bytes are, and all are set.
+    // SAFETY: the memory comes from the global allocator, for `length` bytes with the alignment of bytes. All of them
+    // are initialized.
     Ok(unsafe { Vec::from_raw_parts(memory, length, length) })
 }
 
-/// Makes room for `more` items behind those of `list`, and not for many beyond them.
+/// Makes room for `more` further items in `list`, and for few beyond them.
 ///
 /// # Errors
-/// [`Error::Resources`]; the list is as it was.
+/// [`Error::Resources`]. The list is unchanged.
 pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
     fallible(|| list.try_reserve_exact(more)).map_err(|_| shortage(more.saturating_mul(size_of::<T>())))
 }
 
-/// Whether the limits of this process (`ulimit -v` and `ulimit -d`) leave room for `bytes` more. Says yes where there is
-/// no limit, and where the system does not tell.
+/// Whether the limits of this process (`ulimit -v` and `ulimit -d`) leave room for `bytes` more. `true` if there is no
+/// limit or the system does not tell.
 pub fn has_room(bytes: u64) -> bool {
     let limits =
         [(Resource::As, 0), (Resource::Data, 5)].map(|(limit, field)| (getrlimit(limit).current, field));
     if limits.iter().all(|(limit, _)| limit.is_none()) {
         return true;
     }
-    // Numbers of pages: the whole address space first, data and stacks as the sixth.
+    // The file counts pages. Field 0 is the whole address space, field 5 is data and stacks.
     let used = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let used: Vec<u64> = used.split_whitespace().filter_map(|pages| pages.parse().ok()).collect();
     let page = rustix::param::page_size() as u64;
@@ -181,9 +182,9 @@ mod tests {
         let mut list = vec![1_u64];
         reserve(&mut list, 99).expect("little");
         assert!(list.capacity() >= 100);
-        // The program's own allocator gives what the system's does.
+        // The program's own allocator returns the same as the system's.
         let layout = Layout::array::<u8>(64).expect("small");
-        // SAFETY: the layout is not empty, and is the one that the memory is given back with.
+        // SAFETY: the layout is not empty, and the memory is freed with its actual layout.
         unsafe {
             let memory = Careful.alloc_zeroed(layout);
             assert_eq!(*memory.add(63), 0);

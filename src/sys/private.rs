@@ -1,8 +1,8 @@
-//! Making files and folders that only those may use who are meant to.
+//! Creates files and folders that only the intended users can access.
 //!
-//! Nothing here follows a symbolic link at the place of the new file or uses what is there already, so that nobody who
-//! can write to the folder can redirect it. The mode is the configured one: a wider umask does not open it, nor does a
-//! narrower one close it to a group that was asked for.
+//! Nothing here follows a symbolic link at the place of the new file, or uses a file that exists there. So nobody who
+//! can write to the folder can redirect the file. Its mode is the configured one, whether the umask is wider or
+//! narrower than that.
 
 use crate::types::settings::FileMode;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -12,13 +12,14 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// How many random names are tried.
+/// How many random names to try.
 const NAMES: usize = 16;
 
-/// Makes a file that is not there yet, for reading and writing.
+/// Creates a new file for reading and writing.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] where there is anything of that name, be it a link to nothing; what the kernel says.
+/// [`ErrorKind::AlreadyExists`] if anything has that name, even a dangling link. Otherwise the error that the kernel
+/// reports.
 pub fn create(path: &Path, mode: FileMode) -> io::Result<File> {
     create_at(CWD, path, mode)
 }
@@ -26,7 +27,7 @@ pub fn create(path: &Path, mode: FileMode) -> io::Result<File> {
 /// As [`create`], below an open folder.
 ///
 /// # Errors
-/// As there.
+/// As [`create`].
 pub fn create_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     let file =
@@ -35,10 +36,10 @@ pub fn create_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<F
     Ok(file)
 }
 
-/// Makes a folder that is not there yet.
+/// Creates a new folder.
 ///
 /// # Errors
-/// As for [`create`].
+/// As [`create`].
 pub fn make_folder(path: &Path, mode: FileMode) -> io::Result<()> {
     make_folder_at(CWD, path, mode)
 }
@@ -46,7 +47,7 @@ pub fn make_folder(path: &Path, mode: FileMode) -> io::Result<()> {
 /// As [`make_folder`], below an open folder.
 ///
 /// # Errors
-/// As there.
+/// As [`create`].
 pub fn make_folder_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<()> {
     again(|| rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(mode.folder())))?;
     if mode.is_shared() {
@@ -58,10 +59,10 @@ pub fn make_folder_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Res
     Ok(())
 }
 
-/// Makes a folder, and those above it that are missing. One that is there stays as it is.
+/// Creates a folder and its missing parents. An existing folder stays as it is.
 ///
 /// # Errors
-/// What the kernel says; something else than a folder is in the way.
+/// The error that the kernel reports, or something other than a folder is in the way.
 pub fn make_folders(path: &Path, mode: FileMode) -> io::Result<()> {
     match make_folder(path, mode) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -76,7 +77,7 @@ pub fn make_folders(path: &Path, mode: FileMode) -> io::Result<()> {
     }
 }
 
-/// Another process may make the same folder at the same time.
+/// Accepts that another process creates the same folder at the same time.
 fn make_folders_last(path: &Path, mode: FileMode) -> io::Result<()> {
     match make_folder(path, mode) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -84,10 +85,10 @@ fn make_folders_last(path: &Path, mode: FileMode) -> io::Result<()> {
     }
 }
 
-/// Makes a file in `folder` with a name that nobody can guess, which begins with `begin`.
+/// Creates a file in `folder`. Its name starts with `begin`, and nobody can guess the rest.
 ///
 /// # Errors
-/// As for [`create`].
+/// As [`create`].
 pub fn temporary(folder: &Path, begin: &str, mode: FileMode) -> io::Result<(File, PathBuf)> {
     for _ in 0..NAMES {
         let mut random = [0; 16];
@@ -101,10 +102,10 @@ pub fn temporary(folder: &Path, begin: &str, mode: FileMode) -> io::Result<(File
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Makes a file in `folder` that has no name, or has lost it, for its owner alone.
+/// Creates a file in `folder` that has no name, or loses it at once. Only its owner can access it.
 ///
 /// # Errors
-/// As for [`create`].
+/// As [`create`].
 pub fn unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
@@ -116,15 +117,15 @@ pub fn unnamed(folder: &Path) -> io::Result<File> {
     std::fs::remove_file(path).map(|()| file)
 }
 
-/// Gives the group, and others, what the umask has taken away. Where the file system knows no modes, there is nothing
-/// to be given.
+/// Restores the permissions for the group and others that the umask has removed. Some file systems have no modes, so
+/// errors are ignored.
 fn share(file: &File, mode: FileMode, bits: u32) {
     if mode.is_shared() {
         let _ = rustix::fs::fchmod(file, Mode::from_raw_mode(bits));
     }
 }
 
-/// Whether anything is at `path`, a link to nothing included.
+/// Whether anything is at `path`, including a dangling link.
 pub fn is_taken(path: &Path) -> bool {
     !matches!(rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT | Errno::NOTDIR))
 }

@@ -1,4 +1,4 @@
-//! Space on a disk: whether there is some, and keeping a little of it for when there is none.
+//! Disk space: whether there is some, and a small reserve for when there is none.
 
 use super::private;
 use crate::types::settings::FileMode;
@@ -8,47 +8,48 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// What is written to find out whether a disk is full: more than a database needs to open.
+/// Bytes written to find out whether a disk is full: more than a database needs to open.
 const PROBE: usize = 128 << 10;
 
-/// Whether an error says that there is no space left: on the disk, or of what the user may have.
+/// Whether an error means that the disk is full or that the user's quota is used up.
 pub fn is_lack(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// Whether nothing can be written in the folder because its disk is full, or the user's quota is used up. Writes a
-/// file of 128 KiB without a name that lasts.
+/// Whether nothing can be written in the folder because its disk is full or the user's quota is used up. Writes an
+/// unnamed file of 128 KiB.
 pub fn is_full(folder: &Path) -> bool {
     let probed = private::unnamed(folder).and_then(|mut file| {
         file.write_all(&[0x55; PROBE])?;
-        // Where space is found only when data is written back, as on network file systems.
+        // Network file systems allocate space only when the data is written back.
         file.sync_data()
     });
     probed.is_err_and(|error| is_lack(&error))
 }
 
-/// Bytes that may still be written in the folder; `None` if nobody can tell.
+/// Bytes that can still be written in the folder. `None` if the system does not tell.
 pub fn free(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Makes a file of `size` bytes that takes up that space, readable as `like` is. Leaves nothing behind on an error.
+/// Creates a file that occupies `size` bytes, with the owner and permissions of the file `like`. Leaves nothing behind
+/// on an error.
 ///
 /// # Errors
-/// The file exists; there is no space; what the file system says.
+/// The file exists, there is no space, or the file system reports another error.
 pub fn reserve(path: &Path, size: u64, like: &Path) -> io::Result<()> {
     let like = std::fs::metadata(like)?;
     let mut file = private::create(path, FileMode::PRIVATE)?;
     let made = occupy(&mut file, size).and_then(|()| {
-        // Whoever may write the database may give this up.
+        // Every user who may write the database may delete the reserve.
         let _ = std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()));
         file.set_permissions(Permissions::from_mode(like.mode() & 0o666))
     });
     made.inspect_err(|_| drop(std::fs::remove_file(path)))
 }
 
-/// Gives the file its blocks: by asking for them, or by writing what cannot be compressed.
+/// Allocates the blocks of the file. If the file system has no call for that, writes data that cannot be compressed.
 fn occupy(file: &mut File, size: u64) -> io::Result<()> {
     match rustix::fs::fallocate(&*file, FallocateFlags::empty(), 0, size) {
         Ok(()) => Ok(()),

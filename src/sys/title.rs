@@ -1,40 +1,40 @@
-//! The process title: what `ps` shows of this process, and the name by which other instances know it.
+//! The process title: the command line in `ps`, and the name by which other instances recognize this process.
 //!
-//! Linux keeps the command line of a process where it was at its start, in the process's own memory:
-//! the strings of `argv`, and right behind them those of the environment. Who overwrites them changes what
-//! `ps` reads. So that the title may be longer than the command line was, the environment is moved away.
-//! The short name (`comm`, 15 bytes), by which release 2.13 looks for other instances, is set as well.
+//! Linux keeps the command line in the process's own memory: the strings of `argv`, followed by those of the
+//! environment. Overwriting them changes the output of `ps`. The environment is moved away, so that the title may be
+//! longer than the command line was. The short name (`comm`, 15 bytes), by which release 2.13 looks for other
+//! instances, is set as well.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, OsString, c_char};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of a task's name without its NUL.
+/// Bytes of a task's name, without its NUL.
 const COMM: usize = 15;
-/// No command line and environment are longer than this (the kernel's limit is 6 MiB).
+/// An upper bound for the command line and the environment together, in bytes (the kernel's limit is 6 MiB).
 const SANE: usize = 16 << 20;
 
 unsafe extern "C" {
-    /// The C library's: a NULL-terminated array of `NAME=value` strings.
+    /// A variable of the C library: a NULL-terminated array of `NAME=value` strings.
     static mut environ: *mut *mut c_char;
 }
 
-/// The memory that `ps` reads, once [`init`] has found it.
+/// The memory that `ps` reads. Set once [`init`] has found it.
 static AREA: Mutex<Option<Area>> = Mutex::new(None);
 
-/// A range of this process's memory that belongs to the title alone.
+/// A range of this process's memory that holds only the title.
 struct Area {
     start: usize,
     len: usize,
 }
 
-/// Finds the memory of the command line and moves the environment away from behind it.
+/// Finds the memory of the command line, and moves the environment that follows it.
 ///
-/// To be called first thing in `main`, before there is another thread: the C library's `environ` is
-/// replaced. Where anything looks odd it does nothing, and [`set`] then changes the short name only.
+/// Call it first in `main`, before any other thread starts, because it replaces the C library's `environ`. If anything
+/// looks unusual it does nothing, and [`set`] then changes only the short name.
 ///
-/// After [`set`], `std::env::args` gives parts of the title: read the arguments before.
+/// Read the arguments before [`set`]: afterwards `std::env::args` returns parts of the title.
 pub fn init() {
     let mut area = AREA.lock().unwrap_or_else(PoisonError::into_inner);
     if area.is_none() {
@@ -42,8 +42,8 @@ pub fn init() {
     }
 }
 
-/// Makes `text` the title: the whole of it, as far as there is room, for `ps`, and its first 15 bytes for the
-/// short name, both cut between characters. May be called from any thread.
+/// Sets the title to `text`: all of it for `ps`, as far as there is room, and its first 15 bytes for the short name.
+/// Both are cut between characters. Any thread may call it.
 pub fn set(text: &str) {
     let text = text.replace('\0', " ");
     if let Some(area) = AREA.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
@@ -52,16 +52,16 @@ pub fn set(text: &str) {
     set_short_name(cut(&text, COMM));
 }
 
-/// The start of `text`, at most `max` bytes of it, cut between characters.
+/// The start of `text`, at most `max` bytes, cut between characters.
 fn cut(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
 
-/// Names the main thread, which stands for the process.
+/// Names the main thread, because its name is that of the process.
 fn set_short_name(name: &str) {
     let pid = rustix::process::getpid();
-    // The title is an ornament: where it cannot be set, the work goes on without.
+    // The title is not essential: if it cannot be set, the program goes on.
     if rustix::thread::gettid() == pid {
         if let Ok(name) = CString::new(name) {
             let _ = rustix::thread::set_name(&name);
@@ -72,15 +72,14 @@ fn set_short_name(name: &str) {
 }
 
 impl Area {
-    /// Overwrites the area with `text` and NULs; the last byte is always a NUL.
+    /// Overwrites the area with `text` and NULs. The last byte is always a NUL.
     fn write(&self, text: &str) {
         let text = cut(text, self.len.saturating_sub(1)).as_bytes();
         let start = std::ptr::with_exposed_provenance_mut::<u8>(self.start);
-        // SAFETY: `find` made sure that these `len` bytes are writable memory which holds the strings of argv
-        // (and of the old environment, to which nothing points any more). Nobody but this module writes them,
-        // and the lock around the one `Area` keeps its threads apart. `text` is at most `len - 1` bytes
-        // and stands elsewhere. The pointers in argv stay valid for reading as C strings, because they point
-        // into the area and its last byte is a NUL.
+        // SAFETY: `find` made sure that these `len` bytes are writable memory which holds the strings of argv (and of
+        // the old environment, to which nothing points any more). Only this module writes them, and the lock around the
+        // one `Area` separates its threads. `text` has at most `len - 1` bytes and lies elsewhere. The pointers in argv
+        // stay valid as C strings, because they point into the area and its last byte is a NUL.
         unsafe {
             std::ptr::copy_nonoverlapping(text.as_ptr(), start, text.len());
             start.add(text.len()).write_bytes(0, self.len - text.len());
@@ -88,7 +87,7 @@ impl Area {
     }
 }
 
-/// Finds the area; `None` where anything is not as it should be.
+/// Finds the area. `None` if anything is not as expected.
 fn find() -> Option<Area> {
     let stat = std::fs::read(format!("/proc/self/task/{}/stat", rustix::process::getpid().as_raw_nonzero()));
     let [arg_start, arg_end, env_start, env_end] = bounds(&stat.ok()?)?;
@@ -96,9 +95,8 @@ fn find() -> Option<Area> {
     if !writable(&maps, arg_start, env_end.max(arg_end)) {
         return None;
     }
-    // SAFETY: the range lies in readable memory of this process, as just seen; it is the stack of the main
-    // thread, which is never unmapped. Nothing writes these bytes but `Area::write`, which is not called
-    // before this function has returned.
+    // SAFETY: as checked above, the range is readable memory of this process. It is the stack of the main thread, which
+    // is never unmapped. Only `Area::write` writes these bytes, and it is not called before this function has returned.
     let found = unsafe {
         std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(arg_start), arg_end - arg_start)
     };
@@ -117,19 +115,19 @@ fn terminated(text: OsString) -> Vec<u8> {
     bytes
 }
 
-/// Copies all strings of the environment to memory that is never freed, and has the C library use them.
-/// Returns whether nothing needs the range from `start` to `end` any more.
+/// Copies all strings of the environment to memory that is never freed, and points the C library to the copies. Returns
+/// whether nothing needs the range from `start` to `end` any more.
 fn move_environment(start: usize, end: usize) -> bool {
-    // SAFETY: `init` is called before there is another thread, so that nobody writes `environ` or the
-    // strings meanwhile. What it points to is, by the C library's contract, an array of pointers to C strings
-    // that ends with NULL, or is itself NULL.
+    // SAFETY: `init` is called before any other thread starts, so nothing else writes `environ` or the strings. By the
+    // C library's contract `environ` is NULL, or points to an array of pointers to C strings that ends with NULL.
     unsafe {
         let old = (&raw const environ).read();
         if old.is_null() {
             return false;
         }
         let first = (*old).addr();
-        // Elsewhere: somebody has replaced it already, and may have kept pointers to the old strings.
+        // The strings are elsewhere: other code has replaced the environment already, and may have kept pointers to the
+        // old strings.
         if first != 0 && !(start..end).contains(&first) {
             return false;
         }
@@ -146,11 +144,11 @@ fn move_environment(start: usize, end: usize) -> bool {
     true
 }
 
-/// Start and end of the arguments, start and end of the environment: fields 48 to 51 of `/proc/PID/stat`,
-/// if they make sense.
+/// Start and end of the arguments, start and end of the environment: fields 48 to 51 of `/proc/PID/stat`. `None` if
+/// they are implausible.
 fn bounds(stat: &[u8]) -> Option<[usize; 4]> {
-    // Field 2 is the name in parentheses, and may itself hold blanks and parentheses; field 3 follows the
-    // last one.
+    // Field 2 is the name in parentheses, and may itself contain blanks and parentheses. Field 3 follows the last
+    // parenthesis.
     let after_name = stat.iter().rposition(|&c| c == b')')? + 1;
     let fields = std::str::from_utf8(&stat[after_name..]).ok()?;
     let mut fields = fields.split_ascii_whitespace().skip(48 - 3).map(|field| field.parse::<usize>().ok());
@@ -161,8 +159,7 @@ fn bounds(stat: &[u8]) -> Option<[usize; 4]> {
     (in_order && env_end - arg_start <= SANE).then_some(found)
 }
 
-/// Whether `start` to `end` lies in one mapping, of those listed by `/proc/PID/maps`, that can be read and
-/// written.
+/// Whether `start` to `end` lies in a single mapping of `/proc/PID/maps` that can be read and written.
 fn writable(maps: &[u8], start: usize, end: usize) -> bool {
     String::from_utf8_lossy(maps).lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -206,7 +203,7 @@ mod tests {
         assert!(!writable(maps, 0x2000, 0x3001));
     }
 
-    /// Runs as the child of the test below, which looks at what it prints; alone it does nothing.
+    /// Runs as the child of the test below, which checks its output. Does nothing on its own.
     #[test]
     fn child_that_changes_its_title() {
         let Some(text) = std::env::var_os(CHILD) else { return };
@@ -235,7 +232,7 @@ mod tests {
         assert!(cut.0.len() > text.len() && long.starts_with(&cut.0), "{}", cut.0.len());
         assert_eq!(cut.1, "backy2 ébacky2");
 
-        // From whatever thread, it is the process that is named.
+        // A call from any thread names the process.
         std::thread::spawn(|| set("b\0c")).join().expect("set");
         assert_eq!(show(), ("b c".to_owned(), "b c".to_owned()));
         set("");

@@ -1,4 +1,4 @@
-//! Who could have written a file that says what the program does, or that holds a secret.
+//! Who could have written a file that controls the program or holds a secret.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::geteuid;
@@ -9,32 +9,32 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file that was opened for reading, and what was found when the open file, and not its name, was looked at.
+/// A file opened for reading, and what a look at the open file (not at its name) has found.
 #[derive(Debug)]
 pub struct Opened {
     /// The file.
     pub file: File,
-    /// What it is.
+    /// Its metadata.
     pub metadata: Metadata,
-    /// Why somebody else may have written what it holds.
+    /// Reasons why another user may have written its contents.
     pub doubts: Vec<Doubt>,
 }
 
-/// A reason not to believe a file.
+/// A reason not to trust a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Others than its owner can write to it: these are its permissions.
+    /// Other users than its owner can write to it. Holds its permissions.
     Writable(u32),
-    /// It belongs to neither root nor the caller.
+    /// Neither root nor the caller owns it. Holds the owner.
     Owner(u32),
-    /// Its folder, or that of what a link leads to, belongs to another user.
+    /// Another user owns its folder, or the folder of a link's target.
     FolderOwner(PathBuf, u32),
-    /// Others than its owner can put files into its folder, or replace them.
+    /// Other users than its owner can put files into its folder, or replace them.
     FolderWritable(PathBuf, u32),
 }
 
 impl fmt::Display for Doubt {
-    /// Reads on after the name of the file.
+    /// The text follows the name of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Doubt::Writable(mode) => write!(f, "can be written by others than its owner (mode {mode:04o})"),
@@ -53,11 +53,11 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// Opens the file at `path` for reading and tells what makes it doubtful. With `regular` it must be a regular file, and
-/// opening never waits; else a pipe is read from, about which there are no doubts.
+/// Opens the file at `path` for reading, and collects the reasons not to trust it. With `regular`, it must be a regular
+/// file, and opening it never waits. Otherwise it may be a pipe, which is always trusted.
 ///
 /// # Errors
-/// It cannot be opened, or is no regular file.
+/// The file cannot be opened, or is not a regular file.
 pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.as_os_str().is_empty() {
@@ -65,7 +65,7 @@ pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     }
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // The folder that is looked at is the one that the file is opened in.
+    // Check the same folder that the file is opened in.
     let folder = File::from(rustix::fs::open(above, flags, Mode::empty())?);
     let mut flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
     if regular {
@@ -89,7 +89,7 @@ pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     }
     let mut doubts = of_file(&metadata);
     of_folder(above, &folder.metadata()?, &metadata, &mut doubts);
-    // A link is believed as far as both ends are.
+    // A link needs both folders to be trusted: its own, and that of its target.
     if let Ok(real) = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
         && let Some(real_folder) = real.parent()
         && let Ok(found) = std::fs::metadata(real_folder)
@@ -100,7 +100,7 @@ pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     Ok(Opened { file, metadata, doubts })
 }
 
-/// Why an open file may have been written by others, whatever its folder is.
+/// Why other users may have written an open file, whatever its folder is.
 pub fn of_file(file: &Metadata) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if is_foreign(file.uid()) {
@@ -112,7 +112,7 @@ pub fn of_file(file: &Metadata) -> Vec<Doubt> {
     doubts
 }
 
-/// Why others may replace files in a folder, whoever owns them.
+/// Why other users may replace files in a folder, whoever owns the files.
 pub fn of_empty_folder(path: &Path, folder: &Metadata) -> Option<Doubt> {
     if is_foreign(folder.uid()) {
         Some(Doubt::FolderOwner(path.to_owned(), folder.uid()))
@@ -124,7 +124,7 @@ pub fn of_empty_folder(path: &Path, folder: &Metadata) -> Option<Doubt> {
 }
 
 fn of_folder(path: &Path, folder: &Metadata, file: &Metadata, doubts: &mut Vec<Doubt>) {
-    // In a sticky folder nobody can replace a file of another user, and with one name only the file was made there.
+    // In a sticky folder nobody can replace another user's file. With a single name, the file was created there.
     let sticky = folder.mode() & 0o1000 != 0 && !is_foreign(file.uid()) && file.nlink() == 1;
     match of_empty_folder(path, folder) {
         Some(Doubt::FolderWritable(..)) if sticky => {}
@@ -136,8 +136,8 @@ fn is_foreign(owner: u32) -> bool {
     owner != 0 && owner != geteuid().as_raw()
 }
 
-/// Whether others than the owner can write. A group with the number of the owner is the owner's own, as most systems
-/// make one for each user.
+/// Whether users other than the owner can write. A group with the same number as the owner counts as the owner's own,
+/// because most systems create one for each user.
 fn is_open(found: &Metadata) -> bool {
     let group = found.mode() & 0o020 != 0 && found.gid() != found.uid();
     group || found.mode() & 0o002 != 0
@@ -159,7 +159,7 @@ mod tests {
         let foreign = (Some(65534), Some(65534));
         let group = (None, Some(65534));
         let root = geteuid().is_root();
-        // Owner and mode of the folder, of the file, and how many doubts there are.
+        // Owner and mode of the folder, owner and mode of the file, number of doubts.
         for (folder, folder_mode, file, file_mode, doubts) in [
             (own, 0o755, own, 0o644, 0),
             (own, 0o755, own, 0o600, 0),

@@ -1,4 +1,4 @@
-//! Files that are there as a whole or not at all.
+//! Files that are either complete or absent.
 
 use super::close::close;
 use super::durable::sync_folder;
@@ -13,24 +13,24 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file that is being written beside its place. It takes that place with [`finish`](Whole::finish), durably; dropped
-/// before, it leaves no trace, and what was there stays.
+/// A file that is written beside its final place. [`finish`](Whole::finish) moves it there durably. If it is dropped
+/// before that, it leaves no trace, and the old file stays.
 #[derive(Debug)]
 pub struct Whole {
-    /// `None` once it is closed.
+    /// `None` once the file is closed.
     file: Option<File>,
     target: PathBuf,
-    /// Where it is until it is finished. `None`: at its place already, since that is no regular file.
+    /// The path until the file is finished. `None` if it is not a regular file: then it is written in place.
     temporary: Option<PathBuf>,
 }
 
 impl Whole {
-    /// Begins the file at `path`. One that is there is replaced, and keeps its mode, and its owner where possible;
-    /// through a link, what it leads to. What is no regular file (a pipe, a terminal, `/dev/stdout`) is written to
-    /// directly.
+    /// Begins the file at `path`. An existing file is replaced, and the new one gets its mode, and its owner where
+    /// possible. If `path` is a link, its target is replaced. Anything else than a regular file (a pipe, a terminal,
+    /// `/dev/stdout`) is written to directly.
     ///
     /// # Errors
-    /// It cannot be written, or nothing can be made beside it.
+    /// The file cannot be written, or no file can be created beside it.
     pub fn begin(path: &Path, mode: FileMode) -> io::Result<Self> {
         if is_stream(path) {
             let file = File::options().write(true).open(path)?;
@@ -40,7 +40,8 @@ impl Whole {
         let (target, old) = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(old) => {
                 let old = File::from(old);
-                // By way of the open file, so that the kernel's rules for links in folders of all have been kept.
+                // The path comes from the open file, so that the kernel has applied its rules for links in shared
+                // folders.
                 (std::fs::read_link(format!("/proc/self/fd/{}", old.as_raw_fd()))?, Some(old.metadata()?))
             }
             Err(Errno::NOENT) if private::is_taken(path) => {
@@ -53,8 +54,8 @@ impl Whole {
         let begin = format!(".{}.", name.to_string_lossy().chars().take(40).collect::<String>());
         let (file, temporary) = private::temporary(&folder_of(&target), &begin, mode)?;
         if let Some(old) = old {
-            // Only root can give files away. A file of another owner than before must not have the rights that were
-            // meant for the old one's group.
+            // Only root can give files away. If the owner changes, the new file must not have the permissions that were
+            // meant for the old file's group.
             let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
             if rustix::fs::fchown(&file, Some(owner), Some(group)).is_ok() {
                 let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(old.mode() & 0o777));
@@ -63,22 +64,22 @@ impl Whole {
         Ok(Whole { file: Some(file), target, temporary: Some(temporary) })
     }
 
-    /// Makes it durable and puts it into its place.
+    /// Makes the file durable and moves it into place.
     ///
     /// # Errors
-    /// What the kernel says. What was there before stays then.
+    /// The error that the kernel reports. The old file stays then.
     pub fn finish(self) -> io::Result<()> {
         self.put(|temporary, target| std::fs::rename(temporary, target))
     }
 
-    /// The same, unless anything has come to its place meanwhile.
+    /// Does the same, unless something has appeared at its place in the meantime.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`]; what the kernel says.
+    /// [`ErrorKind::AlreadyExists`], or the error that the kernel reports.
     pub fn finish_new(self) -> io::Result<()> {
         self.put(|temporary, target| {
             match renameat_with(CWD, temporary, CWD, target, RenameFlags::NOREPLACE) {
-                // Not every file system can do that. A hard link never replaces anything either.
+                // Not every file system supports this. A hard link never replaces anything either.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     std::fs::hard_link(temporary, target).and_then(|()| std::fs::remove_file(temporary))
                 }
@@ -123,7 +124,7 @@ impl Drop for Whole {
     }
 }
 
-/// Whether what is at `path` is written to as it is: anything but a regular file, and what a process has open.
+/// Whether `path` is written in place: everything but regular files, and the open files of a process.
 fn is_stream(path: &Path) -> bool {
     let special = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
     let folder = std::fs::canonicalize(folder_of(path)).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! `librados.so.2` and `librbd.so.1`, loaded when they are needed, so that the program also starts on hosts without
-//! Ceph.
+//! `librados.so.2` and `librbd.so.1`. They are loaded only when needed, so that the program also starts on hosts
+//! without Ceph.
 //!
-//! Signatures are those of `rados/librados.h` and `rbd/librbd.h`. Ceph keeps them within the number behind `.so`:
-//! functions are added, and none is changed.
+//! The signatures are those of `rados/librados.h` and `rbd/librbd.h`. They are stable as long as the number after `.so`
+//! stays the same: Ceph adds functions but changes none.
 #![allow(unsafe_code)]
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 /// An opaque handle of the libraries.
 pub(super) type Handle = *mut c_void;
 
-/// What `rbd_diff_iterate2` calls for each extent: offset, length, whether it exists, and our own pointer.
+/// The callback of `rbd_diff_iterate2`, called for each extent: offset, length, whether it holds data, and our own
+/// pointer.
 pub(super) type DiffCallback = unsafe extern "C" fn(u64, usize, c_int, *mut c_void) -> c_int;
 
 /// `rbd_snap_info_t`.
@@ -41,10 +42,10 @@ pub(super) struct Timespec {
     pub nanoseconds: i64,
 }
 
-/// Declares the functions that are used, and loads them.
+/// Declares the functions that the program uses, and loads them.
 macro_rules! functions {
     ($( $library:ident: $name:ident ( $($argument:ty),* ) $(-> $result:ty)? ; )*) => {
-        /// The functions of both libraries, which stay loaded as long as the process lives.
+        /// The functions of both libraries. The libraries stay loaded as long as the process lives.
         pub(super) struct Functions {
             $( pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?, )*
         }
@@ -108,15 +109,15 @@ functions! {
 }
 
 fn open(name: &str) -> Result<Library, String> {
-    // SAFETY: what the libraries do when they are loaded is their constructors' business; both are made to be
-    // loaded into any process and need nothing of it.
+    // SAFETY: loading a library runs its constructors. Both libraries are made to be loaded into any process and
+    // require nothing of it.
     unsafe { Library::open(Some(name), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| e.to_string())
 }
 
-/// The functions; loaded by the first call.
+/// The functions. The first call loads them.
 ///
 /// # Errors
-/// A text that says which library or function is missing, and which packages have them.
+/// A text that names the missing library or function and the packages to install.
 pub(super) fn functions() -> Result<&'static Functions, String> {
     static LOADED: OnceLock<Result<Functions, String>> = OnceLock::new();
     let loaded = LOADED.get_or_init(|| {
@@ -130,7 +131,7 @@ pub(super) fn functions() -> Result<&'static Functions, String> {
         let functions = Functions::find(&rados, &rbd).map_err(|e| {
             format!("The installed librbd1 is too old: {e}. Install that of Ceph 16 (Pacific) or newer.")
         });
-        // They have threads of their own, and so are never unloaded.
+        // The libraries run threads of their own, so they are never unloaded.
         std::mem::forget((rados, rbd));
         functions
     });
