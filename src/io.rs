@@ -166,9 +166,10 @@ pub fn file_identity(url: &str) -> Option<String> {
     let Ok(Location::File(path)) = Location::parse(url) else { return None };
     let metadata = std::fs::metadata(path).ok()?;
     let host = rustix::system::uname().nodename().to_string_lossy().replace('/', "_");
-    Some(match metadata.file_type().is_block_device() {
-        true => format!("{host}-device-{:x}", metadata.rdev()),
-        false => format!("{host}-{:x}-{:x}", metadata.dev(), metadata.ino()),
+    Some(if metadata.file_type().is_block_device() {
+        format!("{host}-device-{:x}", metadata.rdev())
+    } else {
+        format!("{host}-{:x}-{:x}", metadata.dev(), metadata.ino())
     })
 }
 

@@ -20,9 +20,10 @@ pub(super) fn is_of_a_place(error: &io::Error) -> bool {
 /// exactly. `read` tells whether a part of it can be read; parts are multiples of `unit` from its beginning.
 pub(super) fn place(range: Range<u64>, unit: u64, read: &mut dyn FnMut(Range<u64>) -> bool) -> String {
     let bad = narrow(range, unit, Instant::now() + PATIENCE, read);
-    match bad.end - bad.start <= unit {
-        true => format!("at offset {}", bad.start),
-        false => format!("between offset {} and {}", bad.start, bad.end),
+    if bad.end - bad.start <= unit {
+        format!("at offset {}", bad.start)
+    } else {
+        format!("between offset {} and {}", bad.start, bad.end)
     }
 }
 
@@ -39,16 +40,14 @@ fn narrow(
     while bad.end - bad.start > unit && Instant::now() < until {
         let units = (bad.end - bad.start).div_ceil(unit);
         let middle = bad.start + units / 2 * unit;
-        match read(bad.start..middle) {
-            true => (bad.start, seen) = (middle, false),
-            false => (bad.end, seen) = (middle, true),
+        if read(bad.start..middle) {
+            (bad.start, seen) = (middle, false)
+        } else {
+            (bad.end, seen) = (middle, true)
         }
     }
     // The drive may have managed to read it after all.
-    match seen || Instant::now() >= until || !read(bad.clone()) {
-        true => bad,
-        false => range,
-    }
+    if seen || Instant::now() >= until || !read(bad.clone()) { bad } else { range }
 }
 
 #[cfg(test)]

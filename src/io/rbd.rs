@@ -114,21 +114,25 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
 }
 
 fn open_pool(about: About<'_>, cluster: &Arc<Cluster>, spec: &Spec) -> Result<Arc<Pool>> {
-    Pool::open(cluster, &spec.pool, &spec.namespace).map(Arc::new).map_err(|e| match is(&e, Errno::NOENT) {
-        true => about.absent(format!("there is no pool {}. `ceph osd pool ls` lists them.", spec.pool)),
-        false => about.failed(&format!("the pool {} cannot be opened", spec.pool), &e),
+    Pool::open(cluster, &spec.pool, &spec.namespace).map(Arc::new).map_err(|e| {
+        if is(&e, Errno::NOENT) {
+            about.absent(format!("there is no pool {}. `ceph osd pool ls` lists them.", spec.pool))
+        } else {
+            about.failed(&format!("the pool {} cannot be opened", spec.pool), &e)
+        }
     })
 }
 
 /// There is no image as `spec` says.
 fn no_image(about: About<'_>, spec: &Spec) -> Error {
     let Spec { pool, namespace, image, .. } = spec;
-    match namespace.is_empty() {
-        true => about.absent(format!("there is no image {image} in the pool {pool}. `rbd ls {pool}` lists them.")),
-        false => about.absent(format!(
+    if namespace.is_empty() {
+        about.absent(format!("there is no image {image} in the pool {pool}. `rbd ls {pool}` lists them."))
+    } else {
+        about.absent(format!(
             "there is no image {image} in the namespace {namespace} of the pool {pool}. `rbd ls {pool}/{namespace}` \
              lists them."
-        )),
+        ))
     }
 }
 

@@ -140,12 +140,11 @@ impl FileStore {
             Err(error) => return Err(self.get_error("open", file, &error)),
         };
         let metadata = opened.metadata().map_err(|error| self.get_error("look at", file, &error))?;
-        match metadata.is_file() {
-            true => Ok(Some((opened, metadata.len()))),
-            false => {
-                let what = kind(metadata.file_type());
-                Err(GetError::Unreadable(format!("{} is {what} and no file", self.path.join(file).display())))
-            }
+        if metadata.is_file() {
+            Ok(Some((opened, metadata.len())))
+        } else {
+            let what = kind(metadata.file_type());
+            Err(GetError::Unreadable(format!("{} is {what} and no file", self.path.join(file).display())))
         }
     }
 
@@ -217,12 +216,11 @@ impl BlobStore for FileStore {
         };
         written.map_err(|NotWritten { error, in_doubt }| {
             let what = format!("cannot write {}", self.path.join(&file).display());
-            match in_doubt {
-                true => self.broke(&what, &error),
-                false => {
-                    let link = self.linked_folder(&file).filter(|_| is(&error, Errno::LOOP));
-                    link.unwrap_or_else(|| self.error(format!("{what}: {}", advised(&error))))
-                }
+            if in_doubt {
+                self.broke(&what, &error)
+            } else {
+                let link = self.linked_folder(&file).filter(|_| is(&error, Errno::LOOP));
+                link.unwrap_or_else(|| self.error(format!("{what}: {}", advised(&error))))
             }
         })
     }
@@ -346,12 +344,13 @@ impl BlobStore for FileStore {
             }
         }
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match place.is_none_or(|place| place.is_at(&self.path) || self.let_go(&place)) {
-            true => Ok(()),
-            false => Err(self.error(
+        if place.is_none_or(|place| place.is_at(&self.path) || self.let_go(&place)) {
+            Ok(())
+        } else {
+            Err(self.error(
                 "another folder is there than the one that was written to: it was mounted or unmounted meanwhile. Begin \
                  again",
-            )),
+            ))
         }
     }
 }

@@ -47,10 +47,7 @@ impl Folder {
     /// The error that the kernel reports: `ELOOP` if a part of the path is a link.
     pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC;
-        match self.by_kernel {
-            true => walk(&self.folder, path, flags),
-            false => step(&self.folder, path, flags),
-        }
+        if self.by_kernel { walk(&self.folder, path, flags) } else { step(&self.folder, path, flags) }
     }
 
     /// Opens a folder below.

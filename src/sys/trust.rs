@@ -82,9 +82,10 @@ pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
         return Err(ErrorKind::IsADirectory.into());
     }
     if !metadata.is_file() {
-        return match regular {
-            true => Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file")),
-            false => Ok(Opened { file, metadata, doubts: Vec::new() }),
+        return if regular {
+            Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"))
+        } else {
+            Ok(Opened { file, metadata, doubts: Vec::new() })
         };
     }
     let mut doubts = of_file(&metadata);

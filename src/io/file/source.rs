@@ -66,9 +66,10 @@ impl FileSource {
 
     /// The error of a read of `range` that failed, with the place of the first bad sector.
     fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
-        let place = match bad_sector::is_of_a_place(error) {
-            true => bad_sector::place(range, self.unit(), &mut |part| self.can_read(part)),
-            false => format!("at offset {}", range.start),
+        let place = if bad_sector::is_of_a_place(error) {
+            bad_sector::place(range, self.unit(), &mut |part| self.can_read(part))
+        } else {
+            format!("at offset {}", range.start)
         };
         source_error(&self.url, format!("read error {place}: {error}"))
     }

@@ -50,9 +50,12 @@ impl Snapshots {
         let cluster = connect(about, false)?;
         let pool = open_pool(about, &cluster, &spec)?;
         let image = Image::open_read_only(&pool, &spec.image);
-        let image = image.map_err(|e| match is(&e, Errno::NOENT) {
-            true => no_image(about, &spec),
-            false => about.failed("the image cannot be opened", &e),
+        let image = image.map_err(|e| {
+            if is(&e, Errno::NOENT) {
+                no_image(about, &spec)
+            } else {
+                about.failed("the image cannot be opened", &e)
+            }
         })?;
         let id = identify(about, &cluster, &pool, &spec, &image)?;
         drop(image);

@@ -61,9 +61,10 @@ impl RbdSource {
             let mut data = vec![0; (part.end - part.start) as usize];
             self.image.read(part.start, &mut data).is_ok_and(|count| count == data.len())
         };
-        let place = match bad_sector::is_of_a_place(error) {
-            true => bad_sector::place(range, SECTOR, &mut can_read),
-            false => format!("at offset {}", range.start),
+        let place = if bad_sector::is_of_a_place(error) {
+            bad_sector::place(range, SECTOR, &mut can_read)
+        } else {
+            format!("at offset {}", range.start)
         };
         source_error(&self.url, format!("read error {place}: {}", reason(error, &self.config)))
     }
@@ -88,11 +89,12 @@ impl RbdSource {
         let about = self.about();
         let snapshots = list(about, &self.image)?;
         let Some(found) = snapshots.iter().find(|snapshot| snapshot.id == base.snapshot) else {
-            return match snapshots.iter().any(|snapshot| snapshot.name == name) {
-                true => Err(refused(&format!(
+            return if snapshots.iter().any(|snapshot| snapshot.name == name) {
+                Err(refused(&format!(
                     "its snapshot {name} was removed, and another one was made under that name"
-                ))),
-                false => Ok(Err(format!("its snapshot {name} is no longer there"))),
+                )))
+            } else {
+                Ok(Err(format!("its snapshot {name} is no longer there")))
             };
         };
         if *base != origin(about, &base.image, &self.image, found)? {
@@ -107,14 +109,20 @@ impl RbdSource {
 
 /// Opens the image or snapshot for reading.
 fn open_image(about: About<'_>, pool: &Arc<Pool>, spec: &Spec) -> Result<Image> {
-    let image = Image::open_read_only(pool, &spec.image).map_err(|e| match is(&e, Errno::NOENT) {
-        true => no_image(about, spec),
-        false => about.failed("the image cannot be opened", &e),
+    let image = Image::open_read_only(pool, &spec.image).map_err(|e| {
+        if is(&e, Errno::NOENT) {
+            no_image(about, spec)
+        } else {
+            about.failed("the image cannot be opened", &e)
+        }
     })?;
     let Some(name) = &spec.snapshot else { return Ok(image) };
-    image.at_snapshot(name).map_err(|e| match is(&e, Errno::NOENT) {
-        true => no_snapshot(about, spec, name),
-        false => about.failed(&format!("the snapshot {name} cannot be opened"), &e),
+    image.at_snapshot(name).map_err(|e| {
+        if is(&e, Errno::NOENT) {
+            no_snapshot(about, spec, name)
+        } else {
+            about.failed(&format!("the snapshot {name} cannot be opened"), &e)
+        }
     })
 }
 
@@ -178,9 +186,10 @@ impl Source for RbdSource {
         };
         // An object of a snapshot that was removed reads as a hole. Our image does not hear of that: look again.
         let now = open_image(self.about(), &self.pool, &self.spec)?;
-        match list(self.about(), &now)?.iter().any(|snapshot| snapshot.id == own.snapshot) {
-            true => Ok(()),
-            false => Err(self.about().error("the snapshot was removed while it was backed up")),
+        if list(self.about(), &now)?.iter().any(|snapshot| snapshot.id == own.snapshot) {
+            Ok(())
+        } else {
+            Err(self.about().error("the snapshot was removed while it was backed up"))
         }
     }
 

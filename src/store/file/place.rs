@@ -158,17 +158,15 @@ impl Place {
             done => done?,
         }
         let all_at_once = self.sync == Durability::Filesystem && self.tells_all;
-        match self.sync == Durability::None || all_at_once {
-            true => Ok(()),
-            false => sync_entries(above.file()),
-        }
+        if self.sync == Durability::None || all_at_once { Ok(()) } else { sync_entries(above.file()) }
     }
 
     /// Makes durable what [`Place::write`] has left to be.
     pub fn sync(&self) -> io::Result<()> {
-        match self.sync == Durability::Filesystem && self.tells_all {
-            true => sync_filesystem(self.root.file()),
-            false => Ok(()),
+        if self.sync == Durability::Filesystem && self.tells_all {
+            sync_filesystem(self.root.file())
+        } else {
+            Ok(())
         }
     }
 }

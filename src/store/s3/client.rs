@@ -261,8 +261,9 @@ fn from_file(path: &Path, key: &str) -> Result<String> {
     let mut text = String::new();
     opened.file.take(LONGEST_KEY).read_to_string(&mut text).map_err(unreadable)?;
     let text = text.trim();
-    match text.is_empty() || text.contains(char::is_whitespace) {
-        false => Ok(text.to_owned()),
-        true => Err(error("must hold nothing but the key, on one line")),
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        Err(error("must hold nothing but the key, on one line"))
+    } else {
+        Ok(text.to_owned())
     }
 }

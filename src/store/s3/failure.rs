@@ -124,11 +124,12 @@ impl Failure {
     }
 
     fn of_tls(told: &str, Names { endpoint, tls }: Names) -> Self {
-        let advice = match told.to_lowercase().contains("certificate") {
-            true => "The server's certificate must be one that this system trusts; add its authority to the \
+        let advice = if told.to_lowercase().contains("certificate") {
+            "The server's certificate must be one that this system trusts; add its authority to the \
                  system's, or name a file with it in the environment variable SSL_CERT_FILE"
-                .to_owned(),
-            false => format!("Does the server speak https? See {endpoint} and {tls} in [DataBackend]"),
+                .to_owned()
+        } else {
+            format!("Does the server speak https? See {endpoint} and {tls} in [DataBackend]")
         };
         Failure::new(Kind::Lasting, format!("TLS failed: {told}. {advice}"))
     }
