@@ -129,15 +129,14 @@ impl Postgres {
     }
 
     fn fault(&self, what: &str, fault: Fault) -> Error {
-        match fault {
-            Fault::Postgres(e) if e.code() == Some(&SqlState::DISK_FULL) => Error::Full {
+        match fault.into_driver::<postgres::Error>() {
+            Ok(e) if e.code() == Some(&SqlState::DISK_FULL) => Error::Full {
                 database: self.location.clone(),
                 message: format!("{what}: {}. Free some space on the server", describe(&e)),
             },
-            Fault::Postgres(e) => self.error(what, &describe(&e)),
-            Fault::Because(error) => error,
-            Fault::Value(text) => self.error(what, &text),
-            Fault::Sqlite(e) => Error::Internal(format!("{what}: SQLite in a PostgreSQL database: {e}")),
+            Ok(e) => self.error(what, &describe(&e)),
+            Err(Fault::Because(error)) => error,
+            Err(Fault::Value(text) | Fault::Driver { text, .. }) => self.error(what, &text),
         }
     }
 
@@ -167,12 +166,12 @@ impl Postgres {
             Err(failure) => return Attempt::Failed(Fault::Because(self.unreachable(failure))),
         };
         if let Err(e) = self.writer.enrol(client) {
-            return Self::failed(Fault::Postgres(e), false);
+            return Self::failed(e.into(), false);
         }
         let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
         let mut transaction = match begin {
             Ok(transaction) => transaction,
-            Err(e) => return Self::failed(Fault::Postgres(e), false),
+            Err(e) => return Self::failed(e.into(), false),
         };
         let mut statements = Statements { client: &mut transaction, prepared, old };
         let token = match self.writer.sign(&mut statements, doubtful) {
@@ -189,14 +188,15 @@ impl Postgres {
         match transaction.commit() {
             Ok(()) => Attempt::Done(done),
             Err(e) if is_lost(&e) => Attempt::Unclear(e, token, done),
-            Err(e) => Attempt::Failed(Fault::Postgres(e)),
+            Err(e) => Attempt::Failed(e.into()),
         }
     }
 
     fn failed<T>(fault: Fault, begun: bool) -> Attempt<T> {
-        match fault {
-            Fault::Postgres(e) if is_lost(&e) => Attempt::Lost(e, begun),
-            fault => Attempt::Failed(fault),
+        match fault.into_driver() {
+            Ok(e) if is_lost(&e) => Attempt::Lost(e, begun),
+            Ok(e) => Attempt::Failed(e.into()),
+            Err(fault) => Attempt::Failed(fault),
         }
     }
 
@@ -250,15 +250,17 @@ impl Engine for Postgres {
                         self.given_up = false;
                         return Ok(done);
                     }
-                    Err(Fault::Postgres(e)) => e,
-                    Err(fault) => return Err(self.fault(what, fault)),
+                    Err(fault) => match fault.into_driver() {
+                        Ok(e) => e,
+                        Err(fault) => return Err(self.fault(what, fault)),
+                    },
                 },
                 Err(Failure::Postgres(e)) => e,
                 Err(failure) => return Err(self.unreachable(failure)),
             };
             match is_lost(&failure) {
                 true => self.wait(what, &failure, &mut patience)?,
-                false => return Err(self.fault(what, Fault::Postgres(failure))),
+                false => return Err(self.fault(what, failure.into())),
             }
         }
     }
@@ -285,15 +287,15 @@ impl Engine for Postgres {
                     }
                 }
                 Attempt::Lost(e, begun) if kind == Work::Once && begun => {
-                    return Err(self.fault(what, Fault::Postgres(e)));
+                    return Err(self.fault(what, e.into()));
                 }
                 Attempt::Lost(e, _) => self.wait(what, &e, &mut patience)?,
                 Attempt::Unclear(e, token, done) => {
                     doubtful = Some((token, done));
                     self.wait(what, &e, &mut patience)?;
                 }
-                Attempt::Failed(Fault::Postgres(e))
-                    if may_pass(&e) && kind != Work::Once && tries < TRIES =>
+                Attempt::Failed(fault)
+                    if fault.driver().is_some_and(may_pass) && kind != Work::Once && tries < TRIES =>
                 {
                     tries += 1;
                     stand_back(tries);

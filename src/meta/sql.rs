@@ -100,10 +100,13 @@ pub(super) use values;
 /// Why a transaction is rolled back.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// SQLite failed.
-    Sqlite(rusqlite::Error),
-    /// PostgreSQL failed.
-    Postgres(postgres::Error),
+    /// The driver of the engine failed. Only that engine knows the error's type, and what the error means.
+    Driver {
+        /// What the engine makes of the error, as text.
+        text: String,
+        /// The driver's own error.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A value cannot be what the database holds.
     Value(String),
     /// Something else did.
@@ -115,21 +118,31 @@ impl Fault {
     fn of_row(self, whose: &str) -> Self {
         match self {
             Fault::Value(why) => Fault::Value(format!("{whose}: {why}")),
-            Fault::Sqlite(why) => Fault::Value(format!("{whose}: {why}")),
-            Fault::Postgres(why) => Fault::Value(format!("{whose}: {}", crate::pg::describe(&why))),
+            Fault::Driver { text, .. } => Fault::Value(format!("{whose}: {text}")),
             because => because,
         }
     }
-}
 
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        Fault::Sqlite(error)
+    /// The driver's error, for the engine whose driver gives errors of type `E`.
+    pub(super) fn driver<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Fault::Driver { error, .. } => error.downcast_ref(),
+            _ => None,
+        }
     }
-}
-impl From<postgres::Error> for Fault {
-    fn from(error: postgres::Error) -> Self {
-        Fault::Postgres(error)
+
+    /// Takes the driver's error out.
+    ///
+    /// # Errors
+    /// The fault itself, where it is another one.
+    pub(super) fn into_driver<E: std::error::Error + 'static>(self) -> std::result::Result<E, Fault> {
+        match self {
+            Fault::Driver { text, error } => match error.downcast() {
+                Ok(error) => Ok(*error),
+                Err(error) => Err(Fault::Driver { text, error }),
+            },
+            other => Err(other),
+        }
     }
 }
 

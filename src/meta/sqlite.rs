@@ -119,6 +119,10 @@ impl Sqlite {
         Sqlite { connection, path: path.to_owned(), location, obstacle, spends: None, anchor: None }
     }
 
+    fn finds_no_room(&self, fault: &Fault) -> bool {
+        fault.driver().is_some_and(|error| open::is_full(error, &self.path))
+    }
+
     /// Makes room for a transaction that found none, and makes do with as little as possible from now on. Whether there
     /// is more than before.
     fn make_room(&mut self) -> bool {
@@ -158,17 +162,16 @@ impl Sqlite {
     }
 
     fn fault(&self, what: &str, fault: Fault) -> Error {
-        match fault {
-            Fault::Sqlite(e) if open::is_full(&e, &self.path) => Error::Full {
+        match fault.into_driver::<rusqlite::Error>() {
+            Ok(e) if open::is_full(&e, &self.path) => Error::Full {
                 database: self.location.clone(),
                 message: format!("{what}: {}", open::full(&self.path, self.spends.is_some())),
             },
-            Fault::Sqlite(e) => error(&self.location, what, &e),
-            Fault::Because(error) => error,
-            Fault::Value(text) => {
+            Ok(e) => error(&self.location, what, &e),
+            Err(Fault::Because(error)) => error,
+            Err(Fault::Value(text) | Fault::Driver { text, .. }) => {
                 Error::Metadata { database: self.location.clone(), message: format!("{what}: {text}") }
             }
-            Fault::Postgres(e) => Error::Internal(format!("{what}: PostgreSQL in a SQLite database: {e}")),
         }
     }
 
@@ -177,7 +180,7 @@ impl Sqlite {
         loop {
             match self.attempt(&mut work) {
                 // It comes to an end: the reserve does.
-                Err(Fault::Sqlite(e)) if open::is_full(&e, &self.path) && self.make_room() => {}
+                Err(fault) if self.finds_no_room(&fault) && self.make_room() => {}
                 done => return done.map_err(|fault| self.fault(what, fault)),
             }
         }

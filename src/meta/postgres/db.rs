@@ -42,6 +42,12 @@ pub(super) const NAMING: i32 = 2;
 /// of an upgrade and of who takes a lock in `src/locks`.
 const MARKING: i32 = 5;
 
+impl From<postgres::Error> for Fault {
+    fn from(error: postgres::Error) -> Self {
+        Fault::Driver { text: crate::pg::describe(&error), error: Box::new(error) }
+    }
+}
+
 /// A connection, within a transaction or not.
 pub(super) struct Statements<'c, C> {
     pub client: &'c mut C,

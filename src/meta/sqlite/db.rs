@@ -24,6 +24,12 @@ const DIALECT: Dialect = Dialect {
     temporary_end: "DROP TABLE temp.gone; DROP TABLE temp.unnamed;",
 };
 
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::Driver { text: error.to_string(), error: Box::new(error) }
+    }
+}
+
 /// A connection, within a transaction or not.
 pub(super) struct Statements<'c>(pub &'c Connection);
 
@@ -272,7 +278,7 @@ fn refused(e: rusqlite::Error, row: &DumpRow) -> Fault {
     let rusqlite::Error::SqliteFailure(ffi::Error { extended_code, code: ErrorCode::ConstraintViolation }, _) =
         e
     else {
-        return Fault::Sqlite(e);
+        return e.into();
     };
     let DumpRow { id, uid, .. } = row;
     Fault::Because(Error::DumpFormat(match (extended_code, uid) {
