@@ -32,6 +32,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/performance.md",
     "docs/differences.md",
     "docs/architecture.md",
+    "docs/format.md",
 ];
 
 /// The lines of all `sh` blocks.
