@@ -33,6 +33,10 @@ const DOCUMENTS: &[&str] = &[
     "docs/differences.md",
     "docs/architecture.md",
     "docs/format.md",
+    "docs/glossary.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
 ];
 
 /// The lines of all `sh` blocks.
