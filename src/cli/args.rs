@@ -37,16 +37,16 @@ pub struct Global {
     /// Show debug messages on the console
     #[arg(short, long)]
     pub verbose: bool,
-    /// As --verbose, and show the causes of errors
+    /// Like --verbose, and also show the causes of errors
     #[arg(short, long)]
     pub debug: bool,
-    /// For scripts: columns separated by "|", no messages but errors
+    /// Print output for scripts: columns separated by "|", and no messages except errors
     #[arg(short, long)]
     pub machine_output: bool,
-    /// Print tables without their header
+    /// Print tables without a header line
     #[arg(short, long)]
     pub skip_header: bool,
-    /// Print sizes as "524 MiB"
+    /// Print sizes for people, such as "524 MiB"
     #[arg(short = 'r', long)]
     pub human_readable: bool,
     /// Print the result as one JSON document
@@ -71,9 +71,9 @@ pub enum Command {
     Initdb,
     /// Make a self-contained installation: backy2 -b DIR init
     ///
-    /// The folder must be empty or absent. It gets a configuration with a fresh random key, a database and a
-    /// data folder. Keep a copy of the key elsewhere: without it the backups cannot be read. All other commands
-    /// use the installation with the same -b DIR before them.
+    /// The folder must be empty or absent. It gets a configuration with a new random key, a database and a data
+    /// folder. Keep a copy of the key elsewhere: without it the backups cannot be read. To use the installation, put
+    /// the same -b DIR before other commands.
     #[command(override_usage = "backy2 -b DIR init")]
     Init,
     /// Back up an image or a block device
@@ -90,67 +90,68 @@ pub enum Command {
     Scrub(ScrubArgs),
     /// Write the metadata of a version to a file
     ///
-    /// The dump holds no data and no tags: with it, the data store and the key, the version can be had again.
+    /// The dump has no data and no tags. The version can be recovered from the dump, the data store and the key.
     Export(ExportArgs),
-    /// Read the metadata of a version from a file that export wrote
+    /// Read the metadata of a version from a file written by export
     Import(ImportArgs),
     /// Delete data that no version needs any more
     ///
-    /// Data stays for an hour after the last version that used it was removed.
+    /// Data is kept for an hour after the last version that used it was removed.
     Cleanup(CleanupArgs),
     /// List versions
     Ls(LsArgs),
-    /// List what past backups did
+    /// List statistics of past backups
     Stats(StatsArgs),
     /// Compare two versions block by block, by their metadata
     DiffMeta(DiffMetaArgs),
-    /// List the space that versions take
+    /// List the space that versions use
     Du(DuArgs),
-    /// Mount all versions, to get at single files or to try a backup out
+    /// Mount all versions, to copy single files or to test a backup
     ///
-    /// Stays in the foreground until Ctrl-C, SIGTERM or umount. Below MOUNT there are by_version_uid/UID/data, the
-    /// image, with small files beside it, and by_name/NAME/UID and by_name/NAME/latest, which lead there. What is
-    /// written to an image is kept in a temporary file in cachedir, and is gone when the mount ends: no version ever
-    /// changes.
+    /// The command stays in the foreground until Ctrl-C, SIGTERM or umount. In MOUNT, by_version_uid/UID/data is the image
+    /// of a version, and small files beside it describe the version. by_name/NAME/UID and by_name/NAME/latest are links to
+    /// the folders of versions. Images can be written: changes are kept in a temporary file in cachedir and are lost when
+    /// the mount ends. Versions never change.
     Fuse(FuseArgs),
     /// Serve versions as network block devices (NBD)
     ///
-    /// Stays in the foreground until Ctrl-C or SIGTERM. Each version is an export, named by its uid, or as versions are
-    /// named everywhere: NAME, NAME:latest, NAME:N. Unless --read-only is given, exports can be written: what a client
-    /// writes becomes a version of its own, called "copy on write", when the client has left. The original never
-    /// changes.
+    /// The command stays in the foreground until Ctrl-C or SIGTERM. Each version is an export. Clients name it as other
+    /// commands do: by its uid, NAME, NAME:latest or NAME:N. Exports can be written unless --read-only is given: when the
+    /// client disconnects, its changes become a new version with the name "copy on write". The original never changes.
     ///
-    /// Only root and the user that runs the server may connect, from this host; --any-user and --insecure change that.
-    /// With --tls-certs it speaks TLS, and with --tls-verify only to clients with a certificate.
+    /// Only root and the user who runs the server may connect, and only from this host; --any-user and --insecure change
+    /// that. With --tls-certs the server uses TLS, and with --tls-verify it accepts only clients with a certificate.
     Nbd(NbdArgs),
-    /// Wrap all keys anew with the configured master key
+    /// Change the master key: encrypt the keys of all blobs with the configured one
     ///
-    /// Put the new key into the configuration first; nothing else may run meanwhile. All keys are changed, or
-    /// none. The data is not touched. Dumps that were exported before still need the old key.
+    /// Put the new key into the configuration first. No other command may run at the same time. Either all keys are
+    /// changed, or none. The stored data does not change. Dumps that were exported earlier still need the old key.
     ///
-    /// On the command line the old key would be seen by other users of this host, and stay in the shell's history.
+    /// If the old key is given on the command line, other users of this host can see it, and the shell's history keeps
+    /// it.
     Rekey(RekeyArgs),
-    /// Store a version anew in the configured encryption version
+    /// Copy a version, with the copy in the configured encryption version
     ///
-    /// Makes a new version with the tag migrated-encryption-to-N. The old one stays until rm.
+    /// The new version gets the tag migrated-encryption-to-N. The old version stays until it is removed with rm.
     MigrateEncryption(VersionArgs),
     /// Copy the metadata into another database: SQLite or PostgreSQL
     ///
-    /// The target is made, or must be empty; a PostgreSQL database and its user must be there. Nothing else may run
-    /// meanwhile. What has arrived is compared with what was sent. The configured database stays as it is, and is
-    /// used until [MetaBackend] engine is changed.
+    /// A SQLite target is created if it does not exist; a PostgreSQL database and its user must exist. The target must be
+    /// empty. No other command may run at the same time. The copy is compared with the original. The configured database
+    /// does not change, and stays in use until [MetaBackend] engine is changed.
     MigrateDb(MigrateDbArgs),
-    /// Bring the database of an older release to the current schema
+    /// Upgrade the database of an older release to the current schema
     ///
-    /// The first command that reads or changes blocks does it as well. The database from before stays beside the new one
-    /// as NAME.before-upgrade.
+    /// The first command that reads or changes blocks does this as well. The old SQLite database is kept beside the new
+    /// one as NAME.before-upgrade.
     Upgrade,
-    /// List what is to be done before release 2.13 uses the database from before the upgrade again
+    /// List the steps that are needed to go back to release 2.13 and the old database
     ///
-    /// Changes nothing. "before": with this program, before the old database is put back. "after": with 2.13, right
-    /// after that, in this order. "lost": cannot be helped. Exit code 20 if there is anything to do, 0 if not.
+    /// The command changes nothing. Steps marked "before" are done with this program before the old database is put back.
+    /// Steps marked "after" are done with 2.13 right after that, in this order. "lost" marks losses that cannot be
+    /// avoided. The exit code is 20 if there is anything to do, and 0 otherwise.
     DowngradeCheck(DowngradeCheckArgs),
-    /// List who holds what: versions in use, cleanups, commands that must be alone
+    /// List locks: versions in use, cleanups, and commands that must run alone
     Locks(LocksArgs),
     /// Add tags to a version
     AddTag(TagArgs),
@@ -158,14 +159,14 @@ pub enum Command {
     RemoveTag(TagArgs),
     /// Set the date at which a version expires
     Expire(ExpireArgs),
-    /// List the backups that should be made
+    /// List the backups that are due
     Due(ScheduleArgs),
-    /// List where backups are not as the schedulers want them
+    /// List where the backups do not match the schedulers
     Sla(ScheduleArgs),
     /// Write the completions and manual pages into a folder (for packages)
     #[command(hide = true)]
     GenerateDocs {
-        /// The folder; it is made if it is absent
+        /// The folder. It is created if it does not exist
         dir: PathBuf,
     },
 }
@@ -238,19 +239,19 @@ impl Command {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example:\n  backy2 restore --sparse UID file:///var/lib/images/vm1.img")]
 pub struct RestoreArgs {
-    /// Write no zeros for sparse blocks: on an existing device old data may show there
+    /// Do not write zeros for sparse blocks. On an existing device old data may remain there
     #[arg(short, long)]
     pub sparse: bool,
     /// Overwrite an existing target
     #[arg(short, long)]
     pub force: bool,
-    /// Go on with an interrupted restore at this block, its "Last ID" [default: 0]
+    /// Continue an interrupted restore at this block, its "Last ID" [default: 0]
     #[arg(short, long, value_name = "BLOCK_ID")]
     pub continue_from: Option<String>,
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
-    /// Where to write it: file://PATH, rbd://POOL/IMAGE, null://, or a path that starts with /, ./ or ../
+    /// The target: file://PATH, rbd://POOL/IMAGE, null://, or a path that starts with /, ./ or ../
     pub target: String,
 }
 
@@ -265,7 +266,7 @@ pub struct VersionArgs {
 /// Arguments of `rm`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RmArgs {
-    /// Remove it however young it is; a protected version stays
+    /// Remove the version even if it is young. A protected version is never removed
     #[arg(short, long)]
     pub force: bool,
     /// The version.
@@ -276,10 +277,10 @@ pub struct RmArgs {
 /// Arguments of `scrub`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ScrubArgs {
-    /// Also compare with this source, byte for byte
+    /// Also compare the version with this source, byte for byte
     #[arg(short, long, value_name = "URL")]
     pub source: Option<String>,
-    /// Verify only about this percentage of the blocks, 0 to 100
+    /// Verify about N percent of the blocks, chosen at random (0 to 100)
     #[arg(short, long, value_name = "N", default_value = "100")]
     pub percentile: String,
     /// The version.
@@ -290,16 +291,16 @@ pub struct ScrubArgs {
 /// Arguments of `cleanup`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CleanupArgs {
-    /// Compare the whole store with the database; nothing else may run meanwhile
+    /// Compare the whole store with the database. No other command may run at the same time
     #[arg(short, long)]
     pub full: bool,
-    /// With --full: only data whose name begins so
+    /// With --full: consider only blobs whose names begin with PREFIX
     #[arg(short, long, value_name = "PREFIX")]
     pub prefix: Option<String>,
-    /// Do not wait for that hour. Dangerous while backups run!
+    /// Do not wait for an hour. This is dangerous while backups run!
     #[arg(long)]
     pub dangerous_force: bool,
-    /// Delete nothing: tell what would be deleted (with -m: the names of the blobs)
+    /// Delete nothing, and show what would be deleted (with -m: the names of the blobs)
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -310,10 +311,10 @@ pub struct StatsArgs {
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,
-    /// Only the newest N
+    /// Show only the newest N
     #[arg(short, long, value_name = "N")]
     pub limit: Option<String>,
-    /// Only backups that made this version, which may have been removed: then its uid is needed
+    /// Show only backups of this version. A removed version must be named by its uid
     pub version_uid: Option<String>,
 }
 
@@ -321,9 +322,9 @@ pub struct StatsArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::DIFFERENCES)]
 pub struct DiffMetaArgs {
-    /// The one version, "left": named by uid, NAME or NAME:N as everywhere
+    /// The first version ("left"): its uid, NAME or NAME:N
     pub version_uid1: String,
-    /// The other version, "right"
+    /// The second version ("right")
     pub version_uid2: String,
 }
 
@@ -335,7 +336,7 @@ pub struct DuArgs {
     /// [default: Real,Null,Dedup Own,Dedup Others,Individual,Est. Space,Est. Space freed]
     #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
     pub fields: Option<String>,
-    /// Only this version
+    /// Show only this version
     pub version_uid: Option<String>,
 }
 
@@ -355,7 +356,7 @@ pub struct ExpireArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
-    /// The date in UTC: YYYY-MM-DD, or that with " HH:MM:SS" or "THH:MM:SS"; '' clears it
+    /// The date in UTC: YYYY-MM-DD, optionally followed by " HH:MM:SS" or "THH:MM:SS". An empty date ('') removes it
     pub expire: String,
 }
 
@@ -363,33 +364,33 @@ pub struct ExpireArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::SCHEDULERS)]
 pub struct ScheduleArgs {
-    /// Sections of the configuration to go by, comma-separated
+    /// Schedulers (sections of the configuration), comma-separated
     #[arg(short, long, value_name = "LIST", default_value = "daily,weekly,monthly")]
     pub schedulers: String,
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,
-    /// Only this name, also if there is no version of it
+    /// Show only this name, even if it has no version
     pub name: Option<String>,
 }
 
 /// Arguments of `ls`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LsArgs {
-    /// Only versions of this snapshot
+    /// Show only versions of this snapshot
     #[arg(short, long, value_name = "NAME")]
     pub snapshot_name: Option<String>,
-    /// Only versions with this tag
+    /// Show only versions with this tag
     #[arg(short, long)]
     pub tag: Option<String>,
-    /// Only versions that are past their expiry
+    /// Show only versions that have expired
     #[arg(short, long)]
     pub expired: bool,
     /// Columns, comma-separated
     /// [default: date,name,snapshot_name,size,size_bytes,uid,valid,protected,tags,expire]
     #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
     pub fields: Option<String>,
-    /// Only versions of this name
+    /// Show only versions of this name
     pub name: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the help says in more than a line, and tips for wrong usage.
+//! Longer help texts, and tips for wrong usage.
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
@@ -6,39 +6,40 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 /// The end of the help.
 pub const EXIT_CODES: &str = "Exit codes:
   0    done
-  1    could not begin: configuration, database, or a restore target that is refused
+  1    the command could not begin: configuration, database, or a refused restore target
   2    wrong usage
   5    backup: the source does not match the base version and the hints
-  6    backup, restore: the data store failed, or the key is wrong in a restore
+  6    backup, restore: the data store failed; restore: the key is wrong
   20   scrub, restore: some of the data is bad
-  22   import: the version exists already
-  23   import: the file is not a dump, or a damaged one
+  22   import: the version already exists
+  23   import: the file is not a dump, or the dump is damaged
   100  any other error
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
 
-`backy2 COMMAND --help` tells about one command.";
+`backy2 COMMAND --help` explains one command.";
 
 /// How a version may be named.
-pub const VERSION: &str = "The version: its uid, 6 or more of its first characters, NAME or NAME:latest for the \
-                           newest valid version of that name, or NAME:N for the N-th newest (0 = newest)";
+pub const VERSION: &str = "The version: its uid, the first 6 or more characters of it, NAME or NAME:latest for \
+                           the newest valid version of that name, or NAME:N (0 is the newest, 1 the one before it)";
 
 /// The end of the help of `du`.
 pub const SPACE: &str = "Bytes before compression:
-  Real              blocks that are not sparse
-  Null              sparse blocks
-  Dedup Own         repetitions within the version
-  Dedup Others      blocks that other versions have, too
-  Individual        blocks that occur once, in this version
-  Est. Space        the version's share, if what is shared is divided among those that share it
-  Est. Space freed  what a cleanup could delete after this version alone was removed";
+  Real              blocks with data
+  Null              sparse blocks, which consist of zeros
+  Dedup Own         repeated blocks within the version
+  Dedup Others      blocks that other versions have as well
+  Individual        blocks that occur only once, in this version
+  Est. Space        the version's share, if shared blocks are divided among the versions that share them
+  Est. Space freed  the data that a cleanup could delete if only this version were removed";
 
 /// The end of the help of `diff-meta`.
-pub const DIFFERENCES: &str = "One line a block: SAME (both name the same stored data), DIFF, NEW LEFT (only the first \
-                               version has it) or NEW RIGHT (only the second one), and the number of the block.";
+pub const DIFFERENCES: &str = "Each line has a result and the number of a block. SAME: both versions use the same stored \
+                               data. DIFF: they use different data. NEW LEFT: only the first version has the block. NEW \
+                               RIGHT: only the second version has it.";
 
 /// The end of the help of `due` and `sla`.
-pub const SCHEDULERS: &str = "A scheduler is a section of the configuration with interval, keep and sla; its versions \
-                              are the valid ones tagged with its name.";
+pub const SCHEDULERS: &str = "A scheduler is a section of the configuration with the keys interval, keep and sla. The \
+                              valid versions that are tagged with its name belong to it.";
 
 /// Below `nbd --help`.
 pub const NBD: &str = "Examples:\n  \
@@ -55,7 +56,7 @@ pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
     let tip = match error.kind() {
         ErrorKind::UnknownArgument => word(ContextKind::InvalidArg)
             .filter(|word| is_option_of(grammar, word))
-            .map(|word| format!("'{word}' stands before the command: backy2 {word} ... COMMAND")),
+            .map(|word| format!("'{word}' must stand before the command: backy2 {word} ... COMMAND")),
         ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand) {
             Some("help") => Some("'backy2 --help' and 'backy2 COMMAND --help' show the help".to_owned()),
             _ => None,

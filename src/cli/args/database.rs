@@ -8,14 +8,14 @@ use std::path::PathBuf;
 /// Arguments of `migrate-db`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MigrateDbArgs {
-    /// sqlite:////path/of/a/file or postgresql://user@host/database
+    /// The target: sqlite:////path/of/a/file or postgresql://user@host/database
     pub target_engine: String,
 }
 
 /// Arguments of `downgrade-check`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DowngradeCheckArgs {
-    /// The database from before the upgrade [default: NAME.before-upgrade beside the database]
+    /// The old database, from before the upgrade [default: NAME.before-upgrade beside the database]
     #[arg(value_hint = ValueHint::FilePath)]
     pub copy: Option<PathBuf>,
 }
@@ -31,10 +31,10 @@ pub struct LocksArgs {
 /// Arguments of `rekey`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RekeyArgs {
-    /// Read the key from the first line of this file
+    /// Read the old key from the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with = "oldkey", value_hint = ValueHint::FilePath)]
     pub old_key_file: Option<PathBuf>,
-    /// The master key until now, 64 hex digits; "-" reads it from stdin, where nobody else sees it
+    /// The old master key, 64 hex digits. "-" reads it from stdin, where other users cannot see it
     #[arg(required_unless_present = "old_key_file")]
     pub oldkey: Option<String>,
 }
@@ -45,13 +45,13 @@ pub struct ExportArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
-    /// The file, "-" for stdout
+    /// The file, or "-" for stdout
     pub filename: OsString,
 }
 
 /// Arguments of `import`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ImportArgs {
-    /// The file, "-" for stdin
+    /// The file, or "-" for stdin
     pub filename: OsString,
 }
