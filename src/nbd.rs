@@ -1,8 +1,8 @@
 //! A server for network block devices: each version is an export.
 //!
-//! A thread waits for clients; each of them has some threads of its own. [`protocol`] has what stands on the wire,
-//! `handshake` and `transmission` are the two phases of a connection, `export` what they are about. `peer` and `tls` tell
-//! who may connect.
+//! One thread accepts clients; each client is served by [`THREADS`] threads of its own. [`protocol`] defines the
+//! messages, `handshake` and `transmission` are the two phases of a connection, `export` opens the versions, and `peer`
+//! and `tls` decide which clients may connect.
 
 mod export;
 mod handshake;
@@ -33,59 +33,60 @@ use std::time::{Duration, Instant};
 use tls::{Stream, Tls};
 use transmission::Client;
 
-/// Threads that answer one client: so many of its requests are under way at the same time.
+/// Threads per client, and so the number of its requests that are answered at the same time.
 const THREADS: usize = 4;
-/// Clients at the same time. Each may take [`THREADS`] MiB, and its threads.
+/// The most clients at the same time. Each may take [`THREADS`] MiB of memory, and its threads.
 const CLIENTS: usize = 128;
-/// Large reads that are put together in memory at the same time: 32 MiB each.
+/// The most large reads that are assembled in memory at the same time. Each takes up to 32 MiB.
 const LARGE_READS: usize = 4;
-/// How long a client has to choose an export.
+/// How long a client may take to choose an export.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked whether the server is to end.
+/// How often the server checks for a signal and for slow clients.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What is served, and where.
+/// Which versions to serve, and where.
 pub struct Options<'o> {
-    /// Where to listen.
+    /// The address to listen on.
     pub address: Address,
-    /// Uid of the one version to be served; `None`: all.
+    /// Uid of the only version to serve. `None` serves all versions.
     pub only: Option<String>,
-    /// Settings of the copies that are made of what clients write.
+    /// Settings for the versions that store what clients write.
     pub config: &'o Config,
-    /// What those are called.
+    /// How those versions are named.
     pub copies: Naming,
-    /// Who may connect.
+    /// Which clients may connect.
     pub admission: Admission,
 }
 
-/// Who may connect.
+/// Which clients may connect.
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
-    /// Over the loopback address and unix sockets not only root and the user that the server runs as.
+    /// Over the loopback address and unix sockets, accept every user. Without it, only root and the user that the
+    /// server runs as may connect.
     pub any_user: bool,
-    /// Others may read along, and connect, where the address can be reached from other hosts.
+    /// Allow an address that other hosts can reach without TLS, although they can then connect and read along.
     pub insecure: bool,
-    /// The folder with certificates: then there is TLS, and nothing without it.
+    /// The folder with the certificates. If it is set, every connection must use TLS.
     pub certificates: Option<PathBuf>,
     /// Clients need a certificate, too.
     pub verify: bool,
 }
 
-/// Where a server listens.
+/// The address that the server listens on.
 #[derive(Clone, Debug)]
 pub enum Listening {
-    /// On this address and port.
+    /// This address and port.
     Tcp(SocketAddr),
-    /// On the unix socket that was asked for.
+    /// The unix socket that the options name.
     Unix,
 }
 
-/// Serves until a signal comes. `listening` is called as soon as clients may connect. What clients have written by the end
-/// is stored before this returns.
+/// Serves until a signal arrives. Calls `listening` as soon as clients can connect. Stores everything that clients have
+/// written before it returns.
 ///
 /// # Errors
-/// The address cannot be listened on, or others would reach it without TLS; certificates cannot be used; those of
-/// `listening`.
+/// It cannot listen on the address; the address can be reached from other hosts without TLS; the certificates cannot be
+/// used; the errors of `listening`.
 pub fn run(
     depot: Arc<Depot>,
     options: Options<'_>,
@@ -103,14 +104,14 @@ pub fn run(
         admission.check(address, monitor)?;
     }
     listening(listener.address().map_or(Listening::Unix, Listening::Tcp))?;
-    // Several copies at once would show the progress of each in turn.
+    // The progress bars of several copies would overwrite each other.
     let steadfast = Steadfast(monitor);
     let (config, copies) = (options.config, options.copies);
     let exports = Exports { depot, config, copies, monitor: &steadfast, only: options.only };
     let server = Server {
         exports,
         tls: settings,
-        // Whoever has a certificate, or comes from another host, was let in on purpose.
+        // Clients with a certificate and clients on other hosts were admitted on purpose.
         own_only: !admission.any_user && !admission.verify && reached.is_none(),
         large: Permits::new(LARGE_READS),
         clients: Mutex::default(),
@@ -147,7 +148,7 @@ fn is_local(address: IpAddr) -> bool {
 }
 
 impl Admission {
-    /// Refuses to listen on an address that other hosts reach without TLS, or warns of what they can do.
+    /// Refuses an address that other hosts can reach without TLS, or warns of what they can do.
     fn check(&self, address: SocketAddr, monitor: &dyn Monitor) -> Result<()> {
         let what = match (&self.certificates, self.verify) {
             (Some(_), true) => return Ok(()),
@@ -179,18 +180,18 @@ struct Server<'a> {
     next: AtomicU64,
 }
 
-/// A client that was taken in.
+/// A client that was admitted.
 struct Guest {
     socket: Arc<Socket>,
     since: Instant,
     /// It has an export open. Until then it may be dropped to make room.
     settled: bool,
-    /// Its connection was ended by the server, and its threads are about to see that.
+    /// The server has ended its connection, and its threads will notice soon.
     ended: bool,
 }
 
 impl Guest {
-    /// Ends the connection of one that has no export open yet.
+    /// Ends the connection of a client that has no export open yet.
     fn end(&mut self) {
         self.ended = true;
         self.socket.end();
@@ -202,8 +203,8 @@ impl Server<'_> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a client in. Where there are too many, the one that has been without an export for the longest has to go, or
-    /// this one.
+    /// Admits a client. If there are too many, it drops the client that has waited longest without an export, or else
+    /// refuses the new one.
     fn admit(&self, socket: Socket) -> Option<(u64, Arc<Socket>)> {
         let mut clients = self.clients();
         if clients.values().filter(|guest| !guest.ended).count() >= CLIENTS {
@@ -223,7 +224,7 @@ impl Server<'_> {
         Some((number, socket))
     }
 
-    /// Drops those that have not chosen an export in time, however much they say.
+    /// Drops the clients that have not chosen an export in time, even if they keep sending.
     fn drop_undecided(&self) {
         for guest in self.clients().values_mut() {
             if !guest.settled && !guest.ended && guest.since.elapsed() >= PATIENCE {
@@ -237,14 +238,14 @@ impl Server<'_> {
         }
     }
 
-    /// The client has an export open from now on.
+    /// Notes that the client has an export open.
     fn settle(&self, number: u64) {
         if let Some(guest) = self.clients().get_mut(&number) {
             guest.settled = true;
         }
     }
 
-    /// Serves a client in a thread of its own. Without one it is turned away; the others are not concerned.
+    /// Serves a client in a thread of its own. If the thread cannot be started, only this client is turned away.
     fn start<'scope>(
         &'scope self,
         scope: &'scope std::thread::Scope<'scope, '_>,
@@ -267,7 +268,7 @@ impl Server<'_> {
         if let Err(error) = self.talk(number, socket) {
             let peer = socket.peer();
             match error.kind() {
-                // That is how most clients leave, and looking for open ports does.
+                // Most clients leave this way, and port scanners do.
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                     self.say(Level::Debug, &format!("{peer} has left without a word: {error}"));
                 }
@@ -281,7 +282,7 @@ impl Server<'_> {
         if self.own_only
             && let Err(why) = peer::check(socket)
         {
-            // Once for each user: others must not be able to fill the log.
+            // Only once per user, so that other users cannot fill the log.
             self.exports.depot.warn_once(format!("A client was turned away: {why}."));
             return Ok(());
         }
@@ -301,22 +302,22 @@ impl Server<'_> {
         let done = std::thread::scope(|scope| {
             let work = || {
                 let done = client.work();
-                // The others wait for requests that nobody may read any more.
+                // The other threads wait for requests that cannot be answered any more.
                 if done.is_err() {
                     socket.end();
                 }
                 done
             };
-            // This thread is one of them. Where the system gives fewer, the client is served more slowly.
+            // This thread is one of them. If the system refuses more threads, the client is served more slowly.
             let others: Vec<_> =
                 (1..THREADS).map_while(|_| threads::start_scoped(scope, work).ok()).collect();
             let done = work();
             let ends = others.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
-            // All of them are waited for.
+            // `collect` waits for all threads before the first error counts.
             ends.collect::<Vec<io::Result<()>>>().into_iter().fold(done, io::Result::and)
         });
         if let Stream::Tls(tls) = &stream {
-            // Nothing may come between what was written and its end.
+            // A client that reads nothing must not delay the storing of what it has written.
             let _ = socket.set_write_patience(PAUSE);
             tls.close();
         }

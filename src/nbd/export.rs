@@ -1,4 +1,4 @@
-//! What is served: versions by name, and one of them as a client has it open.
+//! Versions as exports, and one version that a client has open.
 
 use super::protocol::{Errno, MAX_STRING, transmission_flag};
 use crate::config::Config;
@@ -11,25 +11,26 @@ use crate::types::version::Version;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Sizes are rounded up to this: what clients take for a sector at most.
+/// Sizes are rounded up to this many bytes, the largest sector size that clients expect.
 const SECTOR: u64 = 4096;
 
 /// Which versions are served, and how.
 pub(super) struct Exports<'a> {
-    /// What opens them.
+    /// Opens the versions.
     pub depot: Arc<Depot>,
-    /// Settings of the copies that are made.
+    /// Settings for the versions that store what clients write.
     pub config: &'a Config,
-    /// What they are called.
+    /// How those versions are named.
     pub copies: Naming,
-    /// Who is told.
+    /// Receives messages and progress.
     pub monitor: &'a dyn Monitor,
-    /// The one version that is served, which needs no name; `None`: all are.
+    /// The only version that is served, which clients need not name. `None` serves all.
     pub only: Option<String>,
 }
 
 impl<'a> Exports<'a> {
-    /// All of them, by name and date. Those whose uid cannot be told to clients are left out, and told once.
+    /// All versions that are served, by name and date. Leaves out a version whose uid the protocol cannot transmit, and
+    /// warns of it once.
     ///
     /// # Errors
     /// The database fails.
@@ -52,10 +53,10 @@ impl<'a> Exports<'a> {
         Ok(versions)
     }
 
-    /// The version of an export's name: its uid, or whatever the command line takes for one.
+    /// The version that an export name means: a uid, or anything that the command line accepts.
     ///
     /// # Errors
-    /// There is none, or several; the database fails.
+    /// No version or several match; the database fails.
     pub fn find(&self, name: &str) -> Result<Version> {
         let Some(uid) = &self.only else { return self.depot.find(name) };
         if name.is_empty() || name == uid {
@@ -79,13 +80,13 @@ impl<'a> Exports<'a> {
         Ok(Export { image, read_only, copy, copies, config: self.config, monitor: self.monitor })
     }
 
-    /// What is told to clients of the export that they call `name`: its size in bytes, and its transmission flags.
+    /// The size in bytes and the transmission flags of the export that a client calls `name`.
     pub fn facts(&self, version: &Version, name: &str, structured: bool) -> (u64, u16) {
         use transmission_flag::*;
         let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
         flags |= match self.is_read_only(version) {
-            // Connections that write have a copy each: what one writes, the others do not see. A name may mean
-            // another version for the next connection.
+            // Each connection that writes has its own copy, so one connection does not see what another writes. And a
+            // name may mean another version at the next connection.
             true if self.only.is_some() || name == version.uid => READ_ONLY | CAN_MULTI_CONN,
             true => READ_ONLY,
             false => SEND_TRIM | SEND_WRITE_ZEROES,
@@ -96,7 +97,7 @@ impl<'a> Exports<'a> {
         (rounded(version.size_bytes), flags)
     }
 
-    /// No copy can be made of what is invalid.
+    /// Writes are stored as a copy of the version, and an invalid version cannot be copied.
     fn is_read_only(&self, version: &Version) -> bool {
         !self.depot.is_writable() || !version.valid
     }
@@ -116,7 +117,7 @@ pub(super) struct Export<'a> {
     monitor: &'a dyn Monitor,
 }
 
-/// What became of the copy that writes make.
+/// State of the copy that stores the client's writes.
 enum State<'a> {
     Untouched,
     Begun(Box<Copy<'a>>),
@@ -124,12 +125,12 @@ enum State<'a> {
 }
 
 impl<'a> Export<'a> {
-    /// Bytes, the padding behind the image among them, which is zeros.
+    /// Size in bytes, with the zeros that pad the image to a whole sector.
     pub fn size(&self) -> u64 {
         rounded(self.image.size())
     }
 
-    /// Whether it cannot be written to.
+    /// Whether clients cannot write to it.
     pub fn is_read_only(&self) -> bool {
         self.read_only
     }
@@ -139,10 +140,10 @@ impl<'a> Export<'a> {
         self.image.version()
     }
 
-    /// Calls `give` with what is at `offset`. What lies in one block is not copied.
+    /// Calls `give` with the data at `offset`. Data within one block is passed without copying.
     ///
     /// # Errors
-    /// What the client is told, and a text.
+    /// The number for the client, and a text.
     pub fn read<R>(
         &self,
         offset: u64,
@@ -163,7 +164,7 @@ impl<'a> Export<'a> {
         read.map_err(|fault| (errno(&fault), fault.to_string()))
     }
 
-    /// What a range is, from its beginning on: at most `most` extents.
+    /// The data and holes of a range, from its beginning on: at most `most` extents.
     ///
     /// # Errors
     /// As [`Export::read`].
@@ -186,10 +187,10 @@ impl<'a> Export<'a> {
         Ok(found)
     }
 
-    /// Writes into the copy; the first write begins it.
+    /// Writes data into the copy; the first write begins the copy.
     ///
     /// # Errors
-    /// What the client is told. Behind the image only zeros can be written.
+    /// The number for the client. Only zeros can be written beyond the end of the image.
     pub fn write(&self, offset: u64, data: &[u8]) -> std::result::Result<(), Errno> {
         if !data.is_empty() || self.read_only {
             self.begin_copy()?;
@@ -205,7 +206,7 @@ impl<'a> Export<'a> {
         }
     }
 
-    /// Makes a range zeros.
+    /// Overwrites a range with zeros.
     ///
     /// # Errors
     /// As [`Export::write`].
@@ -220,7 +221,7 @@ impl<'a> Export<'a> {
         }
     }
 
-    /// As safe as it gets before the client leaves.
+    /// Makes the writes as safe as they can be before the client leaves.
     ///
     /// # Errors
     /// As [`Export::write`].
@@ -255,7 +256,7 @@ impl<'a> Export<'a> {
         }
     }
 
-    /// Stores what was written, when the client has left.
+    /// Stores what the client has written, once it has left.
     pub fn finish(self) {
         let State::Begun(copy) = self.copy.into_inner().unwrap_or_else(PoisonError::into_inner) else {
             return;
@@ -279,7 +280,7 @@ impl<'a> Export<'a> {
     }
 }
 
-/// What a client hears of a fault.
+/// The number that tells a client of a fault.
 fn errno(fault: &Fault) -> Errno {
     match fault {
         Fault::Data(_) | Fault::Overlay(_) => Errno::Io,

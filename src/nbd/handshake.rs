@@ -1,4 +1,4 @@
-//! The handshake: the client looks around, and chooses an export.
+//! The handshake: the client asks about the exports and chooses one.
 
 use super::export::{Export, Exports};
 use super::protocol::{
@@ -9,29 +9,29 @@ use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 use std::io::{self, ErrorKind, Read, Write};
 
-/// The block size that suits best, told to clients that ask.
+/// The preferred block size in bytes, for clients that ask.
 const PREFERRED: u32 = 4096;
 
-/// What was agreed on.
+/// The result of the handshake.
 pub(super) struct Agreement<'a> {
-    /// What the client wants, opened.
+    /// The export that the client has chosen.
     pub export: Box<Export<'a>>,
     /// Replies to reads are structured.
     pub structured: bool,
-    /// The client may ask what is allocated.
+    /// The client may ask which ranges are allocated.
     pub allocation: bool,
 }
 
-/// What the client has answered to the first words.
+/// The client's answer to the greeting.
 #[derive(Clone, Copy)]
 pub(super) struct Greeting {
     no_zeroes: bool,
 }
 
-/// The first words of both sides.
+/// Exchanges the first messages of both sides.
 ///
 /// # Errors
-/// Those of the connection; [`ErrorKind::InvalidData`] with what was wrong.
+/// The connection fails; [`ErrorKind::InvalidData`] with a text if the client does not speak the protocol.
 pub(super) fn greet(stream: &mut (impl Read + Write)) -> io::Result<Greeting> {
     let flags = FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES;
     stream.write_all(&Message::default().u64(NBDMAGIC).u64(IHAVEOPT).u16(flags).0)?;
@@ -44,11 +44,11 @@ pub(super) fn greet(stream: &mut (impl Read + Write)) -> io::Result<Greeting> {
     Ok(Greeting { no_zeroes: client & u32::from(FLAG_NO_ZEROES) != 0 })
 }
 
-/// Answers nothing but the wish for TLS, and returns when the client has asked for it: its first encrypted bytes come
-/// next. `false`: it has left.
+/// Refuses every option until the client asks for TLS; its first encrypted bytes come next. `false`: the client has
+/// left.
 ///
 /// # Errors
-/// As [`greet`]. The old way to choose an export ends the connection, since there is no way to say no.
+/// As [`greet`]. `EXPORT_NAME` ends the connection, since the protocol has no error reply to it.
 pub(super) fn until_tls(stream: &mut (impl Read + Write)) -> io::Result<bool> {
     loop {
         let (option, data) = next_option(stream)?;
@@ -72,7 +72,7 @@ pub(super) fn until_tls(stream: &mut (impl Read + Write)) -> io::Result<bool> {
     }
 }
 
-/// An option, and its data, unless that is too long.
+/// Reads an option and its data. The data is `None` if it is too long.
 fn next_option(stream: &mut impl Read) -> io::Result<(u32, Option<Vec<u8>>)> {
     let mut head = [0; 16];
     stream.read_exact(&mut head)?;
@@ -89,7 +89,7 @@ fn next_option(stream: &mut impl Read) -> io::Result<(u32, Option<Vec<u8>>)> {
     Ok((option, Some(data)))
 }
 
-/// Agrees on an export. `None`: the client has left. `encrypted`: this is said within TLS.
+/// Agrees on an export. `None`: the client has left. `encrypted`: the connection already uses TLS.
 ///
 /// # Errors
 /// As [`greet`].
@@ -125,7 +125,8 @@ struct Talk<'t, 'a, S> {
     structured: bool,
     /// The version for which the client has chosen the context `base:allocation`.
     allocation: Option<String>,
-    /// The name that was asked for last, and which version it is: a name keeps its meaning during a handshake.
+    /// The last name that the client has used, and the uid of its version, so that a name keeps its meaning during a
+    /// handshake.
     meant: Option<(String, String)>,
 }
 
@@ -142,7 +143,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         match option {
             option::EXPORT_NAME => self.export_name(&data),
             option::ABORT => {
-                // It may be gone before it reads that.
+                // The client may have left before it reads the answer.
                 let _ = self.say(option, reply::ACK, b"");
                 Ok(Next::Leave)
             }
@@ -181,7 +182,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         self.say(option, reply::ERR_UNKNOWN, cut(&error.to_string(), MAX_STRING).as_bytes())
     }
 
-    /// The old way to choose an export, in which there is no way to say no.
+    /// Opens the export by `EXPORT_NAME`, to which the protocol has no error reply.
     fn export_name(&mut self, data: &[u8]) -> io::Result<Next<'a>> {
         let name = String::from_utf8_lossy(data);
         let exports = self.exports;
@@ -279,7 +280,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
     }
 }
 
-/// What `INFO` and `GO` ask: a name, and kinds of information.
+/// Parses the data of `INFO` and `GO`: an export name, and kinds of information.
 fn info_request(data: &[u8]) -> Option<(&str, Vec<u16>)> {
     let mut fields = Fields(data);
     let name = fields.string()?;
@@ -288,7 +289,7 @@ fn info_request(data: &[u8]) -> Option<(&str, Vec<u16>)> {
     fields.is_empty().then_some((name, wanted?))
 }
 
-/// What questions about contexts ask: a name, and queries.
+/// Parses the data of the context options: an export name, and queries.
 fn context_request(data: &[u8]) -> Option<(&str, Vec<&str>)> {
     let mut fields = Fields(data);
     let name = fields.string()?;
@@ -300,7 +301,7 @@ fn context_request(data: &[u8]) -> Option<(&str, Vec<&str>)> {
     fields.is_empty().then_some((name, queries))
 }
 
-/// What people see beside the uid.
+/// A text about the version for people, shown beside the uid.
 fn description(version: &Version) -> String {
     let mut text = format!("{} {}", version.name, version.date);
     if !version.snapshot_name.is_empty() {

@@ -1,4 +1,5 @@
-//! Whose a client on this host is. Ports of the loopback address are open to every user of the host; the data is not.
+//! Finds the user who runs a client on this host. Every user of the host can reach the loopback ports, but not every
+//! user may read the data.
 
 use super::socket::Socket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,16 +10,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 
-/// Lists of the sockets of this host, as the kernel shows them.
+/// The kernel's lists of the TCP sockets of this host.
 const LISTS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
-/// The state of a connection that both sides have open.
+/// The state of an established connection.
 const ESTABLISHED: &str = "01";
 
-/// Refuses whoever is neither root nor the user that this process runs as. Where it cannot be told whose the other end
-/// is, nobody is let in.
+/// Refuses every client but those of root and of the user that this process runs as. If the user cannot be found out,
+/// the client is refused, too.
 ///
 /// # Errors
-/// A text that says who it is, or why that cannot be told.
+/// A text that names the user, or says why it could not be found out.
 pub(super) fn check(socket: &Socket) -> Result<(), String> {
     let uid = match socket {
         Socket::Unix(unix) => socket_peercred(unix).map(|peer| peer.uid.as_raw()).map_err(io::Error::from),
@@ -38,12 +39,12 @@ pub(super) fn check(socket: &Socket) -> Result<(), String> {
     }
 }
 
-/// The user who has the other end of a connection within this host.
+/// The uid of the user at the other end of a connection within this host.
 fn owner(tcp: &TcpStream, from: SocketAddr) -> io::Result<u32> {
     let here = tcp.local_addr()?;
     let mut found = Err(io::Error::other("its socket is not there any more"));
     for list in LISTS {
-        // Without IPv6 there is one list.
+        // Without IPv6 there is only one list.
         let Ok(text) = fs::read_to_string(list) else { continue };
         if let Some(uid) = text.lines().skip(1).find_map(|line| line_of(line, from, here)) {
             found = Ok(uid);
@@ -51,7 +52,7 @@ fn owner(tcp: &TcpStream, from: SocketAddr) -> io::Result<u32> {
         }
     }
     let uid = found?;
-    // As long as this end is open, no other connection can have had the same two addresses.
+    // While this end is open, no other connection can have had the same two addresses.
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut events = [PollFd::from_borrowed_fd(tcp.as_fd(), PollFlags::RDHUP)];
     match poll(&mut events, Some(&now)) {
@@ -61,8 +62,8 @@ fn owner(tcp: &TcpStream, from: SocketAddr) -> io::Result<u32> {
     }
 }
 
-/// The owner of the socket in a line, if it is the one with these addresses that a process has open. Of one that was
-/// closed already the kernel says that root has it, whoever that was: such a one is not meant.
+/// The owner of the socket in a line, if a process has it open and it has these addresses. The kernel shows a closed
+/// socket as root's, whoever had it, so closed sockets do not count.
 fn line_of(line: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, from, to, state, _, _, _, uid, _, inode, ..] = fields[..] else { return None };
@@ -70,7 +71,7 @@ fn line_of(line: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     (is_it && state == ESTABLISHED && inode != "0").then(|| uid.parse().ok())?
 }
 
-/// As `0100007F:1F90` says it: words of four bytes in the order of this machine, then the port.
+/// Parses an address like `0100007F:1F90`: words of four bytes in the byte order of this machine, then the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let mut bytes = Vec::with_capacity(16);
@@ -84,7 +85,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(plain(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?)))
 }
 
-/// Without the mapping of IPv4 addresses into those of IPv6, and without scope.
+/// The address without IPv6 scope, and as IPv4 if it is an IPv4 address mapped into IPv6.
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(line_of(LINE, at(0xa3f3), at(0x2a39)), None);
         let mapped = LINE.replace("0100007F", "0000000000000000FFFF00000100007F");
         assert_eq!(line_of(&mapped, at(0xa3f2), at(0x2a39)), Some(1000));
-        // Closed by its process, which the kernel shows as root's.
+        // A socket that its process has closed: the kernel shows it as root's.
         assert_eq!(line_of(&LINE.replace(" 01 ", " 04 "), at(0xa3f2), at(0x2a39)), None);
         assert_eq!(line_of(&LINE.replace("283113", "0"), at(0xa3f2), at(0x2a39)), None);
         for bad in ["", "1: x y 01", "  7: 0100007F 0100007F:2A39 01 0 0 0 1000 0 283113"] {

@@ -1,27 +1,27 @@
-//! The numbers and messages of the NBD protocol: what stands on the wire, and nothing of what is done with it.
+//! The numbers and messages of the NBD protocol, and how they are encoded. It performs no requests.
 //!
-//! Source: the protocol's specification, `doc/proto.md` of the NetworkBlockDevice/nbd project. Names are those that it
+//! Source: the protocol's specification, `doc/proto.md` of the NetworkBlockDevice/nbd project, with the names that it
 //! uses. All numbers are big-endian.
 
-/// First words of the server: `NBDMAGIC` and `IHAVEOPT`.
+/// The server's first words are `NBDMAGIC` and `IHAVEOPT`.
 pub const NBDMAGIC: u64 = 0x4e42_444d_4147_4943;
-/// Also before each option of the client.
+/// Also precedes each option of the client.
 pub const IHAVEOPT: u64 = 0x4948_4156_454f_5054;
-/// Before each answer to an option.
+/// Precedes each reply to an option.
 pub const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
-/// Before each request.
+/// Precedes each request.
 pub const REQUEST_MAGIC: u32 = 0x2560_9513;
-/// Before each simple reply.
+/// Precedes each simple reply.
 pub const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
-/// Before each chunk of a structured reply.
+/// Precedes each chunk of a structured reply.
 pub const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 
 /// Handshake flags, of the server and of the client.
 pub const FLAG_FIXED_NEWSTYLE: u16 = 1 << 0;
-/// No 124 zeros behind the answer to [`option::EXPORT_NAME`].
+/// The reply to [`option::EXPORT_NAME`] is not followed by 124 zeros.
 pub const FLAG_NO_ZEROES: u16 = 1 << 1;
 
-/// `NBD_OPT_*`: what a client asks for during the handshake.
+/// `NBD_OPT_*`: the client's options during the handshake.
 pub mod option {
     pub const EXPORT_NAME: u32 = 1;
     pub const ABORT: u32 = 2;
@@ -34,7 +34,7 @@ pub mod option {
     pub const SET_META_CONTEXT: u32 = 10;
 }
 
-/// `NBD_REP_*`: answers to options.
+/// `NBD_REP_*`: replies to options.
 pub mod reply {
     pub const ACK: u32 = 1;
     pub const SERVER: u32 = 2;
@@ -47,7 +47,7 @@ pub mod reply {
     pub const ERR_TOO_BIG: u32 = 1 << 31 | 9;
 }
 
-/// `NBD_INFO_*`: what is told of an export.
+/// `NBD_INFO_*`: kinds of information about an export.
 pub mod info {
     pub const EXPORT: u16 = 0;
     pub const NAME: u16 = 1;
@@ -55,7 +55,7 @@ pub mod info {
     pub const BLOCK_SIZE: u16 = 3;
 }
 
-/// `NBD_FLAG_*`: what an export can do.
+/// `NBD_FLAG_*`: the abilities of an export.
 pub mod transmission_flag {
     pub const HAS_FLAGS: u16 = 1 << 0;
     pub const READ_ONLY: u16 = 1 << 1;
@@ -78,7 +78,7 @@ pub mod command {
     pub const BLOCK_STATUS: u16 = 7;
 }
 
-/// `NBD_CMD_FLAG_*`: how requests are to be done.
+/// `NBD_CMD_FLAG_*`: flags of requests.
 pub mod command_flag {
     pub const FUA: u16 = 1 << 0;
     pub const NO_HOLE: u16 = 1 << 1;
@@ -101,56 +101,56 @@ pub mod chunk {
 
 /// `NBD_STATE_*` of the context `base:allocation`: no space is allocated.
 pub const STATE_HOLE: u32 = 1 << 0;
-/// It reads as zeros.
+/// `NBD_STATE_*` of the context `base:allocation`: the range reads as zeros.
 pub const STATE_ZERO: u32 = 1 << 1;
-/// The one metadata context that there is.
+/// The only metadata context that the server offers.
 pub const BASE_ALLOCATION: &str = "base:allocation";
-/// The number by which replies name it.
+/// The id of that context in replies.
 pub const BASE_ALLOCATION_ID: u32 = 1;
 
-/// Most bytes that a request may read or write; what clients expect where nothing else was said.
+/// The most bytes that a request may read or write. Clients assume this limit if the server names no other.
 pub const MAX_PAYLOAD: u32 = 32 << 20;
-/// Most bytes of an option that are looked at: a name of an export has 4096 at most.
+/// The most bytes of an option's data that the server reads: an export name has at most 4096.
 pub const MAX_OPTION: u32 = 64 << 10;
-/// Most bytes of a name or message.
+/// The most bytes of a name or message.
 pub const MAX_STRING: usize = 4096;
 
-/// `NBD_E*`: why a request was not done.
+/// `NBD_E*`: why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Errno {
-    /// Writing to what is read-only.
+    /// A write to a read-only export.
     Perm = 1,
-    /// Data that is bad or cannot be had.
+    /// The data is bad or cannot be read.
     Io = 5,
-    /// A request that makes no sense, or is beyond the end.
+    /// The request makes no sense, or reads beyond the end.
     Inval = 22,
-    /// Writing behind the end, or no space for what is written.
+    /// A write beyond the end, or no space for the data.
     NoSpc = 28,
-    /// More than can be had in one piece.
+    /// More data than a reply can hold in one piece.
     Overflow = 75,
 }
 
-/// Bytes of a request, without what a write brings.
+/// Bytes of a request, without the data of a write.
 pub const REQUEST_SIZE: usize = 28;
 
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// [`command_flag`].
+    /// Bits of [`command_flag`].
     pub flags: u16,
-    /// [`command`], or anything else.
+    /// A number of [`command`], or an unknown one.
     pub command: u16,
-    /// Chosen by the client, to know the reply by.
+    /// Chosen by the client to match the reply to the request.
     pub cookie: u64,
-    /// Bytes from the beginning of the export.
+    /// Offset in the export, in bytes.
     pub offset: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u32,
 }
 
 impl Request {
-    /// Reads it from the wire; `None` if that is no request.
+    /// Parses a request; `None` if the magic number is wrong.
     pub fn parse(wire: &[u8; REQUEST_SIZE]) -> Option<Self> {
         let mut fields = Fields(wire);
         if fields.u32()? != REQUEST_MAGIC {
@@ -166,11 +166,11 @@ impl Request {
     }
 }
 
-/// Reads one field after the other; `None` where the message is too short.
+/// Reads one field after the other; a method returns `None` if the message is too short.
 pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// So many bytes.
+    /// The next `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -196,19 +196,19 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// A text with its length before it.
+    /// A text that follows its length.
     pub fn string(&mut self) -> Option<&'a str> {
         let length = usize::try_from(self.u32()?).ok()?;
         std::str::from_utf8(self.bytes(length)?).ok()
     }
 
-    /// Whether nothing is left.
+    /// Whether all bytes have been read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// A message that is being put together.
+/// Builds a message, field by field.
 #[derive(Default)]
 pub struct Message(pub Vec<u8>);
 
@@ -238,23 +238,23 @@ impl Message {
     }
 }
 
-/// An answer to an option.
+/// A reply to an option.
 pub fn option_reply(option: u32, reply: u32, data: &[u8]) -> Vec<u8> {
     let head = Message::default().u64(OPTION_REPLY_MAGIC).u32(option).u32(reply);
     head.u32(data.len() as u32).bytes(data).0
 }
 
-/// A simple reply, without the data that a successful read adds.
+/// A simple reply, without the data that follows if a read succeeds.
 pub fn simple_reply(cookie: u64, error: Option<Errno>) -> Vec<u8> {
     Message::default().u32(SIMPLE_REPLY_MAGIC).u32(error.map_or(0, |e| e as u32)).u64(cookie).0
 }
 
-/// The head of a chunk whose payload has `length` bytes.
+/// The header of a chunk whose payload has `length` bytes.
 pub fn chunk_head(cookie: u64, flags: u16, kind: u16, length: u32) -> Message {
     Message::default().u32(STRUCTURED_REPLY_MAGIC).u16(flags).u16(kind).u64(cookie).u32(length)
 }
 
-/// The beginning of a text, of `most` bytes at most, without a torn character.
+/// The beginning of a text, at most `most` bytes, cut between characters.
 pub fn cut(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
@@ -263,7 +263,7 @@ pub fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// The last chunk of a reply that failed, with a text for people; at `offset`, if that is known.
+/// The last chunk of a failed reply, with a text for people and the `offset` of the failure, if it is known.
 pub fn error_chunk(cookie: u64, error: Errno, text: &str, offset: Option<u64>) -> Vec<u8> {
     let text = cut(text, MAX_STRING / 4);
     let kind = if offset.is_some() { chunk::ERROR_OFFSET } else { chunk::ERROR };

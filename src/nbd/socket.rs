@@ -1,4 +1,4 @@
-//! Sockets of both kinds, and where they are listened on.
+//! TCP and unix sockets: listening, and the connections of clients.
 
 use crate::types::error::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,26 +13,26 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What nobody but the owner may do, and he not either: run it.
+/// A umask that leaves only reading and writing, and only to the owner.
 const PRIVATE: Mode = Mode::XUSR.union(Mode::RWXG).union(Mode::RWXO);
 
-/// Where to listen.
+/// The address to listen on.
 #[derive(Clone, Debug)]
 pub enum Address {
-    /// A host or its address, and a port; 0 takes any that is free.
+    /// A host name or address, and a port; port 0 takes any free one.
     Tcp(String, u16),
     /// The path of a unix socket, and whether every user of the host may connect to it.
     Unix(PathBuf, bool),
 }
 
-/// A socket that clients connect to.
+/// A listening socket.
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
 }
 
 impl Listener {
-    /// Listens.
+    /// Starts to listen.
     ///
     /// # Errors
     /// The address is unknown or in use.
@@ -53,7 +53,7 @@ impl Listener {
                 let refused =
                     |why: io::Error| Error::Refused(format!("Cannot listen on {}: {why}", path.display()));
                 clear(path)?;
-                // Data of all versions, for whoever may connect: for the owner only, unless all were let in.
+                // A client can read all versions: only the owner may connect, unless every user was admitted.
                 let before = umask(if *for_all { Mode::XUSR | Mode::XGRP | Mode::XOTH } else { PRIVATE });
                 let bound = UnixListener::bind(path);
                 umask(before);
@@ -68,7 +68,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// The address and port that it listens on, where it has some.
+    /// The address and port of a TCP socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(tcp) => tcp.local_addr().ok(),
@@ -76,7 +76,7 @@ impl Listener {
         }
     }
 
-    /// The next client, or `None` if none comes for that long.
+    /// Waits for the next client; `None` if none has come within `patience`.
     ///
     /// # Errors
     /// Those of the system, such as too many open files.
@@ -113,7 +113,7 @@ impl Drop for Listener {
     }
 }
 
-/// Removes the socket that a killed server has left. Whatever else is there stays, and is in the way.
+/// Removes the socket that a killed server has left. Any other file stays and is an error.
 fn clear(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let in_the_way = |why: &str| {
@@ -131,7 +131,7 @@ fn clear(path: &Path) -> Result<()> {
     }
 }
 
-/// Host and port as one writes them.
+/// Host and port as users write them.
 pub(super) fn shown(host: &str, port: u16) -> String {
     match host.parse() {
         Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
@@ -151,7 +151,7 @@ impl Socket {
             Socket::Tcp(tcp, _) => {
                 tcp.set_nonblocking(false)?;
                 tcp.set_nodelay(true)?;
-                // A client whose machine died says nothing: then its connection ends after some minutes.
+                // If a client's machine has died, nothing arrives; keepalive ends the connection after some minutes.
                 rustix::net::sockopt::set_socket_keepalive(tcp, true)?;
                 rustix::net::sockopt::set_tcp_keepidle(tcp, Duration::from_secs(60))?;
                 Ok(())
@@ -160,7 +160,7 @@ impl Socket {
         }
     }
 
-    /// Who that is, for messages.
+    /// The client's address, for messages.
     pub fn peer(&self) -> String {
         match self {
             Socket::Tcp(_, from) => from.to_string(),
@@ -168,7 +168,7 @@ impl Socket {
         }
     }
 
-    /// How long a write may wait until the client takes something.
+    /// Sets how long a write may wait for the client to read.
     pub fn set_write_patience(&self, patience: Duration) -> io::Result<()> {
         match self {
             Socket::Tcp(tcp, _) => tcp.set_write_timeout(Some(patience)),
@@ -176,7 +176,7 @@ impl Socket {
         }
     }
 
-    /// Ends the connection: whoever reads or writes returns.
+    /// Ends the connection, so that threads that read from it or write to it return.
     pub fn end(&self) {
         let _ = match self {
             Socket::Tcp(tcp, _) => tcp.shutdown(Shutdown::Both),

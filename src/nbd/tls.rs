@@ -1,4 +1,4 @@
-//! TLS, as QEMU's server has it: certificates in a folder, asked for by the client within the handshake.
+//! TLS as QEMU's server does it: the client asks for it in the handshake, and a folder holds the certificates.
 
 use super::socket::Socket;
 use super::transmission::Outlet;
@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that are taken from the connection at once.
+/// The most bytes that one read takes from the connection.
 const PIECE: usize = 64 << 10;
 
-/// Settings of TLS from the files in `folder`, named as QEMU names them: `server-cert.pem`, `server-key.pem` and, to
-/// `verify` certificates of clients, `ca-cert.pem` and `ca-crl.pem`, if there is one.
+/// Makes the TLS settings from the files in `folder`, named as QEMU names them: `server-cert.pem` and `server-key.pem`;
+/// with `verify`, which asks clients for certificates, also `ca-cert.pem` and, if it exists, `ca-crl.pem`.
 ///
 /// # Errors
-/// One that names the file that is absent or cannot be used.
+/// Names the file that is missing or cannot be used.
 pub(super) fn settings(folder: &Path, verify: bool) -> Result<Arc<ServerConfig>> {
     let made = make(folder, verify);
     made.map(Arc::new).map_err(|why| Error::Refused(format!("--tls-certs: {why}")))
@@ -57,9 +57,9 @@ pub(super) enum Stream<'s> {
 
 /// An encrypted connection.
 ///
-/// The session, which encrypts and decrypts, is never held while the connection is waited for: a thread that reads and
-/// one that writes do not wait for each other. Who writes holds `output` from encryption until it is sent, so that
-/// records leave in the order in which they were made.
+/// No thread holds `session`, which encrypts and decrypts, while it waits for the connection: so a thread that reads
+/// and one that writes do not wait for each other. A writer holds `output` from encryption until the data is sent, so
+/// that records leave in the order in which they were made.
 pub(super) struct Tls<'s> {
     socket: &'s Socket,
     session: Mutex<ServerConnection>,
@@ -67,7 +67,7 @@ pub(super) struct Tls<'s> {
     output: Mutex<Vec<u8>>,
 }
 
-/// What has come and is not decrypted yet.
+/// Bytes that have arrived and are not decrypted yet.
 struct Input {
     raw: Vec<u8>,
     from: usize,
@@ -83,10 +83,11 @@ fn broken(why: rustls::Error) -> io::Error {
 }
 
 impl<'s> Tls<'s> {
-    /// Shakes hands, in the role of the server.
+    /// Performs the TLS handshake as the server.
     ///
     /// # Errors
-    /// Those of the connection; [`ErrorKind::InvalidData`] where it is no TLS, or the client's certificate is not accepted.
+    /// The connection fails; [`ErrorKind::InvalidData`] if the client does not speak TLS or its certificate is not
+    /// accepted.
     pub fn accept(socket: &'s Socket, settings: &Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(settings)).map_err(broken)?;
         let tls = Tls {
@@ -97,7 +98,7 @@ impl<'s> Tls<'s> {
         };
         while lock(&tls.session).is_handshaking() {
             let took = tls.take(&mut lock(&tls.input));
-            // Also where it has failed: an alert says why.
+            // Send even if the handshake has failed: an alert tells the client why.
             let sent = tls.send(&mut lock(&tls.output));
             if !took? {
                 return Err(ErrorKind::UnexpectedEof.into());
@@ -108,7 +109,7 @@ impl<'s> Tls<'s> {
         Ok(tls)
     }
 
-    /// Decrypts what has come, or waits for more. `false`: the client has closed.
+    /// Decrypts what has arrived, or waits for more. `false`: the client has closed.
     fn take(&self, input: &mut Input) -> io::Result<bool> {
         if input.from == input.to {
             let count = loop {
@@ -128,7 +129,7 @@ impl<'s> Tls<'s> {
         Ok(true)
     }
 
-    /// Sends all that is encrypted.
+    /// Sends everything that is encrypted.
     fn send(&self, output: &mut Vec<u8>) -> io::Result<()> {
         loop {
             output.clear();
@@ -151,12 +152,12 @@ impl<'s> Tls<'s> {
             let read = lock(&self.session).reader().read(buffer);
             match read {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // It has closed without saying so, as many clients do.
+                // The client has closed without a close notification, as many do.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 done => return done,
             }
             let took = self.take(&mut input);
-            // An answer to a request for new keys, or an alert. Who is just sending takes it along.
+            // Send a reply to a key update, or an alert. If another thread is just sending, it sends this, too.
             let sent = self.output.try_lock().map_or(Ok(()), |mut output| self.send(&mut output));
             if !took? {
                 return Ok(0);
@@ -167,17 +168,17 @@ impl<'s> Tls<'s> {
 
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut output = lock(&self.output);
-        // Whatever is in the session's buffer leaves first, so that there is room.
+        // Send what is in the session's buffer first, to make room.
         self.send(&mut output)?;
         let written = lock(&self.session).writer().write_vectored(parts)?;
         self.send(&mut output)?;
         Ok(written)
     }
 
-    /// Tells the client that nothing more comes.
+    /// Tells the client that no more data follows.
     pub fn close(&self) {
         lock(&self.session).send_close_notify();
-        // It may have left.
+        // The client may have left.
         let _ = self.send(&mut lock(&self.output));
     }
 }

@@ -1,7 +1,7 @@
-//! Transmission: requests of one client, answered by several threads.
+//! Transmission: several threads answer the requests of one client.
 //!
-//! The threads take turns at reading a request; while one answers, the next reads on. Replies are written one at a
-//! time, in whatever order they are ready, as the protocol allows.
+//! The threads take turns at reading requests: while one thread answers, the next one reads. They write replies one at
+//! a time, in the order in which they are ready, as the protocol allows.
 
 use super::export::Export;
 use super::protocol::{
@@ -15,21 +15,21 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What a client writes is taken over in pieces of so many bytes.
+/// Bytes of the pieces in which a client's write is received.
 const PIECE: usize = 256 << 10;
-/// Reads beyond this take a permit, when their data must be put together in memory, in bytes.
+/// Reads of more bytes take a permit if their data must be assembled in memory.
 const LARGE: usize = 1 << 20;
-/// Extents that a reply to `BLOCK_STATUS` holds at most; the client asks on for the rest.
+/// The most extents in a reply to `BLOCK_STATUS`; the client asks again for the rest.
 const EXTENTS: usize = 4096;
-/// Data beyond this is sent in more chunks, in bytes.
+/// The most bytes of data in one chunk of a reply.
 const CHUNK: u64 = 1 << 20;
 
-/// How long a client may take nothing of a reply, once it has asked for large ones: they are few for all clients together.
+/// How long a client that has asked for a large read may take no data: all clients share few permits.
 const STALL: Duration = Duration::from_secs(30);
 
-/// The way out to a client.
+/// The sending side of a connection.
 pub(super) trait Outlet: Write {
-    /// Gives up writes of which the client takes nothing for that long.
+    /// Makes a write fail if the client takes no data for `most`.
     ///
     /// # Errors
     /// Those of the system.
@@ -51,18 +51,18 @@ struct Input<R> {
     ended: bool,
 }
 
-/// Why a request is not done: what the client is told, and a text where there is room for one.
+/// Why a request failed: the number for the client, and a text for structured replies.
 type Refusal = (Errno, String);
 
-/// A request that was read, with what a write has brought.
+/// A request that was read.
 enum Order {
     Do(Request),
-    /// Read and done already, as it came with its data.
+    /// A write that is already done, since its data came with it.
     Written(Request, Result<(), Errno>),
 }
 
 impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
-    /// Serves `export`, as agreed. `large` bounds the memory of large reads, of all clients together.
+    /// Serves `export`, as agreed. `large` limits the large reads of all clients together.
     pub fn new(
         export: &'c Export<'a>,
         (structured, allocation): (bool, bool),
@@ -73,10 +73,10 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         Client { export, structured, allocation, large, input, output: Mutex::new(to) }
     }
 
-    /// A thread's work, until the client leaves.
+    /// Reads and answers requests until the client leaves. Several threads run this.
     ///
     /// # Errors
-    /// The connection fails, or what comes is no request.
+    /// The connection fails, or the client sends something that is no request.
     pub fn work(&self) -> io::Result<()> {
         let mut scratch = Vec::new();
         while let Some(order) = self.next(&mut scratch)? {
@@ -94,7 +94,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         if input.ended {
             return Ok(None);
         }
-        // Until it is known that another one may follow.
+        // Holds until it is certain that another request can follow.
         input.ended = true;
         let Some(request) = read_request(&mut input.from)? else { return Ok(None) };
         if request.command == command::DISC {
@@ -110,7 +110,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
             scratch.resize(length, 0);
             input.from.read_exact(scratch)?;
             input.ended = false;
-            // Others may read on while this is written.
+            // Other threads may read requests while this one writes.
             drop(input);
             return Ok(Some(Order::Written(request, self.export.write(request.offset, scratch))));
         }
@@ -119,7 +119,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         Ok(Some(Order::Written(request, done)))
     }
 
-    /// Takes what comes, writes it if it may be written, and drops it otherwise.
+    /// Receives the data of a write in pieces, and writes them, unless `done` is already an error: then drops them.
     fn write_in_pieces(
         &self,
         request: &Request,
@@ -134,7 +134,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
             if done.is_ok() {
                 done = self.export.write(offset, scratch);
             }
-            // An offset out of bounds was refused, so that this cannot matter.
+            // The request was refused if its end overflows, so wrapping does no harm.
             offset = offset.wrapping_add(scratch.len() as u64);
             left -= scratch.len();
         }
@@ -151,7 +151,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         }
     }
 
-    /// The bytes that a request speaks of, if there are such.
+    /// The range of a request, if it lies within the export.
     fn range(&self, request: &Request) -> Option<Range<u64>> {
         let end = request.offset.checked_add(u64::from(request.length))?;
         (end <= self.export.size()).then_some(request.offset..end)
@@ -171,7 +171,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
             command::TRIM | command::WRITE_ZEROES => {
                 let known = match request.command {
                     command::TRIM => command_flag::FUA,
-                    // What is written is a temporary file: holes in it save space and harm nobody.
+                    // Writes go to a temporary file, where holes save space; so `NO_HOLE` may be ignored.
                     _ => command_flag::FUA | command_flag::NO_HOLE,
                 };
                 check_flags(request, known)?;
@@ -205,7 +205,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         }
     }
 
-    /// In one piece: once it is begun there is no way to tell of an error.
+    /// Sends the data in one piece: an error in the middle could not be reported.
     fn read_whole(&self, request: &Request, range: Range<u64>, scratch: &mut Vec<u8>) -> io::Result<()> {
         let length = (range.end - range.start) as usize;
         let sent = self.export.read(range.start, length, scratch, |data| match self.structured {
@@ -222,7 +222,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         sent.unwrap_or_else(|refusal| self.fail(request, refusal, None))
     }
 
-    /// Holes as such, and data as it lies in the cache.
+    /// Sends holes as holes, and data without copying it from the cache.
     fn read_in_chunks(&self, request: &Request, range: Range<u64>, scratch: &mut Vec<u8>) -> io::Result<()> {
         if range.is_empty() {
             return self.send(&chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::NONE, 0).0, &[]);
@@ -240,7 +240,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
                 at = part.end;
                 continue;
             }
-            // Up to the next boundary of what may be a block: there it is not copied.
+            // A chunk ends where a block may end, since data within one block is not copied.
             let end = part.end.min((at / CHUNK + 1) * CHUNK);
             let sent = self.export.read(at, (end - at) as usize, scratch, |data| {
                 let (done, length) = (done_if(end == range.end), data.len() as u32 + 8);
@@ -294,7 +294,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
 
     fn send(&self, head: &[u8], data: &[u8]) -> io::Result<()> {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        // In one call, so that a small reply is one packet.
+        // One call for both, so that a small reply is one packet.
         let (mut head, mut data) = (head, data);
         while !head.is_empty() {
             match output.write_vectored(&[IoSlice::new(head), IoSlice::new(data)]) {
@@ -312,7 +312,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
     }
 }
 
-/// Says in words that a client takes nothing.
+/// Words the error of a client that takes no data.
 fn stalled(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
@@ -330,7 +330,7 @@ fn check_flags(request: &Request, known: u16) -> Result<(), Errno> {
     if request.flags & !known == 0 { Ok(()) } else { Err(Errno::Inval) }
 }
 
-/// `None` where the connection ends between two requests.
+/// Reads a request. `None`: the connection has ended between two requests.
 fn read_request(from: &mut impl Read) -> io::Result<Option<Request>> {
     let mut wire = [0; REQUEST_SIZE];
     let mut filled = 0;
