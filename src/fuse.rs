@@ -1,7 +1,7 @@
-//! A mount of all versions, by FUSE.
+//! A FUSE mount of all versions.
 //!
-//! The tree follows from the list of versions, which is kept in memory and read again when the database has changed.
-//! `data` of a version is an [`crate::engine::image::Image`], opened with the first handle.
+//! The tree is made from the list of versions, which is kept in memory and read again when the database has changed.
+//! The file `data` of a version is an [`crate::engine::image::Image`], which the first handle opens.
 
 mod files;
 mod mountpoint;
@@ -25,16 +25,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Least threads that answer the kernel. They wait for blocks, too, so that there are more of them than processors.
+/// The fewest threads that answer the kernel. They also wait for blocks, so there are more of them than processors.
 const THREADS: usize = 8;
-/// How often it is looked whether the mount has come to its end.
+/// How often the mount is checked for its end.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Mounts all versions on the folder `path`, calls `mounted` with their number, and returns when the mount has ended:
-/// by a signal, or by `umount`.
+/// Mounts all versions on the folder `path`, calls `mounted` with their number, and returns when a signal or `umount`
+/// has ended the mount.
 ///
 /// # Errors
-/// It cannot be mounted.
+/// The mount fails; the errors of `mounted`.
 pub fn run(
     depot: Arc<Depot>,
     path: &Path,
@@ -42,7 +42,7 @@ pub fn run(
     monitor: &dyn Monitor,
     mounted: impl FnOnce(usize) -> Result<()>,
 ) -> Result<()> {
-    // Those of the kernel's requests, and the one that waits for them.
+    // The threads that answer the kernel, and the session's own thread, which waits for them.
     threads::can_start(threads_for_requests() + 1)?;
     let files = Files::new(depot, read_only)?;
     let versions = files.tree().len();
@@ -70,7 +70,7 @@ fn mount(files: Files, path: &Path, read_only: bool) -> std::io::Result<Backgrou
     config.mount_options = vec![
         MountOption::FSName("backy2".to_owned()),
         MountOption::Subtype("backy2".to_owned()),
-        // With other users let in, the rights of the files must count.
+        // If other users are let in, the kernel must check the permissions of the files.
         MountOption::DefaultPermissions,
         MountOption::NoAtime,
         writes,
@@ -81,13 +81,14 @@ fn mount(files: Files, path: &Path, read_only: bool) -> std::io::Result<Backgrou
     Session::new(Server::new(files), path, &config)?.spawn()
 }
 
-/// Unmounts, unless that was done. What is still in use is detached: it would hold the process for ever.
+/// Unmounts, unless somebody has done so already. A mount that is still in use is only detached; waiting for its users
+/// could take for ever.
 ///
 /// # Errors
 /// The threads that answer the kernel could not be started, or have failed.
 fn end(session: BackgroundSession, path: &Path, monitor: &dyn Monitor) -> Result<()> {
     if session.guard.is_finished() {
-        // The mount goes with the session, if it is still there.
+        // Joining the session also unmounts, if that is still necessary.
         return match session.join() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(threads::refused(&error)),
             Err(error) => Err(Error::Refused(format!("The mount on {} has failed: {error}", path.display()))),

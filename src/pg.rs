@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: where, how encrypted, and what a failure means.
+//! Connections to PostgreSQL: addresses, encryption, and the meaning of failures.
 
 mod address;
 mod connect;

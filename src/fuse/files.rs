@@ -12,21 +12,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// How long the tree is taken for current without asking the database.
+/// How long the tree is used before the database is asked whether it has changed.
 const FRESH: Duration = Duration::from_millis(200);
-/// Bytes of the blocks in which space is counted in `stat`.
+/// Bytes of the blocks in which `stat` counts space.
 const SECTOR: u64 = 512;
 
-/// What there is, and what of it is open.
+/// The tree of versions, and the images that are open.
 pub(super) struct Files {
     depot: Arc<Depot>,
     watch: Mutex<Watch>,
     images: RwLock<HashMap<u64, Open>>,
-    /// Held by who opens an image: that takes its time, and others read meanwhile.
+    /// Held while an image is opened, which takes time. Other images can be read meanwhile.
     opening: Mutex<()>,
     owner: (u32, u32),
     read_only: bool,
-    /// Bytes that are stored of versions.
+    /// Stored bytes of each version, by its number.
     stored: Mutex<HashMap<u64, u64>>,
 }
 
@@ -35,7 +35,7 @@ struct Watch {
     numbers: Numbers,
     generation: u64,
     checked: Instant,
-    /// The database failed the last time, and that was told.
+    /// The last query of the database has failed, and the log says so.
     failing: bool,
 }
 
@@ -44,7 +44,7 @@ struct Open {
     handles: usize,
 }
 
-/// The tree of all versions. Those that it shows in another way than their uids say are told.
+/// Makes the tree of all versions. Warns of each version whose uid cannot be a file name.
 fn grown(depot: &Depot, numbers: &mut Numbers) -> Result<Arc<Tree>> {
     let tree = Tree::new(depot.versions()?, numbers);
     for uid in tree.odd_uids() {
@@ -57,13 +57,13 @@ fn grown(depot: &Depot, numbers: &mut Numbers) -> Result<Arc<Tree>> {
 }
 
 impl Files {
-    /// The versions of `depot`.
+    /// Reads the versions of `depot`.
     ///
     /// # Errors
     /// The database fails.
     pub fn new(depot: Arc<Depot>, read_only: bool) -> Result<Self> {
         let mut numbers = Numbers::default();
-        // In this order: what changes in between is seen the next time.
+        // Read the generation first: the next refresh then sees changes that happen between the two reads.
         let generation = depot.generation()?;
         let tree = grown(&depot, &mut numbers)?;
         let watch = Watch { tree, numbers, generation, checked: Instant::now(), failing: false };
@@ -102,7 +102,7 @@ impl Files {
         Ok(())
     }
 
-    /// Opens the image of a version, or counts one handle more.
+    /// Opens the image of a version, or counts one more handle.
     pub fn open(&self, number: u64) -> std::result::Result<(), Errno> {
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         {
@@ -127,7 +127,7 @@ impl Files {
         Ok(())
     }
 
-    /// Counts one handle less. What was written stays until the mount ends, though nobody has it open.
+    /// Counts one handle less. An image that was written to stays until the mount ends, even without a handle.
     pub fn close(&self, number: u64) {
         let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = images.get_mut(&number) {
@@ -144,13 +144,13 @@ impl Files {
         images.get(&number).map(|open| Arc::clone(&open.image)).ok_or(Errno::EBADF)
     }
 
-    /// Whether nothing may be written.
+    /// Whether writing is refused.
     pub fn is_read_only(&self) -> bool {
         self.read_only
     }
 
-    /// Bytes that a file takes: of an image what is stored of it or was written to it, so that programs see that it has
-    /// holes. What cannot be told counts as the whole.
+    /// Bytes that a file occupies. For an image these are the stored bytes and those written to it, so that programs
+    /// see that it has holes. If they cannot be determined, it is the whole size.
     fn taken(&self, tree: &Tree, node: Node, size: u64) -> u64 {
         let Node::File(number, Field::Data) = node else { return size };
         let Some(version) = tree.version(number) else { return size };
@@ -158,7 +158,8 @@ impl Files {
         self.stored_bytes(version, number).map_or(size, |stored| size.min(stored.saturating_add(written)))
     }
 
-    /// Asks the database once for each version that is complete, as such a one does not change.
+    /// The stored bytes of a version. The database is asked only once for each valid version, since valid versions do
+    /// not change.
     fn stored_bytes(&self, version: &Version, number: u64) -> Option<u64> {
         if let Some(stored) = self.stored.lock().unwrap_or_else(PoisonError::into_inner).get(&number) {
             return Some(*stored);
@@ -170,7 +171,7 @@ impl Files {
         Some(stored)
     }
 
-    /// What `stat` says; `None` if it is not there any more.
+    /// The attributes that `stat` returns; `None` if the file has gone.
     pub fn attributes(&self, tree: &Tree, node: Node) -> Option<FileAttr> {
         let facts = tree.facts(node)?;
         let (kind, perm, nlink) = match node {

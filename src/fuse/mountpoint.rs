@@ -1,4 +1,4 @@
-//! The mountpoint: whether it can be one, and who may look into it.
+//! Checks of the mountpoint, and whether other users may be let in.
 
 use crate::types::error::{Error, Result};
 use rustix::io::Errno;
@@ -8,10 +8,10 @@ use std::path::Path;
 
 const DEVICE: &str = "/dev/fuse";
 
-/// Makes sure that `path` can be mounted on.
+/// Checks that `path` can be mounted on.
 ///
 /// # Errors
-/// [`Error::Refused`]: it is not there, no folder, not empty, in use, or left over from a process that was killed; or
+/// [`Error::Refused`]: it is missing, is no folder, is not empty, is in use, or is left over from a killed process; or
 /// the kernel has no FUSE.
 pub fn check(path: &Path) -> Result<()> {
     let shown = path.display();
@@ -63,7 +63,7 @@ fn is_mountpoint(path: &Path) -> bool {
     list.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(&unescaped(point)) == path)
 }
 
-/// Blanks and the like are `\` and three octal digits there.
+/// Decodes the kernel's list: it writes blanks and the like as `\` and three octal digits.
 fn unescaped(text: &str) -> String {
     let mut plain = text.to_owned();
     for (escaped, character) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
@@ -72,7 +72,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// Whether other users may be let in: root may do that, and others where the system's FUSE settings allow it.
+/// Whether other users may be let in: root may always do so, other users only if `/etc/fuse.conf` allows it.
 pub(super) fn may_allow_others() -> bool {
     let allowed = || fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
     rustix::process::geteuid().is_root() || allowed().lines().any(|line| line.trim() == "user_allow_other")

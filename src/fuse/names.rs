@@ -1,12 +1,12 @@
-//! Names of versions as names of files: any text becomes one, and no two become the same.
+//! File names for the names of versions: every text has one, and no two texts share one.
 
-/// Bytes of the longest file name.
+/// The most bytes of a file name.
 const LONGEST: usize = 255;
-/// What is kept of one that would be longer; a number that stands for all of it follows.
+/// Bytes that are kept of a longer name; a hash of the whole name follows them.
 const KEPT: usize = 220;
 
-/// The name of the folder for versions called `name`: `/` is `%2F`, `%` is `%25`; a lone `%` is the empty name. What is
-/// longer than a file name may be is cut.
+/// The name of the folder for versions called `name`: `/` becomes `%2F`, `%` becomes `%25`, and the empty name becomes
+/// a single `%`. A name that would be too long is cut.
 pub(super) fn file_name(name: &str) -> String {
     let mut file = String::with_capacity(name.len());
     for character in name.chars() {
@@ -33,11 +33,11 @@ pub(super) fn file_name(name: &str) -> String {
     file
 }
 
-/// The name of a version's folder and links. Every uid that releases make is one as it is; a damaged or forged one is
+/// The name of a version's folder and links. A uid made by any release stays as it is; a damaged or forged uid is
 /// escaped as [`file_name`] does it.
 pub(super) fn uid_name(uid: &str) -> String {
     match uid {
-        // The link beside those that are called by uids.
+        // The plain word is the name of the link to the newest version, in the same folder.
         LATEST => "%6Catest".to_owned(),
         _ => file_name(uid),
     }
@@ -46,7 +46,7 @@ pub(super) fn uid_name(uid: &str) -> String {
 /// The link to the newest valid version of a name.
 pub(super) const LATEST: &str = "latest";
 
-/// FNV-1a, 64 bits: the same in every run, so that paths stay what they are.
+/// FNV-1a, 64 bits. It is the same in every run, so that paths do not change.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()

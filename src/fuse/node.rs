@@ -1,15 +1,15 @@
-//! Files and folders, and the numbers by which the kernel knows them.
+//! Files and folders, and their inode numbers.
 
 use crate::types::version::Version;
 
-/// A file or folder. Numbers are those of `Numbers`, from 1 on.
+/// A file or folder. The numbers of names and versions come from `Numbers` and start at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     /// The mountpoint.
     Root,
-    /// `by_name`.
+    /// The folder `by_name`.
     Names,
-    /// `by_version_uid`.
+    /// The folder `by_version_uid`.
     Uids,
     /// A folder below `by_name`, by the number of the name.
     Name(u64),
@@ -28,19 +28,19 @@ pub(super) enum Node {
 pub(super) enum Field {
     /// The image.
     Data,
-    /// Its expiry, or empty.
+    /// The expiry date, or empty.
     Expire,
-    /// Its name.
+    /// The version's name.
     Name,
-    /// The snapshot, or empty.
+    /// The name of the snapshot, or empty.
     SnapshotName,
-    /// Its tags, separated by commas.
+    /// The tags, separated by commas.
     Tags,
-    /// There if it is valid.
+    /// Exists if the version is valid.
     Valid,
-    /// There if it is not.
+    /// Exists if the version is invalid.
     Invalid,
-    /// There if it is protected.
+    /// Exists if the version is protected.
     Protected,
 }
 
@@ -67,7 +67,7 @@ impl Field {
         })
     }
 
-    /// Its file name.
+    /// The file name.
     pub fn name(self) -> &'static str {
         match self {
             Field::Data => "data",
@@ -81,7 +81,7 @@ impl Field {
         }
     }
 
-    /// What a small file holds, without a newline; `None` for the image.
+    /// The content of a small file, without a newline; `None` for the image.
     pub fn text(self, version: &Version) -> Option<String> {
         Some(match self {
             Field::Data => return None,
@@ -97,17 +97,17 @@ impl Field {
     }
 }
 
-/// Bits for what it is, below those for its number.
+/// The low bits of an inode number say what it is, the others are the number of the version or name.
 const BITS: u32 = 4;
 const VERSION: u64 = 0;
 const NAME: u64 = 1;
 const LATEST: u64 = 2;
 const LINK: u64 = 3;
-/// The first of the files.
+/// The first kind of [`FIELDS`]; the others follow.
 const FILE: u64 = 4;
 
 impl Node {
-    /// Its number for the kernel; that of the root is 1.
+    /// The inode number; the root has 1.
     pub fn inode(self) -> u64 {
         match self {
             Node::Root => 1,
@@ -121,7 +121,7 @@ impl Node {
         }
     }
 
-    /// What has that number.
+    /// The node with that inode number.
     pub fn from_inode(inode: u64) -> Option<Self> {
         let number = inode >> BITS;
         match (number, inode & ((1 << BITS) - 1)) {
@@ -142,7 +142,7 @@ impl Node {
         !matches!(self, Node::File(..) | Node::Link(_) | Node::Latest(_))
     }
 
-    /// The folder that it is in; for a version's file and the like only as the kernel asks for it (`..`).
+    /// The parent folder, for the entry `..`. Only folders have that entry; for the others it need not be exact.
     pub fn parent(self) -> Node {
         match self {
             Node::Root | Node::Names | Node::Uids => Node::Root,

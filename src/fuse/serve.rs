@@ -1,4 +1,4 @@
-//! What the kernel asks, answered from [`Files`]. One method a request; several threads call them.
+//! Answers the kernel's requests from [`Files`]. Each request has one method; several threads call them.
 
 use super::files::Files;
 use super::node::{Field, Node};
@@ -14,22 +14,22 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
-/// How long the kernel may believe what it was told of a file or folder.
+/// How long the kernel may cache attributes and names.
 const BELIEVED: Duration = Duration::from_secs(1);
 /// The largest request, in bytes.
 const REQUEST: u32 = 1 << 20;
-/// Requests that nobody waits for (read-ahead), at the same time.
+/// The most background requests (read-ahead) at the same time.
 const BACKGROUND: u16 = 64;
-/// `lseek`: the next data, the next hole.
+/// Values of `whence` in `lseek`: the next data, and the next hole.
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
 thread_local! {
-    /// Memory for reads that span blocks.
+    /// Buffer for reads that span blocks.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The mount as the kernel sees it.
+/// The file system that the kernel talks to.
 pub(super) struct Server {
     files: Files,
 }
@@ -46,7 +46,7 @@ impl Server {
         Node::from_inode(inode.0).ok_or(Errno::ENOENT)
     }
 
-    /// The number of the version whose image that is.
+    /// The number of the version whose image has this inode.
     fn data(inode: INodeNo) -> Answer<u64> {
         match Self::node(inode)? {
             Node::File(number, Field::Data) => Ok(number),
@@ -61,12 +61,12 @@ impl Server {
             _ if writes && self.files.is_read_only() => Err(Errno::EROFS),
             Node::File(number, Field::Data) => {
                 self.files.open(number)?;
-                // The program's cache is the only one: a copy of each page in the kernel's costs more than it saves, and
-                // would push out what the machine has there.
+                // Bypass the kernel's page cache: a second copy of each page costs more than it saves, and would push
+                // out other useful pages.
                 Ok(FopenFlags::FOPEN_DIRECT_IO)
             }
             _ if writes => Err(Errno::EPERM),
-            // Tags and expiry may change at any time.
+            // Bypass the cache, as tags and expiry may change at any time.
             _ => Ok(FopenFlags::FOPEN_DIRECT_IO),
         }
     }
@@ -108,7 +108,7 @@ impl Server {
         });
     }
 
-    /// Writes as much as there is room for; behind the end there is none, as on a disk.
+    /// Writes up to the end of the image; beyond it there is no space, as on a disk.
     fn write_node(&self, inode: INodeNo, offset: u64, data: &[u8]) -> Answer<u32> {
         let image = self.files.image(Self::data(inode)?)?;
         let length = image.size().saturating_sub(offset).min(data.len() as u64) as usize;
@@ -148,11 +148,11 @@ impl Server {
             }
             at = range.end;
         }
-        // Behind the end is a hole.
+        // Everything beyond the end is a hole.
         if wants_data { Err(Errno::ENXIO) } else { Ok(image.size() as i64) }
     }
 
-    /// What is in a folder, `.` and `..` first, from the `offset`-th entry on.
+    /// The entries of a folder from the `offset`-th on; `.` and `..` come first.
     fn entries(&self, inode: INodeNo, offset: u64) -> Answer<impl Iterator<Item = (u64, Node, String)>> {
         let node = Self::node(inode)?;
         let children = self.files.tree().children(node).ok_or(Errno::ENOTDIR)?;
@@ -162,7 +162,7 @@ impl Server {
     }
 }
 
-/// What the kernel hears of a fault.
+/// The error number for a fault.
 fn errno(fault: &Fault) -> Errno {
     match fault {
         Fault::Data(_) | Fault::Overlay(_) => Errno::EIO,
@@ -189,7 +189,7 @@ fn empty(answer: Answer<()>, reply: ReplyEmpty) {
 
 impl Filesystem for Server {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // What a kernel cannot do it does without.
+        // The kernel may refuse each of these; the mount works without them.
         let _ = config.set_max_write(REQUEST);
         let _ = config.set_max_background(BACKGROUND);
         for wish in [
@@ -222,7 +222,8 @@ impl Filesystem for Server {
         }
     }
 
-    /// Neither size nor owner nor rights can be changed; times are those of the version, whatever is asked for.
+    /// Size, owner and permissions cannot be changed. Times stay those of the version; requests to change them are
+    /// ignored.
     fn setattr(
         &self,
         _: &Request,
@@ -366,7 +367,7 @@ impl Filesystem for Server {
         let tree = self.files.tree();
         match self.entries(inode, offset) {
             Ok(mut entries) => {
-                // True, and so the end, when the reply is full.
+                // `add` returns true when the reply is full, which ends the loop.
                 let _ = entries.any(|(next, node, name)| {
                     let attributes = self.files.attributes(&tree, node);
                     attributes.is_some_and(|attributes| {

@@ -1,4 +1,4 @@
-//! The tree of folders and small files, as it follows from the list of versions. Pure: no kernel, no database.
+//! The tree of folders and small files, made from the list of versions. Pure: no kernel, no database.
 
 use super::names::{LATEST, file_name, uid_name};
 use super::node::{Field, Node};
@@ -6,8 +6,8 @@ use crate::types::version::Version;
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-/// Numbers of versions and names, which stay the same as long as the mount lives, whatever comes and goes: the
-/// kernel knows files by them.
+/// Numbers of versions and names, from which inode numbers are made. A version or name keeps its number as long as the
+/// mount lives, even if it is removed and comes back.
 #[derive(Default)]
 pub(super) struct Numbers {
     versions: HashMap<String, u64>,
@@ -24,7 +24,7 @@ impl Numbers {
     }
 }
 
-/// From 1 on, in the order of their appearance.
+/// The number of `key`; a new key gets the next one. The first number is 1.
 fn number(numbers: &mut HashMap<String, u64>, key: &str) -> u64 {
     if let Some(number) = numbers.get(key) {
         return *number;
@@ -41,31 +41,31 @@ pub(super) struct Tree {
     by_uid: BTreeMap<String, u64>,
     names: HashMap<u64, Name>,
     by_name: BTreeMap<String, u64>,
-    /// Uids that are no names of files.
+    /// Uids that cannot be file names.
     odd: Vec<String>,
 }
 
 /// The versions of one name.
 #[derive(Default)]
 struct Name {
-    /// By uid, as it is a file name.
+    /// By uid, in the form of a file name.
     versions: BTreeMap<String, u64>,
-    /// The newest valid one.
+    /// The newest valid version.
     latest: Option<u64>,
     date: Option<SystemTime>,
 }
 
-/// What there is to say of a file or folder.
+/// Size and date of a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was made, as far as there is a date.
+    /// The date of the version, or of the newest one in a folder.
     pub date: SystemTime,
 }
 
 impl Tree {
-    /// The tree of `versions`, which come in the order of their making, within a name.
+    /// Makes the tree of `versions`; versions of the same name must come in the order in which they were made.
     pub fn new(versions: Vec<Version>, numbers: &mut Numbers) -> Self {
         let mut tree = Tree::default();
         for version in versions {
@@ -89,22 +89,22 @@ impl Tree {
         tree
     }
 
-    /// The version of that number.
+    /// The version with that number.
     pub fn version(&self, number: u64) -> Option<&Version> {
         self.versions.get(&number)
     }
 
-    /// Uids that are no names of files, and are shown escaped.
+    /// Uids that cannot be file names, and are shown escaped.
     pub fn odd_uids(&self) -> &[String] {
         &self.odd
     }
 
-    /// How many versions there are.
+    /// The number of versions.
     pub fn len(&self) -> usize {
         self.versions.len()
     }
 
-    /// What is called `name` in the folder.
+    /// The entry `name` of a folder.
     pub fn child(&self, folder: Node, name: &str) -> Option<Node> {
         match folder {
             Node::Root => [Node::Names, Node::Uids].into_iter().find(|node| top_name(*node) == name),
@@ -122,7 +122,7 @@ impl Tree {
         }
     }
 
-    /// Everything in the folder, with names.
+    /// All entries of a folder, with their names; `None` if it is no folder.
     pub fn children(&self, folder: Node) -> Option<Vec<(Node, String)>> {
         let own = |names: &BTreeMap<String, u64>, node: fn(u64) -> Node| {
             names.iter().map(|(name, number)| (node(*number), name.clone())).collect::<Vec<_>>()
@@ -148,7 +148,7 @@ impl Tree {
         }
     }
 
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub fn target(&self, link: Node) -> Option<String> {
         let number = match link {
             Node::Link(number) => number,
@@ -158,7 +158,7 @@ impl Tree {
         Some(format!("../../{}/{}", top_name(Node::Uids), uid_name(&self.version(number)?.uid)))
     }
 
-    /// Its size and date; `None` if it is not there any more.
+    /// Size and date; `None` if the file has gone.
     pub fn facts(&self, node: Node) -> Option<Facts> {
         let newest = || self.versions.values().map(date).max().unwrap_or(SystemTime::UNIX_EPOCH);
         match node {
@@ -190,7 +190,7 @@ fn top_name(node: Node) -> &'static str {
     if node == Node::Names { "by_name" } else { "by_version_uid" }
 }
 
-/// When the backup began.
+/// The time at which the backup began.
 fn date(version: &Version) -> SystemTime {
     version.date.system()
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use url::Url;
 
 const DEFAULT_PORT: u16 = 5432;
-/// Where Debian's servers have their sockets.
+/// The folder of sockets on Debian.
 const SOCKETS: &str = "/var/run/postgresql";
-/// How long one attempt to connect may take where the URL does not say.
+/// Time limit for one attempt to connect, unless the URL sets one.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// How the server's certificate is verified (`sslmode`).
@@ -21,23 +21,23 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub enum Verify {
     /// `disable`: no TLS.
     NoTls,
-    /// `allow` and `prefer`, and within this host where nothing is said: TLS where the server has it, of whatever
-    /// certificate.
+    /// `allow`, `prefer`, and the default for servers on this host: TLS if the server offers it, with any certificate.
     Optional,
-    /// To another host where nothing is said: the same; but without TLS only SCRAM, which keeps the password.
+    /// The default for other hosts: TLS if the server offers it, with any certificate. Without TLS only SCRAM is
+    /// allowed, which does not reveal the password.
     Careful,
-    /// `require`: TLS, of whatever certificate.
+    /// `require`: TLS with any certificate.
     Encrypted,
-    /// `verify-ca`: TLS, of a certificate that a trusted authority has signed.
+    /// `verify-ca`: TLS with a certificate that a trusted authority has signed.
     Authority,
-    /// `verify-full`: the same, for this host.
+    /// `verify-full`: as `verify-ca`, and the certificate must be for this host.
     Full,
 }
 
-/// Where a database is, and how to get in.
+/// The address of a database, and the credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
-    /// A host name, or the folder of a socket (begins with a slash).
+    /// A host name, or the folder of a socket, which begins with a slash.
     pub host: String,
     /// TCP port, or the number in the socket's name.
     pub port: u16,
@@ -45,37 +45,37 @@ pub struct Address {
     pub database: String,
     /// Name of the user.
     pub user: String,
-    /// From the URL or the password file.
+    /// The password, from the URL or the password file.
     pub password: Option<String>,
     /// How the server is verified.
     pub verify: Verify,
-    /// Whether SCRAM must make sure that nobody is in between (`channel_binding`).
+    /// Whether SCRAM must rule out that somebody sits in between (`channel_binding`).
     pub binding: ChannelBinding,
-    /// PEM file of authorities; the system's are used without one.
+    /// PEM file of certificate authorities. Without one, the system's authorities count.
     pub root_certificates: Option<PathBuf>,
-    /// PEM files of a certificate and its key, to show to the server.
+    /// PEM files of a certificate and its key, by which the server identifies the client.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// Time for one attempt to connect.
+    /// Time limit for one attempt to connect.
     pub connect_timeout: Duration,
     /// Settings for the session, as `-c name=value`.
     pub options: Option<String>,
-    /// The name that the server's lists show.
+    /// The name that the server's lists of sessions show.
     pub application_name: String,
-    /// The URL has several `@`, of which the last one ends the password.
+    /// The URL has several `@`, and the last one was taken for the end of the password.
     pub is_doubtful: bool,
 }
 
-/// What is to be done about a URL whose password is not written as it should be.
+/// Advice for a URL whose password is not encoded.
 pub const ENCODE: &str = "In user and password write %40 for @, %2F for /, %3F for ?, %23 for #, %3A for : and %25 for % \
      (in an INI file each % twice)";
 
 impl Address {
-    /// Reads `postgresql://[user[:password]@][host][:port][/database][?parameter=value&…]`. The scheme has been
-    /// looked at. What is missing is what libpq takes: the user of the process, the local socket, a database with
-    /// the user's name, the password from `~/.pgpass`.
+    /// Parses `postgresql://[user[:password]@][host][:port][/database][?parameter=value&…]`; the caller has checked the
+    /// scheme. Missing parts get libpq's defaults: the user of the process, the local socket, a database with the
+    /// user's name, the password from `~/.pgpass`.
     ///
     /// # Errors
-    /// A text that says what is wrong with it; it never repeats the password.
+    /// A text that says what is wrong; it never contains the password.
     pub fn parse(url: &str) -> Result<Self, String> {
         let is_doubtful = pitfalls(url)?;
         let (url, host_is_missing) = with_host(url);
@@ -128,12 +128,12 @@ impl Address {
             "connect_timeout" => {
                 let seconds: u64 =
                     value.parse().map_err(|_| format!("connect_timeout={value} is no number of seconds"))?;
-                // As libpq: less than two seconds are two.
+                // As in libpq, 2 seconds is the least.
                 self.connect_timeout = Duration::from_secs(seconds.max(2));
             }
-            // TCP keepalives are on in any case; others are about libpq's own ways.
+            // TCP keepalives are always on; the other parameters concern only libpq itself.
             "keepalives" | "client_encoding" | "gssencmode" | "target_session_attrs" => {}
-            // It may be a part of a password.
+            // The text may be a part of a password, so the error must not show it.
             other if other.contains('@') => return Err(misplaced()),
             other => return Err(format!("the parameter {other} is not known")),
         }
@@ -161,7 +161,7 @@ impl Address {
         if self.verify == Verify::Careful && self.is_within_host() {
             self.verify = Verify::Optional;
         }
-        // As libpq: with authorities named, the certificate is verified.
+        // As in libpq, naming authorities means that the certificate is verified.
         if self.verify == Verify::Encrypted && self.root_certificates.is_some() {
             self.verify = Verify::Authority;
         }
@@ -174,19 +174,19 @@ impl Address {
         Ok(())
     }
 
-    /// Whether nobody else's network is in between.
+    /// Whether the connection stays within this host.
     fn is_within_host(&self) -> bool {
         let loopback = |address: IpAddr| address.is_loopback();
         self.is_local() || self.host == "localhost" || self.host.parse().is_ok_and(loopback)
     }
 
-    /// Whether it is a socket on this host.
+    /// Whether the server is reached by a socket on this host.
     pub fn is_local(&self) -> bool {
         self.host.starts_with('/')
     }
 }
 
-/// Without the password.
+/// The URL without the password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Address { user, host, port, database, .. } = self;
@@ -198,14 +198,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// As it is displayed, so that no password gets into a message by mistake.
+/// The same as `Display`, so that no password gets into a message by mistake.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Files that the URL names and that are looked at once it is read.
+/// Files that the URL names; they are used after the whole URL is parsed.
 #[derive(Default)]
 struct Files {
     passfile: Option<PathBuf>,
@@ -213,7 +213,8 @@ struct Files {
     key: Option<PathBuf>,
 }
 
-/// A user without a host (`postgresql://user@/database`) is none of a URL: it gets one, and that is told.
+/// Adds a host to a URL that has a user and no host (`postgresql://user@/database`), which libpq accepts and URLs do
+/// not allow. Returns whether it did so.
 fn with_host(url: &str) -> (Cow<'_, str>, bool) {
     let Some((scheme, rest)) = url.split_once("://") else { return (url.into(), false) };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -224,8 +225,8 @@ fn with_host(url: &str) -> (Cow<'_, str>, bool) {
     }
 }
 
-/// Looks for parts of a password in the wrong place: behind the host, where they would be told. Returns whether there
-/// are several `@` in front of it.
+/// Refuses an `@` or `#` behind the host: it probably belongs to the password, and messages would show what is there.
+/// Returns whether there are several `@` before that.
 fn pitfalls(url: &str) -> Result<bool, String> {
     let Some((_, rest)) = url.split_once("://") else { return Ok(false) };
     let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

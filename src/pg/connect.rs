@@ -1,5 +1,5 @@
-//! Making a session: a connection that is watched while it is made, settings, the schema with the tables, and a look
-//! for poolers that would mix sessions up.
+//! Makes sessions: a guarded connection, its settings, the schema with the tables, and a check for poolers that mix
+//! sessions up.
 
 use super::address::{Address, ENCODE, Verify};
 use super::describe;
@@ -17,16 +17,16 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// After so long without traffic the kernel asks whether the other side is still there.
+/// After this time without traffic the kernel asks the other side whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long sent data may stay without an answer of the other side's kernel.
+/// How long sent data may stay unacknowledged.
 const UNANSWERED: Duration = Duration::from_secs(60);
-/// A wait takes no notice of a signal for so long.
+/// How often a wait checks for a signal.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// For every session: names and numbers mean the same whatever the server's configuration; nothing waits for a lock
-/// without end. Then: which process of the server this is, and in which schemas that names are looked for in there are
-/// tables of backy2, of any release.
+/// Run in every session. The settings make names and numbers mean the same whatever the server's configuration is, and
+/// limit waits for locks. The queries ask which process of the server this is, and which schemas in the search path
+/// have tables of backy2, of any release.
 const SETTINGS: &str =
     "SET TIME ZONE 'UTC'; SET lock_timeout = '60s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
      SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'; SET jit = off;
@@ -36,14 +36,14 @@ const SETTINGS: &str =
             WHERE n.nspname = s.name AND c.relname IN ('versions', 'blocks') AND c.relkind IN ('r', 'p', 'v')) = 2
      ORDER BY s.place";
 
-/// Why there is no connection.
+/// Why a connection could not be made.
 #[derive(Debug)]
 pub enum Failure {
     /// The server or the network.
     Postgres(postgres::Error),
-    /// What must be changed before there is one: a file that the URL names, the database, what is in front of it.
+    /// Something must be changed first: a file that the URL names, the database, or a pooler.
     Settings(String),
-    /// The user does not want to wait, or there is no thread that could.
+    /// A signal has ended the wait, or no thread could be started.
     Because(Error),
 }
 
@@ -54,7 +54,7 @@ impl From<postgres::Error> for Failure {
 }
 
 impl Failure {
-    /// In one line, with what is to be done about a doubtful URL.
+    /// The failure in one line, with advice if the URL is doubtful.
     pub fn describe(&self, address: &Address) -> String {
         let text = match self {
             Failure::Postgres(e) => describe(e),
@@ -70,26 +70,26 @@ impl Failure {
     }
 }
 
-/// A session, as it was made.
+/// A new session.
 pub(super) struct Made {
     pub client: Client,
-    /// The schema that has the tables, if any has.
+    /// The schema with the tables, if there is one.
     pub schema: Option<String>,
-    /// It is listed as long as the session lives.
+    /// The entry in the list of sessions, removed when the session is dropped.
     pub place: Place,
 }
 
-/// Connects, in a thread of its own, so that a signal that `monitor` knows of ends the wait whatever it is for. With a
-/// `schema` the tables are in that one.
+/// Connects in a separate thread, so that a signal seen by `monitor` ends the wait at any point. If `schema` is given,
+/// names are looked up in that one.
 pub(super) fn connect(address: &Address, schema: Option<&str>, monitor: &Handle) -> Result<Made, Failure> {
     let (send, receive) = channel();
     let (address_there, schema) = (address.clone(), schema.map(str::to_owned));
     let connecting = move || {
-        // Nobody may be there any more.
+        // The receiver may have given up.
         let _ = send.send(make(&address_there, schema));
     };
     threads::start_alone("connecting", connecting).map_err(Failure::Because)?;
-    // Looking the name up, the connection itself, and what is said on it.
+    // The limit covers name resolution, the connection and the first messages.
     let (start, limit) = (Instant::now(), 3 * address.connect_timeout);
     loop {
         match receive.recv_timeout(SLICE) {
@@ -120,7 +120,7 @@ fn make(address: &Address, schema: Option<String>) -> Result<Made, Failure> {
     Ok(Made { client, schema, place })
 }
 
-/// Opens a connection.
+/// Opens a connection, without any settings.
 pub(super) fn open(address: &Address) -> Result<(Client, Arc<Seen>), Failure> {
     let seen = Arc::new(Seen::default());
     let mut config = Config::new();
@@ -141,7 +141,7 @@ pub(super) fn open(address: &Address) -> Result<(Client, Arc<Seen>), Failure> {
         config.options(options);
     }
     if address.is_local() {
-        // The library knows no connectors for sockets; who serves one of this host is somebody of this host.
+        // The library has no connectors for sockets, and a server behind a socket runs on this host.
         let client = config.host_path(&address.host).ssl_mode(SslMode::Disable).connect(NoTls)?;
         return Ok((client, seen));
     }
@@ -153,7 +153,7 @@ pub(super) fn open(address: &Address) -> Result<(Client, Arc<Seen>), Failure> {
     Ok((config.connect(connector)?, seen))
 }
 
-/// Asks the server to end the statement that the session of `token` runs.
+/// Asks the server to cancel the statement that the session of `token` is running.
 pub(super) fn cancel(address: &Address, token: &CancelToken) -> Result<(), Failure> {
     if address.is_local() {
         return Ok(token.cancel_query(NoTls)?);
@@ -162,14 +162,14 @@ pub(super) fn cancel(address: &Address, token: &CancelToken) -> Result<(), Failu
     Ok(token.cancel_query(connector)?)
 }
 
-/// Which process of a server serves a session, and since when.
+/// The server process of a session, and when it was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub number: i32,
     pub since: String,
 }
 
-/// Makes the settings. Returns the server's process and the schemas with tables of backy2.
+/// Runs [`SETTINGS`]. Returns the server process and the schemas with tables of backy2.
 fn settle(client: &mut Client) -> Result<(Process, Vec<String>), postgres::Error> {
     let mut process = Process { number: 0, since: String::new() };
     let mut schemas = Vec::new();
@@ -186,8 +186,8 @@ fn settle(client: &mut Client) -> Result<(Process, Vec<String>), postgres::Error
     Ok((process, schemas))
 }
 
-/// Names are looked for in one schema from now on: in `before`, where the tables were found by an earlier connection,
-/// or in the one that has them.
+/// Restricts the search path to one schema: `before`, if an earlier connection has found the tables there, or else the
+/// one that has them.
 fn pinned(
     client: &mut Client,
     before: Option<String>,

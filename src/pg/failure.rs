@@ -1,11 +1,11 @@
-//! What a failure of PostgreSQL means.
+//! Classifies failures of PostgreSQL.
 
 use super::guard::Refusal;
 use postgres::Error;
 use postgres::error::SqlState;
 use std::error::Error as _;
 
-/// What happened, in one line: the server's message with its detail, or the reason why there is no connection.
+/// The failure in one line: the server's message with its detail, or the reason why there is no connection.
 pub fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -30,7 +30,7 @@ pub fn describe(error: &Error) -> String {
     text
 }
 
-/// Whether the connection is gone, or the server does not take any now: a new one may be had later.
+/// Whether the connection is lost, or the server accepts none now. A new connection may succeed later.
 pub fn is_lost(error: &Error) -> bool {
     match error.code() {
         // 08: connection exceptions. 57P: shut down, crashed, starting up.
@@ -48,7 +48,7 @@ pub fn is_lost(error: &Error) -> bool {
     }
 }
 
-/// The connection that we did not want, among the causes.
+/// The refusal by our own checks, if it is among the causes.
 fn refusal(error: &Error) -> Option<&Refusal> {
     let mut source = error.source();
     while let Some(cause) = source {
@@ -68,7 +68,7 @@ fn has_io_cause(error: &Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            // What TLS says of a certificate does not change by waiting.
+            // TLS errors about a certificate stay the same however long one waits.
             return !matches!(io.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput);
         }
         source = cause.source();
@@ -76,7 +76,7 @@ fn has_io_cause(error: &Error) -> bool {
     false
 }
 
-/// Whether the same transaction may succeed if it is run again at once: others were in its way.
+/// Whether the same transaction may succeed if it is run again at once, as other transactions were in its way.
 pub fn may_pass(error: &Error) -> bool {
     error.code().is_some_and(|code| {
         [

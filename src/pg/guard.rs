@@ -1,8 +1,8 @@
-//! A connection that is looked at before the library does: how long messages claim to be, how the server wants the
-//! password, and whether it answers at all.
+//! Checks the data of a connection before the library reads it: the lengths of messages, how the server asks for the
+//! password, and whether it answers in time.
 //!
-//! The library lets a connector make TLS of a socket. This one is asked at once (`SslNegotiation::Direct`) and does the
-//! negotiation itself, so that all sockets but those within this host pass here, with TLS or without.
+//! The library lets a connector wrap a socket in TLS. With `SslNegotiation::Direct` it calls the connector at once, and
+//! this one negotiates TLS itself. So all connections that leave this host pass through here, with or without TLS.
 
 use super::address::{Address, Verify};
 use super::messages::{Reader, Seen};
@@ -23,10 +23,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
-/// Asks for TLS: a length of 8 and a number that is no version.
+/// The request for TLS: a length of 8 and a number that is no protocol version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// Why a connection is not used, although the server would have it.
+/// Why we do not use a connection that the server would accept.
 #[derive(Debug)]
 pub(super) struct Refusal(pub String);
 
@@ -39,7 +39,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Refusal {
-    /// As an error that does not pass by itself.
+    /// An error that waiting does not cure.
     pub fn error(text: impl Into<String>) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, Refusal(text.into()))
     }
@@ -54,7 +54,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// `seen` is told what passes.
+    /// `seen` receives what others need to know of the connection.
     ///
     /// # Errors
     /// A text that names the file that cannot be used.
@@ -67,7 +67,7 @@ impl Connector {
     }
 }
 
-/// One connection that is being made.
+/// A connection that is being made.
 pub(super) struct Connecting {
     tls: Option<<MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect>,
     verify: Verify,
@@ -135,7 +135,7 @@ pub(super) struct Guarded {
     wire: Wire,
     reader: Reader,
     limit: Duration,
-    /// Until the session is ready for its first question.
+    /// Time by which the session must be ready for its first query; `None` once it is.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

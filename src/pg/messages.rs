@@ -1,23 +1,23 @@
-//! What a server sends, as far as it is looked at: kinds and lengths of messages, and how it wants the password.
+//! Follows the messages of a server: their kinds and lengths, and how it asks for the password.
 
 use super::guard::Refusal;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-/// The longest message before the server is ready for questions: it may be anybody until then.
+/// The most bytes of a message before the session is ready: until then the server may be anybody.
 const MOST_EARLY: usize = 64 << 10;
-/// The longest one later: rows of ours have some kilobytes.
+/// The most bytes of a later message. Our rows take a few kilobytes.
 const MOST_LATE: usize = 64 << 20;
 
-/// Bytes of a message that are kept: its kind, its length, and a number behind that.
+/// Bytes that are kept of a message: its kind, its length, and the number that follows.
 const HEAD: usize = 9;
 
 const AUTHENTICATION: u8 = b'R';
 const KEY: u8 = b'K';
 const READY: u8 = b'Z';
 
-/// Ways to say who one is, as `AUTHENTICATION` numbers them.
+/// Ways of authentication, by their numbers in `AUTHENTICATION` messages.
 mod method {
     pub const DONE: i32 = 0;
     pub const CLEAR: i32 = 3;
@@ -25,12 +25,12 @@ mod method {
     pub const SCRAM_DONE: i32 = 12;
 }
 
-/// What others want to know of a connection.
+/// What other parts of the program need to know of a connection.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// The process that the server names for this connection; 0 before.
+    /// The process that serves this connection, as the server says; 0 until then.
     pub process: AtomicI32,
-    /// Set from outside when the session is made.
+    /// Set by the caller when the session is set up.
     pub settled: AtomicBool,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Seen {
 pub(super) struct Reader {
     head: [u8; HEAD],
     have: usize,
-    /// Bytes of the present message that are still to come.
+    /// Bytes of the current message that are still to come.
     skip: usize,
-    /// The password must not get lost: the connection is not encrypted and leaves this host.
+    /// The password must be protected: the connection is not encrypted and leaves this host.
     careful: bool,
     scram: bool,
     ready: bool,
@@ -48,20 +48,20 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// From the first message on.
+    /// Starts before the first message.
     pub fn new(careful: bool, seen: Arc<Seen>) -> Self {
         Reader { head: [0; HEAD], have: 0, skip: 0, careful, scram: false, ready: false, seen }
     }
 
-    /// What others want to know.
+    /// What other parts of the program need to know of the connection.
     pub fn seen(&self) -> &Seen {
         &self.seen
     }
 
-    /// Looks at the next bytes.
+    /// Checks the next bytes.
     ///
     /// # Errors
-    /// They are not to be used: a [`Refusal`].
+    /// A [`Refusal`]: the connection must not be used.
     pub fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
@@ -79,7 +79,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Bytes of the present message that are needed to judge it. With its fifth byte its length is known.
+    /// Bytes of the current message that are needed to judge it. Its length is known from the fifth byte on.
     fn wanted(&self) -> usize {
         match self.have >= 5 && [AUTHENTICATION, KEY].contains(&self.head[0]) && self.body() >= 4 {
             true => HEAD,
@@ -87,7 +87,7 @@ impl Reader {
         }
     }
 
-    /// Bytes behind the length, as the message claims.
+    /// Length of the body in bytes, as the message claims.
     fn body(&self) -> usize {
         let length = u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]);
         (length as usize).saturating_sub(4)
@@ -145,7 +145,7 @@ mod tests {
         message(kind, body.len() as u32 + 4, body)
     }
 
-    /// In pieces of every length.
+    /// Reads `bytes` in pieces of every length; the results must all be the same.
     fn look(careful: bool, bytes: &[u8]) -> Result<i32, String> {
         let mut results = (1..=bytes.len()).map(|piece| {
             let seen = Arc::new(Seen::default());
@@ -170,7 +170,7 @@ mod tests {
         let ready = [auth(0), good(b'S', b"a\0b\0"), good(b'Z', b"I")].concat();
         assert!(look(false, &[ready.clone(), good(b'D', &[7; 100 << 10])].concat()).is_ok());
         assert!(look(false, &[ready, message(b'D', 0x7fff_ffff, b"")].concat()).is_err());
-        // Too short to be one; the library says so.
+        // Too short for an authentication message; the library reports that.
         assert!(look(false, &message(b'R', 0, b"")).is_ok());
     }
 

@@ -1,4 +1,4 @@
-//! Who this process is, and the file of passwords that libpq reads: `~/.pgpass`.
+//! The account of this process, and libpq's password file, `~/.pgpass`.
 
 use crate::sys::trust;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A line of `/etc/passwd`.
+/// The account of a user.
 pub struct Account {
     /// Name of the user.
     pub name: String,
@@ -14,7 +14,7 @@ pub struct Account {
     pub home: PathBuf,
 }
 
-/// The account that the process runs as, if it is a local one.
+/// The account that the process runs as, if `/etc/passwd` has it.
 pub fn account() -> Option<Account> {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let accounts = fs::read_to_string("/etc/passwd").ok()?;
@@ -29,10 +29,10 @@ pub fn account() -> Option<Account> {
     })
 }
 
-/// The password for a user of a database. `None`: there is no such file, or it has none.
+/// The password for a user of a database. `None`: there is no such file, or it has no matching line.
 ///
 /// # Errors
-/// Others can read or write the file: then it is not used, as with libpq, and the reason is told.
+/// Others can read or write the file. As libpq does, it is then not used; the text says why.
 pub fn password(
     file: &Path,
     host: &str,
@@ -57,7 +57,7 @@ pub fn password(
     }))
 }
 
-/// The five fields of a line, separated by colons; a backslash takes the special meaning of what follows.
+/// The five fields of a line, separated by colons; a backslash makes the next character an ordinary one.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();

@@ -5,10 +5,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::path::Path;
 
-/// The certificates in a file, at least one, in their order.
+/// The certificates in a file, in their order; at least one.
 ///
 /// # Errors
-/// It cannot be read, or holds none.
+/// The file cannot be read, or has no certificate.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
     match read {
@@ -21,7 +21,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
 /// The first private key in a file.
 ///
 /// # Errors
-/// It cannot be read, or holds none.
+/// The file cannot be read, or has no key.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_file(path).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -29,16 +29,16 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 /// The lists of revoked certificates in a file.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let read = CertificateRevocationListDer::pem_file_iter(path).and_then(|all| all.collect());
     read.map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// Authorities, from their certificates.
+/// Trusted authorities, made from their certificates.
 ///
 /// # Errors
-/// None of them can be used.
+/// None of the certificates can be used.
 pub fn authorities(found: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match roots.add_parsable_certificates(found) {

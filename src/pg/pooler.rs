@@ -1,6 +1,6 @@
-//! Poolers in front of a server: each session of ours must be one of the server's, too. Where transactions are dealt out
-//! to whatever connection is free (`pool_mode = transaction`), settings and prepared statements of one session are
-//! another's.
+//! Detects poolers that mix sessions up. Each of our sessions must have one session of the server for itself. With
+//! `pool_mode = transaction` a pooler gives each transaction any connection that is free, so that settings and prepared
+//! statements of one session show up in another.
 
 use super::address::Address;
 use super::connect::{Failure, Process, open};
@@ -9,14 +9,14 @@ use postgres::Client;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The sessions of this process, and which process of the server each has.
+/// The sessions of this process: their addresses, and the server process of each.
 static LISTED: Mutex<Vec<(String, Process)>> = Mutex::new(Vec::new());
-/// How often two sessions are asked in turn.
+/// How often two sessions are queried in turn.
 const ROUNDS: usize = 3;
 
 const WHO: &str = "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())";
 
-/// The place of a session in the list.
+/// The entry of a session in the list, which is removed with it.
 pub(super) struct Place(String, Process);
 
 impl Drop for Place {
@@ -28,10 +28,10 @@ impl Drop for Place {
     }
 }
 
-/// Lists a session.
+/// Adds a session to the list.
 ///
 /// # Errors
-/// Another session has the same process of the server: a pooler mixes them up.
+/// Another session has the same server process, so a pooler mixes sessions up.
 pub(super) fn listed(address: &Address, process: Process) -> Result<Place, String> {
     let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
     let entry = (address.to_string(), process);
@@ -49,7 +49,8 @@ fn mixed() -> String {
         .to_owned()
 }
 
-/// There is a pooler in front of the server: whether it pools sessions, a second one tells.
+/// Opens a second session and checks that each of the two keeps its server process. Called once there is a pooler in
+/// front of the server; only the first call of a process checks.
 pub(super) fn probe(address: &Address, client: &mut Client, process: &Process) -> Result<(), Failure> {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! A connection that is made anew when it was lost.
+//! A connection that is made again after it was lost.
 
 use super::address::Address;
 use super::connect::{Failure, cancel, connect};
@@ -12,22 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A connection, with the statements that were prepared on it.
+/// A connection, with its prepared statements.
 pub struct Session {
     address: Address,
     monitor: Handle,
-    /// The place in the list goes with the connection.
+    /// The entry in the list of sessions is dropped with the connection.
     made: Option<(Client, Place)>,
-    /// Where the tables are, once they were found.
+    /// The schema with the tables, once it was found.
     schema: Option<String>,
     reached: bool,
-    /// By their text.
+    /// Prepared statements by their SQL text.
     pub statements: HashMap<String, Statement>,
 }
 
 impl Session {
-    /// Takes note of the address; the connection is made when it is needed. A signal that `monitor` knows of ends the
-    /// wait for one.
+    /// Notes the address; the connection is made when it is needed. A signal seen by `monitor` ends the wait for it.
     pub fn new(address: Address, monitor: Handle) -> Self {
         Session { address, monitor, made: None, schema: None, reached: false, statements: HashMap::new() }
     }
@@ -35,7 +34,7 @@ impl Session {
     /// The connection, made now if there is none.
     ///
     /// # Errors
-    /// What the server or the network says; [`super::is_lost`] tells whether trying again makes sense.
+    /// Those of the server or the network; [`super::is_lost`] says whether trying again makes sense.
     pub fn client(&mut self) -> std::result::Result<(&mut Client, &mut HashMap<String, Statement>), Failure> {
         if self.made.as_ref().is_none_or(|(client, _)| client.is_closed()) {
             self.close();
@@ -48,17 +47,17 @@ impl Session {
         Ok((&mut made.0, &mut self.statements))
     }
 
-    /// Whether there has been a connection: one that never came is not waited for.
+    /// Whether there has ever been a connection. Callers do not wait for a server that was never reached.
     pub fn was_reached(&self) -> bool {
         self.reached
     }
 
-    /// In one line why there is none.
+    /// Why there is no connection, in one line.
     pub fn describe(&self, failure: &Failure) -> String {
         failure.describe(&self.address)
     }
 
-    /// What ends the statement that the present connection runs. Called when none runs, it does nothing.
+    /// A function that cancels the statement that the connection is running. It does nothing if none is running.
     ///
     /// # Errors
     /// There is no connection.
@@ -66,21 +65,21 @@ impl Session {
         let token = self.client()?.0.cancel_token();
         let address = self.address.clone();
         Ok(move || {
-            // Who asks does so again.
+            // The caller tries again if this fails.
             let _ = cancel(&address, &token);
         })
     }
 
-    /// Drops the connection.
+    /// Drops the connection and its statements.
     pub fn close(&mut self) {
         self.made = None;
         self.statements.clear();
     }
 }
 
-/// How long something is tried again.
+/// How long a failing operation is tried again.
 pub struct Patience {
-    /// `None` before the first failure.
+    /// Time of the first failure.
     since: Option<Instant>,
     limit: Duration,
     pause: Duration,
@@ -88,17 +87,17 @@ pub struct Patience {
 
 /// The first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
-/// A wait is cut into pieces of this length, to see signals.
+/// A wait checks for signals this often.
 const SLICE: Duration = Duration::from_millis(50);
 
 impl Patience {
-    /// Tries for `limit` from the first failure on.
+    /// Allows attempts for `limit` after the first failure.
     pub fn new(limit: Duration) -> Self {
         Patience { since: None, limit, pause: PAUSES.0 }
     }
 
-    /// Waits before the next attempt, and calls `check` again and again meanwhile. Tells `warn` the first time.
-    /// `Ok(false)`: it has been tried for long enough.
+    /// Waits before the next attempt, calling `check` repeatedly. Calls `warn` the first time. `Ok(false)`: the time
+    /// for attempts is over.
     ///
     /// # Errors
     /// Those of `check`.
@@ -133,8 +132,9 @@ impl Patience {
     }
 }
 
-/// The registration of this process among the holders of locks, if it has one. Whoever writes makes sure in the same
-/// transaction that it is still there: else others took this process for dead and did what its locks kept them from.
+/// The registration of this process among the holders of locks, if it has one. Every writing transaction checks that
+/// the registration still exists. If it does not, other processes took this one for dead and may have done things that
+/// its locks had prevented.
 #[derive(Clone, Debug, Default)]
 pub struct Fence(Arc<AtomicI64>);
 
@@ -144,12 +144,12 @@ impl Fence {
         Some(self.0.load(Ordering::SeqCst)).filter(|id| *id != 0)
     }
 
-    /// Notes a registration, never 0, or that there is none any more.
+    /// Stores the number of a registration, which is never 0; `None` removes it.
     pub fn set(&self, holder: Option<i64>) {
         self.0.store(holder.unwrap_or(0), Ordering::SeqCst);
     }
 
-    /// The error of one that was taken for dead.
+    /// The error for a process that others took for dead.
     pub fn lost(place: &str) -> Error {
         Error::Locked(format!(
             "This process had no connection to {place} for so long that others took it for dead and removed its \
@@ -158,7 +158,8 @@ impl Fence {
     }
 }
 
-/// A positive number that nobody else has: from the system's source of randomness, as hosts do not know of each other.
+/// A positive number that no other process has. It comes from the system's random source, since hosts do not know of
+/// each other.
 pub fn unique() -> i64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {

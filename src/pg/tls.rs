@@ -1,4 +1,4 @@
-//! TLS as `sslmode` asks for it.
+//! TLS for the modes of `sslmode`.
 
 use super::address::{Address, Verify};
 use super::pem;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What makes the TLS connections to `address`.
+/// Makes the TLS connector for `address`.
 ///
 /// # Errors
 /// A text that names the file that cannot be used.
@@ -55,8 +55,8 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     pem::authorities(found).map_err(|e| format!("{e}; name a file by sslrootcert=PATH"))
 }
 
-/// Verifies less than the whole: the chain up to an authority but not the name of the host, or nothing but that the
-/// server has the key of its certificate. So libpq does with the modes below `verify-full`.
+/// Verifies less than everything, as libpq does with the modes below `verify-full`: either the chain up to an authority
+/// without the host name, or only that the server has the key of its certificate.
 #[derive(Debug)]
 struct Lenient {
     provider: Arc<CryptoProvider>,
@@ -74,7 +74,7 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: the chain was found good.
+            // The host name is checked last, so the chain is good.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,4 +1,4 @@
-//! The tree of some versions.
+//! Tests of the tree.
 
 use super::*;
 use crate::types::time::Timestamp;

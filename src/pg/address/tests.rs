@@ -40,7 +40,7 @@ fn mistakes_are_told_without_the_password() {
         ("postgresql://u:secret@h/d?sslcert=/x", "sslkey"),
         ("postgresql://u:secret@h/d?connect_timeout=soon", "connect_timeout"),
         ("postgresql://u:secret@h/d?channel_binding=maybe", "channel_binding"),
-        // Each would be a host, a database or a parameter with a part of the password.
+        // A part of the password would become a host, a database or a parameter.
         ("postgresql://u:p@secret/w@h/d", "%40"),
         ("postgresql://u:1234/secret@h/d", "%40"),
         ("postgresql://u:1234?secret@h/d", "%40"),
