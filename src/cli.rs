@@ -257,13 +257,11 @@ fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u
     let text = answer.to_string();
     // The same words, fit to be shown, are as wrong.
     let is_unruly = |word: &OsString| word.to_string_lossy().contains(text::is_unruly);
-    let shown = match words.iter().any(is_unruly) && answer.use_stderr() {
-        true => {
-            let tame =
-                words.iter().map(|word| OsString::from(text::line(&word.to_string_lossy()).into_owned()));
-            grammar::parse(tame).map_or_else(|error| error.to_string(), |_| "error: wrong usage\n".to_owned())
-        }
-        false => text.clone(),
+    let shown = if words.iter().any(is_unruly) && answer.use_stderr() {
+        let tame = words.iter().map(|word| OsString::from(text::line(&word.to_string_lossy()).into_owned()));
+        grammar::parse(tame).map_or_else(|error| error.to_string(), |_| "error: wrong usage\n".to_owned())
+    } else {
+        text.clone()
     };
     let shown = secret::without_keys(&text::without_numbers(&shown), words);
     if answer.use_stderr() && wants_json {

@@ -47,9 +47,10 @@ pub fn run(
     let files = Files::new(depot, read_only)?;
     let versions = files.tree().len();
     let session = mount(files, path, read_only).map_err(|error| {
-        let hint = match rustix::process::geteuid().is_root() {
-            true => "",
-            false => " Without root this takes the program fusermount3 (package fuse3).",
+        let hint = if rustix::process::geteuid().is_root() {
+            ""
+        } else {
+            " Without root this takes the program fusermount3 (package fuse3)."
         };
         Error::Refused(format!("Cannot mount on {}: {error}.{hint}", path.display()))
     })?;

@@ -26,12 +26,11 @@ impl Input {
     /// # Errors
     /// Those of the operating system.
     pub fn open(name: &OsStr, monitor: &dyn Monitor) -> io::Result<Self> {
-        let file = match name == "-" {
-            true => File::from(io::stdin().as_fd().try_clone_to_owned()?),
-            false => {
-                let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-                OpenOptions::new().read(true).custom_flags(flags).open(name)?
-            }
+        let file = if name == "-" {
+            File::from(io::stdin().as_fd().try_clone_to_owned()?)
+        } else {
+            let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+            OpenOptions::new().read(true).custom_flags(flags).open(name)?
         };
         let waits = !file.metadata()?.is_file();
         Ok(Input { file, monitor: monitor.handle(), waits })

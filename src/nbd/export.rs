@@ -84,12 +84,15 @@ impl<'a> Exports<'a> {
     pub fn facts(&self, version: &Version, name: &str, structured: bool) -> (u64, u16) {
         use transmission_flag::*;
         let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
-        flags |= match self.is_read_only(version) {
-            // Each connection that writes has its own copy, so one connection does not see what another writes. And a
-            // name may mean another version at the next connection.
-            true if self.only.is_some() || name == version.uid => READ_ONLY | CAN_MULTI_CONN,
-            true => READ_ONLY,
-            false => SEND_TRIM | SEND_WRITE_ZEROES,
+        // Each connection that writes has its own copy, so one connection does not see what another writes. And a
+        // name may mean another version at the next connection.
+        let is_fixed = self.only.is_some() || name == version.uid;
+        flags |= if !self.is_read_only(version) {
+            SEND_TRIM | SEND_WRITE_ZEROES
+        } else if is_fixed {
+            READ_ONLY | CAN_MULTI_CONN
+        } else {
+            READ_ONLY
         };
         if structured {
             flags |= SEND_DF;
@@ -200,9 +203,10 @@ impl<'a> Export<'a> {
         if behind.iter().any(|byte| *byte != 0) {
             return Err(Errno::NoSpc);
         }
-        match inside.is_empty() {
-            true => Ok(()),
-            false => self.image.write_at(offset, inside).map_err(|fault| errno(&fault)),
+        if inside.is_empty() {
+            Ok(())
+        } else {
+            self.image.write_at(offset, inside).map_err(|fault| errno(&fault))
         }
     }
 
@@ -215,9 +219,10 @@ impl<'a> Export<'a> {
             self.begin_copy()?;
         }
         let end = range.end.min(self.image.size());
-        match range.start < end {
-            true => self.image.zero(range.start..end).map_err(|fault| errno(&fault)),
-            false => Ok(()),
+        if range.start < end {
+            self.image.zero(range.start..end).map_err(|fault| errno(&fault))
+        } else {
+            Ok(())
         }
     }
 

@@ -32,19 +32,18 @@ fn make(folder: &Path, verify: bool) -> std::result::Result<ServerConfig, String
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
-    let builder = match verify {
-        false => builder.with_no_client_auth(),
-        true => {
-            let (file, revoked) = (folder.join("ca-cert.pem"), folder.join("ca-crl.pem"));
-            let named = |why: String| format!("{}: {why}", file.display());
-            let roots = Arc::new(pem::authorities(pem::certificates(&file)?).map_err(named)?);
-            let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-            if revoked.exists() {
-                // An authority without a list has revoked nothing.
-                verifier = verifier.with_crls(pem::revoked(&revoked)?).allow_unknown_revocation_status();
-            }
-            builder.with_client_cert_verifier(verifier.build().map_err(|e| named(e.to_string()))?)
+    let builder = if verify {
+        let (file, revoked) = (folder.join("ca-cert.pem"), folder.join("ca-crl.pem"));
+        let named = |why: String| format!("{}: {why}", file.display());
+        let roots = Arc::new(pem::authorities(pem::certificates(&file)?).map_err(named)?);
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        if revoked.exists() {
+            // An authority without a list has revoked nothing.
+            verifier = verifier.with_crls(pem::revoked(&revoked)?).allow_unknown_revocation_status();
         }
+        builder.with_client_cert_verifier(verifier.build().map_err(|e| named(e.to_string()))?)
+    } else {
+        builder.with_no_client_auth()
     };
     builder.with_single_cert(chain, key).map_err(|e| format!("{}: {e}", key_file.display()))
 }

@@ -193,27 +193,26 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
         if self.structured && request.flags & command_flag::DF == 0 {
             return self.read_in_chunks(request, range, scratch);
         }
-        match range.end - range.start > LARGE as u64 {
-            true => {
-                self.output.lock().unwrap_or_else(PoisonError::into_inner).limit_stalls(STALL)?;
-                let done = self.large.with(|| self.read_whole(request, range, scratch));
-                scratch.truncate(LARGE);
-                scratch.shrink_to(LARGE);
-                done
-            }
-            false => self.read_whole(request, range, scratch),
+        if range.end - range.start > LARGE as u64 {
+            self.output.lock().unwrap_or_else(PoisonError::into_inner).limit_stalls(STALL)?;
+            let done = self.large.with(|| self.read_whole(request, range, scratch));
+            scratch.truncate(LARGE);
+            scratch.shrink_to(LARGE);
+            done
+        } else {
+            self.read_whole(request, range, scratch)
         }
     }
 
     /// Sends the data in one piece: an error in the middle could not be reported.
     fn read_whole(&self, request: &Request, range: Range<u64>, scratch: &mut Vec<u8>) -> io::Result<()> {
         let length = (range.end - range.start) as usize;
-        let sent = self.export.read(range.start, length, scratch, |data| match self.structured {
-            false => self.send(&simple_reply(request.cookie, None), data),
-            true if data.is_empty() => {
+        let sent = self.export.read(range.start, length, scratch, |data| {
+            if !self.structured {
+                self.send(&simple_reply(request.cookie, None), data)
+            } else if data.is_empty() {
                 self.send(&chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::NONE, 0).0, &[])
-            }
-            true => {
+            } else {
                 let length = data.len() as u32 + 8;
                 let head = chunk_head(request.cookie, REPLY_FLAG_DONE, chunk::OFFSET_DATA, length);
                 self.send(&head.u64(range.start).0, data)
@@ -286,9 +285,10 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
     }
 
     fn fail(&self, request: &Request, (errno, text): Refusal, offset: Option<u64>) -> io::Result<()> {
-        match self.structured {
-            true => self.send(&error_chunk(request.cookie, errno, &text, offset), &[]),
-            false => self.send(&simple_reply(request.cookie, Some(errno)), &[]),
+        if self.structured {
+            self.send(&error_chunk(request.cookie, errno, &text, offset), &[])
+        } else {
+            self.send(&simple_reply(request.cookie, Some(errno)), &[])
         }
     }
 

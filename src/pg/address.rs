@@ -190,10 +190,12 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Address { user, host, port, database, .. } = self;
-        match self.is_local() {
-            true => write!(f, "postgresql://{user}@/{database}?host={host}&port={port}"),
-            false if host.contains(':') => write!(f, "postgresql://{user}@[{host}]:{port}/{database}"),
-            false => write!(f, "postgresql://{user}@{host}:{port}/{database}"),
+        if self.is_local() {
+            write!(f, "postgresql://{user}@/{database}?host={host}&port={port}")
+        } else if host.contains(':') {
+            write!(f, "postgresql://{user}@[{host}]:{port}/{database}")
+        } else {
+            write!(f, "postgresql://{user}@{host}:{port}/{database}")
         }
     }
 }
@@ -219,9 +221,10 @@ fn with_host(url: &str) -> (Cow<'_, str>, bool) {
     let Some((scheme, rest)) = url.split_once("://") else { return (url.into(), false) };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    match authority.ends_with('@') {
-        true => (format!("{scheme}://{authority}localhost{rest}").into(), true),
-        false => (url.into(), false),
+    if authority.ends_with('@') {
+        (format!("{scheme}://{authority}localhost{rest}").into(), true)
+    } else {
+        (url.into(), false)
     }
 }
 

@@ -61,11 +61,10 @@ impl Failure {
             Failure::Settings(text) => text.clone(),
             Failure::Because(error) => error.to_string(),
         };
-        match address.is_doubtful {
-            true => {
-                format!("{text}. The URL has several @, of which the last one ends the password. {ENCODE}")
-            }
-            false => text,
+        if address.is_doubtful {
+            format!("{text}. The URL has several @, of which the last one ends the password. {ENCODE}")
+        } else {
+            text
         }
     }
 }

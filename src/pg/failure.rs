@@ -9,9 +9,10 @@ use std::error::Error as _;
 pub fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        let advice = match *db.code() == SqlState::TOO_MANY_CONNECTIONS {
-            true => ". Each command needs up to three connections at a time: see docs/postgresql.md",
-            false => "",
+        let advice = if *db.code() == SqlState::TOO_MANY_CONNECTIONS {
+            ". Each command needs up to three connections at a time: see docs/postgresql.md"
+        } else {
+            ""
         };
         return format!("{}{detail}{advice}", db.message()).replace('\n', " ");
     }

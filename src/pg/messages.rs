@@ -81,9 +81,10 @@ impl Reader {
 
     /// Bytes of the current message that are needed to judge it. Its length is known from the fifth byte on.
     fn wanted(&self) -> usize {
-        match self.have >= 5 && [AUTHENTICATION, KEY].contains(&self.head[0]) && self.body() >= 4 {
-            true => HEAD,
-            false => 5,
+        if self.have >= 5 && [AUTHENTICATION, KEY].contains(&self.head[0]) && self.body() >= 4 {
+            HEAD
+        } else {
+            5
         }
     }
 

@@ -43,17 +43,18 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         source_stays: true,
         allow_empty: args.allow_empty,
     };
-    let made = match args.incremental {
-        true => incremental::run(&mut site, options).inspect_err(|_| {
+    let made = if args.incremental {
+        incremental::run(&mut site, options).inspect_err(|_| {
             if terminal.has_begun() {
                 terminal.can_continue_with(&["backup", "--incremental", &args.source, &args.name]);
             }
-        })?,
-        false => backup::run(&mut site, options).map_err(|error| match error {
+        })?
+    } else {
+        backup::run(&mut site, options).map_err(|error| match error {
             // Hints that never came.
             Error::Hints(_) => terminal.check().err().unwrap_or(error),
             error => error,
-        })?,
+        })?
     };
     let uid = &made.version.uid;
     terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
