@@ -1,6 +1,6 @@
-//! The terminal: arguments in, text and exit codes out.
+//! The terminal: reads arguments, prints text, and sets exit codes.
 //!
-//! Nothing below this layer prints, exits, or reads the command line or the environment.
+//! Modules of lower layers never print, exit, or read the command line or the environment.
 
 pub mod args;
 pub mod commands;
@@ -41,23 +41,23 @@ use std::process::ExitCode;
 use table::Style;
 use terminal::Terminal;
 
-/// Exit code of wrong usage.
+/// Exit code for wrong usage.
 const WRONG_USAGE: u8 = 2;
 
-/// What every command gets.
+/// Everything that a command needs besides its arguments.
 pub struct Context {
     /// The settings.
     pub config: Config,
-    /// Where everything is shown, and the engine's monitor.
+    /// Shows all output, and is the engine's monitor.
     pub terminal: Terminal,
     /// How tables are shown.
     pub style: Style,
-    /// Whether results are shown as JSON instead.
+    /// Whether results are printed as JSON instead of tables.
     pub json: bool,
 }
 
 impl Context {
-    /// Prints one JSON document, on a line of its own.
+    /// Prints one JSON document on a line of its own.
     ///
     /// # Errors
     /// Stdout cannot be written.
@@ -65,7 +65,7 @@ impl Context {
         self.terminal.print(&format!("{value}\n"))
     }
 
-    /// Prints the document that `value` makes, if JSON is wanted.
+    /// Prints the document that `value` makes, if JSON output was requested.
     ///
     /// # Errors
     /// Stdout cannot be written.
@@ -76,7 +76,7 @@ impl Context {
 
 /// The program.
 pub fn main() -> ExitCode {
-    // Before anything keeps a pointer to the arguments' memory, where the title will be written.
+    // The title is written over the memory of the arguments, so this comes before anything keeps a pointer to it.
     title::init();
     panic::install();
     limits::prepare();
@@ -88,7 +88,7 @@ fn run(words: Vec<OsString>) -> u8 {
     if let Ok(spec) = std::env::var("BACKY2_FAILPOINT") {
         crate::failpoint::arm(&spec);
     }
-    // It may be shortened, as any long option.
+    // Like any long option, it may be shortened.
     let is_json = |word: &str| word.len() > 2 && "--json".starts_with(word);
     let wants_json = words.iter().filter_map(|word| word.to_str()).any(is_json);
     if wants_json {
@@ -119,10 +119,10 @@ fn run(words: Vec<OsString>) -> u8 {
     }
 }
 
-/// Runs a command from its first line in the log to its last.
+/// Runs a command, and logs its first and last line.
 ///
 /// # Errors
-/// Those from before there is a log: the configuration, the logfile.
+/// The configuration or the logfile cannot be used, so there is no log yet.
 fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     let quiet = global.machine_output || global.json;
     let debug = global.verbose || global.debug;
@@ -132,7 +132,7 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         return commands::generate(dir).map(Outcome::code);
     }
     if let (Command::Init, Origin::Folder(dir)) = (command, &origin) {
-        // The installation and its logfile are only about to be made.
+        // The installation and its logfile do not exist yet.
         let log = Log::open(loudness, None)?;
         let terminal = terminal(log, global, env!("CARGO_PKG_NAME"));
         begin(&terminal, first_line, &[], command)?;
@@ -143,13 +143,13 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     let places = Places::new(root, std::env::home_dir(), |name| std::env::var_os(name));
     let mut config = config::load(&origin, &places)?;
     for folder in &config.own_folders {
-        // Whoever needs it says why it cannot be used.
+        // An error shows when the folder is used.
         let _ = private::make_folders(folder, FileMode::PRIVATE);
     }
     if let StoreConfig::S3(store) = &mut config.data.store {
         store.complete(|name| std::env::var(name).ok());
     }
-    // Other instances look for this name before they take exclusive locks.
+    // Other processes look for this name before they take exclusive locks.
     title::set(&log::clean(&config.process_name));
     let log = Log::open(loudness, Some((&config.logfile, config.file_mode)))?;
     let terminal = terminal(log, global, &config.process_name);
@@ -164,7 +164,7 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     Ok(end(&context.terminal, result, command.kind(), global))
 }
 
-/// Which configuration to read.
+/// The configuration to read.
 fn origin(global: &Global) -> Origin {
     match (&global.backupdir, &global.configfile) {
         (Some(dir), _) => Origin::Folder(PathBuf::from(dir)),
@@ -174,13 +174,13 @@ fn origin(global: &Global) -> Origin {
 }
 
 fn terminal(log: Log, global: &Global, process_name: &str) -> Terminal {
-    // In JSON the uid of a version is in the document, and nowhere else.
+    // With `--json` the uid of a version is printed only in the document.
     let machine = global.machine_output && !global.json;
     let live = !machine && !global.json && live::possible();
     Terminal::new(log, machine, live, process_name, Box::new(title::set))
 }
 
-/// The first line of the log and what has to be said of the configuration; signals are minded from here on.
+/// Logs the first line and warnings about the configuration, and watches for signals from now on.
 fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &Command) -> Result<()> {
     terminal.info(first_line);
     for warning in warnings {
@@ -191,8 +191,8 @@ fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &C
     watched.map_err(|error| Error::Internal(format!("cannot take signals: {error}")))
 }
 
-/// The error, if there is one, and the last line of the log. Without a result the command has panicked, and
-/// the hook has told of it.
+/// Reports the error, if there is one, and logs the last line. Without a result the command has panicked, and the hook
+/// has reported that.
 fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global: &Global) -> u8 {
     terminal.finish();
     let code = match result {
@@ -202,7 +202,7 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global:
             terminal.error_lines(&lines);
             let code = exit::code(&error, kind);
             if global.json {
-                // Nothing can be done about a stdout that cannot be written.
+                // If stdout cannot be written, nothing can be done about it.
                 let _ = terminal.print(&format!("{}\n", exit::json(&lines.join("\n"), code)));
             }
             code
@@ -226,7 +226,7 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global:
     code
 }
 
-/// The program and its configuration, as another call needs them.
+/// The program and the options that select the configuration, for a command line that the user can repeat.
 fn words_before(global: &Global) -> Vec<String> {
     let mut words = vec![env!("CARGO_PKG_NAME").to_owned()];
     for (option, value) in [("-c", &global.configfile), ("-b", &global.backupdir)] {
@@ -237,7 +237,7 @@ fn words_before(global: &Global) -> Vec<String> {
     words
 }
 
-/// `$ ` and the command line, without a key that it holds.
+/// `$ ` and the command line, with a key in it masked.
 fn first_line(words: &[OsString], command: &Command) -> String {
     let secret = command.secret();
     let mut line = "$".to_owned();
@@ -251,11 +251,11 @@ fn first_line(words: &[OsString], command: &Command) -> String {
     secret::without_keys(&line, words)
 }
 
-/// Prints what clap has to say instead of running a command: help, the version, or what is wrong. A word of
-/// the command line that could be a key does not show, and one that would move the cursor is escaped.
+/// Prints clap's answer if no command is run: help, the version, or a usage error. Masks words of the command line that
+/// could be a key, and escapes words that would move the cursor.
 fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
     let text = answer.to_string();
-    // The same words, fit to be shown, are as wrong.
+    // The escaped words are just as wrong, so parsing them gives the same error with a safe text.
     let is_unruly = |word: &OsString| word.to_string_lossy().contains(text::is_unruly);
     let shown = if words.iter().any(is_unruly) && answer.use_stderr() {
         let tame = words.iter().map(|word| OsString::from(text::line(&word.to_string_lossy()).into_owned()));
@@ -269,14 +269,14 @@ fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u
     }
     match answer.kind() {
         ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
-        // Nothing can be done about a stream that is closed.
+        // If the stream is closed, nothing can be done about it.
         _ if shown != text => drop(write!(std::io::stderr(), "{shown}")),
         _ => drop(answer.print()),
     }
     if answer.use_stderr() { WRONG_USAGE } else { exit::DONE }
 }
 
-/// To stdout, whoever reads it or not.
+/// Writes to stdout, and ignores errors.
 fn to_stdout(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

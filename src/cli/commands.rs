@@ -1,4 +1,4 @@
-//! The commands: each file turns arguments into one call of the engine, and its result into text.
+//! The commands. Each file turns arguments into one call of the engine, and the result into text.
 
 mod backup;
 mod catalogue;
@@ -65,7 +65,7 @@ pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
     }
 }
 
-/// Who has always used such a function goes on, but should know.
+/// Warns if the configured checksum is weak. Existing installations may go on using it.
 fn warn_of_weak_checksums(context: &Context, command: &Command) {
     let stores = matches!(command, Command::Backup(_) | Command::MigrateEncryption(_) | Command::Initdb)
         || matches!(command, Command::Nbd(args) if !args.read_only);

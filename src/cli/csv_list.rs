@@ -1,12 +1,12 @@
-//! Comma lists on the command line: tags, fields.
+//! Comma-separated lists on the command line: tags and fields.
 
 use crate::types::error::{Error, Result};
 
-/// Reads `text` as one CSV record, so that an item may be quoted, and trims blanks around the items. An
-/// empty text has no items.
+/// Parses `text` as one CSV record, so items may be quoted, and trims blanks around the items. An empty text has no
+/// items.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is more than one line.
+/// [`Error::Refused`] if it has more than one line.
 pub fn items(text: &str) -> Result<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut records = reader.records();
@@ -21,17 +21,17 @@ pub fn items(text: &str) -> Result<Vec<String>> {
 
 /// A column that `-f` can choose.
 pub trait Choice: Copy + 'static {
-    /// All of them, in the order in which they are shown without `-f`.
+    /// All columns, in the order of the default output.
     const ALL: &'static [Self];
 
-    /// Its name, in `-f` and in the header.
+    /// The name of the column, in `-f` and in the header.
     fn title(self) -> &'static str;
 }
 
-/// The columns that `-f LIST` names; all without `-f`.
+/// The columns that `-f LIST` names, or all columns without `-f`.
 ///
 /// # Errors
-/// [`Error::Refused`] naming a column that does not exist, or saying that none was named.
+/// [`Error::Refused`] if a column does not exist, or the list is empty.
 pub fn fields<F: Choice>(list: Option<&str>) -> Result<Vec<F>> {
     let Some(list) = list else { return Ok(F::ALL.to_vec()) };
     let known = || F::ALL.iter().map(|field| field.title()).collect::<Vec<_>>().join(", ");

@@ -1,12 +1,12 @@
-//! Dates and numbers that are given as arguments.
+//! Dates and numbers in arguments.
 
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 
-/// The moment that `-e DATE` names, in UTC. An empty text names none.
+/// The expiry date of `-e DATE`, in UTC. An empty text means none.
 ///
 /// # Errors
-/// [`Error::Config`], as a bad date ends with exit code 1; it tells the forms that are read.
+/// [`Error::Config`] with the forms that are accepted; this kind, because a bad date has exit code 1.
 pub fn expire(text: &str) -> Result<Option<Timestamp>> {
     if text.is_empty() {
         return Ok(None);
@@ -20,8 +20,8 @@ pub fn expire(text: &str) -> Result<Option<Timestamp>> {
     })
 }
 
-/// Whether the digits are where they have to be; the parser below takes more than that. It also takes what
-/// Python's datetime cannot hold: the year 0 and leap seconds.
+/// Whether the text has the digits and separators of a date in the right places. The parser accepts more than that, and
+/// also the year 0 and leap seconds, which Python's datetime cannot hold.
 fn has_form(text: &str) -> bool {
     let text = text.as_bytes();
     let form: &[u8] = match (text.len(), text.get(10)) {
@@ -34,10 +34,10 @@ fn has_form(text: &str) -> bool {
     text.iter().zip(form).all(fits) && &text[..4] != b"0000" && text.get(17) != Some(&b'6')
 }
 
-/// A whole number that an option holds.
+/// The whole number in the value of an option.
 ///
 /// # Errors
-/// [`Error::Refused`] naming the option, if it is none or is above `max`.
+/// [`Error::Refused`] with the option's name, if it is no whole number or is greater than `max`.
 pub fn number(option: &str, text: &str, max: u64) -> Result<u64> {
     let number = text.trim().parse().ok().filter(|number| *number <= max);
     number.ok_or_else(|| {

@@ -1,29 +1,29 @@
-//! Exit codes: the one place that knows which error has which.
+//! Exit codes of the errors.
 
 use super::args::Kind;
 use crate::types::error::Error;
 use crate::types::text::without_numbers;
 
-/// Done.
+/// Success.
 pub const DONE: u8 = 0;
-/// No command, a bad configuration, a database that cannot be used, a target that is refused.
+/// No command was given, the configuration or the database cannot be used, or a target was refused.
 pub const CANNOT_BEGIN: u8 = 1;
-/// Scrub found errors, or some of what was restored is bad.
+/// Scrub has found errors, or some of the restored data is bad.
 pub const BAD_DATA: u8 = 20;
-/// Every error without a code of its own.
+/// Any error without an exit code of its own.
 pub const FAILED: u8 = 100;
 
-/// How a command that came to its end has ended.
+/// The result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As it should.
+    /// Success.
     Done,
-    /// With bad data, which it has told of.
+    /// The command has reported bad data.
     Errors,
 }
 
 impl Outcome {
-    /// Its exit code.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Outcome::Done => DONE,
@@ -32,7 +32,7 @@ impl Outcome {
     }
 }
 
-/// The exit code of `error` in a command of this kind.
+/// The exit code of `error` in a command of kind `command`.
 pub fn code(error: &Error, command: Kind) -> u8 {
     match error {
         Error::Config(_) | Error::Database(_) | Error::NoSuchImage { .. } | Error::TargetRefused(_) => {
@@ -66,11 +66,11 @@ pub fn json(text: &str, code: u8) -> serde_json::Value {
     serde_json::json!({"error": without_numbers(text), "exit_code": code})
 }
 
-/// The lines that the log has of `error`; with `causes` also what led to it, one cause a line.
+/// The log lines for `error`. With `causes`, a line for each cause follows.
 pub fn describe(error: &Error, causes: bool) -> Vec<String> {
     let mut lines = match error {
         Error::Interrupted(signal) => vec![format!("Interrupted by {}.", signal.name())],
-        // A line break in any other text came from outside.
+        // In other texts a line break comes from a name or another program, and is escaped later.
         Error::TargetRefused(text) | Error::Similar(text) => text.split('\n').map(str::to_owned).collect(),
         other => vec![other.to_string()],
     };
@@ -80,7 +80,7 @@ pub fn describe(error: &Error, causes: bool) -> Vec<String> {
     lines
 }
 
-/// The causes below `error`.
+/// One line for each cause of `error`.
 fn chain(error: &dyn std::error::Error) -> Vec<String> {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.map(|cause| format!("  caused by: {cause}")).collect()

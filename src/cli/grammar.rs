@@ -1,4 +1,4 @@
-//! The grammar that clap makes of the definitions of the arguments, and what it gives: commands, usage.
+//! The command line's grammar, built by clap from the definitions of the arguments.
 
 use super::args::{Cli, Command, ExportArgs, Global, ImportArgs};
 use super::help;
@@ -7,10 +7,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 
-/// Reads a command line, its first word being the program's name.
+/// Parses a command line; its first word is the program's name.
 ///
 /// # Errors
-/// Wrong usage, and also a request for help or for the version: clap tells them apart.
+/// Wrong usage. A request for help or for the version is also returned as an error, of its own kind.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut grammar = grammar();
     let matches = grammar.try_get_matches_from_mut(words).map_err(|error| help::with_tip(error, &grammar))?;
@@ -40,7 +40,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     Ok(cli)
 }
 
-/// The argument that is there and empty, as a variable of a script may be, where 2.13 took it for a name.
+/// The name of an argument that must not be empty and is, such as an unset variable in a script. 2.13 took it for a
+/// name.
 fn empty_argument(command: &Command) -> Option<&'static str> {
     let blank = |text: &str| text.trim_matches(|c: char| c == ',' || c.is_whitespace()).is_empty();
     match command {
@@ -56,7 +57,7 @@ fn empty_argument(command: &Command) -> Option<&'static str> {
     }
 }
 
-/// What `backy2` alone prints. The shipped bash completion reads the commands between the braces.
+/// The output of `backy2` without arguments. The shipped bash completion reads the commands between the braces.
 pub fn usage() -> String {
     format!("usage: {}\n", usage_after(&Cli::command(), "              "))
 }
@@ -76,7 +77,7 @@ fn visible_commands(grammar: &clap::Command) -> impl Iterator<Item = &clap::Comm
     grammar.get_subcommands().filter(|command| !command.is_hide_set())
 }
 
-/// What completions and manual pages tell of: everything but the hidden commands.
+/// The grammar for completions and manual pages: everything but the hidden commands.
 pub fn documented() -> clap::Command {
     let all = Cli::command();
     let options = Global::augment_args(clap::Command::new(env!("CARGO_PKG_NAME")));
@@ -88,7 +89,7 @@ pub fn documented() -> clap::Command {
         .subcommands(visible_commands(&all).cloned())
 }
 
-/// The derived grammar, with what cannot be said in attributes.
+/// The derived grammar, with additions that attributes cannot express.
 pub(super) fn grammar() -> clap::Command {
     let mut grammar = negative_numbers(Cli::command());
     let names: Vec<String> = grammar.get_subcommands().map(|c| c.get_name().to_owned()).collect();
@@ -99,7 +100,7 @@ pub(super) fn grammar() -> clap::Command {
     grammar.override_usage(usage)
 }
 
-/// Takes `-5` as a value wherever a value may stand.
+/// Accepts `-5` as the value of every argument that takes one.
 fn negative_numbers(command: clap::Command) -> clap::Command {
     command.mut_args(|arg| {
         let takes_value = arg.is_positional() || arg.get_action().takes_values();

@@ -3,14 +3,14 @@
 /// The units, each 1024 times the one before.
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
-/// `bytes` with a unit and without decimals: `524 MiB`, `10 B`, `0`.
+/// Formats `bytes` with a unit and without decimals: `524 MiB`, `10 B`, `0`.
 pub fn size(bytes: u64) -> String {
     if bytes == 0 {
         return "0".to_owned();
     }
     let mut number = bytes as f64;
     let mut unit = 0;
-    // What would be shown as 1024 of a unit is shown as 1 of the next.
+    // 1024 of a unit are shown as 1 of the next one.
     while number.round_ties_even() >= 1024.0 && unit + 1 < UNITS.len() {
         number /= 1024.0;
         unit += 1;

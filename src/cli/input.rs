@@ -1,4 +1,4 @@
-//! Files of the command line that may be pipes: waiting for what comes from them ends with a signal.
+//! Input files that may be pipes. A signal ends the wait for their data.
 
 use crate::monitor::{Handle, Monitor};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,19 +9,20 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-/// How often it is looked whether a signal came.
+/// How often a wait checks for a signal.
 const SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// A file, a pipe, or stdin.
 pub struct Input {
     file: File,
     monitor: Handle,
-    /// Whether reading may have to wait for somebody.
+    /// Whether a read may have to wait for a writer.
     waits: bool,
 }
 
 impl Input {
-    /// Opens the file of that name, `-` being stdin. A pipe nobody writes to yet is waited for when it is read.
+    /// Opens the file with that name; `-` is stdin. A pipe without a writer can be opened; the first read waits for
+    /// one.
     ///
     /// # Errors
     /// Those of the operating system.

@@ -1,23 +1,24 @@
-//! What the process makes of the limits that the system sets it.
+//! Resource limits of the process.
 
 use crate::sys::memory;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 use std::sync::Arc;
 
-/// To be called at the start, before keys are in memory.
+/// Call this at the start, before keys are in memory.
 ///
-/// A write beyond `ulimit -f` becomes an error of that write. There are no core dumps, which would hold keys: of a limit
-/// of 1 byte no file can be made, and it is the one that the kernel minds also where a program collects the dumps.
+/// It makes a write beyond `ulimit -f` fail with an error instead of killing the process. And it prevents core dumps,
+/// which would hold keys: a limit of 1 byte leaves no room for a dump file, and the kernel also respects it if a
+/// program collects the dumps.
 pub(super) fn prepare() {
-    // Both cannot fail in a way that should keep the program from its work.
+    // If one of these fails, the program can still do its work.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let Rlimit { maximum, .. } = getrlimit(Resource::Core);
     let current = Some(maximum.map_or(1, |maximum| maximum.min(1)));
     let _ = setrlimit(Resource::Core, Rlimit { current, maximum });
 }
 
-/// What readers of JSON get where there is no memory to make a document.
+/// Sets the JSON document that is printed if memory runs out.
 pub(super) fn answer_in_json() {
     memory::set_answer("{\"error\":\"There is not enough memory.\",\"exit_code\":100}\n");
 }

@@ -1,4 +1,4 @@
-//! Listings: the same rows as a table for people, as `|` for scripts, or as JSON.
+//! Listings: the same rows as a table, as `|`-separated lines for scripts, or as JSON.
 
 use super::Context;
 use super::csv_list::Choice;
@@ -7,32 +7,32 @@ use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use serde_json::{Map, Value};
 
-/// A column over rows of type `T`.
+/// A column for rows of type `T`.
 pub trait Field<T>: Choice {
-    /// Its name in JSON.
+    /// The key in JSON.
     fn key(self) -> &'static str {
         self.title()
     }
 
-    /// Where its text stands.
+    /// The alignment of the column.
     fn align(self) -> Align;
 
-    /// Its text in a row; `human` is `-r`.
+    /// The text of the cell in `row`. `human` (`-r`) shows sizes with units.
     fn cell(self, row: &T, human: bool) -> String;
 
-    /// Its value in JSON: bytes as numbers, dates as RFC 3339.
+    /// The JSON value of the cell in `row`: bytes as numbers, dates as RFC 3339.
     fn value(self, row: &T) -> Value;
 }
 
-/// The rows, in the order given, with these columns.
+/// Makes a table of the rows, in the given order, with these columns.
 pub fn table<T, F: Field<T>>(rows: &[T], fields: &[F], human: bool) -> Table {
     let column = |field: &F| Column { title: field.title(), align: field.align() };
     let cells = |row: &T| fields.iter().map(|field| field.cell(row, human)).collect();
     Table { columns: fields.iter().map(column).collect(), rows: rows.iter().map(cells).collect() }
 }
 
-/// Prints the rows as the command line asked for. In JSON they are the list `what`; `identity` adds what a
-/// row of the table lacks to be told from others.
+/// Prints the rows in the form that the command line asks for. In JSON they form the list `what`; `identity` adds
+/// fields that identify a row and are not in the table.
 ///
 /// # Errors
 /// Stdout cannot be written.
@@ -55,12 +55,12 @@ pub fn show<T, F: Field<T>>(
     context.print_json(&serde_json::json!({ what: list }))
 }
 
-/// Nothing to add.
+/// An `identity` for [`show`] that adds nothing.
 pub fn complete<T>(_: &T) -> Map<String, Value> {
     Map::new()
 }
 
-/// A date as RFC 3339 in UTC, with microseconds.
+/// A date as an RFC 3339 string in UTC, with microseconds.
 pub fn date(time: Timestamp) -> Value {
     Value::String(time.naive().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }

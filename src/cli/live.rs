@@ -1,4 +1,4 @@
-//! The one line that a person at a terminal sees move.
+//! The progress line that is redrawn in place on a terminal.
 
 use super::progress::{self, Pace};
 use crate::monitor::{Activity, Progress};
@@ -6,9 +6,9 @@ use crate::types::text;
 use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Back to the first column, and erase to the end of the line.
+/// Moves to the first column and erases the line.
 pub const CLEAR: &str = "\r\x1b[K";
-/// Columns of the bar, where there is room for one.
+/// Width of the bar in columns, if there is room for it.
 const BAR: usize = 24;
 
 /// Whether stdout is a terminal that can erase a line.
@@ -18,7 +18,7 @@ pub fn possible() -> bool {
     std::io::stdout().is_terminal() && !dumb
 }
 
-/// Columns of the terminal that stdout is.
+/// Width of the terminal in columns.
 pub fn width() -> usize {
     match tcgetwinsize(std::io::stdout()) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
@@ -26,8 +26,8 @@ pub fn width() -> usize {
     }
 }
 
-/// Bar, percent, rate, time left and what it is about, in fewer than `width` columns: the last column stays
-/// free, as some terminals wrap when it is written to.
+/// The progress line: bar, percentage, rate, time left, and activity. It is shorter than `width` columns, since some
+/// terminals wrap when the last column is written.
 pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     let room = width.saturating_sub(1);
     let percent = progress::percent(report);
@@ -38,7 +38,7 @@ pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     let numbers = format!("{percent:5.1}%  {rate}ETA {}", progress::eta(pace.eta));
     let bar = format!("[{}] ", progress::bar(percent / 100.0, BAR, '#'));
     let mut line = String::new();
-    // The bar goes first where there is not room for all.
+    // If there is not enough room, the bar is left out first.
     if bar.width() + numbers.width() + 20 <= room {
         line += &bar;
     }
@@ -48,7 +48,7 @@ pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     cut(&line, room)
 }
 
-/// As much of `text` as fits into `room` columns, an ellipsis showing that some is missing. A name must not move the
+/// Cuts `text` to `room` columns, with an ellipsis if something is missing. Escapes characters that would move the
 /// cursor.
 fn cut(text: &str, room: usize) -> String {
     let text = text::line(text);

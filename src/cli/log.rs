@@ -1,4 +1,4 @@
-//! The log: lines on the console, and the logfile.
+//! The log on the console and in the logfile.
 
 use crate::monitor::Level;
 use crate::sys::append;
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Where the log and the data go.
+/// Writes messages to the console and the logfile, and data to stdout.
 pub struct Log {
     out: Stream,
     err: Stream,
@@ -20,14 +20,14 @@ pub struct Log {
     to_stderr: bool,
 }
 
-/// What the console shows.
+/// Which messages the console shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Loudness {
     /// Errors only (`-m`).
     pub quiet: bool,
     /// Debug messages too (`-v`, `-d`), unless quiet.
     pub debug: bool,
-    /// All messages on stderr: stdout is for data.
+    /// Send all messages to stderr, because stdout is for data.
     pub to_stderr: bool,
 }
 
@@ -37,7 +37,7 @@ struct Logfile {
     failed: bool,
 }
 
-/// A stream whose reader may go away at any time: `| head -1` must not end a backup.
+/// A stream whose reader may close it at any time; `| head -1` must not end a backup.
 struct Stream {
     sink: Box<dyn Write + Send>,
     gone: bool,
@@ -48,13 +48,13 @@ impl Stream {
         Stream { sink, gone: false }
     }
 
-    /// Writes all of `text`, and minds when nobody reads it.
+    /// Writes all of `text`. Fails if the reader has closed the stream.
     fn put_data(&mut self, text: &str) -> std::io::Result<()> {
         self.put(text)?;
         if self.gone { Err(ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
-    /// Writes all of `text` at once; nothing once the reader is gone, which is no error.
+    /// Writes all of `text` at once. Writes nothing, without an error, once the reader has closed the stream.
     fn put(&mut self, text: &str) -> std::io::Result<()> {
         if self.gone {
             return Ok(());
@@ -70,20 +70,21 @@ impl Stream {
 }
 
 impl Log {
-    /// A log on the process's own stdout and stderr, and in `logfile` if one is given, which is made with that mode.
+    /// Opens a log on the process's stdout and stderr, and in `logfile`, if one is given; that is created with the
+    /// given mode.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the logfile, if it cannot be opened for appending.
+    /// [`Error::Config`] with the logfile's name, if it cannot be opened for appending.
     pub fn open(loudness: Loudness, logfile: Option<(&Path, FileMode)>) -> Result<Self> {
         let out = Box::new(std::io::stdout());
         let err = Box::new(std::io::stderr());
         Log::with_streams(loudness, logfile, out, err)
     }
 
-    /// As [`Log::open`], but on other streams.
+    /// As [`Log::open`], but with other streams.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Log::open`].
     pub fn with_streams(
         loudness: Loudness,
         logfile: Option<(&Path, FileMode)>,
@@ -95,7 +96,7 @@ impl Log {
         Ok(Log { out: Stream::new(out), err: Stream::new(err), file, quiet, debug, to_stderr })
     }
 
-    /// Whether a message of this level shows on the console.
+    /// Whether the console shows messages of this level.
     pub fn shows(&self, level: Level) -> bool {
         match level {
             Level::Debug => self.debug && !self.quiet,
@@ -104,13 +105,13 @@ impl Log {
         }
     }
 
-    /// A message: to the console (errors on stderr) and, from INFO up, to the logfile. It is one line, whatever names it
-    /// holds; a line break at its end makes an empty line.
+    /// Writes a message to the console (errors to stderr) and, from INFO up, to the logfile. It is written as one line,
+    /// even if names in it have line breaks; only a line break at its end is kept, as an empty line.
     pub fn say(&mut self, level: Level, text: &str) {
         self.put(level, &clean(text));
     }
 
-    /// A message of several lines.
+    /// Writes a message of several lines.
     pub fn say_lines(&mut self, level: Level, lines: &[String]) {
         let lines: Vec<String> = lines.iter().map(|line| clean(line)).collect();
         self.put(level, &lines.join("\n"));
@@ -119,13 +120,14 @@ impl Log {
     fn put(&mut self, level: Level, text: &str) {
         if self.shows(level) {
             let stream = if level == Level::Error || self.to_stderr { &mut self.err } else { &mut self.out };
-            // There is nowhere left to complain to.
+            // There is no other place to report the failure.
             let _ = stream.put(&console_line(level, text));
         }
         self.append(level, text);
     }
 
-    /// A warning that 2.13 does not have: on stderr, so that what cron mails from stdout stays as it was.
+    /// Writes a warning that 2.13 does not have. It goes to stderr, so that stdout, which cron may mail, stays as in
+    /// 2.13.
     pub fn notice(&mut self, text: &str) {
         let text = clean(text);
         if self.shows(Level::Warning) {
@@ -134,12 +136,13 @@ impl Log {
         self.append(Level::Warning, &text);
     }
 
-    /// Lines that belong to no level, for people and scripts alike: to stderr, and not to the logfile.
+    /// Writes lines without a level to stderr, for people and scripts alike. They do not go to the logfile.
     pub fn hint(&mut self, lines: &str) {
         let _ = self.err.put(lines);
     }
 
-    /// A message of [`Level::Info`] that scripts are to see as well: on stderr, where otherwise only errors show.
+    /// Writes a message of [`Level::Info`] that scripts should see, too: if the console shows only errors, it goes to
+    /// stderr.
     pub fn announce(&mut self, text: &str) {
         if self.shows(Level::Info) {
             return self.say(Level::Info, text);
@@ -148,7 +151,7 @@ impl Log {
         self.record(Level::Info, text);
     }
 
-    /// To the logfile only.
+    /// Writes to the logfile only.
     pub fn record(&mut self, level: Level, text: &str) {
         self.append(level, &clean(text));
     }
@@ -163,18 +166,18 @@ impl Log {
         }
     }
 
-    /// Data for stdout that is of no use in part.
+    /// Writes data to stdout that is useless unless it is complete.
     ///
     /// # Errors
-    /// Those of writing, also if the reader has gone.
+    /// The data cannot be written, also because the reader has closed the stream.
     pub fn print_whole(&mut self, text: &str) -> std::io::Result<()> {
         self.out.put_data(text)
     }
 
-    /// Data for stdout, as it is. A reader that went away is no error: it has seen what it wanted.
+    /// Writes data to stdout. It is no error if the reader has closed the stream.
     ///
     /// # Errors
-    /// Those of writing, as of a full disk.
+    /// The data cannot be written, for example to a full disk.
     pub fn print(&mut self, text: &str) -> std::io::Result<()> {
         self.out.put(text)
     }
@@ -188,8 +191,8 @@ impl Logfile {
         Ok(Logfile { path: path.to_owned(), file, failed: false })
     }
 
-    /// Appends one record by one write, as other processes append too. Returns what to say when that fails
-    /// for the first time: a full disk for logs does not stop a backup.
+    /// Appends one record in one write, as other processes append, too. Returns an error text at the first failure.
+    /// Later failures are ignored: a full disk for logs does not stop a backup.
     fn append(&mut self, text: &str) -> Option<String> {
         let time = Timestamp::now().local().format("%Y-%m-%d %H:%M:%S,%3f");
         let record = format!("{time} [{}] {text}\n", std::process::id());
@@ -199,14 +202,14 @@ impl Logfile {
     }
 }
 
-/// A message as people may read it: nothing of it moves the cursor or looks like another message, and errors of the
-/// system have no numbers. All that the program says passes here.
+/// A message that is safe to show: it cannot move the cursor or look like another message, and it has no error numbers
+/// of the system. All messages pass through this function.
 pub fn clean(text: &str) -> String {
     let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
     text::line(&text::without_numbers(body)).into_owned() + end
 }
 
-/// `    INFO: text` with a newline.
+/// A line of the console: `    INFO: text`, with a newline.
 pub fn console_line(level: Level, text: &str) -> String {
     let name = match level {
         Level::Debug => "DEBUG",
@@ -225,7 +228,7 @@ mod tests {
     const ALL: [(Level, &str); 4] =
         [(Level::Debug, "d"), (Level::Info, "i"), (Level::Warning, "w"), (Level::Error, "e")];
 
-    /// What stdout, stderr and the logfile hold after one message of each level and a notice.
+    /// The contents of stdout, stderr and the logfile after one message of each level and a notice.
     fn sample(loudness: Loudness) -> (String, String, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");

@@ -1,11 +1,11 @@
-//! The manual pages: what clap knows of the commands, and around it what it does not know.
+//! The manual pages: clap's text on the commands, and sections that clap does not provide.
 
 use super::grammar;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use std::io::Result;
 
-/// Exit codes and when they occur.
+/// Exit codes and their meanings.
 const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
     (
@@ -34,7 +34,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ("130, 143", "Ended by SIGINT or SIGTERM, after the locks were released."),
 ];
 
-/// Files, and what they are for.
+/// Files and their purposes.
 const FILES: &[(&str, &str)] = &[
     (
         "/etc/backy.cfg, /etc/backy/backy.cfg, /etc/backy/conf.d/*, ~/.backy.cfg, ./backy.cfg",
@@ -56,10 +56,10 @@ const VERSIONS: &str = "Wherever a VERSION_UID is expected, these are accepted t
      as long as only one version starts so; NAME or NAME:latest for the newest valid version of that name; NAME:N for \
      the N-th newest, 0 being the newest.";
 
-/// All pages, the main one and one for each command: their names without the section, and their texts.
+/// All pages: the main page, and one page for each command. Each has a name, without the section, and a text.
 ///
 /// # Errors
-/// None in practice: they are written into memory.
+/// None in practice, since pages are written to memory.
 pub fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut grammar = grammar::documented();
     grammar.build();
@@ -70,7 +70,7 @@ pub fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     Ok(pages)
 }
 
-/// `backy2(1)`.
+/// The page `backy2(1)`.
 fn main_page(grammar: &clap::Command) -> Result<Vec<u8>> {
     let man = man(&grammar.clone().subcommand_help_heading("COMMANDS"));
     let mut page = Vec::new();
@@ -95,7 +95,7 @@ fn main_page(grammar: &clap::Command) -> Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The sections that clap has no idea of.
+/// The sections that clap does not provide.
 fn main_page_end() -> Roff {
     let mut text = Roff::new();
     text.control("SH", ["VERSIONS"]);
@@ -128,7 +128,7 @@ fn main_page_end() -> Roff {
     text
 }
 
-/// `backy2-COMMAND(1)`.
+/// The page `backy2-COMMAND(1)`.
 fn command_page(command: &clap::Command) -> Result<Vec<u8>> {
     let man = man(command);
     let mut page = Vec::new();
@@ -180,7 +180,7 @@ fn example(page: &mut Roff, lines: &[&str]) {
     page.control("RE", []);
 }
 
-/// The options in their short form, and what may or must follow.
+/// The synopsis: each option in its short form if it has one, then the arguments.
 fn synopsis(command: &clap::Command) -> Roff {
     let mut words = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
     for option in command.get_arguments().filter(|argument| !argument.is_positional()) {
@@ -201,7 +201,7 @@ fn synopsis(command: &clap::Command) -> Roff {
     }
     let mut text = Roff::new();
     text.control("SH", ["SYNOPSIS"]);
-    // Ragged: the words are no prose.
+    // No justification: these lines are no prose.
     text.control("ad", ["l"]);
     text.text(words);
     text.control("ad", []);

@@ -1,4 +1,4 @@
-//! A panic is a bug, and is told in one line like any other error.
+//! Reports a panic, which is a bug, in one line like any other error.
 
 use super::log::{clean, console_line};
 use crate::monitor::Level;
@@ -22,9 +22,9 @@ pub fn install() {
     }
 }
 
-/// The result of `work`, or `None` if it panicked. The hook has told of it by then.
+/// Runs `work`. Returns `None` if it has panicked; the hook has reported the panic by then.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    // What a panic leaves half-done is not looked at any more: the program ends.
+    // The program ends after a panic, so nobody sees a half-finished state.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_nothing() {
         assert_eq!(guarded(|| 7), Some(7));
-        // resume_unwind does not run the hook, so that the tests' output stays clean.
+        // resume_unwind does not run the hook, which would print into the tests' output.
         assert_eq!(guarded(|| -> u8 { std::panic::resume_unwind(Box::new("x")) }), None);
     }
 }

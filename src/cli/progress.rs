@@ -1,45 +1,45 @@
-//! Progress: when to show it, and its text.
+//! When to show progress, and its text.
 
 use crate::monitor::{Activity, Progress};
 use std::time::{Duration, Instant};
 
-/// Time between two lines of the log, and between two titles of the process.
+/// The shortest time between two lines of the log, and between two titles of the process.
 const LINE_EVERY: Duration = Duration::from_secs(1);
-/// A line also needs an advance of the 200th part, so that a job of days does not fill the logfile.
+/// A new line also needs progress by 1/200 of the total, so that a job of days does not fill the logfile.
 const LINES: u64 = 200;
-/// Time between two drawings of the live line.
+/// The shortest time between two drawings of the live line.
 const LIVE_EVERY: Duration = Duration::from_millis(200);
-/// Below this a rate says nothing.
+/// A rate over a shorter time is meaningless.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What is to be renewed now.
+/// The outputs that are due for an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// The log wants a line.
+    /// A line of the log.
     pub line: bool,
-    /// The process wants a title.
+    /// The title of the process.
     pub title: bool,
-    /// The terminal wants a new live line.
+    /// The live line on the terminal.
     pub live: bool,
 }
 
 impl Due {
-    /// Whether anything is.
+    /// Whether any of them is due.
     pub fn any(self) -> bool {
         self.line || self.title || self.live
     }
 }
 
-/// How fast it goes.
+/// The speed of an activity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pace {
-    /// MiB a second, on average.
+    /// Average rate in MiB per second.
     pub rate: f64,
-    /// Seconds that are left.
+    /// Estimated seconds left.
     pub eta: u64,
 }
 
-/// Watches the activities, one after the other.
+/// Measures the activities, one after the other.
 #[derive(Default)]
 pub struct Meter {
     run: Option<Run>,
@@ -49,7 +49,7 @@ pub struct Meter {
 struct Run {
     phase: u8,
     started: Instant,
-    /// Blocks and bytes that were done before the first report: they say nothing of the pace.
+    /// Blocks and bytes at the first report. They do not count for the pace.
     head_start: (u64, u64),
     done: u64,
     line: (Instant, u64),
@@ -58,7 +58,7 @@ struct Run {
 }
 
 impl Meter {
-    /// Takes a report, and tells what is to be shown of it.
+    /// Takes a report, and returns which outputs are due.
     pub fn take(&mut self, progress: &Progress<'_>, now: Instant) -> Due {
         let phase = phase(&progress.activity);
         let run = match &mut self.run {
@@ -96,7 +96,7 @@ impl Meter {
         due
     }
 
-    /// The pace of the present activity.
+    /// The pace of the current activity.
     pub fn pace(&self, progress: &Progress<'_>, now: Instant) -> Pace {
         let Some(run) = &self.run else { return Pace::default() };
         let elapsed = now.saturating_duration_since(run.started);
@@ -112,7 +112,7 @@ impl Meter {
     }
 }
 
-/// Tells activities apart, whatever they are about.
+/// A number for the kind of activity, without its details.
 fn phase(activity: &Activity<'_>) -> u8 {
     match activity {
         Activity::BackupPrep { .. } => 0,
@@ -120,12 +120,12 @@ fn phase(activity: &Activity<'_>) -> u8 {
         Activity::RestoreSparse { .. } => 2,
         Activity::RestoreData { .. } => 3,
         Activity::Scrub { .. } => 4,
-        // Its number, as a digit.
+        // The step's text begins with its number.
         Activity::Upgrade { step } => step.bytes().next().unwrap_or(b'0'),
     }
 }
 
-/// `Backing up (2/2: Data) SOURCE`.
+/// The activity as text, such as `Backing up (2/2: Data) SOURCE`.
 pub fn what(activity: &Activity<'_>) -> String {
     match activity {
         Activity::BackupPrep { source } => format!("Backing up (1/2: Prep) {source}"),
@@ -137,10 +137,10 @@ pub fn what(activity: &Activity<'_>) -> String {
     }
 }
 
-/// The line of the log, as 2.13 wrote it, with a blank at its end.
+/// The log line in the format of 2.13, which ends with a blank.
 pub fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
     if let Activity::Upgrade { .. } = progress.activity {
-        // 2.13 has none such, and there are no queues.
+        // 2.13 has no upgrades, and an upgrade has no queues.
         let (what, percent) = (what(&progress.activity), percent(progress));
         return format!("{what} ({percent:.1}% ETA {}) ", eta(pace.eta));
     }
@@ -160,12 +160,12 @@ pub fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
     line
 }
 
-/// How much is done, 0 to 100.
+/// The percentage that is done, 0 to 100.
 pub fn percent(progress: &Progress<'_>) -> f64 {
     if progress.total == 0 { 100.0 } else { progress.done as f64 * 100.0 / progress.total as f64 }
 }
 
-/// `119s`, `59m3s`, `59h1m`.
+/// Formats a duration: `119s`, `59m3s`, `59h1m`.
 pub fn eta(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -174,7 +174,7 @@ pub fn eta(seconds: u64) -> String {
     }
 }
 
-/// A bar of `width` columns, of which the part `full` (0 to 1) is filled.
+/// A bar of `width` columns that is filled to the fraction `full` (0 to 1).
 pub fn bar(full: f64, width: usize, fill: char) -> String {
     let filled = (full.clamp(0.0, 1.0) * width as f64).round() as usize;
     let rest = width - filled.min(width);

@@ -1,15 +1,15 @@
-//! Master keys on the command line, where a user may put them wrongly.
+//! Master keys on the command line, where a user may put them by mistake.
 
 use std::ffi::OsString;
 
-/// What stands for a key.
+/// Shown instead of a key.
 pub(super) const MASK: &str = "********";
-/// Hex digits in a row that are the better part of a key. A uid has 12 at most.
+/// A run of this many hex digits is taken for a key. The longest run in a uid has 12.
 const DIGITS: usize = 40;
-/// The same where a key is expected, and may have come in pieces. The groups of a uid are shorter.
+/// The same where a key is expected and may be split into groups. The groups of a uid are shorter.
 const DIGITS_OF_A_PIECE: usize = 16;
 
-/// `text` without those of `words` that could be a key, perhaps behind `--option=`.
+/// Masks in `text` those of `words` that could be a key, also behind `--option=`.
 pub(super) fn without_keys(text: &str, words: &[OsString]) -> String {
     let expected = words.iter().any(|word| word == "rekey");
     let least = if expected { DIGITS_OF_A_PIECE } else { DIGITS };

@@ -1,40 +1,40 @@
-//! Tables: for people with borders, for scripts with `|` between the cells.
+//! Tables: with borders for people, with `|` between the cells for scripts.
 
 use crate::types::text::{escape, is_unruly, line};
 use unicode_width::UnicodeWidthStr;
 
-/// Where a column's text stands, its header's too.
+/// The alignment of a column and its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// At the left.
+    /// Left.
     Left,
-    /// At the right: numbers.
+    /// Right, for numbers.
     Right,
-    /// In the middle.
+    /// Centred.
     Centre,
 }
 
 /// One column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// What the header says.
+    /// The header.
     pub title: &'static str,
-    /// Where the text stands.
+    /// The alignment.
     pub align: Align,
 }
 
-/// How tables are to be shown.
+/// How tables are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
     /// For scripts (`-m`).
     pub machine: bool,
     /// Without a header (`-s`).
     pub skip_header: bool,
-    /// Sizes with units (`-r`); for those who fill the cells.
+    /// Sizes with units (`-r`). Applied by the code that fills the cells.
     pub human: bool,
 }
 
-/// Columns and rows; each row has as many cells as there are columns.
+/// Columns and rows. Each row has as many cells as there are columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     /// From left to right.
@@ -60,7 +60,7 @@ impl Table {
             text.push('\n');
         }
         for row in &self.rows {
-            // A row is one line, and has as many cells as there are columns, whatever somebody has put into a name.
+            // Escape characters that would break a row into more lines or cells, as names may contain them.
             let spoils = |c| c == '|' || is_unruly(c);
             let cells: Vec<_> = row.iter().map(|cell| escape(cell, spoils)).collect();
             text += &cells.join("|");
@@ -101,21 +101,21 @@ impl Table {
     }
 }
 
-/// `+-----+--+`, with one blank of padding on each side.
+/// A border like `+-----+--+`, with one blank of padding on each side of a cell.
 fn rule(widths: &[usize]) -> String {
     let mut text: String = widths.iter().map(|width| format!("+{}", "-".repeat(width + 2))).collect();
     text += "+\n";
     text
 }
 
-/// Appends `cell`, filled up with blanks to `width` display columns.
+/// Appends `cell`, padded with blanks to `width` display columns.
 fn pad(text: &mut String, cell: &str, width: usize, align: Align) {
     let used = cell.width();
     let blanks = width.saturating_sub(used);
     let left = match align {
         Align::Left => 0,
         Align::Right => blanks,
-        // An odd blank goes to the left of a text of even length, and to the right of one of odd length.
+        // If the blanks cannot be halved, the odd one goes left of a text of even width, and right of one of odd width.
         Align::Centre => (blanks + (used + 1) % 2) / 2,
     };
     text.extend(std::iter::repeat_n(' ', left));

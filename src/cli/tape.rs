@@ -1,22 +1,22 @@
-//! Streams for the tests of this layer.
+//! Output streams for the tests of this layer.
 
 use std::io::{Error, ErrorKind, Result, Write};
 use std::sync::{Arc, Mutex};
 
-/// Keeps the writes apart.
+/// Records each write separately.
 #[derive(Clone, Default)]
 pub struct Tape(Arc<Mutex<Vec<String>>>);
 
 impl Tape {
-    /// Every write by itself.
+    /// The writes, one by one.
     pub fn writes(&self) -> Vec<String> {
         self.0.lock().expect("not poisoned").clone()
     }
-    /// All that was written.
+    /// Everything that was written.
     pub fn text(&self) -> String {
         self.writes().concat()
     }
-    /// Itself as a sink.
+    /// A sink that records into this tape.
     pub fn sink(&self) -> Box<dyn Write + Send> {
         Box::new(self.clone())
     }

@@ -1,4 +1,4 @@
-//! The engine's monitor: what it says and how far it is goes to the console, the logfile and the process title.
+//! The engine's monitor: shows messages and progress on the console, in the logfile and in the process title.
 
 use super::live;
 use super::log::{Log, clean};
@@ -15,17 +15,17 @@ use std::time::Instant;
 /// Sets the title that `ps` shows.
 pub type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Everything that the program shows passes through here.
+/// All output of the program passes through this type.
 pub struct Terminal {
     state: Arc<Mutex<State>>,
     machine: bool,
     title: Arc<Title>,
     begun: AtomicBool,
-    /// The number of the signal that came.
+    /// The number of the last signal; 0 before one arrives.
     signal: Arc<AtomicUsize>,
 }
 
-/// The title of the process.
+/// Sets the title of the process.
 struct Title {
     process_name: String,
     set: SetTitle,
@@ -38,16 +38,16 @@ struct State {
     way_on: Option<Vec<String>>,
 }
 
-/// Whether progress is shown as one line that moves.
+/// Whether progress is shown as a live line.
 enum Live {
-    /// No: as lines of the log.
+    /// No live line; progress is shown as lines of the log.
     Off,
-    /// Yes, and whether it stands on the screen now.
+    /// A live line; `drawn` says whether it is on the screen now.
     On { drawn: bool },
 }
 
 impl State {
-    /// Takes the live line off the screen, so that other text has the line to itself.
+    /// Erases the live line before other output.
     fn clear(&mut self) {
         if let Live::On { drawn } = &mut self.live
             && std::mem::take(drawn)
@@ -72,8 +72,8 @@ impl State {
 }
 
 impl Terminal {
-    /// A terminal over `log`. `machine` is `-m`; `live` shows progress as one line that moves, and is for
-    /// people at a terminal only; titles are set as `PROCESS_NAME [text]`.
+    /// Makes a terminal that writes to `log`. `machine` is `-m`. `live` shows progress as a line that is redrawn in
+    /// place; use it only if stdout is a terminal. Titles have the form `PROCESS_NAME [text]`.
     pub fn new(log: Log, machine: bool, live: bool, process_name: &str, set_title: SetTitle) -> Self {
         let live = if live { Live::On { drawn: false } } else { Live::Off };
         Terminal {
@@ -85,25 +85,25 @@ impl Terminal {
         }
     }
 
-    /// A thread that panicked while it held the lock leaves nothing half-done that matters here.
+    /// Locks the state. A thread that panicked with the lock leaves no half-finished state that matters here.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes data to stdout, as it is. Once nobody reads stdout any more it goes nowhere, without an error.
+    /// Writes data to stdout. Once the reader has closed stdout, it writes nothing, without an error.
     ///
     /// # Errors
-    /// [`Error::Refused`] if stdout cannot be written, as on a full disk.
+    /// [`Error::Refused`] if stdout cannot be written, for example to a full disk.
     pub fn print(&self, text: &str) -> Result<()> {
         let mut state = self.state();
         state.clear();
         state.log.print(text).map_err(|error| Error::Refused(format!("Cannot write to stdout: {error}")))
     }
 
-    /// Writes data to stdout that is of no use in part.
+    /// Writes data to stdout that is useless unless it is complete.
     ///
     /// # Errors
-    /// [`Error::Refused`] if stdout cannot be written, also because nobody reads it any more.
+    /// [`Error::Refused`] if stdout cannot be written, also because the reader has closed it.
     pub fn print_whole(&self, text: &str) -> Result<()> {
         let written = self.state().log.print_whole(text);
         written.map_err(|error| match error.kind() {
@@ -119,8 +119,8 @@ impl Terminal {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Prints the command that goes on with the work, if there is one, below all that was said: a line by itself, to be
-    /// copied. `before` are the words before the command.
+    /// Prints the command that continues the work, if there is one, after all other output. It is on a line of its own,
+    /// ready to be copied. `before` are the words before the command.
     pub fn show_way_on(&self, before: &[String]) {
         let mut state = self.state();
         let Some(words) = state.way_on.take() else { return };
@@ -129,16 +129,16 @@ impl Terminal {
         state.log.hint(&format!("To go on:\n{}\n", words.join(" ")));
     }
 
-    /// An error of several lines.
+    /// Reports an error of several lines.
     pub fn error_lines(&self, lines: &[String]) {
         let mut state = self.state();
         state.clear();
         state.log.say_lines(Level::Error, lines);
     }
 
-    /// Takes SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first one is only noted for
-    /// [`Monitor::interrupted`] and in `waits`, and a second one of the same kind ends the process at once; otherwise
-    /// the first one does. SIGHUP stays ignored if it is, as by `nohup`.
+    /// Handles SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first signal is only noted, for
+    /// [`Monitor::interrupted`] and in `waits`, and a second one of the same kind ends the process at once; without
+    /// `mind` the first one does. SIGHUP stays ignored if the process was started so, as by `nohup`.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -149,9 +149,10 @@ impl Terminal {
                 continue;
             }
             let armed = Arc::new(AtomicBool::new(!mind));
-            // Of a lost terminal both the shell and the kernel tell.
+            // When a terminal is lost, both the shell and the kernel send SIGHUP, so a second one must not end the
+            // process.
             if signal != Signal::Hangup || !mind {
-                // The order matters: what is registered first runs first, and finds the flag not yet set.
+                // Actions run in the order of registration: this one must run before the flag is set.
                 flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
             }
             flag::register(number, armed)?;
@@ -162,14 +163,14 @@ impl Terminal {
         Ok(())
     }
 
-    /// Takes the live line off the screen: nothing more comes.
+    /// Erases the live line at the end.
     pub fn finish(&self) {
         self.state().clear();
     }
 }
 
 impl Monitor for Terminal {
-    /// To stderr.
+    /// Warns on stderr.
     fn notice(&self, text: &str) {
         let mut state = self.state();
         state.clear();
@@ -197,7 +198,8 @@ impl Monitor for Terminal {
     fn version_created(&self, uid: &str) {
         self.begun.store(true, Ordering::Relaxed);
         if self.machine {
-            // The command prints the uid once more at its end, and that tells whether stdout can be written.
+            // An error is ignored here: the command prints the uid again at its end, and that reports a stdout that
+            // cannot be written.
             let _ = self.print(&format!("{uid}\n"));
         }
     }
@@ -217,7 +219,7 @@ impl Monitor for Terminal {
     }
 }
 
-/// Shows how far the work has come, where it is due.
+/// Shows the progress where it is due.
 fn show(state: &Mutex<State>, title: &Title, report: &Progress<'_>) {
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
@@ -243,12 +245,12 @@ fn show(state: &Mutex<State>, title: &Title, report: &Progress<'_>) {
     }
 }
 
-/// The signal that came.
+/// The signal that has arrived.
 fn noted(signal: &AtomicUsize) -> Option<Signal> {
     Signal::from_number(signal.load(Ordering::Relaxed))
 }
 
-/// Whether the process was started with the signal ignored.
+/// Whether the process was started with this signal ignored.
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -351,7 +353,7 @@ mod tests {
         assert!(bench.terminal.check().is_ok());
         bench.terminal.watch_signals(true, None).expect("registered");
         let raise = |signal: Signal| signal_hook::low_level::raise(signal.number().into()).expect("raised");
-        // `nohup cargo test` must succeed as well.
+        // Under `nohup cargo test` SIGHUP is ignored.
         let heard = |signal: &Signal| *signal != Signal::Hangup || !is_ignored(*signal);
         let sequence = [Signal::Terminate, Signal::Hangup, Signal::Hangup, Signal::Interrupt];
         for signal in sequence.into_iter().filter(heard) {

@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 
 pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
-    // What can be wrong with the arguments is told before anything is opened.
+    // Check the arguments before anything is opened.
     let expire = args.expire.as_deref().map(dates::expire).transpose()?.flatten();
     let tags = match args.tag.as_deref() {
         None | Some("") => Vec::new(),
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         })?
     } else {
         backup::run(&mut site, options).map_err(|error| match error {
-            // Hints that never came.
+            // A signal has ended the wait for the hints.
             Error::Hints(_) => terminal.check().err().unwrap_or(error),
             error => error,
         })?

@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
     }
 }
 
-/// Tells what a cleanup leaves for now, and until when.
+/// Reports the data that a cleanup does not delete yet, and until when.
 fn tell_waiting(context: &Context, waiting: &Waiting) {
     let Some(until) = waiting.until else { return };
     let Count { blocks: blobs, bytes } = waiting.count;
@@ -62,7 +62,7 @@ fn tell_waiting(context: &Context, waiting: &Waiting) {
     ));
 }
 
-/// Tells what would be deleted: how much, and to scripts the names.
+/// Reports what a cleanup would delete: for people the amount, for scripts also the names.
 fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result<Outcome> {
     let terminal = &context.terminal;
     let mut names = Vec::new();

@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: &DuArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The table of 2.13 does not tell which version a line is of.
+/// The version's uid and name, for JSON. The table of 2.13 does not show them.
 fn identity((version, _): &Line) -> Map<String, Value> {
     let uid = ("uid".to_owned(), version.uid.clone().into());
     let name = ("name".to_owned(), version.name.clone().into());

@@ -1,4 +1,4 @@
-//! `generate-docs`: completions and manual pages, made from the definitions of the commands.
+//! `generate-docs`: makes completions and manual pages from the definitions of the commands.
 
 use crate::cli::exit::Outcome;
 use crate::cli::{grammar, manual};
@@ -10,8 +10,8 @@ use clap_complete::{Generator, Shell};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes the completions of three shells below `dir/completions` and the manual pages below `dir/man`. Needs
-/// no configuration, and says nothing.
+/// Writes the completions for three shells into `dir/completions` and the manual pages into `dir/man`. It needs no
+/// configuration and prints nothing.
 ///
 /// # Errors
 /// A folder or a file cannot be written.

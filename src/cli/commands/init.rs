@@ -11,7 +11,7 @@ use crate::types::error::Result;
 use serde_json::json;
 use std::path::Path;
 
-/// Makes the tables of the configured database.
+/// Creates the tables in the configured database.
 pub(super) fn initdb(context: &Context) -> Result<Outcome> {
     engine::init::database(&context.config, &context.terminal)?;
     Ok(Outcome::Done)
@@ -33,10 +33,10 @@ pub(super) fn migrate_db(context: &Context, args: &MigrateDbArgs) -> Result<Outc
     Ok(Outcome::Done)
 }
 
-/// Makes a self-contained installation in `dir`; there is no configuration before.
+/// Creates a self-contained installation in `dir`, which needs no configuration.
 ///
 /// # Errors
-/// The folder is not empty, is open to others, or cannot be made.
+/// The folder is not empty, is open to others, or cannot be created.
 pub fn init(terminal: &Terminal, dir: &Path) -> Result<Outcome> {
     let made = engine::init::folder(dir)?;
     let shown = dir.display();

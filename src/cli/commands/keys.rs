@@ -42,10 +42,10 @@ pub(super) fn rekey(context: &Context, args: &RekeyArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// No key is longer, and no line before one.
+/// The most bytes that are read of the first line.
 const LONGEST: u64 = 4096;
 
-/// The old key from where the arguments say. Errors never hold it, nor a name that may be one.
+/// Reads the old key from the place that the arguments name. Errors never show the key, nor a name that may be a key.
 fn old_key(terminal: &Terminal, args: &RekeyArgs) -> Result<Zeroizing<String>> {
     let failed = |e: std::io::Error| Error::Refused(format!("The old key cannot be read: {e}"));
     match (&args.old_key_file, args.oldkey.as_deref()) {

@@ -1,4 +1,4 @@
-//! `ls`: the versions as a table.
+//! `ls`: lists the versions.
 
 use crate::cli::args::LsArgs;
 use crate::cli::csv_list::{self, Choice};
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The version as `ls --json` lists it.
+/// A version in the format of `ls --json`.
 pub fn json(version: &Version) -> Value {
     let pair = |field: &Field| (field.key().to_owned(), field.value(version));
     Value::Object(Field::ALL.iter().map(pair).collect())
@@ -36,15 +36,15 @@ pub fn json(version: &Version) -> Value {
 /// The columns that `ls` can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// When the backup began.
+    /// Time at which the backup began.
     Date,
-    /// What was backed up.
+    /// The version's name.
     Name,
-    /// The snapshot it was taken from.
+    /// The snapshot that was backed up.
     SnapshotName,
-    /// Blocks.
+    /// Size in blocks.
     Size,
-    /// Bytes of the image.
+    /// Size in bytes.
     SizeBytes,
     /// The uid.
     Uid,
@@ -52,9 +52,9 @@ pub enum Field {
     Valid,
     /// 0 or 1.
     Protected,
-    /// Sorted, with commas between.
+    /// Sorted and separated by commas.
     Tags,
-    /// Empty without one.
+    /// The expiry date; empty if there is none.
     Expire,
 }
 
@@ -140,7 +140,7 @@ mod tests {
     const PEOPLE: Style = Style { machine: false, skip_header: false, human: false };
     const SCRIPTS: Style = Style { machine: true, ..PEOPLE };
 
-    /// A version from a line of `-m ls`: what is shown must come out of what was shown.
+    /// Parses a line of `-m ls`, so that a test can compare the output with the input.
     fn version(line: &str) -> Version {
         let cells: Vec<&str> = line.split('|').collect();
         let number = |index: usize| cells[index].parse().expect("a number");

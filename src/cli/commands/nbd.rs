@@ -30,7 +30,8 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
         certificates: args.tls_certs.clone(),
         verify: args.tls_verify,
     };
-    // What clients have written is stored after the signal that ends the server, and needs blocks of the original.
+    // What clients have written is stored after a signal has ended the server, and that needs blocks of the original
+    // version. So this signal must not stop the engine.
     let steadfast = Steadfast(terminal);
     let mut site = Site::open(config, &steadfast, Access::Read)?;
     let only = match &args.version_uid {
@@ -61,7 +62,7 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Where the server listens, and the commands of clients that list the versions and attach one.
+/// Says where the server listens, with the commands by which clients list the versions and attach one.
 fn announcement(listening: &Listening, address: &Address, uid: Option<&str>, encrypted: bool) -> String {
     let uid = uid.unwrap_or("VERSION_UID");
     match (listening, address) {

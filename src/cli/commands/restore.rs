@@ -10,7 +10,7 @@ use crate::types::error::Result;
 use serde_json::json;
 use std::ops::Range;
 
-/// How many bad ranges are listed one by one.
+/// The most bad ranges that are listed one by one.
 const LISTED: usize = 100;
 
 pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {

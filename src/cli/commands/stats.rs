@@ -14,7 +14,7 @@ use serde_json::Value;
 pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
     let limit = match args.limit.as_deref() {
-        // As with 2.13: below zero is no limit.
+        // As in 2.13, -1 means no limit.
         None | Some("-1") => None,
         Some(text) => Some(dates::number("-l/--limit", text, u64::MAX)?),
     };
@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What a run did, as `stats --json` lists it.
+/// Statistics of a run in the format of `stats --json`.
 pub fn json(run: &PastRun) -> Value {
     let pair = |field: &Field| (field.key().to_owned(), field.value(run));
     Value::Object(Field::ALL.iter().map(pair).collect())
@@ -90,7 +90,7 @@ impl Choice for Field {
 }
 
 impl Field {
-    /// The number in this column, and whether it counts bytes; none in columns of text.
+    /// The number in this column, and whether it is a number of bytes; `None` for columns of text.
     fn number(self, run: &PastRun) -> Option<(u64, bool)> {
         let s = &run.statistics;
         Some(match self {

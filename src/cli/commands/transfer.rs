@@ -16,16 +16,17 @@ use std::io::{BufReader, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Stdout as the terminal knows it.
+/// Writes to stdout through the terminal.
 struct Stdout<'t> {
     terminal: &'t Terminal,
-    /// Whether a part of what is written is of no use. If not, one whose reader has gone swallows the rest.
+    /// Whether the output is useless unless it is complete. If not, output for a reader that has closed stdout is
+    /// dropped.
     whole: bool,
 }
 
 impl Write for Stdout<'_> {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        // The dump is text, but a buffer may end within a character.
+        // A dump is text, but a buffer may end in the middle of a character.
         let whole = match std::str::from_utf8(data) {
             Ok(text) => text,
             Err(e) => std::str::from_utf8(&data[..e.valid_up_to()]).unwrap_or_default(),
@@ -43,7 +44,7 @@ impl Write for Stdout<'_> {
     }
 }
 
-/// Where a dump goes.
+/// The destination of a dump.
 enum Destination<'t> {
     Stdout(Stdout<'t>),
     File(Whole),
@@ -65,7 +66,7 @@ impl Write for Destination<'_> {
 impl Output for Destination<'_> {
     fn finish(self) -> std::io::Result<()> {
         match self {
-            // Some file systems tell only at a close that there was no room: of any descriptor.
+            // Some file systems report a lack of space only when a descriptor is closed, and closing a copy is enough.
             Destination::Stdout(_) => close(File::from(std::io::stdout().as_fd().try_clone_to_owned()?)),
             Destination::File(file) => file.finish(),
         }
