@@ -1,9 +1,9 @@
 //! Makes a large database for benches/peers, through the verbs that a backup uses.
 //!
-//! `cargo bench --bench database -- FILE VERSIONS BLOCKS SCATTERED` makes FILE with so many versions of so many
-//! blocks each. Every block has a blob of its own, which exists in the database only; its checksum is that
-//! of zeros, so that the versions look like backups of a sparse file. SCATTERED of the blocks of each version
-//! have their blobs in random order. Prints the uid of the last version.
+//! `cargo bench --bench database -- FILE VERSIONS BLOCKS SCATTERED` makes FILE with VERSIONS versions of BLOCKS blocks
+//! each. Every block has a blob of its own, which exists only in the database; its checksum is that of zeros, so that
+//! the versions look like backups of a sparse file. SCATTERED blocks of each version have their blobs in random order.
+//! Prints the uid of the last version.
 
 #[path = "support/large.rs"]
 #[allow(dead_code)]

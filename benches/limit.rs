@@ -1,10 +1,10 @@
-//! How fast a command could be on this machine, by what its stages cost in pure loops.
+//! Estimates how fast a command could be on this machine, from the cost of its stages in pure loops.
 //!
-//! `cargo bench --bench limit -- IMAGE [--json] [--runs N] [first|unchanged|scrub|restore]…` does the work of a command on
-//! the blocks of IMAGE with the program's own modules and nothing between them: no pipeline, no database, no
-//! files of blobs. It does so on one thread, which gives the CPU time of every stage, and on a thread a core,
-//! which gives how far the cores really scale. The limit is the first divided by the second: what is left of
-//! the wall time where all cores are busy all the time. Medians of N rounds.
+//! `cargo bench --bench limit -- IMAGE [--json] [--runs N] [first|unchanged|scrub|restore]…` does the work of a command
+//! on the blocks of IMAGE with the program's own modules, without the pipeline, the database and files of blobs. It
+//! does so on one thread, which gives the CPU time of every stage, and on one thread per core, which shows how well the
+//! cores scale. The limit is the CPU time divided by that scale: the wall time if all cores are always busy. The
+//! results are medians of N rounds.
 //!
 //! IMAGE should be in the page cache. Work files are made beside it and removed.
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const USAGE: &str = "usage: limit IMAGE [--json] [--runs N] [first|unchanged|scrub|restore]...";
 
-/// What was asked for.
+/// The command line.
 struct Asked {
     image: String,
     ways: Vec<Way>,
@@ -47,7 +47,7 @@ fn asked() -> Option<Asked> {
     (!asked.image.is_empty()).then_some(asked)
 }
 
-/// The median of one way's rounds.
+/// The median of the rounds of one command.
 struct Limit {
     way: Way,
     one: Duration,
@@ -56,12 +56,12 @@ struct Limit {
 }
 
 impl Limit {
-    /// How much faster all cores are than one.
+    /// How many times faster all cores are than one.
     fn scale(&self) -> f64 {
         self.one.as_secs_f64() / self.all.as_secs_f64()
     }
 
-    /// Seconds: the CPU time by how far it can be spread.
+    /// The limit in seconds: the CPU time divided by the scale.
     fn seconds(&self) -> f64 {
         self.one.as_secs_f64() / self.scale()
     }
@@ -110,7 +110,7 @@ impl Limit {
     }
 }
 
-/// Runs `way` in rounds of one thread and of all, and takes the medians.
+/// Runs `way` on one thread and on all, `runs` times each, and takes the medians.
 fn measure(work: &Work<'_>, way: Way, runs: usize, threads: usize) -> Limit {
     let (mut one, mut all) = (Vec::new(), Vec::new());
     for _ in 0..runs {

@@ -1,7 +1,7 @@
-//! The metadata verbs on SQLite and PostgreSQL side by side, with few and with many blobs.
+//! Compares the metadata verbs on SQLite and PostgreSQL, with few and with many blobs.
 //!
 //! `benches/postgresql.sh` starts a server and calls this: `cargo bench --bench postgresql -- URL [MILLIONS]`, with the
-//! URL of an empty database. Prints a table: milliseconds, the least of several runs.
+//! URL of an empty database. It prints a table of milliseconds, each the shortest time of several runs.
 
 #[path = "support/large.rs"]
 #[allow(dead_code)]
@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 const MILLION: u64 = 1_000_000;
 const FEW: u64 = 100_000;
-/// Digests that are looked up at once, as a backup does.
+/// Digests per query, as in a backup.
 const AT_ONCE: u64 = 64;
 
-/// The least time of several runs.
+/// The shortest time of several runs, in milliseconds.
 fn least(runs: usize, mut work: impl FnMut() -> Duration) -> f64 {
     (0..runs).map(|_| work()).min().unwrap_or_default().as_secs_f64() * 1000.0
 }
@@ -32,7 +32,7 @@ fn timed(work: impl FnOnce()) -> Duration {
     started.elapsed()
 }
 
-/// Looks up digests all over the database, which are known, or are not.
+/// Looks up random digests, which are all known or all unknown. Milliseconds per query.
 fn look_up(meta: &mut dyn MetaStore, blobs: u64, known: bool) -> f64 {
     let mut random = fastrand::Rng::with_seed(3);
     let first = if known { 0 } else { 1 << 40 };
@@ -51,7 +51,7 @@ fn look_up(meta: &mut dyn MetaStore, blobs: u64, known: bool) -> f64 {
     })
 }
 
-/// Carries all blocks of the version into new ones, and removes those. Milliseconds of both.
+/// Carries all blocks of the version into new versions, and removes those. Returns the milliseconds of both.
 fn carry(meta: &mut dyn MetaStore, base: &Version) -> (f64, f64) {
     let mut removal = Vec::new();
     let carried = least(3, || {

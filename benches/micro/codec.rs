@@ -1,4 +1,4 @@
-//! Data to blobs and back.
+//! Encoding and decoding of blobs.
 
 use crate::data::{BLOCK, Data, blocks};
 use crate::large::MASTER_KEY;
@@ -8,7 +8,7 @@ use backy2::types::settings::MasterKey;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 
-/// So many different blocks take their turns: more than a cache holds.
+/// The number of different blocks that take turns; together they are larger than a cache.
 const COUNT: usize = 8;
 const KINDS: [(u32, Data); 6] = [
     (0, Data::Random),
@@ -19,7 +19,7 @@ const KINDS: [(u32, Data); 6] = [
     (1, Data::HalfZero),
 ];
 
-/// Version 0 hands the data on without looking at it: a throughput would be none.
+/// Bytes for the throughput. Version 0 passes the data on without reading it, so it has none.
 fn touched(version: u32) -> usize {
     if version == 0 { 0 } else { BLOCK }
 }
@@ -28,7 +28,7 @@ fn keys() -> Keyring {
     Keyring::new(Some(&MasterKey::from_hex(MASTER_KEY).expect("a key")))
 }
 
-/// Encryption version, and what is encoded.
+/// Arguments: the encryption version, and the kind of data.
 #[divan::bench(args = KINDS, max_time = 0.7)]
 fn encode(bencher: Bencher, (version, data): (u32, Data)) {
     let (keys, data) = (keys(), blocks(data, COUNT));
@@ -40,7 +40,7 @@ fn encode(bencher: Bencher, (version, data): (u32, Data)) {
     });
 }
 
-/// Encryption version, and what is decoded; in plain bytes.
+/// Arguments: the encryption version, and the kind of data. The throughput counts plain bytes.
 #[divan::bench(args = KINDS, max_time = 0.7)]
 fn decode(bencher: Bencher, (version, data): (u32, Data)) {
     let keys = keys();
@@ -54,7 +54,7 @@ fn decode(bencher: Bencher, (version, data): (u32, Data)) {
     let mut turn = blobs.iter().cycle();
     bencher
         .counter(BytesCount::new(touched(version)))
-        // Decoding uses the blob as working memory.
+        // Decoding changes the blob, so each run gets a copy.
         .with_inputs(|| turn.next().expect("they never end").clone())
         .bench_local_values(|(mut blob, how)| {
             decoder.decode(&mut blob, &how, BLOCK as u64, &mut plain).expect("decoded");

@@ -1,4 +1,4 @@
-//! Data to measure with.
+//! Test data for the benches.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,18 +8,18 @@ use std::path::PathBuf;
 pub const BLOCK: usize = 4 << 20;
 const PAGE: usize = 4096;
 
-/// What a block holds.
+/// The content of a block.
 #[derive(Clone, Copy, Debug)]
 pub enum Data {
     /// Noise, which cannot be compressed.
     Random,
-    /// Files of the operating system, one behind the other.
+    /// Files of the operating system, one after the other.
     Files,
-    /// Every other run of pages is zeros, as in the image of a machine.
+    /// Data in which every other run of pages is zero, as in the image of a machine.
     HalfZero,
 }
 
-/// `count` blocks, each with other data.
+/// `count` blocks with different data.
 pub fn blocks(data: Data, count: usize) -> Vec<Vec<u8>> {
     let all = match data {
         Data::Random => noise(BLOCK * count),
@@ -29,14 +29,15 @@ pub fn blocks(data: Data, count: usize) -> Vec<Vec<u8>> {
     all.chunks(BLOCK).map(<[u8]>::to_vec).collect()
 }
 
-/// Bytes that look random and are the same each time.
+/// Pseudo-random bytes, the same in each call.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut data = vec![0; length];
     fastrand::Rng::with_seed(1).fill(&mut data);
     data
 }
 
-/// The first `length` bytes of what /usr/bin and /usr/lib hold, by name; again from the start where that is less.
+/// The first `length` bytes of the files in /usr/bin and /usr/lib, sorted by name. If that is too little, it is
+/// repeated.
 fn files(length: usize) -> Vec<u8> {
     let mut data = Vec::with_capacity(length);
     while data.len() < length {
@@ -48,7 +49,7 @@ fn files(length: usize) -> Vec<u8> {
             for path in paths.iter().filter(|path| path.is_file()) {
                 let left = (length - data.len()) as u64;
                 if let Ok(file) = File::open(path) {
-                    // What cannot be read is left out; the sizes of the blocks stay.
+                    // Files that cannot be read are skipped; the length stays the same.
                     let _ = file.take(left).read_to_end(&mut data);
                 }
             }
@@ -58,7 +59,7 @@ fn files(length: usize) -> Vec<u8> {
     data
 }
 
-/// `data` with every other run of 1 to 64 pages cleared.
+/// `data`, in which every other run of 1 to 64 pages is zero.
 fn half_zero(data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
     let mut random = fastrand::Rng::with_seed(2);

@@ -1,5 +1,5 @@
-//! How fast single parts are: `cargo bench --bench micro`, or with a word behind it, such as `hash` or
-//! `metadata::carry`, only what has that in its name.
+//! Measures single parts: `cargo bench --bench micro`. A word such as `hash` or `metadata::carry` selects the benches
+//! that have it in their names.
 
 #[path = "../support/large.rs"]
 mod large;

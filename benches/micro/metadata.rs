@@ -1,4 +1,4 @@
-//! The database with a million blobs.
+//! A database with a million blobs.
 
 use crate::large::{Checksums, add_version, checksum, new_version, open_new};
 use backy2::meta::sqlite::Sqlite;
@@ -13,11 +13,11 @@ use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 const BLOCKS: u64 = 1_000_000;
-/// Those whose blobs do not follow each other.
+/// Blocks whose blobs are in random order.
 const SCATTERED: u64 = 300_000;
 const SIZE: u64 = 4 << 20;
 
-/// The database, and the one version that it has between the benches.
+/// The database, and the only version that it has between the benches.
 struct Large {
     meta: Sqlite,
     base: Version,
@@ -26,7 +26,7 @@ struct Large {
 
 static LARGE: OnceLock<Mutex<Option<Large>>> = OnceLock::new();
 
-/// Works with the database, which is made for the first that needs it.
+/// Calls `work` with the database. The first call makes the database.
 fn with_large<T>(work: impl FnOnce(&mut Large) -> T) -> T {
     let mut large = LARGE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     work(large.get_or_insert_with(|| {
@@ -37,7 +37,7 @@ fn with_large<T>(work: impl FnOnce(&mut Large) -> T) -> T {
     }))
 }
 
-/// Removes the database, to be called at the end: nothing is dropped that is static.
+/// Removes the database. Call this at the end, since statics are never dropped.
 pub fn remove() {
     if let Some(large) = LARGE.get() {
         large.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -45,7 +45,7 @@ pub fn remove() {
 }
 
 impl Large {
-    /// A version without blocks, after all versions but the base were removed.
+    /// A new version without blocks. All versions but the base are removed before.
     fn fresh(&mut self) -> Version {
         for version in self.meta.versions(&VersionFilter::default()).expect("listed").versions {
             if version.uid != self.base.uid {
@@ -61,14 +61,14 @@ impl Large {
     }
 }
 
-/// All blocks but so many single ones all over the image.
+/// All blocks but `count` single ones that are spread over the image.
 fn all_but(count: u64) -> Vec<Range<u64>> {
     let step = BLOCKS / count.max(1);
     let changed: Vec<Range<u64>> = (0..count).map(|n| n * step..n * step + 1).collect();
     subtract(&[0..BLOCKS], &changed)
 }
 
-/// 64 blocks at once, which are known, or are not.
+/// Looks up 64 digests at once, all known or all unknown.
 #[divan::bench(args = [true, false], max_time = 1)]
 fn find_known(bencher: Bencher, known: bool) {
     const COUNT: u64 = 64;
@@ -87,7 +87,7 @@ fn find_known(bencher: Bencher, known: bool) {
         });
 }
 
-/// A million blocks but so many that have changed.
+/// Carries a million blocks, without those that have changed.
 #[divan::bench(args = [0, 1000], sample_count = 3, sample_size = 1)]
 fn carry(bencher: Bencher, changed: u64) {
     let ranges = all_but(changed);
@@ -97,7 +97,7 @@ fn carry(bencher: Bencher, changed: u64) {
         .bench_local_values(|version| with_large(|large| large.carry(&version, &ranges)));
 }
 
-/// A version of a million blocks that another one shares.
+/// Removes a version of a million blocks that it shares with another one.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn rm(bencher: Bencher) {
     bencher
@@ -115,7 +115,7 @@ fn rm(bencher: Bencher) {
         });
 }
 
-/// Which blocks of a version could not be carried: asked before each backup with a base.
+/// Asks which blocks of a version cannot be carried, as before each backup with a base.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn unusable(bencher: Bencher) {
     bencher
@@ -123,7 +123,7 @@ fn unusable(bencher: Bencher) {
         .bench_local(|| with_large(|large| large.meta.unusable(&large.base)).expect("looked up"));
 }
 
-/// 1000 rows with new blobs.
+/// Commits 1000 rows with new blobs.
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn commit_new(bencher: Bencher) {
     let mut random = fastrand::Rng::with_seed(2);
@@ -136,7 +136,7 @@ fn commit_new(bencher: Bencher) {
     });
 }
 
-/// 1000 rows with blobs that were found.
+/// Commits 1000 rows with known blobs.
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn commit_known(bencher: Bencher) {
     let mut random = fastrand::Rng::with_seed(3);
@@ -164,7 +164,7 @@ fn commit(bencher: Bencher, mut row: impl FnMut(&mut Large, u64) -> NewRow) {
         });
 }
 
-/// All rows of the version, as a restore reads them.
+/// Reads all rows of a version, as a restore does.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn read_rows(bencher: Bencher) {
     const BATCH: usize = 512;
@@ -180,7 +180,7 @@ fn read_rows(bencher: Bencher) {
     });
 }
 
-/// Opening the database and listing its versions.
+/// Opens the database and lists its versions.
 #[divan::bench(max_time = 1)]
 fn open_and_list(bencher: Bencher) {
     let path = with_large(|large| large.folder.path().join("backy.sqlite"));

@@ -6,7 +6,7 @@ use backy2::types::hints::{Hint, Hints};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
-/// 4 TiB.
+/// The blocks of 4 TiB.
 const BLOCKS: u64 = 1 << 20;
 const BLOCK: u32 = 4 << 20;
 
@@ -14,7 +14,7 @@ fn geometry() -> Geometry {
     Geometry::new(BLOCKS * u64::from(BLOCK), BLOCK)
 }
 
-/// So many blocks that have changed, in random order.
+/// Hints for `count` changed blocks, in random order.
 fn changed(count: usize) -> Vec<Hint> {
     let ids: Vec<u64> = (0..BLOCKS).collect();
     let ids = fastrand::Rng::with_seed(1).choose_multiple(ids, count);
@@ -22,7 +22,7 @@ fn changed(count: usize) -> Vec<Hint> {
     ids.into_iter().map(|id| Hint { offset: id * block, length: block, exists: true }).collect()
 }
 
-/// Hints to blocks.
+/// Makes block ranges from hints.
 #[divan::bench(args = [1000, 300_000], max_time = 1)]
 fn hints(bencher: Bencher, count: usize) {
     let hints = changed(count);
@@ -31,7 +31,8 @@ fn hints(bencher: Bencher, count: usize) {
         .bench_local(|| Hints::new(black_box(&hints), "hints", geometry()).expect("good hints"));
 }
 
-/// Which blocks are carried, sparse and read, given so many changed ones and a thousand that cannot be used.
+/// Plans which blocks are carried, sparse and read. The argument is the number of changed blocks; a thousand blocks of
+/// the base are unusable.
 #[divan::bench(args = [1000, 300_000], max_time = 1)]
 fn plan(bencher: Bencher, count: usize) {
     let hints = Hints::new(&changed(count), "hints", geometry()).expect("good hints");
@@ -42,13 +43,13 @@ fn plan(bencher: Bencher, count: usize) {
         .bench_local(|| Plan::new(geometry(), black_box(Some(&hints)), Some(&base), &[]));
 }
 
-/// The same without hints: everything is read.
+/// Plans without hints, so everything is read.
 #[divan::bench(max_time = 0.5)]
 fn without_hints(bencher: Bencher) {
     bencher.bench_local(|| Plan::new(black_box(geometry()), None, None, &[]));
 }
 
-/// A few blocks of the plan, to be compared with the source.
+/// Selects blocks of the plan to compare with the source.
 #[divan::bench(args = [1000, 300_000], max_time = 0.5)]
 fn blocks_to_check(bencher: Bencher, count: usize) {
     let hints = Hints::new(&changed(count), "hints", geometry()).expect("good hints");

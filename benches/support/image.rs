@@ -1,4 +1,4 @@
-//! The blocks of an image, looked at once: which are holes, which are zeros, which have the same data.
+//! An image and the kinds of its blocks: holes, zeros, new and repeated data.
 
 use backy2::config::IoConfig;
 use backy2::hash::{Hasher, is_zero};
@@ -11,32 +11,32 @@ use std::path::PathBuf;
 /// The default size of blocks, in bytes.
 const BLOCK: u32 = 4 << 20;
 
-/// A block that is no hole.
+/// A block that is not a hole.
 pub struct Block {
-    /// Its number.
+    /// Number of the block.
     pub id: u64,
-    /// Its digest; `None` where all is zero.
+    /// Digest; `None` if the block is all zeros.
     pub checksum: Option<Checksum>,
-    /// Whether no block before it has the same data.
+    /// Whether no earlier block has the same data.
     pub new: bool,
 }
 
-/// An image and what is known of its blocks.
+/// An image and its blocks.
 pub struct Image {
     /// The image.
     pub source: Box<dyn Source>,
-    /// How it is cut.
+    /// Size of the image and of its blocks.
     pub geometry: Geometry,
-    /// What a backup would compute the digests with.
+    /// Computes digests as a backup would.
     pub hasher: Hasher,
-    /// Its blocks but the holes.
+    /// All blocks but the holes.
     pub blocks: Vec<Block>,
-    /// Where work files may be made.
+    /// The folder for work files.
     pub folder: PathBuf,
 }
 
 impl Image {
-    /// Opens the image and reads all of it once.
+    /// Opens the image and reads it once.
     pub fn open(path: &str) -> Self {
         let path = std::fs::canonicalize(path).expect("an image");
         let url = format!("file://{}", path.display());
@@ -58,7 +58,7 @@ impl Image {
         Image { source, geometry, hasher, blocks, folder: folder.to_owned() }
     }
 
-    /// What there is, for a reader.
+    /// A summary for people.
     pub fn summary(&self) -> String {
         let stored = self.blocks.iter().filter(|block| block.checksum.is_some()).count();
         let new = self.blocks.iter().filter(|block| block.new).count();
@@ -73,7 +73,7 @@ impl Image {
     }
 }
 
-/// The blocks that are not wholly in holes.
+/// The blocks that do not lie in holes completely.
 fn with_data(source: &dyn Source, geometry: Geometry) -> Vec<u64> {
     let mut found = Vec::new();
     let mut next = 0;

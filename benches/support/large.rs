@@ -14,30 +14,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The default size of blocks, in bytes.
 pub const BLOCK: u32 = 4 << 20;
-/// The master key of these databases, as the configuration has it.
+/// The master key of these databases, as it is written in the configuration.
 pub const MASTER_KEY: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
-/// Rows of one transaction.
+/// Rows per transaction.
 const ROWS: usize = 50_000;
 
-/// The digests of made-up blobs.
+/// The digests of the artificial blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksums {
-    /// Blob n's is [`checksum`] of n.
+    /// The digest of blob n is [`checksum`] of n.
     Different,
-    /// All are that of a block of zeros, so that each block could be one of a sparse file. The names of the
+    /// All digests are that of a block of zeros, so that each block could belong to a sparse file. The uids of the
     /// blobs ascend, which makes large databases quickly.
     OfZeros,
 }
 
-/// The digest that a database with [`Checksums::Different`] has for its blob `n`: it looks random, and is the
-/// same each time.
+/// The digest of blob `n` in a database with [`Checksums::Different`]: pseudo-random, the same in each call.
 pub fn checksum(n: u64) -> String {
     let mut digest = [0; 64];
     fastrand::Rng::with_seed(n).fill(&mut digest);
     to_hex(&digest)
 }
 
-/// A version of so many blocks, to be made.
+/// The properties of a new version of `blocks` blocks.
 pub fn new_version(name: &str, blocks: u64) -> NewVersion {
     NewVersion {
         uid: VersionUid::generate(),
@@ -58,8 +57,8 @@ pub fn open_new(path: &Path) -> Sqlite {
     Sqlite::open(path).expect("a database")
 }
 
-/// Adds a valid version of `blocks` blocks, each with a blob of its own. The ids of the blobs ascend with the
-/// blocks, but for `scattered` blocks all over the version, whose blobs come in random order.
+/// Adds a valid version of `blocks` blocks, each with a blob of its own. The ids of the blobs ascend with the blocks,
+/// but for `scattered` blocks all over the version, whose blobs are in random order.
 pub fn add_version(
     meta: &mut dyn MetaStore,
     name: &str,
@@ -92,7 +91,7 @@ pub fn add_version(
     meta.version(&version.uid).expect("there")
 }
 
-/// The blocks in the order in which their blobs are stored.
+/// The blocks in the order in which their blobs are inserted.
 fn order(blocks: u64, scattered: u64) -> Vec<u64> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut shuffled: Vec<u64> = (0..blocks).collect();

@@ -1,4 +1,4 @@
-//! What commands do with blocks, without anything between the stages.
+//! The work that commands do on blocks, without anything between the stages.
 
 use super::image::{Block, Image};
 use backy2::crypt::{Decoder, Encoder, Keyring};
@@ -11,24 +11,25 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A command.
+/// A command that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// A backup that finds nothing stored: read, zero test, hash, and compress and encrypt each new block.
+    /// A backup that finds no block stored. It reads, tests for zeros and hashes; then it compresses and encrypts each
+    /// new block.
     First,
-    /// A backup that finds all stored: read, zero test, hash.
+    /// A backup that finds all blocks stored. It reads, tests for zeros and hashes.
     Unchanged,
-    /// Each blob: read, decrypt, decompress, hash.
+    /// Reads, decrypts, decompresses and hashes each blob.
     Scrub,
-    /// Each block with data: the same, and write, without a flush.
+    /// As a scrub for each block with data, and then writes it, without a flush.
     Restore,
 }
 
 impl Way {
-    /// All of them.
+    /// All commands.
     pub const ALL: [Way; 4] = [Way::First, Way::Unchanged, Way::Scrub, Way::Restore];
 
-    /// As the command line calls it.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Way::First => "first",
@@ -38,18 +39,18 @@ impl Way {
         }
     }
 
-    /// Whether blobs must be there.
+    /// Whether it needs stored blobs.
     pub fn reads_blobs(self) -> bool {
         matches!(self, Way::Scrub | Way::Restore)
     }
 }
 
-/// Time and plain bytes (for `read` of blobs: their bytes) of one stage.
+/// Time and plain bytes of one stage. For `read` of blobs, the bytes are those of the blobs.
 #[derive(Clone, Copy, Default)]
 pub struct Cost {
-    /// Summed over threads.
+    /// Sum over all threads.
     pub time: Duration,
-    /// What went through.
+    /// Bytes processed.
     pub bytes: u64,
 }
 
@@ -65,7 +66,7 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// The stages that had something to do.
+    /// The stages that have processed anything.
     pub fn stages(&self) -> Vec<(&'static str, Cost)> {
         let all = [
             ("read", self.read),
@@ -89,21 +90,21 @@ impl Cost {
     }
 }
 
-/// Where a blob is in the work file.
+/// Position of a blob in the work file.
 struct Stored {
     offset: u64,
     length: usize,
     encryption: Encryption,
 }
 
-/// All that the loops need.
+/// Shared data of the loops.
 pub struct Work<'i> {
     image: &'i Image,
     keys: Keyring,
     blobs: Option<(File, HashMap<Checksum, Stored>)>,
 }
 
-/// What a thread has.
+/// Data of one thread.
 struct Worker<'w> {
     plain: Vec<Vec<u8>>,
     blob: Vec<u8>,
@@ -113,7 +114,7 @@ struct Worker<'w> {
 }
 
 impl<'i> Work<'i> {
-    /// Prepares; stores the blobs in a nameless file beside the image if they are needed.
+    /// Prepares the work. With `with_blobs` it stores the blobs in an unnamed file beside the image.
     pub fn new(image: &'i Image, with_blobs: bool) -> Self {
         let key = MasterKey::from_hex(&"0f".repeat(32)).expect("a key");
         let mut work = Work { image, keys: Keyring::new(Some(&key)), blobs: None };
@@ -123,12 +124,12 @@ impl<'i> Work<'i> {
         work
     }
 
-    /// How many blocks a way is about.
+    /// The number of blocks that a command processes.
     pub fn blocks(&self, way: Way) -> usize {
         self.of(way).len()
     }
 
-    /// The blocks that a way is about.
+    /// The blocks that a command processes.
     fn of(&self, way: Way) -> Vec<&'i Block> {
         self.image
             .blocks
@@ -159,7 +160,7 @@ impl<'i> Work<'i> {
         (file, stored)
     }
 
-    /// Does the work of `way` on so many threads: how long it took, and the costs summed over the threads.
+    /// Does the work of `way` on `threads` threads. Returns the wall time, and the costs summed over the threads.
     pub fn run(&self, way: Way, threads: usize) -> (Duration, Costs) {
         let blocks = self.of(way);
         let groups: Vec<&[&Block]> = blocks.chunks(self.image.hasher.lanes().max(1)).collect();
@@ -187,13 +188,13 @@ impl<'i> Work<'i> {
         });
         let took = start.elapsed();
         if let Some(file) = target {
-            // The next round must not find pages that wait to be written.
+            // Flush, so that the next round does not find dirty pages.
             file.sync_all().expect("flushed");
         }
         (took, sum(&workers))
     }
 
-    /// A worker whose memory has been touched.
+    /// Makes a worker. Its memory is touched already, so that page faults are not measured.
     fn worker(&self) -> Worker<'_> {
         let length = self.image.geometry.block_size() as usize;
         let mut encoder = Encoder::new(1, &self.keys).expect("an encoder");
@@ -207,7 +208,7 @@ impl<'i> Work<'i> {
         }
     }
 
-    /// Some blocks from the image.
+    /// Processes blocks of the image, as a backup does.
     fn inward(&self, worker: &mut Worker<'_>, group: &[&Block], store: bool) {
         let Worker { plain, encoder, costs, .. } = worker;
         let mut full = Vec::with_capacity(group.len());
@@ -229,7 +230,7 @@ impl<'i> Work<'i> {
         }
     }
 
-    /// Some blocks from their blobs.
+    /// Processes blobs, as a scrub or restore does.
     fn out(&self, worker: &mut Worker<'_>, group: &[&Block], target: Option<&File>) {
         let Worker { plain, blob, decoder, costs, .. } = worker;
         let (file, stored) = self.blobs.as_ref().expect("stored before");
