@@ -1,9 +1,9 @@
-//! The configuration: read from INI or TOML, checked, and handed on as typed settings.
+//! The configuration: read from INI or TOML, checked, and passed on as typed settings.
 //!
-//! [`load`] finds and reads the files. Text becomes raw sections (`ini`, `toml`), those of several files are
-//! merged key by key (`raw`), and only then are `%` references expanded, values checked and defaults filled
-//! in (`values`, `settings`), so that each error can name file, line, section, key and value. What has no
-//! effect is a warning (`known`). Keys and passwords never get into a message (`mask`).
+//! [`load`] finds and reads the files. The text becomes raw sections (`ini`, `toml`), and the sections of several files
+//! are merged key by key (`raw`). Only then are `%` references expanded, values checked and defaults filled in
+//! (`values`, `settings`), so that each error can name file, line, section, key and value. Keys without effect give a
+//! warning (`known`). Secret keys and passwords never appear in a message (`mask`).
 
 mod ini;
 mod interpolate;
@@ -36,43 +36,43 @@ use std::time::Duration;
 /// Where the configuration is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// `/etc/backy.cfg`, `/etc/backy/backy.cfg`, `/etc/backy/conf.d/*`, `~/.backy.cfg`, `./backy.cfg`: all
-    /// that are there, later ones overriding.
+    /// `/etc/backy.cfg`, `/etc/backy/backy.cfg`, `/etc/backy/conf.d/*`, `~/.backy.cfg`, `./backy.cfg`: all that exist.
+    /// Later files override earlier ones.
     Search,
-    /// This file only (`-c`).
+    /// Only this file (`-c`).
     File(PathBuf),
-    /// The file `backy.cfg` in this folder only (`-b`).
+    /// Only the file `backy.cfg` in this folder (`-b`).
     Folder(PathBuf),
 }
 
 /// All settings, with their defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where INFO and above are appended to.
+    /// The file to which messages of level INFO and above are appended.
     pub logfile: PathBuf,
-    /// Permissions of all that is made.
+    /// Permissions of all files and folders that the program creates.
     pub file_mode: FileMode,
     /// Bytes of a block, not 0.
     pub block_size: u32,
-    /// How blocks are recognised.
+    /// The function that identifies blocks by their content.
     pub hash_function: HashFunction,
-    /// Where the lock files are; `None`: beside the database, and where 2.13 has them.
+    /// The folder of the lock files. `None`: beside the database, and where 2.13 has them.
     pub lock_dir: Option<PathBuf>,
-    /// Where temporary copies are kept.
+    /// The folder for temporary copies.
     pub cachedir: PathBuf,
-    /// Where what clients of the NBD server write is kept until it is stored.
+    /// The folder for data that clients of the NBD server have written, until it is stored.
     pub nbd_cachedir: PathBuf,
     /// Bytes of blocks that a mount keeps in memory.
     pub mount_cache_size: u64,
-    /// What `ps` shows, and what other instances look for.
+    /// The name that `ps` shows, and by which instances find each other.
     pub process_name: String,
-    /// `rm` refuses versions younger than this many whole days.
+    /// `rm` refuses to remove versions younger than this, in whole days.
     pub disallow_rm_when_younger_than_days: u64,
-    /// Whether known blocks are reused.
+    /// Whether blocks that are already stored are reused.
     pub deduplication: bool,
-    /// Wraps the key of every blob; absent where nothing is encrypted.
+    /// Wraps the key of every blob. `None` if nothing is encrypted.
     pub encryption_key: Option<MasterKey>,
-    /// How new blobs are stored: 0 or 1.
+    /// How new blobs are stored: 0 is plain, 1 is compressed and encrypted.
     pub encryption_version: u32,
     /// Where the metadata is.
     pub meta: MetaConfig,
@@ -80,18 +80,18 @@ pub struct Config {
     pub data: DataConfig,
     /// Sources and targets.
     pub io: IoConfig,
-    /// Every section that is none of the known ones, in the order of the file.
+    /// One scheduler for each section that has a scheduler's key and is not one of the program's own, in file order.
     pub schedulers: Vec<Scheduler>,
-    /// Folders that are used because nothing else was said, and that are made where they are missing.
+    /// Folders in use because the configuration names no others. They are created if they are missing.
     pub own_folders: Vec<PathBuf>,
-    /// What should be mended but does not stop the work: unknown keys, a readable key.
+    /// Problems that do not prevent the work, such as unknown keys or a key that others can read.
     pub warnings: Vec<String>,
 }
 
 /// `[MetaBackend]`.
 #[derive(Clone)]
 pub struct MetaConfig {
-    /// The engine's URL, passwords percent-encoded. [`mask_url`] makes it fit for messages.
+    /// The URL of the engine, with percent-encoded passwords. [`mask_url`] removes them for messages.
     pub engine: String,
 }
 
@@ -104,15 +104,15 @@ impl fmt::Debug for MetaConfig {
 /// `[DataBackend]`.
 #[derive(Clone, Debug)]
 pub struct DataConfig {
-    /// Which store, with its own settings.
+    /// The store, with its own settings.
     pub store: StoreConfig,
-    /// Blobs written at the same time, at least 1.
+    /// Number of blobs written at the same time, at least 1.
     pub simultaneous_writes: usize,
-    /// Blobs read at the same time, at least 1.
+    /// Number of blobs read at the same time, at least 1.
     pub simultaneous_reads: usize,
-    /// Bytes a second, 0 = no limit.
+    /// Bytes per second, 0 = no limit.
     pub bandwidth_read: u64,
-    /// Bytes a second, 0 = no limit.
+    /// Bytes per second, 0 = no limit.
     pub bandwidth_write: u64,
 }
 
@@ -123,21 +123,21 @@ pub enum StoreConfig {
     File {
         /// The folder.
         path: PathBuf,
-        /// When a blob counts as safe.
+        /// When a blob counts as safely stored.
         sync: Durability,
-        /// Permissions of blobs, and of folders for them.
+        /// Permissions of blobs and of the folders for them.
         mode: FileMode,
     },
-    /// Keeps nothing.
+    /// Discards all data.
     Null,
-    /// A bucket: types `s3` and `minio`.
+    /// A bucket: the types `s3` and `minio`.
     S3(Box<S3Config>),
 }
 
 /// `[io_*]`.
 #[derive(Clone, Debug)]
 pub struct IoConfig {
-    /// Permissions of images that a restore makes.
+    /// Permissions of images that a restore creates.
     pub file_mode: FileMode,
     /// `[io_file]`.
     pub file: Parallel,
@@ -154,13 +154,13 @@ pub struct RbdConfig {
     pub conffile: PathBuf,
     /// Full name of the user: `client.NAME`.
     pub user: String,
-    /// Name of the cluster, as the configuration file and the keyring are called.
+    /// Name of the cluster, as in the names of its configuration file and keyring.
     pub cluster: String,
-    /// Requests at the same time.
+    /// Number of requests at the same time.
     pub parallel: Parallel,
     /// Features of images that a restore creates: a sum of `RBD_FEATURE_*`.
     pub new_image_features: u64,
-    /// How long to wait for an answer of the cluster, at least a second.
+    /// How long to wait for an answer from the cluster, at least one second.
     pub timeout: Duration,
 }
 
@@ -171,24 +171,24 @@ impl Default for IoConfig {
     }
 }
 
-/// How many requests are under way at the same time, each at least 1.
+/// Number of requests at the same time, each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parallel {
-    /// Reads of a source.
+    /// Reads from a source.
     pub reads: usize,
     /// Writes to a target.
     pub writes: usize,
 }
 
-/// A schedule that `due` and `sla` know.
+/// A schedule for `due` and `sla`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduler {
-    /// The section's name, and the tag's.
+    /// The name of the section, and of the tag.
     pub name: String,
     /// Time between two backups.
     pub interval: Duration,
-    /// How many to keep.
+    /// Number of versions to keep.
     pub keep: u64,
-    /// By how much the interval may be missed.
+    /// How much later than the interval a backup may be.
     pub sla: Duration,
 }

@@ -1,14 +1,14 @@
-//! Blobs to data and back: compression, encryption, and the wrapping of keys.
+//! Converts data to blobs and back: compression, encryption, and key wrapping.
 //!
-//! Encryption version 0 is the plain data. Version 1, as backy2 has written it since 2.12:
+//! Encryption version 0 is the plain data. In version 1, as backy2 has written it since 2.12:
 //!
-//! 1. one zstandard frame of level 1 with the content size in its header,
-//! 2. AES-256-GCM over it with a fresh 32-byte key and a fresh 16-byte nonce, no associated data,
-//! 3. the blob is `tag (16) || nonce (16) || ciphertext`,
-//! 4. the key is wrapped with the master key (RFC 3394) and stands in the metadata, not in the blob.
+//! 1. The data is compressed into one zstandard frame of level 1, with the content size in its header.
+//! 2. The frame is encrypted with AES-256-GCM, with a fresh 32-byte key, a fresh 16-byte nonce and no associated data.
+//! 3. The blob is `tag (16) || nonce (16) || ciphertext`.
+//! 4. The key is wrapped with the master key (RFC 3394) and stored in the metadata, not in the blob.
 //!
-//! A 16-byte nonce means that GCM derives its first counter by GHASH (NIST SP 800-38D, 7.1 step 2), not by
-//! the shortcut for 12 bytes.
+//! With a 16-byte nonce, GCM derives its first counter by GHASH (NIST SP 800-38D, 7.1 step 2), not by the shortcut for
+//! 12 bytes.
 
 mod keys;
 mod vectors;
@@ -28,27 +28,27 @@ type Gcm = AesGcm<Aes256, U16>;
 
 const TAG: usize = 16;
 const NONCE: usize = 16;
-/// What stands before the ciphertext.
+/// Bytes before the ciphertext.
 const HEADER: usize = TAG + NONCE;
-/// 2.13 uses the lowest level, and so do we: zstd is the slowest stage for new data.
+/// The lowest level, as in 2.13, because zstd is the slowest stage for new data.
 const LEVEL: i32 = 1;
 
-/// What zstd says when it cannot get memory.
+/// The text of zstd's error for a lack of memory.
 const NO_MEMORY: &str = "not enough memory";
 
-/// Why a blob cannot be turned into data.
+/// Why a blob cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The blob is encrypted and the configuration has no key.
+    /// The blob is encrypted, but the configuration has no key.
     #[error("it is encrypted and no encryption_key is configured")]
     NoKey,
-    /// The wrapped key does not open with the master key.
+    /// The master key does not unwrap the blob's key.
     #[error("its key does not open with the configured encryption_key")]
     KeyUnwrap,
     /// The metadata's `enc_envkey` is not 80 hex digits.
     #[error("its enc_envkey in the database is not a wrapped key")]
     KeyField,
-    /// Shorter than tag and nonce.
+    /// The blob is shorter than tag and nonce.
     #[error("it has only {0} bytes")]
     TooShort(usize),
     /// The tag does not verify.
@@ -57,16 +57,16 @@ pub enum DecodeError {
     /// The frame does not decompress to the expected size.
     #[error("its compressed data is damaged: {0}")]
     Frame(String),
-    /// No release has written this.
+    /// No release has written this version.
     #[error("encryption version {0} is not known to this release")]
     Version(u32),
-    /// So many bytes of memory cannot be had: nothing is known of the blob.
+    /// There is not enough memory for this many bytes. The blob may be good.
     #[error("there is no memory for its {0} bytes")]
     Memory(usize),
 }
 
-/// Whether a blob of `bytes` bytes can hold a block of `size` plain bytes, by its encryption version alone. What is cut
-/// off, empty or far too long cannot.
+/// Whether a blob of `bytes` bytes can hold a block of `size` plain bytes, judging by its encryption version alone. A
+/// blob that is cut off, empty or far too long cannot.
 pub fn may_hold(version: u32, bytes: u64, size: u64) -> bool {
     match version {
         0 => bytes == size,
@@ -80,7 +80,7 @@ pub fn may_hold(version: u32, bytes: u64, size: u64) -> bool {
     }
 }
 
-/// Turns plain blocks into blobs. One a thread: it owns the compressor's memory and the output buffer.
+/// Encodes plain blocks as blobs. Each thread has its own, which holds the compressor's memory and the output buffer.
 pub struct Encoder<'k> {
     version: u32,
     keys: &'k Keyring,
@@ -92,16 +92,16 @@ impl<'k> Encoder<'k> {
     /// An encoder for encryption version `version` (0 or 1).
     ///
     /// # Errors
-    /// No memory for the compressor.
+    /// There is no memory for the compressor.
     pub fn new(version: u32, keys: &'k Keyring) -> std::io::Result<Self> {
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
         Ok(Encoder { version, keys, compressor, frame: Vec::new() })
     }
 
-    /// The blob for `plain`, and what the metadata must keep of it. The bytes live until the next call.
+    /// The blob for `plain`, and its encryption parameters for the metadata. The bytes live until the next call.
     ///
     /// # Errors
-    /// No master key; no random numbers; no memory.
+    /// There is no master key, or there are no random numbers or no memory.
     pub fn encode<'a>(&'a mut self, plain: &'a [u8]) -> std::io::Result<(&'a [u8], Encryption)> {
         if self.version == 0 {
             return Ok((plain, Encryption::default()));
@@ -124,8 +124,8 @@ impl<'k> Encoder<'k> {
         Ok((&self.frame[..length], encryption))
     }
 
-    /// Leaves the header's room and the frame behind it in `self.frame`, without a second copy, and returns the length
-    /// of both. What is behind them is not cleared: the memory is used again for every block.
+    /// Compresses into `self.frame`, leaving room for the header before the frame, so that no second copy is needed.
+    /// Returns the length of both. Bytes after that are not cleared, because the buffer is reused for every block.
     fn compress_behind_header(&mut self, plain: &[u8]) -> std::io::Result<usize> {
         let room = HEADER + zstd::zstd_safe::compress_bound(plain.len());
         if self.frame.len() < room {
@@ -139,7 +139,7 @@ impl<'k> Encoder<'k> {
     }
 }
 
-/// Turns blobs into plain data. One a thread: it owns the decompressor's memory.
+/// Decodes blobs. Each thread has its own, which holds the decompressor's memory.
 pub struct Decoder<'k> {
     keys: &'k Keyring,
     decompressor: zstd::bulk::Decompressor<'static>,
@@ -149,17 +149,17 @@ impl<'k> Decoder<'k> {
     /// A decoder for all encryption versions.
     ///
     /// # Errors
-    /// No memory for the decompressor.
+    /// There is no memory for the decompressor.
     pub fn new(keys: &'k Keyring) -> std::io::Result<Self> {
         Ok(Decoder { keys, decompressor: zstd::bulk::Decompressor::new()? })
     }
 
-    /// Decodes `blob` into `plain` (cleared first). `size` is the plain size by the metadata, in bytes: a
-    /// frame that would give more is refused before memory is taken for it. The result may be shorter or
-    /// (for version 0) longer than `size`: comparing is the caller's part. `blob` is used as working memory.
+    /// Decodes `blob` into `plain` (cleared first). `size` is the plain size from the metadata, in bytes. A frame with
+    /// more data is refused before memory is allocated for it. The result may be shorter than `size` or, for version 0,
+    /// longer, so the caller must compare. `blob` is used as working memory.
     ///
     /// # Errors
-    /// Anything that [`DecodeError`] lists; `plain` is then empty.
+    /// Any [`DecodeError`]. `plain` is then empty.
     pub fn decode(
         &mut self,
         blob: &mut Vec<u8>,
@@ -206,15 +206,15 @@ impl<'k> Decoder<'k> {
     }
 }
 
-/// The cipher of one blob, ready for a long run.
+/// The cipher for one blob, prepared for a long computation.
 fn cipher(key: &[u8]) -> Result<Gcm, aes_gcm::aes::cipher::InvalidLength> {
     let cipher = Gcm::new_from_slice(key);
-    // The library sets keys up and wraps them with instructions that it does not clean up behind.
+    // To set up and wrap keys, the library uses vector instructions, and it does not clear the registers afterwards.
     vectors::clear_upper();
     cipher
 }
 
-/// Reads the wrapped key from the metadata's hex digits.
+/// Reads the wrapped key from the hex digits in the metadata.
 fn wrapped_key(envkey: &str) -> Result<[u8; 40], DecodeError> {
     from_hex(envkey).and_then(|bytes| bytes.try_into().ok()).ok_or(DecodeError::KeyField)
 }

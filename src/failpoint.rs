@@ -1,13 +1,13 @@
-//! Places where a test can kill the program, as `kill -9` or a power cut would, or let a call fail.
+//! Places where a test can make a call fail, or kill the program as `kill -9` or a power cut would.
 //!
-//! They exist in builds with debug assertions only; a release build holds none of it.
+//! They exist only in builds with debug assertions. A release build contains none of this code.
 
 #[cfg(debug_assertions)]
 use std::sync::Mutex;
 #[cfg(debug_assertions)]
 static ARMED: Mutex<Option<(String, u64)>> = Mutex::new(None);
 
-/// Arms one failpoint: `NAME` or `NAME:N`, to be hit at its N-th passing (1 = the first).
+/// Arms one failpoint: `NAME` or `NAME:N`. It triggers at its N-th passing (1 = the first).
 ///
 /// The command line calls this with the value of `BACKY2_FAILPOINT`.
 #[cfg(debug_assertions)]
@@ -25,7 +25,7 @@ pub fn arm(spec: &str) {
 #[cfg(not(debug_assertions))]
 pub fn arm(_spec: &str) {}
 
-/// Whether the call `name` is to fail: the failpoint of that name is armed, and this is its passing.
+/// Whether the call `name` should fail: its failpoint is armed, and this is the chosen passing.
 #[cfg(debug_assertions)]
 pub fn fails(name: &str) -> bool {
     let Ok(mut armed) = ARMED.lock() else { return false };
@@ -38,20 +38,20 @@ pub fn fails(name: &str) -> bool {
     }
 }
 
-/// Never in a release build.
+/// Always false in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub fn fails(_name: &str) -> bool {
     false
 }
 
-/// Ends the process at once if the failpoint `name` is armed and this is its passing.
+/// Ends the process at once if the failpoint `name` is armed and this is the chosen passing.
 #[cfg(debug_assertions)]
 pub fn pass(name: &str) {
     if fails(name) {
         let me = rustix::process::getpid();
         let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
-        // The signal is on its way; nothing more may happen until it comes.
+        // The signal is on its way. Nothing more may happen until it arrives.
         loop {
             std::thread::park();
         }

@@ -11,11 +11,11 @@ use sha512::{Kernel, Variant};
 
 mod sha512;
 
-/// Computes digests with one hash function. Cheap to copy; has no state.
+/// Computes digests with one hash function. It is cheap to copy and has no state.
 #[derive(Clone, Copy, Debug)]
 pub struct Hasher {
     function: HashFunction,
-    /// What computes several digests at once, if anything can.
+    /// The code that computes several digests at once, if there is any for this function.
     lanes: Option<(Kernel, Variant)>,
 }
 
@@ -30,13 +30,13 @@ impl Hasher {
         Hasher { function, lanes: variant.map(|variant| (Kernel::best(), variant)) }
     }
 
-    /// The function.
+    /// The hash function.
     pub fn function(&self) -> HashFunction {
         self.function
     }
 
-    /// How many blocks are best given to [`Hasher::digest_all`] at once: 8 or 4 for SHA-512 and SHA-384 where
-    /// the processor has AVX-512 or AVX2, 1 for all else.
+    /// The best number of blocks for one call of [`Hasher::digest_all`]: 8 with AVX-512 or 4 with AVX2 for SHA-512 and
+    /// SHA-384, otherwise 1.
     pub fn lanes(&self) -> usize {
         self.lanes.map_or(1, |(kernel, _)| kernel.lanes())
     }
@@ -63,7 +63,7 @@ impl Hasher {
         }
     }
 
-    /// The digests of several blocks of any lengths, in their order.
+    /// The digests of several blocks, in the same order. The blocks may have any lengths.
     pub fn digest_all<'a>(&self, blocks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Checksum> {
         let blocks: Vec<&[u8]> = blocks.into_iter().collect();
         match self.lanes {
@@ -75,8 +75,8 @@ impl Hasher {
 
 /// Whether all bytes are zero.
 pub fn is_zero(data: &[u8]) -> bool {
-    // Words in small groups: the compiler turns a group into a few vector instructions, and a block with
-    // data ends the loop at its first group.
+    // Works on small groups of words: the compiler turns a group into a few vector instructions, and in a block with
+    // data the loop ends at the first group with data.
     const GROUP: usize = 256;
     let mut groups = data.chunks_exact(GROUP);
     let group_is_zero = |group: &[u8]| {
@@ -123,7 +123,7 @@ mod tests {
                 "sha3_512",
                 "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0",
             ),
-            // Not one of hashlib's: by the authors' own program.
+            // hashlib lacks this one. The digest comes from the authors' own program.
             ("blake3", "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"),
         ] {
             let function: HashFunction = function.parse().expect(function);

@@ -1,4 +1,4 @@
-//! What the engine tells the people who watch: progress, messages, and whether they want it to stop.
+//! The engine's connection to its observers: progress, messages, and requests to stop.
 
 use crate::types::error::{Error, Signal};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,32 +6,32 @@ use std::sync::{Arc, LazyLock};
 
 static LAST_SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// Where the terminal notes the number of the signal that asks the program to end, for waits that know no monitor.
-/// It notes none for a server that stores what its clients wrote before it ends.
+/// The number of the signal that asks the program to end, for waits that have no monitor. The terminal sets it, but not
+/// for a server, which must store its clients' data before it ends.
 pub fn signal_cell() -> &'static Arc<AtomicUsize> {
     &LAST_SIGNAL
 }
 
-/// The signal that ends waits for others, as for another process's transaction or lock. Work asks its
-/// [`Monitor::interrupted`] instead.
+/// The signal that ends waits for others, such as for another process's transaction or lock. Code that does work asks
+/// its [`Monitor::interrupted`] instead.
 pub fn signalled() -> Option<Signal> {
     Signal::from_number(LAST_SIGNAL.load(Ordering::Relaxed))
 }
 
-/// How loud a message is.
+/// The severity of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For those who look for a fault.
+    /// Details for finding a fault.
     Debug,
-    /// The ordinary course.
+    /// Normal operation.
     Info,
-    /// Something is not as it should be, and the work goes on.
+    /// There is a problem, but the work goes on.
     Warning,
-    /// Something is lost or failed.
+    /// Data is lost, or an operation failed.
     Error,
 }
 
-/// What long work is at.
+/// The current stage of long work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity<'a> {
     /// Carrying unchanged blocks into the new version.
@@ -53,12 +53,12 @@ pub enum Activity<'a> {
     RestoreData {
         /// URL of the target.
         target: &'a str,
-        /// The highest block such that all up to it are written.
+        /// The last block of the part that is completely written: all blocks up to it are written.
         last_id: Option<u64>,
     },
-    /// Bringing the database of an older release to the current schema.
+    /// Upgrading the database of an older release to the current schema.
     Upgrade {
-        /// What is under way: `2/4: mapping the blocks`.
+        /// The current step: `2/4: mapping the blocks`.
         step: &'a str,
     },
     /// Verifying blobs.
@@ -70,74 +70,74 @@ pub enum Activity<'a> {
     },
 }
 
-/// How far long work has come.
+/// The progress of long work.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// What is being done.
+    /// The current stage.
     pub activity: Activity<'a>,
-    /// Blocks done; of an upgrade, whatever its step counts.
+    /// Blocks done. For an upgrade, the unit depends on the step.
     pub done: u64,
-    /// Blocks in all, or what is counted.
+    /// The total, in the unit of `done`.
     pub total: u64,
     /// Bytes moved so far in this activity, for the rate.
     pub bytes: u64,
     /// How full the queue of read blocks is, 0 to 1.
     pub read_queue: f64,
-    /// How full the queue of blocks to be written is, 0 to 1.
+    /// How full the queue of blocks to write is, 0 to 1.
     pub write_queue: f64,
 }
 
-/// The engine's view of the terminal. All methods may be called from any thread.
+/// The engine's view of the terminal. Any thread may call all methods.
 pub trait Monitor: Sync {
-    /// Tells how far the work has come. Cheap: call it for every block; the monitor decides what to show.
+    /// Reports progress. It is cheap, so call it for every block. The monitor decides what to show.
     fn progress(&self, progress: &Progress<'_>);
 
-    /// Says something.
+    /// Writes a message.
     fn say(&self, level: Level, text: &str);
 
-    /// Says before something that takes long what it is. Scripts see it, too, where they look for errors.
+    /// Announces work that takes long, before it begins. Scripts that look for errors see this message too.
     fn announce(&self, text: &str) {
         self.info(text);
     }
 
-    /// A version exists from now on, though it is not valid yet.
+    /// A version exists from now on, although it is not valid yet.
     fn version_created(&self, _uid: &str) {}
 
-    /// Takes the words of a command that goes on with the work should it fail from now on: without the program and its
+    /// Takes the words of a command that continues the work if it fails from now on, without the program's name and
     /// configuration.
     fn can_continue_with(&self, _words: &[&str]) {}
 
-    /// The signal that asked the program to end, if one came.
+    /// The signal that asked the program to end, if there was one.
     fn interrupted(&self) -> Option<Signal>;
 
-    /// [`Level::Debug`].
+    /// Writes a message of [`Level::Debug`].
     fn debug(&self, text: &str) {
         self.say(Level::Debug, text);
     }
-    /// [`Level::Info`].
+    /// Writes a message of [`Level::Info`].
     fn info(&self, text: &str) {
         self.say(Level::Info, text);
     }
-    /// [`Level::Warning`].
+    /// Writes a message of [`Level::Warning`].
     fn warning(&self, text: &str) {
         self.say(Level::Warning, text);
     }
-    /// [`Level::Error`].
+    /// Writes a message of [`Level::Error`].
     fn error(&self, text: &str) {
         self.say(Level::Error, text);
     }
 
-    /// A warning that 2.13 does not have: where stdout is for data or for scripts, it stays out of there.
+    /// Writes a warning that 2.13 does not have. It does not appear on stdout if stdout is for data or scripts.
     fn notice(&self, text: &str) {
         self.say(Level::Warning, text);
     }
 
-    /// The same to keep, for what outlives the work.
+    /// A handle with the same functions that can outlive the work.
     fn handle(&self) -> Handle {
         Handle::silent()
     }
 
-    /// An error if a signal came.
+    /// Returns an error if a signal has come.
     fn check(&self) -> Result<(), Error> {
         match self.interrupted() {
             Some(signal) => Err(Error::Interrupted(signal)),
@@ -150,7 +150,7 @@ type Say = dyn Fn(Level, &str) + Send + Sync;
 type Interrupted = dyn Fn() -> Option<Signal> + Send + Sync;
 type Show = dyn Fn(&Progress<'_>) + Send + Sync;
 
-/// Says, shows and asks what a [`Monitor`] does, and can be kept.
+/// An owned [`Monitor`], which can be kept.
 #[derive(Clone)]
 pub struct Handle {
     say: Arc<Say>,
@@ -159,7 +159,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Of two functions.
+    /// A handle that calls two functions, and shows no progress.
     pub fn new(
         say: impl Fn(Level, &str) + Send + Sync + 'static,
         interrupted: impl Fn() -> Option<Signal> + Send + Sync + 'static,
@@ -167,12 +167,12 @@ impl Handle {
         Handle { say: Arc::new(say), interrupted: Arc::new(interrupted), show: Arc::new(|_| ()) }
     }
 
-    /// The same, and shows progress by a third one.
+    /// The same handle, which calls a third function to show progress.
     pub fn showing(self, show: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
         Handle { show: Arc::new(show), ..self }
     }
 
-    /// Says nothing, and is never interrupted.
+    /// A handle that discards messages and is never interrupted.
     pub fn silent() -> Self {
         Handle::new(|_, _| (), || None)
     }
@@ -196,8 +196,8 @@ impl Monitor for Handle {
     }
 }
 
-/// Says what is to be said to another monitor, shows no progress, and never stops the work: for what must be
-/// brought to its end although the program was told to end.
+/// Passes messages to another monitor, shows no progress, and never stops the work. For work that must be completed
+/// although the program was asked to end.
 pub struct Steadfast<'a>(pub &'a dyn Monitor);
 
 impl Monitor for Steadfast<'_> {

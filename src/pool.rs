@@ -1,4 +1,4 @@
-//! Bounded resources of a run: the buffers that blocks travel in, permits, and the latch that stops it.
+//! Limited resources of a run: buffers for blocks, permits, and the latch that stops the run.
 
 pub mod threads;
 
@@ -10,21 +10,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// At least so many buffers has a run: enough that every thread has a block in hand, and the lanes of the hash stage
-/// fill while others are in work.
+/// The least number of buffers of a run. It is enough for every thread to have a block in hand, while others fill the
+/// lanes of the hash stage.
 pub const BUFFERS: usize = 20;
 
-/// A fixed number of buffers of one size: the only memory that block data lives in, so that a run's memory
-/// does not depend on the size of the image.
+/// A fixed number of buffers of one size. Block data is in these buffers only, so the memory of a run does not depend
+/// on the size of the image.
 ///
-/// The memory of a buffer is taken when it is first needed, and the buffer that came back last is used first, so that a
-/// small job takes little, and memory that the processor has in its caches is used again.
+/// The memory of a buffer is allocated when it is first needed, and the buffer returned last is used first. So a small
+/// job needs little memory, and buffers that are in the processor's caches are reused.
 pub struct BufferPool {
     shelf: Arc<Shelf>,
     size: usize,
 }
 
-/// Where the buffers are that nobody uses.
+/// The unused buffers.
 struct Shelf {
     free: Mutex<Vec<Vec<u8>>>,
     came_back: Condvar,
@@ -37,15 +37,15 @@ impl Shelf {
 }
 
 impl BufferPool {
-    /// `count` buffers of `size` bytes.
+    /// A pool of `count` buffers of `size` bytes.
     pub fn new(count: usize, size: usize) -> Self {
-        // Empty vectors take no memory yet.
+        // Empty vectors need no memory yet.
         let free = Mutex::new(vec![Vec::new(); count]);
         BufferPool { shelf: Arc::new(Shelf { free, came_back: Condvar::new() }), size }
     }
 
-    /// A buffer of `length` bytes (at most the pool's size), with arbitrary content. Waits until one is free;
-    /// `None` if `latch` was closed first, or is now since there is no memory.
+    /// A buffer of `length` bytes (at most the pool's size), with arbitrary content. Waits until one is free. Returns
+    /// `None` if `latch` is closed before that, or if there is no memory, which closes the latch.
     pub fn take(&self, length: usize, latch: &Latch) -> Option<Buffer> {
         let mut free = self.shelf.free();
         let mut data = loop {
@@ -60,7 +60,7 @@ impl BufferPool {
         };
         drop(free);
         if data.capacity() < self.size {
-            // Not by `resize`, which would fill with zeros what the system hands out as zeros.
+            // Not `resize`: it would write zeros to memory that the system already provides as zeros.
             match memory::zeroed(self.size) {
                 Ok(zeros) => data = zeros,
                 Err(error) => {
@@ -74,7 +74,7 @@ impl BufferPool {
     }
 }
 
-/// A buffer that goes back to its pool when it is dropped.
+/// A buffer that returns to its pool when it is dropped.
 pub struct Buffer {
     data: Vec<u8>,
     shelf: Arc<Shelf>,
@@ -100,27 +100,26 @@ impl Drop for Buffer {
     }
 }
 
-/// Takes what is ready from a channel, for work that is best done on several things at once.
+/// Receives several items at once from a channel, for work that is more efficient on several items.
 ///
-/// Of several threads that share one, a single one gathers at a time, so that each gets as much as it can.
+/// If several threads share it, only one gathers at a time, so that each gets as many items as possible.
 pub struct Gatherer<'a, T> {
     from: &'a Receiver<T>,
     most: usize,
     turn: Mutex<()>,
 }
 
-/// How long a thread that has something waits for the next thing. A source that is slower than that leaves the
-/// processor time to work on few blocks at once; one that is faster fills the lanes.
+/// How long to wait for the next item after the first. If the source is slower than this, the processor has time to
+/// work on few blocks at once. If it is faster, it fills the lanes.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 impl<'a, T> Gatherer<'a, T> {
-    /// Takes at most `most` things at a time.
+    /// Takes at most `most` items at a time.
     pub fn new(from: &'a Receiver<T>, most: usize) -> Self {
         Gatherer { from, most, turn: Mutex::new(()) }
     }
 
-    /// Waits for one thing and takes the next ones, too, as long as none takes long to come. `None` when all
-    /// senders are gone.
+    /// Waits for one item, then takes further ones as long as they come quickly. `None` when all senders are gone.
     pub fn next(&self) -> Option<Vec<T>> {
         let _turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
         let mut gathered = vec![self.from.recv().ok()?];
@@ -134,15 +133,15 @@ impl<'a, T> Gatherer<'a, T> {
     }
 }
 
-/// So many threads at a time may do something: `simultaneous_*` bounds the requests to a store, while more
-/// threads than that may be busy with compression.
+/// Limits how many threads do something at a time: `simultaneous_*` limits the requests to a store, while more threads
+/// than that may be compressing.
 pub struct Permits {
     free: Receiver<()>,
     back: Sender<()>,
 }
 
 impl Permits {
-    /// `count` permits, at least 1.
+    /// Creates `count` permits, at least 1.
     pub fn new(count: usize) -> Self {
         let (back, free) = bounded(count.max(1));
         for _ in 0..count.max(1) {
@@ -151,23 +150,23 @@ impl Permits {
         Permits { free, back }
     }
 
-    /// Does `work` while holding a permit.
+    /// Runs `work` while holding a permit.
     pub fn with<T>(&self, work: impl FnOnce() -> T) -> T {
-        /// Gives the permit back also when the work panics.
+        /// Returns the permit even if the work panics.
         struct Held<'a>(&'a Sender<()>);
         impl Drop for Held<'_> {
             fn drop(&mut self) {
                 let _ = self.0.try_send(());
             }
         }
-        // The permits' own sender lives as long as the receiver: this waits, and never fails.
+        // This waits and never fails, because the sender lives as long as the receiver.
         let _ = self.free.recv();
         let _held = Held(&self.back);
         work()
     }
 }
 
-/// Stops a run: the first error is kept, and nothing new starts after it.
+/// Stops a run: it keeps the first error, and nothing new starts after that.
 #[derive(Default)]
 pub struct Latch {
     closed: AtomicBool,
@@ -175,14 +174,14 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// Keeps `error` if it is the first, and stops the run.
+    /// Keeps `error` if it is the first one, and stops the run.
     pub fn fail(&self, error: Error) {
         let mut first = self.first.lock().unwrap_or_else(|e| e.into_inner());
         first.get_or_insert(error);
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Whether the run is to end.
+    /// Whether the run should end.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -196,7 +195,7 @@ impl Latch {
     }
 }
 
-/// Number of threads that computing is worth having: the cores this process may use.
+/// The best number of threads for computing: the cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

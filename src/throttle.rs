@@ -3,24 +3,24 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Lets through at most so many bytes a second, over all threads that share it.
+/// Limits the bytes per second of all threads that share it.
 pub struct Throttle {
     bytes_per_second: u64,
-    /// When the bytes that were let through so far are paid for.
+    /// The time from which the bytes taken so far no longer count against the limit.
     paid_until: Mutex<Instant>,
 }
 
-/// How long a thread sleeps before it looks again whether it should stop.
+/// How long a thread sleeps before it checks again whether to stop.
 const SLICE: Duration = Duration::from_millis(50);
 
 impl Throttle {
-    /// `bytes_per_second` = 0: no limit.
+    /// A limit of `bytes_per_second`. 0 = no limit.
     pub fn new(bytes_per_second: u64) -> Self {
         Throttle { bytes_per_second, paid_until: Mutex::new(Instant::now()) }
     }
 
-    /// Takes `bytes` and sleeps until all that was taken before is paid for. Returns early when `stop` says
-    /// so: a limit must not delay the end.
+    /// Takes `bytes`, and sleeps until the time for all bytes taken before has passed. Returns early if `stop` returns
+    /// true, because a limit must not delay the end.
     pub fn take(&self, bytes: usize, stop: impl Fn() -> bool) {
         if self.bytes_per_second == 0 {
             return;
@@ -54,7 +54,7 @@ mod tests {
                 scope.spawn(|| (0..5).for_each(|_| throttle.take(20_000, || false)));
             }
         });
-        // 400 kB at 1 MB/s, of which the last piece is not waited for.
+        // 400 kB at 1 MB/s. There is no wait for the last piece.
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(380), "{took:?}");
         let start = Instant::now();

@@ -1,21 +1,20 @@
-//! INI files, in the dialect of Python's `configparser` with its standard settings.
+//! INI files, in the dialect of Python's `configparser` with its default settings.
 //!
-//! Sections are `[name]`, options `key: value` or `key = value` (whichever delimiter comes first), comments
-//! are whole lines that begin with `#` or `;`. A line that is indented deeper than the option above it
-//! continues that option's value; blank lines in between belong to it. Names of options are lower-cased.
-//! A section or an option that occurs twice is an error. What `%` means is expanded later, when all files
-//! are merged (see [`super::interpolate`]).
+//! Sections are `[name]`. Options are `key: value` or `key = value`, and the first delimiter counts. Comments are whole
+//! lines that begin with `#` or `;`. A line that is indented deeper than the option above it continues that option's
+//! value, as do blank lines in between. Option names are converted to lower case. A section or an option that occurs
+//! twice is an error. References with `%` are expanded later, when all files are merged (see [`super::interpolate`]).
 //!
-//! Errors name file and line, and never quote the line: it may hold a key or a password.
+//! Errors name the file and the line, but never quote the line: it may hold a key or a password.
 
 use super::raw::{INHERITED, Kind, Place, Raw, Section, Value};
 use crate::types::{Error, Result};
 use std::sync::Arc;
 
-/// Reads the text of the file named `file`.
+/// Parses `text`, the contents of the file named `file`.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // As Python opens text files: every line end counts, whatever system it is from.
+    // Every line ending counts, whatever system it is from, as when Python opens a text file.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut reader =
         Reader { file, line: 0, raw: Raw::default(), section: None, in_option: false, indent: 0 };
@@ -31,7 +30,7 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
     Ok(reader.raw)
 }
 
-/// What Python's `str.isspace` says: Unicode's white space and four separators of ASCII.
+/// The same as Python's `str.isspace`: Unicode white space and four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
@@ -70,7 +69,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a line to the value of the current option; false if there is none.
+    /// Appends a line to the value of the current option. Returns false if there is none.
     fn continue_value(&mut self, content: &str) -> bool {
         let section = self.section.and_then(|index| self.raw.sections.get_mut(index));
         match section.and_then(|section| section.keys.last_mut()) {
@@ -133,8 +132,8 @@ impl Reader<'_> {
     }
 }
 
-/// The name in a section's header. As in Python it reaches to the last `]` and is not trimmed, and what
-/// follows is ignored.
+/// The name in a section header. As in Python, it reaches to the last `]` and is not trimmed, and any text after it is
+/// ignored.
 fn header(content: &str) -> Option<&str> {
     let inner = content.strip_prefix('[')?;
     let name = &inner[..inner.rfind(']')?];

@@ -1,30 +1,30 @@
-//! `%` in values of INI files: `%%` is a percent sign, `%(name)s` the value of another key of the section.
+//! Expands `%` in values of INI files: `%%` is a percent sign, `%(name)s` is the value of another key of the section.
 
 use super::raw::{Kind, Value};
 
-/// How deep references may be nested, as in Python.
+/// How deep references may be nested. The limit is Python's.
 const MAX_DEPTH: usize = 10;
-/// Bytes that a value may grow to: nested references multiply.
+/// The longest result in bytes. Nested references multiply.
 const MAX_LENGTH: usize = 1 << 20;
-/// References followed for one value: those to empty values add no length.
+/// The most references followed for one value. References to empty values do not add to its length.
 const MAX_REFERENCES: usize = 10_000;
 
 /// Why a value cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// A `%` that is followed by neither `%` nor `(`.
+    /// A `%` without a `%` or `(` after it.
     Percent,
     /// `%(` without `)s`.
     Unclosed,
-    /// No key of that name.
+    /// There is no key of that name.
     Missing(String),
-    /// Nested too deep, or in a circle.
+    /// References are nested too deep, or form a circle.
     Depth,
-    /// Longer than is sensible, or put together from too many references.
+    /// The result is too long, or has too many references.
     Length,
 }
 
-/// The text of `value`, with references looked up by `lookup` (which gets names in lower case).
+/// Expands `value`. `lookup` finds the value of a key by its name in lower case.
 pub(super) fn expand<'a>(
     value: &Value,
     lookup: &dyn Fn(&str) -> Option<&'a Value>,
@@ -43,7 +43,7 @@ struct Expansion<'l, 'a> {
 impl Expansion<'_, '_> {
     fn append(&mut self, value: &Value, depth: usize) -> Result<(), Problem> {
         let mut rest = value.text.as_str();
-        // A text without `%` may stand one level deeper: Python does not count it.
+        // A text without `%` may be one level deeper, because Python does not count it.
         if value.kind == Kind::Ini && rest.contains('%') {
             if depth > MAX_DEPTH {
                 return Err(Problem::Depth);
@@ -75,7 +75,7 @@ impl Expansion<'_, '_> {
     }
 }
 
-/// The name in the `%(name)s` that `token` begins with.
+/// The name in the `%(name)s` at the start of `token`.
 fn reference(token: &str) -> Result<&str, Problem> {
     let inner = token.strip_prefix("%(").ok_or(Problem::Percent)?;
     match inner.split_once(')') {
@@ -84,7 +84,7 @@ fn reference(token: &str) -> Result<&str, Problem> {
     }
 }
 
-/// The names in lower case that `value` refers to, as far as it is well-formed.
+/// The names, in lower case, of the keys that `value` refers to. Malformed references are skipped.
 pub(super) fn references(value: &Value) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = if value.kind == Kind::Ini { value.text.as_str() } else { "" };

@@ -1,12 +1,12 @@
-//! The sections and keys that have a meaning, and warnings about all others.
+//! The known sections and keys, and warnings about all others.
 
 use super::interpolate::references;
 use super::raw::{INHERITED, Raw, Section};
 use super::values::{Keys, has_comment};
 
-/// Every section but those of schedulers, with its keys.
+/// Every section except those of schedulers, with its keys.
 ///
-/// Those of all kinds of store are known in `[DataBackend]`, so that its `type` can be changed and back.
+/// `[DataBackend]` has the keys of all kinds of store, so that its `type` can be changed back and forth.
 pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
     (
         "DEFAULTS",
@@ -73,17 +73,17 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
 /// The keys of a scheduler's section.
 pub(super) const SCHEDULER: &[&str] = &["interval", "keep", "sla"];
 
-/// The keys that are known in the section called `name`.
+/// The known keys of the section `name`.
 fn keys_of(name: &str) -> &'static [&'static str] {
     SECTIONS.iter().find(|(section, _)| *section == name).map_or(SCHEDULER, |(_, keys)| *keys)
 }
 
-/// Whether the section is none of the program's own.
+/// Whether the section is not one of the program's own.
 fn is_foreign(section: &Section) -> bool {
     section.name != INHERITED && SECTIONS.iter().all(|(name, _)| *name != section.name)
 }
 
-/// The sections of schedulers: foreign ones with a key of a scheduler.
+/// The sections of schedulers: foreign ones with at least one scheduler key.
 pub(super) fn schedulers(raw: &Raw) -> impl Iterator<Item = &Section> {
     raw.sections.iter().filter(move |section| is_foreign(section) && has_schedule(raw, section))
 }
@@ -93,7 +93,7 @@ fn has_schedule(raw: &Raw, section: &Section) -> bool {
     SCHEDULER.iter().any(|key| keys.find(key).is_some())
 }
 
-/// The program's own section whose name `name` was probably meant to be.
+/// The program's own section that `name` is probably a misspelling of.
 fn meant(name: &str) -> Option<&'static str> {
     if name == INHERITED {
         return Some(SECTIONS[0].0);
@@ -101,17 +101,17 @@ fn meant(name: &str) -> Option<&'static str> {
     SECTIONS.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(name) && *known != name)
 }
 
-/// For messages: that the section is probably called otherwise, or nothing.
+/// A hint for messages that the section probably has another name, or an empty text.
 pub(super) fn hint(name: &str) -> String {
     meant(name).map_or_else(String::new, |meant| format!(" Should it be [{meant}]? Case matters."))
 }
 
-/// A section that was probably meant to be the missing one called `name`.
+/// A section whose name is probably a misspelling of `name`, which is missing.
 pub(super) fn lookalike<'a>(raw: &'a Raw, name: &str) -> Option<&'a Section> {
     raw.sections.iter().find(|section| meant(&section.name) == Some(name))
 }
 
-/// One text for each thing that has no effect, or not the one that it seems to have.
+/// One warning for each setting that has no effect, or another one than it seems.
 pub(super) fn warnings(raw: &Raw) -> Vec<String> {
     let mut warnings = Vec::new();
     for section in &raw.sections {
@@ -127,7 +127,7 @@ pub(super) fn warnings(raw: &Raw) -> Vec<String> {
         }
         let referred: Vec<String> = section.keys.iter().flat_map(|(_, value)| references(value)).collect();
         for (key, value) in &section.keys {
-            // The keys that all sections inherit, and helpers for other values, may have any name.
+            // Keys that all sections inherit, and keys that other values refer to, may have any name.
             let known = name == INHERITED || keys_of(name).contains(&key.as_str()) || referred.contains(key);
             if !known {
                 let place = &value.place;

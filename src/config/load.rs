@@ -1,4 +1,4 @@
-//! Which files are read, and how.
+//! Finds the configuration files and reads them.
 
 use super::raw::{INHERITED, Raw};
 use super::settings::settings;
@@ -11,18 +11,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The name of the file, everywhere but at home.
+/// The name of the file, except in the home folder.
 const NAME: &str = "backy.cfg";
-/// Bytes that a configuration may have: no device is read without end.
+/// The largest configuration in bytes, so that reading a device ends.
 const MAX_SIZE: u64 = 1 << 20;
-/// The sections and keys whose readers should be few.
+/// The sections and keys whose values should not be readable by everybody.
 const CONFIDENTIAL: [(&str, &str); 2] =
     [("DEFAULTS", "encryption_key"), ("DataBackend", "aws_secret_access_key")];
 
 /// Reads the configuration and checks it.
 ///
-/// `places` are the user's: without a home, `~/.backy.cfg` is not looked for.
-/// Errors are [`Error::Config`] and name file, section, key and value, but never a key or a password.
+/// `places` are those of the user. Without a home folder, `~/.backy.cfg` is not searched.
+///
+/// # Errors
+/// [`Error::Config`]. The text names file, section, key and value, but never a secret key or a password.
 pub fn load(origin: &Origin, places: &Places) -> Result<Config> {
     match origin {
         Origin::Search => search(Path::new("/etc"), places, Path::new(".")),
@@ -42,21 +44,21 @@ pub fn load(origin: &Origin, places: &Places) -> Result<Config> {
 /// A file that was read.
 struct Found {
     raw: Raw,
-    /// The file's permission bits, if it is a regular file.
+    /// The permission bits of the file, if it is a regular file.
     mode: Option<u32>,
     name: Arc<str>,
-    /// Why somebody else may have written it, where that is to be told and no more.
+    /// Reasons why another user may have written the file, if they only deserve a warning.
     warnings: Vec<String>,
 }
 
-/// Who answers for a configuration.
+/// Who has chosen a configuration file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chosen {
-    /// The user has named it.
+    /// The user named it.
     Named,
-    /// It is at a place of the system, where only root puts files.
+    /// It is in a system folder, where only root puts files.
     System,
-    /// It happens to be in the current folder, or in what the environment calls home.
+    /// It happens to be in the current folder, or in the home folder that the environment names.
     Found,
 }
 
@@ -72,8 +74,8 @@ fn explicit(path: &Path, places: &Places, advice: &str) -> Result<Config> {
     combine(vec![parse(path, Chosen::Named, opened)?], Vec::new(), places)
 }
 
-/// Reads all files that are there, later ones overriding. One that cannot be opened is skipped with a
-/// warning, as the files of the system may be root's alone.
+/// Reads all files that exist. Later ones override earlier ones. A file that cannot be opened is skipped with a
+/// warning, because system files may be readable by root only.
 fn search(etc: &Path, places: &Places, current: &Path) -> Result<Config> {
     let home = places.home.as_deref();
     let folder = etc.join("backy/conf.d");
@@ -117,7 +119,7 @@ fn skipped(path: &Path, error: &io::Error) -> String {
     format!("{} cannot be read and is skipped: {error}", path.display())
 }
 
-/// What a shell's `folder/*` gives, sorted, without folders.
+/// The same files as a shell's `folder/*`, sorted, without folders.
 fn folder_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -141,9 +143,9 @@ fn read(path: &Path, chosen: Chosen) -> io::Result<(Vec<u8>, Opened)> {
     Ok((text, opened))
 }
 
-/// Refuses a configuration that others may have written: it says where the logfile is and which store is used, so that
-/// whoever writes it can have the caller overwrite files. What the user or the administrator has chosen is a warning,
-/// unless others can change it, or seem to have put it there.
+/// Refuses a configuration that other users may have written. It names the logfile and the store, so its author can
+/// make the caller overwrite files. If the user or the administrator chose the file, this is only a warning, unless
+/// others can change the file or seem to have put it there.
 fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>> {
     let name = path.display();
     if let Some(doubt) = doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {

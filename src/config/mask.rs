@@ -1,20 +1,19 @@
-//! Values in messages: what is secret stays out of them.
+//! Keeps secret values out of messages.
 
-/// Stands for what is not shown.
+/// Replaces a secret in a message.
 const MASK: &str = "***";
-/// Characters of a value that a message shows.
+/// The most characters of a value in a message.
 const SHOWN: usize = 80;
-/// From this many hex digits on, a value may be a key that stands in the wrong place.
+/// A value with at least this many hex digits may be a key in the wrong place.
 const KEY_DIGITS: usize = 32;
 
 /// Keys whose values never appear in a message.
 pub(super) const SECRET: [&str; 3] = ["encryption_key", "aws_access_key_id", "aws_secret_access_key"];
 
-/// The URL of a metadata engine with its password replaced by `***`, for messages.
+/// Replaces the password in the URL of a metadata engine with `***`, for messages.
 ///
-/// A password that is not percent-encoded, as it should be, is hidden too: everything from the first `:`
-/// after the scheme to the last `@`. So are parameters called `password`. URLs of SQLite have no password
-/// before an `@`.
+/// This also hides a password that is not percent-encoded as it should be: everything from the first `:` after the
+/// scheme to the last `@`. Parameters called `password` are hidden too. URLs of SQLite have no password before an `@`.
 pub fn mask_url(url: &str) -> String {
     let (scheme, rest) = match url.find("://") {
         Some(at) => url.split_at(at + "://".len()),
@@ -43,7 +42,7 @@ fn mask_parameters(text: &str) -> String {
     masked + rest
 }
 
-/// A value as a message may show it: in quotes, shortened, without secrets.
+/// A value for a message: in quotes, shortened, without secrets.
 pub(super) fn shown(key: &str, value: &str) -> String {
     let hidden = SECRET.contains(&key)
         || (key == "engine" && !value.contains("://"))

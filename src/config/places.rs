@@ -1,4 +1,4 @@
-//! Where files are by default: those of root belong to the system, those of others to the user's home.
+//! Default places of files: system folders for root, folders below the home folder for other users.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,15 @@ pub struct Places {
 }
 
 impl Places {
-    /// Those of root, without a home.
+    /// The places of root, without a home folder.
     pub fn of_system() -> Self {
         let place = |path: &str| Some(Path::new(path).to_owned());
         Places { home: None, logfile: place("/var/log/backy.log"), cachedir: place("/var/cache/backy2") }
     }
 
-    /// Those of the system for `root`; else below `home`, or where the variables of freedesktop.org say, which `variable`
-    /// looks up. Nobody can put anything there but the user: `/tmp` is no such place.
+    /// The system's places for `root`. For others the folders named by the variables of freedesktop.org, which
+    /// `variable` looks up, or else folders below `home`. Only the user can write to these. `/tmp` would not be such a
+    /// place.
     pub fn new(root: bool, home: Option<PathBuf>, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         if root {
             return Places { home, ..Places::of_system() };

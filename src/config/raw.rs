@@ -1,4 +1,4 @@
-//! Sections and keys as the files give them, before anything is made of the values.
+//! Sections and keys as they are in the files, before their values are interpreted.
 
 use std::sync::Arc;
 use zeroize::Zeroize;
@@ -6,12 +6,12 @@ use zeroize::Zeroize;
 /// The section whose keys every other section inherits.
 pub(super) const INHERITED: &str = "DEFAULT";
 
-/// Where something stands, for messages.
+/// A position in a file, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The file, as it was named.
+    /// The path of the file, as the user gave it.
     pub file: Arc<str>,
-    /// Counted from 1.
+    /// The line number, counted from 1.
     pub line: usize,
 }
 
@@ -21,35 +21,35 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// What the file says of a value's type.
+/// The type of a value in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// INI: any type, and `%` is special.
     Ini,
-    /// A string of TOML, to be taken literally.
+    /// A string in TOML, taken literally.
     Text,
-    /// An integer of TOML, in decimal.
+    /// An integer in TOML, in decimal.
     Integer,
-    /// A boolean of TOML, `true` or `false`.
+    /// A boolean in TOML, `true` or `false`.
     Boolean,
-    /// An array of strings of TOML, joined by blanks.
+    /// An array of strings in TOML, joined by blanks.
     List,
 }
 
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Value {
-    /// In INI files with its `%` still to be expanded.
+    /// The text. In INI files its `%` is not expanded yet.
     pub text: String,
-    /// How the text is to be read.
+    /// How to read the text.
     pub kind: Kind,
-    /// Where the key stands.
+    /// The position of the key.
     pub place: Place,
 }
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // It may be a key or a password.
+        // The text may be a key or a password.
         self.text.zeroize();
     }
 }
@@ -57,11 +57,11 @@ impl Drop for Value {
 /// A section with its own keys, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Section {
-    /// Case-sensitive.
+    /// The name, case-sensitive.
     pub name: String,
-    /// Where its header stands first.
+    /// The position of its first header.
     pub place: Place,
-    /// Names in lower case, each once.
+    /// Names in lower case, each only once.
     pub keys: Vec<(String, Value)>,
 }
 
@@ -77,10 +77,10 @@ impl Section {
     }
 }
 
-/// All sections of one file, or of several merged ones, in the order in which they first appear.
+/// All sections of one file or of several merged files, in the order in which they first appear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Raw {
-    /// Each name once.
+    /// The sections. Each name occurs once.
     pub sections: Vec<Section>,
 }
 
@@ -90,7 +90,7 @@ impl Raw {
         self.sections.iter().find(|section| section.name == name)
     }
 
-    /// Takes over what `later` says, key by key.
+    /// Overrides with the values of `later`, key by key.
     pub fn merge(&mut self, later: Raw) {
         for section in later.sections {
             match self.sections.iter_mut().find(|known| known.name == section.name) {

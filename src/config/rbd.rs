@@ -6,11 +6,11 @@ use super::{Parallel, RbdConfig};
 use crate::types::Result;
 use std::time::Duration;
 
-/// What an image may be made with: the name as in librbd's headers and in the configuration of 2.13, without
+/// The features that a new image can have: the name as in librbd's headers and in the configuration of 2.13, without
 /// `RBD_FEATURE_`; its bit; the bit of the feature that it needs.
 const FEATURES: [(&str, u64, u64); 8] = [
     ("LAYERING", 1, 0),
-    // librbd leaves these two out again where nothing asks for stripes or for another pool.
+    // librbd leaves out these two unless striping or a data pool is requested.
     ("STRIPINGV2", 2, 0),
     ("EXCLUSIVE_LOCK", 4, 0),
     ("OBJECT_MAP", 8, 4),
@@ -28,9 +28,9 @@ impl Default for RbdConfig {
             user: "client.admin".to_owned(),
             cluster: "ceph".to_owned(),
             parallel: Parallel { reads: 10, writes: 1 },
-            // Layering and exclusive-lock.
+            // Layering and exclusive lock.
             new_image_features: 1 | 4,
-            // A cluster that recovers may be slow; one that answers nothing for so long is told as an error.
+            // A cluster in recovery may be slow. After this time without an answer, the request fails.
             timeout: Duration::from_secs(60),
         }
     }
@@ -72,7 +72,7 @@ fn features(keys: Keys) -> Result<Option<u64>> {
     let Some((names, value)) = keys.words(KEY)? else { return Ok(None) };
     let mut features = 0;
     for name in &names {
-        // Ceph's own commands call them exclusive-lock and so on.
+        // Ceph's own commands use names such as exclusive-lock.
         let plain = name.to_ascii_uppercase().replace('-', "_");
         let plain = plain.strip_prefix("RBD_FEATURE_").unwrap_or(&plain);
         let Some((_, bit, _)) = FEATURES.iter().find(|(known, _, _)| *known == plain) else {

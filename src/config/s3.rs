@@ -8,34 +8,34 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// How a bucket is reached, whatever the server is.
+/// How to reach a bucket on any kind of server.
 #[derive(Clone, Debug)]
 pub struct S3Config {
-    /// URL of the service: scheme, host, perhaps a port and a path.
+    /// URL of the service: scheme and host, optionally a port and a path.
     pub endpoint: Url,
-    /// Whether the bucket is in the path or in the name of the host.
+    /// Whether the bucket is in the path or in the host name.
     pub addressing: Addressing,
-    /// What requests are signed for.
+    /// The region that requests are signed for.
     pub region: String,
-    /// The bucket.
+    /// The name of the bucket.
     pub bucket: String,
-    /// Who we are.
+    /// The access key that identifies the user.
     pub access_key_id: Credential,
-    /// What proves it.
+    /// The secret that proves the user's identity.
     pub secret_access_key: Credential,
-    /// Goes with temporary credentials.
+    /// The token that goes with temporary credentials.
     pub session_token: Option<Secret>,
-    /// Whether names are listed URL-encoded.
+    /// Whether listings ask for URL-encoded names.
     pub encoding_type: bool,
-    /// For so long a connection may be silent, not 0.
+    /// How long a connection may be silent, not 0.
     pub timeout: Duration,
-    /// For so long a request that fails in passing is repeated; 0 = never.
+    /// How long a request with a temporary failure is repeated. 0 = not at all.
     pub retry_time: Duration,
-    /// What the settings are called, for messages.
+    /// The names of the settings, for messages.
     pub names: Names,
 }
 
-/// How the bucket's name gets into a URL.
+/// How the bucket's name is put into a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addressing {
     /// `https://host/bucket/key`
@@ -47,15 +47,15 @@ pub enum Addressing {
 /// Where a credential comes from.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// From nowhere yet.
+    /// The configuration has none.
     Unset,
-    /// It is known.
+    /// The credential itself.
     Given(Secret),
-    /// It is the first line of a file, which is read when the store is opened.
+    /// A file whose first line is the credential. It is read when the store is opened.
     File(PathBuf),
 }
 
-/// The types of store call the same things differently.
+/// Settings whose names depend on the type of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
     /// The key of the server's address.
@@ -65,8 +65,8 @@ pub struct Names {
 }
 
 impl S3Config {
-    /// Fills in what the configuration leaves open: the credentials, from the variables that all programs for S3
-    /// know. `variable` looks one up. A session token belongs to an access key of the same place.
+    /// Takes credentials that the configuration lacks from the variables that all S3 programs use. `variable` looks one
+    /// up. A session token is used only with an access key from the same place.
     pub fn complete(&mut self, variable: impl Fn(&str) -> Option<String>) {
         let get = |name: &str| variable(name).filter(|text| !text.is_empty()).map(Secret::new);
         if matches!(self.access_key_id, Credential::Unset) {
@@ -80,16 +80,16 @@ impl S3Config {
     }
 }
 
-/// The default of `region_name`: AWS wants one, and most other servers take any.
+/// The default of `region_name`. AWS needs a region, and most other servers accept any.
 const REGION: &str = "us-east-1";
 const ENDPOINT: &str = "endpoint_url";
 const HOST: &str = "host";
 const BUCKET: &str = "bucket_name";
-/// Seconds; the defaults of `timeout` and `retry_time`.
+/// The default of `timeout` in seconds. The next line has that of `retry_time`.
 const TIMEOUT: u64 = 60;
 const RETRY_TIME: u64 = 300;
 
-/// The settings of type `s3`, and a warning if two contradict each other.
+/// The settings of type `s3`, and a warning if two of them contradict each other.
 pub(super) fn s3(keys: Keys) -> Result<(S3Config, Option<String>)> {
     let region = region(keys)?;
     let tls = keys.boolean("use_ssl", true)?;
@@ -123,7 +123,7 @@ pub(super) fn minio(keys: Keys) -> Result<S3Config> {
     if host.contains('/') {
         return Err(keys.bad(HOST, value, "is not HOST:PORT; `secure` chooses between http and https"));
     }
-    // 2.13's default.
+    // The default for `secure` is that of 2.13.
     let endpoint = url(keys, HOST, &format!("{}{host}", scheme(keys.boolean("secure", false)?)))?;
     common(keys, endpoint, region(keys)?, Names { endpoint: HOST, tls: "secure" })
 }
@@ -141,7 +141,7 @@ fn missing(keys: Keys, key: &str, what: &str) -> Error {
     Error::Config(format!("{place}[DataBackend] {key} is missing: this type of store needs it ({what})."))
 }
 
-/// The address of a server, in the value of `key`.
+/// The address of a server, from the value of `key`.
 fn url(keys: Keys, key: &str, text: &str) -> Result<Url> {
     let good = |url: &Url| {
         ["http", "https"].contains(&url.scheme())
@@ -158,7 +158,7 @@ fn url(keys: Keys, key: &str, text: &str) -> Result<Url> {
 }
 
 fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3Config> {
-    // boto's names for the same; it takes `auto` to mean what the server is known to do.
+    // The names are boto's. With `auto` it chooses the style that the server supports.
     let styles = [("path", Addressing::Path), ("virtual", Addressing::Virtual), ("auto", Addressing::Path)];
     let addressing = keys.choice("addressing_style", &styles, Addressing::Path)?;
     if let Some((version, value)) = keys.text("signature_version")?
@@ -189,7 +189,7 @@ fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3C
     })
 }
 
-/// A warning if others than its owner can read the file of the secret.
+/// A warning if others than the owner can read the file of the secret.
 pub(super) fn exposed(config: &S3Config) -> Option<String> {
     let Credential::File(path) = &config.secret_access_key else { return None };
     let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.mode();

@@ -1,4 +1,4 @@
-//! From raw sections to settings: defaults, ranges, and what must be there.
+//! Turns raw sections into settings: applies defaults, checks ranges, and requires what must be set.
 
 use super::raw::{Raw, Section};
 use super::values::Keys;
@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The sections without which nothing works.
+/// The required sections.
 const REQUIRED: [&str; 3] = ["DEFAULTS", "MetaBackend", "DataBackend"];
-/// Largest block in bytes: some dozens of blocks are in memory at the same time.
+/// The largest block in bytes. Dozens of blocks are in memory at the same time.
 const MAX_BLOCK_SIZE: u64 = 1 << 30;
-/// Most requests at the same time: each has a thread.
+/// The most requests at the same time. Each has a thread.
 const MAX_SIMULTANEOUS: u64 = 1024;
 /// Bytes of blocks in memory: 64 blocks of the default size.
 const MOUNT_CACHE_SIZE: u64 = 256 << 20;
-/// Most versions that a scheduler keeps, so that `keep` times `interval` stays a sensible time.
+/// The most versions that a scheduler keeps, so that `keep` times `interval` is a reasonable time.
 const MAX_KEEP: u64 = 100_000;
 
-/// Checks everything that this program uses. `files` names what was read, for messages.
+/// Checks every setting that the program uses. `files` names the files that were read, for messages.
 pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config> {
     for name in REQUIRED {
         if raw.section(name).is_none() {
@@ -74,7 +74,8 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
     })
 }
 
-/// The path in `key`, or `default` and once more that as what may have to be made.
+/// The path in `key`, or else `default`. The second value is the default again if it was used, because that folder may
+/// have to be created.
 fn own_place(keys: Keys, key: &str, default: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>)> {
     match (keys.text(key)?, default) {
         (Some((text, _)), _) => Ok((text.into(), None)),
@@ -90,7 +91,7 @@ fn hash_function(keys: Keys) -> Result<HashFunction> {
     keys.choice("hash_function", &names, HashFunction::Sha512)
 }
 
-/// Other instances recognise this one by the first word of its title, and by the last part of its path.
+/// Other instances recognize this one by the first word of its title, or by the last part of its path.
 fn process_name(keys: Keys) -> Result<String> {
     let Some((name, value)) = keys.text("process_name")? else { return Ok("backy2".to_owned()) };
     if name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
@@ -118,7 +119,7 @@ fn meta(keys: Keys) -> Result<MetaConfig> {
     let Some((engine, value)) = keys.text("engine")? else {
         return Ok(MetaConfig { engine: "sqlite:////tmp/backy.sqlite".to_owned() });
     };
-    // SQLAlchemy lets a driver follow, as in postgresql+psycopg2.
+    // As in SQLAlchemy, the name of a driver may follow: postgresql+psycopg2.
     let dialect = engine.split_once("://").and_then(|(scheme, _)| scheme.split('+').next());
     if dialect.is_none_or(|dialect| !DRIVERS.contains(&dialect)) {
         let problem = "is not a URL that begins with sqlite:/// or postgresql://";
@@ -174,7 +175,7 @@ fn data(keys: Keys, mode: FileMode, warnings: &mut Vec<String>) -> Result<DataCo
     })
 }
 
-/// The default of most sources, targets and stores.
+/// The default for most sources, targets and stores.
 const ONE_EACH: Parallel = Parallel { reads: 1, writes: 1 };
 
 pub(super) fn parallel(keys: Keys, default: Parallel) -> Result<Parallel> {

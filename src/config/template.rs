@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-/// The text of the `backy.cfg` that `backy2 -b DIR init` puts into the folder `dir`.
+/// The text of the `backy.cfg` that `backy2 -b DIR init` writes to the folder `dir`.
 ///
-/// `dir` must be absolute, valid UTF-8 and without line breaks; `key_hex` is the new master key as 64 hex
-/// digits. All paths are inside of `dir`, so that the text must be made again if the folder moves.
+/// `dir` must be absolute, valid UTF-8 and without line breaks. `key_hex` is the new master key as 64 hex digits. All
+/// paths are inside `dir`, so the file must be written again if the folder moves.
 pub fn folder_template(dir: &Path, key_hex: &str) -> String {
     let dir = dir.display().to_string();
     let dir = dir.trim_end_matches('/').replace('%', "%%");

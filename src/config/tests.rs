@@ -1,4 +1,4 @@
-//! `backy.cfg.example` is true: it loads, it tells of every key, and what it suggests is accepted.
+//! `backy.cfg.example` is correct: it loads, it mentions every key, and its suggestions are accepted.
 
 use super::known::SECTIONS;
 use super::{Config, Origin, Places, StoreConfig, load};
@@ -12,7 +12,7 @@ struct Mention {
     section: String,
     key: String,
     value: String,
-    /// Whether the line is in effect, or one like `#key: value`.
+    /// Whether the line is active, and not like `#key: value`.
     active: bool,
 }
 
@@ -74,7 +74,7 @@ fn every_line_that_may_be_uncommented_is_accepted() {
         let Mention { section, key, value, .. } = mention;
         let line = format!("#{key}: {value}\n");
         let mut text = EXAMPLE.replace(&line, &line[1..]);
-        // An alternative takes the place of what is set.
+        // An alternative replaces the active setting.
         for set in self::mentions().iter().filter(|m| m.active && m.section == *section && m.key == *key) {
             text = text.replace(&format!("\n{key}: {}\n", set.value), "\n");
         }

@@ -1,19 +1,19 @@
 //! TOML files: the same sections and keys as in INI files, with the same meaning.
 //!
-//! Strings, integers and booleans are accepted, and an array of strings for `new_image_features` of
-//! `[io_rbd]`. Values are literal: `%` is an ordinary character. Names of keys are lower-cased.
+//! Values are strings, integers and booleans, and for `new_image_features` of `[io_rbd]` also an array of strings. They
+//! are literal: `%` is an ordinary character. Key names are converted to lower case.
 //!
-//! Errors name file and line, and never quote a value.
+//! Errors name the file and the line, and never quote a value.
 
 use super::raw::{Kind, Place, Raw, Section, Value};
 use crate::types::{Error, Result};
 use ::toml::de::{DeArray, DeInteger, DeTable, DeValue};
 use std::sync::Arc;
 
-/// The only key that takes an array, and its section.
+/// The section and the name of the only key that takes an array.
 const LIST: (&str, &str) = ("io_rbd", "new_image_features");
 
-/// Reads the text of the file named `file`.
+/// Parses `text`, the contents of the file named `file`.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = DeTable::parse(text).map_err(|error| {
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
         };
         sections.push((start, section(text, name.get_ref(), place, table)?));
     }
-    // The parser sorts by name; the order of the file is that of the schedulers.
+    // The parser sorts by name, but schedulers keep the order of the file.
     sections.sort_by_key(|(start, _)| *start);
     Ok(Raw { sections: sections.into_iter().map(|(_, section)| section).collect() })
 }
@@ -76,7 +76,7 @@ fn strings(array: &DeArray) -> Option<String> {
     items.map(|items| items.join(" "))
 }
 
-/// The line of the byte at `offset`.
+/// The position of the byte at `offset`.
 fn place(text: &str, file: &Arc<str>, offset: usize) -> Place {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;

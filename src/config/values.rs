@@ -1,4 +1,4 @@
-//! Values with types: each error names file, line, section, key and, unless it is secret, the value.
+//! Typed values. Each error names file, line, section, key and, unless it is secret, the value.
 
 use super::interpolate::{Problem, expand};
 use super::mask::{SECRET, shown};
@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The keys of a section, with those that it inherits.
+/// The keys of a section, including inherited ones.
 #[derive(Clone, Copy)]
 pub(super) struct Keys<'a> {
     section: Option<&'a Section>,
@@ -18,19 +18,19 @@ pub(super) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// The keys of the section called `name`; none if there is no such section.
+    /// The keys of the section `name`. Empty if there is no such section.
     pub fn new(raw: &'a Raw, name: &str) -> Self {
         let section = raw.section(name);
         Keys { section, inherited: section.and_then(|_| raw.section(INHERITED)) }
     }
 
-    /// The value of `key` as it stands in the file.
+    /// The value of `key` as it is in the file.
     pub fn find(&self, key: &str) -> Option<&'a Value> {
         let own = self.section.and_then(|section| section.get(key));
         own.or_else(|| self.inherited.and_then(|section| section.get(key)))
     }
 
-    /// An error about the value of `key`: `problem` reads on after the value.
+    /// An error about the value of `key`. `problem` continues the sentence after the value.
     pub fn bad(&self, key: &str, value: &Value, problem: impl Display) -> Error {
         let value_shown = shown(key, &value.text);
         let comment = if has_comment(value) {
@@ -41,7 +41,7 @@ impl<'a> Keys<'a> {
         self.error(key, value, format!("{value_shown} {problem}{comment}"))
     }
 
-    /// An error about `key`, without its value.
+    /// An error about `key` that does not show its value.
     fn error(&self, key: &str, value: &Value, problem: impl Display) -> Error {
         let section = self.section.map_or("", |section| section.name.as_str());
         Error::Config(format!("{}: [{section}] {key}: {problem}.", value.place))
@@ -70,7 +70,7 @@ impl<'a> Keys<'a> {
         Ok(Some((text, value)))
     }
 
-    /// A string on one line, not empty. From TOML it must be a string.
+    /// A string on one line, not empty. In TOML it must be a string.
     pub fn text(&self, key: &str) -> Result<Option<(String, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
         if !matches!(value.kind, Kind::Ini | Kind::Text) {
@@ -89,7 +89,7 @@ impl<'a> Keys<'a> {
         Ok(Some((text, value)))
     }
 
-    /// Words with white space between them, on any number of lines; from TOML a list of strings, or a string.
+    /// Words separated by white space, on any number of lines. In TOML a list of strings, or a string.
     pub fn words(&self, key: &str) -> Result<Option<(Vec<String>, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
         if !matches!(value.kind, Kind::Ini | Kind::Text | Kind::List) {
@@ -103,7 +103,7 @@ impl<'a> Keys<'a> {
         Ok(self.text(key)?.map_or_else(|| default.into(), |(text, _)| text.into()))
     }
 
-    /// A whole number in `range`; a range up to `u64::MAX` counts as open.
+    /// A whole number in `range`. A range up to `u64::MAX` counts as open.
     pub fn number(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> Result<u64> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(default) };
         let typed = !matches!(value.kind, Kind::Boolean | Kind::List);
@@ -119,7 +119,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// 1, yes, true, on or 0, no, false, off, in any case.
+    /// 1, yes, true, on or 0, no, false, off, in upper or lower case.
     pub fn boolean(&self, key: &str, default: bool) -> Result<bool> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(default) };
         match text.to_lowercase().as_str() {
@@ -129,7 +129,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Permissions, as octal digits. TOML has octal numbers; a decimal one would mean something else.
+    /// Permissions as octal digits. In TOML they must be a string: a decimal number would mean something else.
     pub fn file_mode(&self, key: &str) -> Result<FileMode> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(FileMode::default()) };
         match value.kind {
@@ -147,7 +147,7 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// A length of time from `min` up to a hundred years.
+    /// A duration from `min` up to a hundred years.
     pub fn time(&self, key: &str, min: Duration) -> Result<Option<Duration>> {
         let Some((text, value)) = self.text(key)? else { return Ok(None) };
         match parse_time(&text) {
@@ -166,8 +166,8 @@ impl<'a> Keys<'a> {
 /// A hundred years, so that sums with dates cannot overflow.
 const MAX_TIME: Duration = Duration::from_secs(36_500 * 86_400);
 
-/// As Python's `int`, for numbers that are not negative: blanks around, a plus sign and single underscores
-/// between the digits are accepted.
+/// Parses as Python's `int` does, for numbers that are not negative: accepts surrounding blanks, a plus sign, and
+/// single underscores between the digits.
 fn parse_number(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.strip_prefix('+').unwrap_or(text);
@@ -190,7 +190,7 @@ fn parse_time(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(number.saturating_mul(seconds)))
 }
 
-/// Whether somebody seems to have put a comment behind the value, which INI does not know.
+/// Whether there seems to be a comment after the value. INI has no such comments.
 pub(super) fn has_comment(value: &Value) -> bool {
     let starts_comment =
         |(at, _): (usize, &str)| value.text[..at].chars().next_back().is_none_or(char::is_whitespace);

@@ -25,7 +25,7 @@ impl Keyring {
     /// Wraps a 32-byte data key into 40 bytes.
     ///
     /// # Errors
-    /// [`DecodeError::NoKey`]; [`DecodeError::KeyField`] for a key of another size.
+    /// [`DecodeError::NoKey`], or [`DecodeError::KeyField`] if `key` has another size.
     pub fn wrap(&self, key: &[u8]) -> Result<[u8; 40], DecodeError> {
         let wrapper = self.wrapper.as_ref().ok_or(DecodeError::NoKey)?;
         let mut wrapped = [0; 40];
@@ -33,11 +33,11 @@ impl Keyring {
         Ok(wrapped)
     }
 
-    /// Unwraps the data key that the metadata holds as 80 hex digits.
+    /// Unwraps the data key, which the metadata holds as 80 hex digits.
     ///
     /// # Errors
-    /// [`DecodeError::NoKey`], [`DecodeError::KeyField`], or [`DecodeError::KeyUnwrap`] for another master
-    /// key or a damaged row.
+    /// [`DecodeError::NoKey`], [`DecodeError::KeyField`], or [`DecodeError::KeyUnwrap`] if the master key is another
+    /// one or the row is damaged.
     pub fn unwrap(&self, envkey: &str) -> Result<Zeroizing<[u8; 32]>, DecodeError> {
         let wrapper = self.wrapper.as_ref().ok_or(DecodeError::NoKey)?;
         let wrapped = wrapped_key(envkey)?;

@@ -1,4 +1,4 @@
-//! Against blobs and vectors that the real program made.
+//! Tests with blobs and vectors made by release 2.13.
 
 use super::*;
 use crate::types::settings::MasterKey;
@@ -49,7 +49,7 @@ fn blobs_of_2_13_decode_to_their_data() {
     }
 }
 
-/// A 16-byte nonce lets the 32-bit counter start anywhere: it must wrap without a carry.
+/// With a 16-byte nonce the 32-bit counter can start anywhere. It must wrap without a carry.
 #[test]
 fn the_counter_wraps_within_32_bits() {
     let vector = vector("wrap");
@@ -70,7 +70,7 @@ fn what_is_encoded_decodes_and_no_two_blobs_are_alike() {
     let keys = keyring(&vector("small"));
     let mut encoder = Encoder::new(1, &keys).expect("encoder");
     let mut decoder = Decoder::new(&keys).expect("decoder");
-    // Large before small: buffers that are used again must not leak old bytes.
+    // Large before small: reused buffers must not leak old bytes.
     for plain in [vec![7u8; 100_000], fixture("rand64k.plain"), vec![1], Vec::new()] {
         let (blob, facts) = encoder.encode(&plain).map(|(b, e)| (b.to_vec(), e)).expect("encodes");
         assert_eq!(facts.envkey.as_ref().map(String::len), Some(80));

@@ -1,7 +1,8 @@
 //! SHA-512 and SHA-384 of several messages at once, one in each lane of the processor's vector registers.
 //!
-//! One message cannot be spread over lanes, because each of its 128-byte blocks needs the result of the one before. Several
-//! independent messages can: with AVX-512 one core then does four times what the best code for a single message does.
+//! One message cannot be spread over lanes, because each of its 128-byte blocks needs the result of the previous one.
+//! Several independent messages can. With AVX-512, one core does four times the work of the best code for a single
+//! message.
 
 use rounds::State;
 use sha2::block_api::compress512;
@@ -12,7 +13,7 @@ mod avx2;
 mod avx512;
 mod rounds;
 
-/// Bytes that the compression function takes at once.
+/// Bytes that one call of the compression function processes.
 const BLOCK: usize = 128;
 
 /// FIPS 180-4, 5.3.5: the first 64 bits of the fractional parts of the square roots of the first 8 primes.
@@ -27,7 +28,7 @@ const SHA512_START: [u64; 8] = [
     0x5be0_cd19_137e_2179,
 ];
 
-/// FIPS 180-4, 5.3.4: the same of the ninth to the sixteenth prime.
+/// FIPS 180-4, 5.3.4: the same for the ninth to the sixteenth prime.
 const SHA384_START: [u64; 8] = [
     0xcbbb_9d5d_c105_9ed8,
     0x629a_292a_367c_d507,
@@ -39,12 +40,12 @@ const SHA384_START: [u64; 8] = [
     0x47b5_481d_befa_4fa4,
 ];
 
-/// The two members of the family that have this compression function.
+/// The two hash functions that use this compression function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variant {
-    /// 64 bytes.
+    /// The digest has 64 bytes.
     Sha512,
-    /// Another start, and the first 48 bytes.
+    /// Another start value. The digest is the first 48 bytes of the result.
     Sha384,
 }
 
@@ -64,7 +65,7 @@ impl Variant {
     }
 }
 
-/// The code that computes, by what the processor has.
+/// The implementation, depending on the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kernel {
     /// One message at a time, by the library.
@@ -78,7 +79,7 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// The fastest that this processor can run.
+    /// The fastest implementation that this processor can run.
     pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -92,7 +93,7 @@ impl Kernel {
         Kernel::Single
     }
 
-    /// How many messages are done at once.
+    /// Number of messages processed at once.
     pub fn lanes(self) -> usize {
         match self {
             Kernel::Single => 1,
@@ -103,11 +104,11 @@ impl Kernel {
         }
     }
 
-    /// The digests of `messages`, in their order. They may have any lengths; equal ones fill the lanes best.
+    /// The digests of `messages`, in the same order. They may have any lengths, but equal lengths fill the lanes best.
     pub fn digest_all<D>(self, variant: Variant, messages: &[&[u8]], finish: impl Fn(&[u8]) -> D) -> Vec<D> {
         let states = match self {
             Kernel::Single => run::<1>(variant, messages, 1, single),
-            // A lane of four does half of what the code for one message does, a lane of eight two thirds.
+            // A lane of four is half as fast as the code for one message. A lane of eight is two thirds as fast.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => run::<4>(variant, messages, 3, avx2::compress),
             #[cfg(target_arch = "x86_64")]
@@ -142,17 +143,17 @@ impl Tail {
     }
 }
 
-/// What a lane works at.
+/// The work of a lane.
 struct Lane<'a> {
     message: usize,
-    /// What is left of the part in work: whole blocks.
+    /// The rest of the current part, in whole blocks.
     rest: &'a [u8],
-    /// The part after it.
+    /// The part after the current one.
     tail: Option<&'a [u8]>,
 }
 
-/// Gives the messages to the lanes, a lane that has ended the next one, and returns their final states. Where fewer
-/// than `fewest` lanes have work, each message is ended by itself.
+/// Distributes the messages to the lanes and returns their final states. A lane that has finished a message gets the
+/// next one. When fewer than `fewest` lanes have work, the remaining messages are finished one by one.
 fn run<const LANES: usize>(
     variant: Variant,
     messages: &[&[u8]],
@@ -176,7 +177,7 @@ fn run<const LANES: usize>(
                 for (words, start) in state.iter_mut().zip(variant.start()) {
                     words[index] = start;
                 }
-                // A message shorter than a block has nothing but its tail.
+                // A message shorter than a block consists of its tail only.
                 advance(lane, &mut done, |word| state[word][index]);
             }
         }
@@ -185,7 +186,7 @@ fn run<const LANES: usize>(
             break;
         }
         let length = lanes.iter().flatten().map(|lane| lane.rest.len()).min().unwrap_or(0);
-        // A lane without work repeats that of another; what comes of it is not looked at.
+        // A lane without work repeats the work of another lane, and its result is ignored.
         let Some(some) = lanes.iter().flatten().next().map(|lane| &lane.rest[..length]) else { break };
         let data = lanes.each_ref().map(|lane| lane.as_ref().map_or(some, |lane| &lane.rest[..length]));
         compress(&mut state, &data);
@@ -204,7 +205,7 @@ fn run<const LANES: usize>(
     done
 }
 
-/// Goes on to the tail where the part in work has ended, and keeps the state of a message that has ended.
+/// If the current part has ended, goes on to the tail, or stores the final state of the message.
 fn advance(lane: &mut Option<Lane>, done: &mut [[u64; 8]], state: impl Fn(usize) -> u64) {
     if let Some(work) = lane
         && work.rest.is_empty()
@@ -219,7 +220,7 @@ fn advance(lane: &mut Option<Lane>, done: &mut [[u64; 8]], state: impl Fn(usize)
     }
 }
 
-/// One message, by the library.
+/// Processes one message with the library.
 fn single(state: &mut State<1>, data: &[&[u8]; 1]) {
     let mut alone = state.map(|[word]| word);
     compress512(&mut alone, data[0].as_chunks().0);

@@ -1,9 +1,9 @@
-//! What the reader makes of files; every case was compared with Python's `configparser`.
+//! How the reader understands files. Every case was compared with Python's `configparser`.
 
 use super::*;
 use proptest::prelude::*;
 
-/// What it shows, the file, and section, key, value of what must be read.
+/// The purpose of the case, the file, and the expected sections, keys and values.
 type Case = (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str)]);
 
 const GOOD: &[Case] = &[

@@ -1,4 +1,4 @@
-//! Files that are there, that are not, and that others can read.
+//! Files that exist, files that do not, and files that others can read.
 
 use super::*;
 use std::fs;
@@ -247,7 +247,7 @@ fn what_lies_in_a_folder_of_others_is_read_only_if_it_is_named() {
     }
     let config = load(&Origin::Folder(place.clone()), &Places::of_system()).expect("it was named");
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-    // In a sticky folder nobody can replace it.
+    // In a sticky folder nobody else can replace the file.
     fs::set_permissions(&place, fs::Permissions::from_mode(0o1777)).expect("changed");
     assert!(search(&nowhere, &at_home(&nowhere), &place).expect("good").warnings.is_empty());
 }
@@ -267,12 +267,12 @@ fn what_is_another_users_is_read_only_if_it_is_named() {
     assert!(error.contains("belongs to another user (number 65534)"), "{error}");
     let config = load(&Origin::File(path.clone()), &Places::of_system()).expect("it was named");
     assert!(config.warnings[0].contains("belongs to another user"), "{:?}", config.warnings);
-    // Others may have put it there.
+    // Another user may have put it there.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).expect("changed");
     let error = load_error(&Origin::File(path.clone()));
     assert!(error.contains("belongs to another user"), "{error}");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("changed");
-    // What is root's, in a folder of another user.
+    // A file of root in a folder of another user.
     std::os::unix::fs::chown(&path, Some(0), None).expect("given back");
     std::os::unix::fs::chown(dir.path(), Some(65534), None).expect("given away");
     let error = search(&nowhere, &Places::of_system(), dir.path()).expect_err("refused").to_string();

@@ -1,4 +1,4 @@
-//! Defaults, every good form of a value, and warnings; `bad` has the errors.
+//! Defaults, every valid form of a value, and warnings. The errors are tested in `bad`.
 
 use super::super::raw::INHERITED;
 use super::super::{ini, toml};
@@ -18,8 +18,8 @@ fn toml(text: &str) -> Result<Config> {
     settings(&toml::parse(text, &"f.toml".into())?, "f.toml", &Places::of_system())
 }
 
-/// The required sections with one line in the section `name`, which may be another one. The line is the
-/// second of the file.
+/// The required sections, with one line in the section `name`, which may be a further section. The line is the second
+/// one of the file.
 fn with(name: &str, line: &str) -> String {
     let mut text = format!("[{name}]\n{line}\n");
     for required in REQUIRED {

@@ -1,23 +1,23 @@
-//! Four messages at once in the 256-bit registers of AVX2.
+//! Four messages at once, in the 256-bit registers of AVX2.
 //!
-//! `unsafe` because of the intrinsics alone: each is sound on a processor that has AVX2, and everything in this
-//! file runs only behind [`compress`], which asks for that. All loads and stores go through references to arrays
-//! of exactly the size of a register.
+//! The only `unsafe` code here is calls of intrinsics. Each is sound on a processor with AVX2, and all code in this
+//! file runs only through [`compress`], which checks that. All loads and stores go through references to arrays of
+//! exactly the size of a register.
 #![allow(unsafe_code)]
 
 use super::rounds::{self, State, Vector};
 use std::arch::x86_64::*;
 
-/// Takes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
+/// Processes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
 ///
-/// Panics on a processor without AVX2: ask [`available`] first.
+/// Panics on a processor without AVX2. Check with [`available`] first.
 pub(super) fn compress(state: &mut State<4>, data: &[&[u8]; 4]) {
     assert!(available(), "the processor has AVX2");
-    // SAFETY: the processor has the feature, as just asserted (the answer is cached by the library).
+    // SAFETY: the line above asserts that the processor has the feature (the library caches the answer).
     unsafe { with_features(state, data) }
 }
 
-/// Whether this processor (and its operating system) can do it.
+/// Whether this processor and its operating system support it.
 pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
@@ -59,13 +59,13 @@ impl Vector<4> for Words {
 
     #[inline(always)]
     fn choose(self, y: Self, z: Self) -> Self {
-        // The same as (x & y) ^ (!x & z), with one operation less.
+        // Equals (x & y) ^ (!x & z), with one operation less.
         z.xor(self.and(y.xor(z)))
     }
 
     #[inline(always)]
     fn majority(self, y: Self, z: Self) -> Self {
-        // The same as (x & y) ^ (x & z) ^ (y & z), with one operation less.
+        // Equals (x & y) ^ (x & z) ^ (y & z), with one operation less.
         y.xor(self.xor(y).and(z.xor(y)))
     }
 
@@ -115,7 +115,7 @@ impl Words {
         Words(unsafe { _mm256_srli_epi64::<BITS>(self.0) })
     }
 
-    /// Rotates by `RIGHT` bits; `LEFT` is 64 less that. AVX2 has shifts only.
+    /// Rotates right by `RIGHT` bits. `LEFT` is 64 minus `RIGHT`. AVX2 has only shifts.
     #[inline(always)]
     fn ror<const RIGHT: i32, const LEFT: i32>(self) -> Self {
         const { assert!(RIGHT + LEFT == 64) };
@@ -125,8 +125,8 @@ impl Words {
     }
 }
 
-// What follows has the feature itself, and no call of a function that lacks it, such as those of the library
-// that take closures: the compiler would not inline the instructions there.
+// The functions below enable the feature themselves. They call no function without it, such as library functions that
+// take closures: the compiler would not inline the instructions there.
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -153,7 +153,7 @@ fn big_endian(lane: &[u8], at: usize) -> __m256i {
     _mm256_shuffle_epi8(words, swap)
 }
 
-/// From four words of each lane to each word of four lanes.
+/// Turns four words of each lane into one vector for each word.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn transpose(r: [__m256i; 4]) -> [Words; 4] {

@@ -1,23 +1,23 @@
-//! Eight messages at once in the 512-bit registers of AVX-512 (F and BW).
+//! Eight messages at once, in the 512-bit registers of AVX-512 (F and BW).
 //!
-//! `unsafe` because of the intrinsics alone: each is sound on a processor that has AVX-512F and AVX-512BW, and
-//! everything in this file runs only behind [`compress`], which asks for that. All loads and stores go through
-//! references to arrays of exactly the size of a register.
+//! The only `unsafe` code here is calls of intrinsics. Each is sound on a processor with AVX-512F and AVX-512BW, and
+//! all code in this file runs only through [`compress`], which checks that. All loads and stores go through references
+//! to arrays of exactly the size of a register.
 #![allow(unsafe_code)]
 
 use super::rounds::{self, State, Vector};
 use std::arch::x86_64::*;
 
-/// Takes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
+/// Processes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
 ///
-/// Panics on a processor without AVX-512: ask [`available`] first.
+/// Panics on a processor without AVX-512. Check with [`available`] first.
 pub(super) fn compress(state: &mut State<8>, data: &[&[u8]; 8]) {
     assert!(available(), "the processor has AVX-512");
-    // SAFETY: the processor has both features, as just asserted (the answer is cached by the library).
+    // SAFETY: the line above asserts that the processor has both features (the library caches the answer).
     unsafe { with_features(state, data) }
 }
 
-/// Whether this processor (and its operating system) can do it.
+/// Whether this processor and its operating system support it.
 pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
 }
@@ -30,7 +30,7 @@ fn with_features(state: &mut State<8>, data: &[&[u8]; 8]) {
 #[derive(Clone, Copy)]
 struct Words(__m512i);
 
-/// The three-input truth tables of FIPS 180-4's Ch, Maj and of x ^ y ^ z.
+/// The three-input truth tables of Ch and Maj (FIPS 180-4) and of x ^ y ^ z.
 const CH: i32 = 0xca;
 const MAJ: i32 = 0xe8;
 const XOR: i32 = 0x96;
@@ -121,7 +121,7 @@ impl Words {
     }
 }
 
-// What follows has the features itself, and no call of a function that lacks them, such as those of the library
+// The functions below enable the features themselves. They call no function without them, such as library functions
 // that take closures: the compiler would not inline the instructions there.
 
 #[inline]
@@ -149,7 +149,7 @@ fn big_endian(lane: &[u8], at: usize) -> __m512i {
     _mm512_shuffle_epi8(words, swap)
 }
 
-/// From eight words of each lane to each word of eight lanes.
+/// Turns eight words of each lane into one vector for each word.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn transpose(r: [__m512i; 8]) -> [Words; 8] {
@@ -168,7 +168,8 @@ fn transpose(r: [__m512i; 8]) -> [Words; 8] {
     [Words(e0), Words(o1), Words(e2), Words(o3), Words(e4), Words(o5), Words(e6), Words(o7)]
 }
 
-/// Of four vectors of four pairs each: the first pair of each, then the third ones, the second ones, the fourth ones.
+/// Takes four vectors of four pairs each. Returns vectors of all first pairs, third pairs, second pairs and fourth
+/// pairs, in this order.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn gather(p: [__m512i; 4]) -> [__m512i; 4] {

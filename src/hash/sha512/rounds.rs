@@ -1,22 +1,22 @@
 //! The compression function of SHA-512 (FIPS 180-4, 6.4), for as many messages at once as a vector has words.
 //!
-//! Written once over [`Vector`]; each instruction set brings the vector and the loads. Everything here is
-//! inlined into the one function of an instruction set that has its `target_feature`, so that the compiler may use
-//! its registers.
+//! It is written once over [`Vector`]. Each instruction set provides the vector and the loads. Everything here is
+//! inlined into the one function of an instruction set that has its `target_feature`, so that the compiler may use its
+//! registers.
 
-/// The words of one kind, such as `a` or `W[3]`, of several messages: one message a lane.
+/// The words of one kind, such as `a` or `W[3]`, of several messages. Each message has a lane.
 pub(super) trait Vector<const LANES: usize>: Copy {
-    /// Every lane holds `word`.
+    /// A vector with `word` in every lane.
     fn splat(word: u64) -> Self;
-    /// One word a lane.
+    /// A vector from one word per lane.
     fn from_words(words: &[u64; LANES]) -> Self;
     /// The words of the lanes.
     fn to_words(self) -> [u64; LANES];
     /// The sum modulo 2^64.
     fn add(self, other: Self) -> Self;
-    /// FIPS 180-4's Ch(self, y, z).
+    /// Ch(self, y, z) of FIPS 180-4.
     fn choose(self, y: Self, z: Self) -> Self;
-    /// FIPS 180-4's Maj(self, y, z).
+    /// Maj(self, y, z) of FIPS 180-4.
     fn majority(self, y: Self, z: Self) -> Self;
     /// Σ0.
     fn big_sigma0(self) -> Self;
@@ -26,15 +26,15 @@ pub(super) trait Vector<const LANES: usize>: Copy {
     fn small_sigma0(self) -> Self;
     /// σ1.
     fn small_sigma1(self) -> Self;
-    /// The 16 words of the 128 bytes at `at` of each lane's data, big-endian, transposed: the first of the vectors
-    /// holds the first word of every lane.
+    /// The 16 big-endian words of the 128 bytes at `at` of each lane's data, transposed: the first vector holds the
+    /// first word of every lane.
     fn load(data: &[&[u8]; LANES], at: usize) -> [Self; 16];
 }
 
 /// The eight chaining values of each lane: `state[word][lane]`.
 pub(super) type State<const LANES: usize> = [[u64; LANES]; 8];
 
-/// Takes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
+/// Processes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
 #[inline(always)]
 pub(super) fn compress<const LANES: usize, V: Vector<LANES>>(
     state: &mut State<LANES>,
@@ -62,7 +62,7 @@ pub(super) fn compress<const LANES: usize, V: Vector<LANES>>(
     }
 }
 
-/// Rounds `first` to `first + 15`. Instead of moving eight words each round, the names move.
+/// Rounds `first` to `first + 15`. Each round renames the eight words instead of moving them.
 #[inline(always)]
 fn sixteen_rounds<const LANES: usize, V: Vector<LANES>>(s: &mut [V; 8], w: &[V; 16], first: usize) {
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *s;
@@ -92,7 +92,7 @@ fn sixteen_rounds<const LANES: usize, V: Vector<LANES>>(s: &mut [V; 8], w: &[V; 
     *s = [a, b, c, d, e, f, g, h];
 }
 
-/// The next 16 words of the message schedule, in place of the last 16.
+/// Computes the next 16 words of the message schedule in place of the last 16.
 #[inline(always)]
 fn schedule<const LANES: usize, V: Vector<LANES>>(w: &mut [V; 16]) {
     macro_rules! next {

@@ -1,12 +1,12 @@
-//! Every kernel that this processor can run, against the standard's examples and the library.
+//! Compares every kernel that this processor can run with the standard's examples and with the library.
 
 use super::{Kernel, Variant};
 use crate::types::block::to_hex;
 use proptest::prelude::*;
 use sha2::{Digest, Sha384, Sha512};
 
-/// Those that run here. A kernel that this processor cannot run is not tested, which a line of the output says. That is
-/// no error even where all parts are required: nobody can install a processor. AVX2 is required, as nearly all have it.
+/// The kernels that this processor can run. Others are not tested, and the output says so. That is no error even if all
+/// parts are required: nobody can install a processor. AVX2 is required, because nearly all processors have it.
 fn kernels() -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Single];
     #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,8 @@
-//! Every bad value, and the message that it gives.
+//! Every kind of bad value, and the message about it.
 
 use super::*;
 
-/// The section, a line in it, and what the error says after the section.
+/// The section, a line in it, and the error text after the section.
 const BAD: &[(&str, &str, &str)] = &[
     ("DEFAULTS", "logfile:", "logfile: the value is empty."),
     (
