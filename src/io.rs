@@ -1,4 +1,4 @@
-//! Sources that are backed up, and targets that are restored to.
+//! Sources to back up, and targets to restore to.
 
 use crate::config::IoConfig;
 use crate::types::error::{Error, Result};
@@ -19,87 +19,85 @@ pub mod rbd;
 mod touched;
 pub mod url;
 
-/// Something that can be backed up: bytes at offsets. Shared by all reader threads.
+/// A source of a backup: bytes at offsets. All reader threads share it.
 pub trait Source: Send + Sync {
     /// The URL as the user gave it.
     fn url(&self) -> &str;
 
-    /// Size in bytes, as it was when the source was opened.
+    /// The size in bytes when the source was opened.
     fn size(&self) -> u64;
 
     /// Fills `buf` from `offset` (bytes). `offset` plus the length of `buf` is at most [`size`](Self::size).
     ///
     /// # Errors
-    /// [`crate::types::Error::Source`], also where the source ends before `buf` is full. The error names the
-    /// offset.
+    /// [`crate::types::Error::Source`] with the offset, also if the source ends before `buf` is full.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// The next range at or after `offset` that may hold data: everything between `offset` and its start
-    /// is known to read as zeros. It is not empty and lies within the source's size. `None`: nothing but zeros
-    /// up to the end.
+    /// The next range at or after `offset` that may hold data: everything between `offset` and its start is known to
+    /// read as zeros. It is not empty and lies within the source's size. `None` if only zeros follow.
     ///
-    /// A source that knows no holes returns all that is left. Cheap when asked for ascending offsets.
+    /// A source that knows no holes returns the whole rest. The call is cheap if offsets ascend.
     ///
     /// # Errors
-    /// None that a caller could see: a source that cannot tell says that all may be data.
+    /// Callers see none: a source that cannot tell returns the whole rest.
     fn next_data(&self, offset: u64) -> Option<Range<u64>> {
         (offset < self.size()).then(|| offset..self.size())
     }
 
-    /// The snapshot that this is, where that is certain and will stay so. `None` for all but RBD snapshots.
+    /// The snapshot that this source is, if that is certain and cannot change. `None` for everything but RBD snapshots.
     fn origin(&self) -> Option<&Origin> {
         None
     }
 
-    /// What the snapshot that this is is called; empty where it is none, or nobody can tell.
+    /// The name of the snapshot. Empty if the source is not a snapshot, or the name is unknown.
     fn snapshot_name(&self) -> &str {
         ""
     }
 
-    /// Makes sure that what was read until now is what was asked for. To be called when all is read.
+    /// Checks that the data read so far is correct. Call it when everything is read.
     ///
     /// # Errors
-    /// [`crate::types::Error::Source`]: it went away meanwhile, so that zeros may have been read instead.
+    /// [`crate::types::Error::Source`] if the source has disappeared meanwhile, so that zeros may have been read
+    /// instead of data.
     fn verify(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Its size now, in bytes, where that may have changed. To be asked when all is read.
+    /// The present size in bytes, if it may have changed. Call it when everything is read.
     fn size_now(&self) -> Option<u64> {
         None
     }
 
-    /// What has changed since the snapshot `base`, which was called `name` then. `check` is called now and then,
-    /// and what it returns as an error ends the search.
+    /// The changes since the snapshot `base`, which had the name `name`. Calls `check` now and then. An error from it
+    /// ends the search.
     ///
     /// # Errors
-    /// [`Error::Refused`] where `base` is of another image, or its name now means another snapshot;
-    /// [`Error::Source`]; what `check` returns.
+    /// [`Error::Refused`] if `base` belongs to another image or its name now means another snapshot, [`Error::Source`],
+    /// or the error from `check`.
     fn changes_since(&self, _base: &Origin, _name: &str, _check: &dyn Fn() -> Result<()>) -> Result<Changes> {
         Ok(Changes::Unknown("the source is no snapshot of an RBD image".to_owned()))
     }
 }
 
-/// What a source knows of its changes.
+/// What a source knows about its changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// All of them, as hints within the source's size.
+    /// All changes, as hints within the source's size.
     Known(Vec<Hint>),
-    /// Nothing, and why: a clause for a sentence. All must be read.
+    /// The changes are unknown, so everything must be read. The text gives the reason, as a clause of a sentence.
     Unknown(String),
 }
 
 /// How much a target should do for a range that must not show old data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zeroing {
-    /// The range reads as zeros afterwards, whatever that costs.
+    /// The range must read as zeros afterwards, at any cost.
     Always,
-    /// Only where it costs next to nothing (punching holes, having the device zero it).
+    /// Only if it is cheap (punching holes, or a command of the device).
     IfCheap,
 }
 
-/// Something that can be restored to. Shared by all writer threads, which never touch the same bytes at the
-/// same time.
+/// A target of a restore. All writer threads share it, and they never access the same bytes at the same time.
 pub trait Target: Send + Sync {
     /// The URL as the user gave it.
     fn url(&self) -> &str;
@@ -107,50 +105,51 @@ pub trait Target: Send + Sync {
     /// Writes all of `data` at `offset` (bytes).
     ///
     /// # Errors
-    /// [`crate::types::Error::Target`], naming the offset.
+    /// [`crate::types::Error::Target`] with the offset.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
 
-    /// Makes `range` (bytes, within the size that the target was opened for) read as zeros, by the cheapest
-    /// way. Returns whether it does now: `false` is possible with [`Zeroing::IfCheap`] only, and means that
-    /// old data may show.
+    /// Makes `range` (bytes, within the size that the target was opened for) read as zeros, in the cheapest way.
+    /// Returns whether it does now: `false` is possible only with [`Zeroing::IfCheap`], and means that old data may
+    /// show.
     ///
-    /// A long range may take long, and nothing stops it midway: callers that want to be stopped pass pieces.
+    /// A long range may take long, and nothing stops the call midway. Callers that want to be able to stop pass smaller
+    /// pieces.
     ///
     /// # Errors
-    /// [`crate::types::Error::Target`], naming the offset.
+    /// [`crate::types::Error::Target`] with the offset.
     fn zero(&self, range: Range<u64>, zeroing: Zeroing) -> Result<bool>;
 
-    /// Returns once all that was written is on stable storage.
+    /// Returns once all written data is on stable storage.
     ///
     /// # Errors
     /// [`crate::types::Error::Target`].
     fn flush(&self) -> Result<()>;
 }
 
-/// How a target may be opened.
+/// Whether an existing target may be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// An existing target is refused.
+    /// Refuses an existing target.
     Refuse,
-    /// An existing target that is large enough is written to; an absent one is created.
+    /// Accepts an existing target that is large enough, and creates one that does not exist.
     Accept,
 }
 
-/// Which settings apply to a source or target: those of `[io_file]`, `[io_null]` or `[io_rbd]`.
+/// Selects the settings of a source or target: those of `[io_file]`, `[io_null]` or `[io_rbd]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file or block device.
     File,
-    /// Generated data, or data that is dropped.
+    /// Generated data, or a target that discards data.
     Null,
     /// An image in Ceph.
     Rbd,
 }
 
-/// Which kind of source or target `url` names.
+/// The kind of source or target that `url` names.
 ///
 /// # Errors
-/// [`Error::Source`] where it names none that this build knows.
+/// [`Error::Source`] if this build does not know that kind.
 pub fn kind(url: &str) -> Result<Kind> {
     match Location::parse(url) {
         Ok(Location::File(_)) => Ok(Kind::File),
@@ -160,8 +159,8 @@ pub fn kind(url: &str) -> Result<Kind> {
     }
 }
 
-/// What tells the file or device that `url` names from all others, as a part of a file name: the host's name and two
-/// numbers. `None` where there is none, or it is no file.
+/// Identifies the file or device that `url` names, as part of a file name: the host name and one or two numbers. `None`
+/// if it does not exist or is not a file.
 pub fn file_identity(url: &str) -> Option<String> {
     let Ok(Location::File(path)) = Location::parse(url) else { return None };
     let metadata = std::fs::metadata(path).ok()?;
@@ -173,12 +172,11 @@ pub fn file_identity(url: &str) -> Option<String> {
     })
 }
 
-/// Opens what is to be backed up. `block_size` (bytes) is the size of the blocks in which generated data is
-/// made up; nothing else depends on it.
+/// Opens a source. `block_size` (bytes) is the block size of generated data, and matters for nothing else.
 ///
 /// # Errors
-/// [`Error::Source`] where the URL is none, or what it names cannot be opened or has no size;
-/// [`Error::NoSuchImage`], and [`Error::Config`] where Ceph's configuration cannot be read.
+/// [`Error::Source`] if the URL is invalid, or the source cannot be opened or has no size. [`Error::NoSuchImage`].
+/// [`Error::Config`] if Ceph's configuration cannot be read.
 pub fn open_source(url: &str, config: &IoConfig, block_size: u32) -> Result<Box<dyn Source>> {
     match Location::parse(url) {
         Ok(Location::File(path)) => Ok(Box::new(FileSource::open(url, &path)?)),
@@ -189,13 +187,12 @@ pub fn open_source(url: &str, config: &IoConfig, block_size: u32) -> Result<Box<
     }
 }
 
-/// Opens what is to be restored to, and creates it if it is absent: `size` bytes that read as zeros. Nothing
-/// is written to an existing target.
+/// Opens a target, or creates it with `size` bytes that read as zeros. Nothing is written to an existing target.
 ///
 /// # Errors
-/// [`Error::TargetRefused`] where the target exists though `existing` is [`Existing::Refuse`], or has fewer
-/// than `size` bytes. [`Error::Target`] where the URL is none, or what it names cannot be opened, created or
-/// sized, or is in use; [`Error::NoSuchImage`] and [`Error::Config`] as for sources.
+/// [`Error::TargetRefused`] if the target exists but `existing` is [`Existing::Refuse`], or if it has fewer than `size`
+/// bytes. [`Error::Target`] if the URL is invalid, or the target is in use or cannot be opened, created or resized.
+/// [`Error::NoSuchImage`] and [`Error::Config`] as for sources.
 pub fn open_target(url: &str, config: &IoConfig, size: u64, existing: Existing) -> Result<Box<dyn Target>> {
     match Location::parse(url) {
         Ok(Location::File(path)) => {
@@ -207,7 +204,7 @@ pub fn open_target(url: &str, config: &IoConfig, size: u64, existing: Existing) 
     }
 }
 
-/// Refuses a read of `length` bytes at `offset` that goes beyond the size which `source` had when it was opened.
+/// Refuses a read of `length` bytes at `offset` that exceeds the size of `source` when it was opened.
 fn check_range(source: &dyn Source, offset: u64, length: usize) -> Result<()> {
     let size = source.size();
     match offset.checked_add(length as u64) {
@@ -219,7 +216,7 @@ fn check_range(source: &dyn Source, offset: u64, length: usize) -> Result<()> {
     }
 }
 
-/// `source` ends at `offset`, before its size: it was larger when it was opened.
+/// The error for a `source` that now ends at `offset`, before its original size.
 fn shrunk(source: &dyn Source, offset: u64) -> Error {
     source_error(
         source.url(),
@@ -238,7 +235,7 @@ fn target_error(url: &str, message: impl ToString) -> Error {
     Error::Target { url: url.to_owned(), message: message.to_string() }
 }
 
-/// A target is there, and was not expected.
+/// The error for a target that exists unexpectedly.
 fn exists(url: &str) -> Error {
     Error::TargetRefused(format!(
         "Target already exists: {}\nNothing was written. You must force the restore (--force) to overwrite it.",
@@ -246,7 +243,7 @@ fn exists(url: &str) -> Error {
     ))
 }
 
-/// A target has less room (bytes) than the image needs; `help` says what to do, without a full stop.
+/// The error for a target that is smaller (in bytes) than the image. `help` gives advice, without a full stop.
 fn too_small(url: &str, has: u64, needs: u64, help: &str) -> Error {
     Error::TargetRefused(format!(
         "Target size is too small. Has {has}b, need {needs}b: {}\nNothing was written. {help}.",

@@ -1,4 +1,4 @@
-//! Where blobs are kept.
+//! Stores for blobs.
 
 pub mod file;
 pub mod null;
@@ -8,53 +8,53 @@ use crate::config::{DataConfig, StoreConfig};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 
-/// What a caller wants to read.
+/// A request to read a blob.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Name of the blob.
+    /// The name of the blob.
     pub uid: &'a str,
-    /// The block it is read for: all that the null store has to go by.
+    /// The number of the block that the blob is read for. The null store needs nothing else.
     pub block: u64,
     /// Plain size of the block in bytes.
     pub size: u64,
-    /// It was read before, and was bad: what lies between us and the store must not answer from memory.
+    /// The blob was read before and was bad. Caches on the way to the store must not answer this time.
     pub again: bool,
 }
 
-/// What a store tells of a blob without reading it.
+/// What a store can report about a blob without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It would cost as much as reading it, or the store has none.
+    /// The store cannot tell, or only at the cost of reading the blob.
     Unknown,
     /// There is no such blob, or something else has its name.
     Missing,
-    /// It is there, and has so many bytes.
+    /// The blob exists and has this many bytes.
     Bytes(u64),
 }
 
-/// A store of blobs. Shared by all threads of a run; calls block.
+/// A store of blobs. All threads of a run share it, and its calls block.
 ///
-/// The contract, which the conformance tests hold every store to:
+/// The conformance tests check this contract for every store:
 ///
-/// * A blob is there under its name completely or not at all, at any moment, also after a crash.
-/// * `put` to a name that exists replaces the blob as a whole.
-/// * Once something that was put has been lost on its way, and nobody knows what else, every later `put` and `sync`
-///   fails: the operating system tells such an error once.
-/// * What `put` returned for survives a power cut once `sync` has returned (with the durability `none`: as
-///   soon as the operating system gets to it).
-/// * A missing blob is `Ok(false)` of `get`, and success of `delete`.
-/// * Names that are not uids do not show in `list`, and never leave the store.
+/// * A blob is under its name either completely or not at all, at any moment, also after a crash.
+/// * `put` to a name that exists replaces the whole blob.
+/// * If written data was lost, and it is not known which, every later `put` and `sync` fails, because the operating
+///   system reports such an error only once.
+/// * A blob whose `put` has returned survives a power cut once `sync` has returned. With the durability `none` it
+///   survives as soon as the operating system has written it.
+/// * If a blob is missing, `get` returns `Ok(false)` and `delete` succeeds.
+/// * Names that are not uids do not appear in `list`, and are never used to access the storage.
 pub trait BlobStore: Send + Sync {
-    /// Where it is, for messages.
+    /// Where the store is, for messages.
     fn location(&self) -> String;
 
     /// Stores `data` under `uid`.
     ///
     /// # Errors
-    /// [`Error::Store`], naming the blob.
+    /// [`Error::Store`], with the name of the blob.
     fn put(&self, uid: &str, data: &[u8]) -> Result<()>;
 
-    /// Reads a blob into `data` (cleared first). `false`: there is none of that name.
+    /// Reads a blob into `data` (cleared first). Returns `false` if there is no blob of that name.
     ///
     /// # Errors
     /// [`GetError`].
@@ -65,22 +65,21 @@ pub trait BlobStore: Send + Sync {
         false
     }
 
-    /// Whether a blob is there and how large it is, without reading it.
+    /// Whether a blob exists, and its size, without reading it.
     ///
     /// # Errors
-    /// [`Error::Store`]: the store as a whole fails.
+    /// [`Error::Store`] if the store as a whole fails.
     fn presence(&self, _uid: &str) -> Result<Presence> {
         Ok(Presence::Unknown)
     }
 
-    /// Deletes blobs; returns those that could not be deleted, with the reason. One that is missing counts
-    /// as deleted.
+    /// Deletes blobs. Returns those that could not be deleted, with the reason. A missing blob counts as deleted.
     fn delete(&self, uids: &[String]) -> Vec<(String, Error)>;
 
     /// Calls `each` with the name of every blob that begins with `prefix`, in any order.
     ///
     /// # Errors
-    /// [`Error::Store`], or what `each` returned.
+    /// [`Error::Store`], or the error that `each` returned.
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
 
     /// Returns once all blobs whose `put` has returned are durable.
@@ -89,13 +88,13 @@ pub trait BlobStore: Send + Sync {
     /// [`Error::Store`].
     fn sync(&self) -> Result<()>;
 
-    /// An error if the store cannot be reached at all.
+    /// Fails if the store cannot be reached at all.
     ///
     /// # Errors
     /// [`Error::Store`].
     fn check(&self) -> Result<()>;
 
-    /// An error if nothing can be stored, as far as that can be told without leaving anything behind.
+    /// Fails if nothing can be stored, as far as this can be tested without leaving anything behind.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -103,7 +102,7 @@ pub trait BlobStore: Send + Sync {
         self.check()
     }
 
-    /// Whether what `get` gives is made up, and plain whatever the metadata says of its encryption.
+    /// Whether `get` returns generated data, which is plain whatever the metadata says about encryption.
     fn is_generated(&self) -> bool {
         false
     }
@@ -112,17 +111,17 @@ pub trait BlobStore: Send + Sync {
 /// Why a blob could not be read.
 #[derive(Debug)]
 pub enum GetError {
-    /// The blob is there but its bytes cannot be had (a bad sector): damage of this blob.
+    /// The blob exists, but its bytes cannot be read (a bad sector): this blob is damaged.
     Unreadable(String),
-    /// The store as a whole fails, or this machine: no memory, no rights, no connection. That says nothing about the blob.
+    /// The store as a whole fails, or this machine: no memory, no permission, no connection. The blob may be good.
     Store(Error),
 }
 
-/// Opens the store of that configuration. Nothing is created or checked yet. A signal that `monitor` knows of ends
-/// every wait for a server.
+/// Opens the configured store. Nothing is created or checked yet. A signal that `monitor` reports ends every wait for a
+/// server.
 ///
 /// # Errors
-/// [`Error::Config`]: the credentials of a bucket are missing.
+/// [`Error::Config`] if the credentials of a bucket are missing.
 pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
     match &config.store {
         StoreConfig::File { path, sync, mode } => Ok(Box::new(file::FileStore::new(path, *sync, *mode))),

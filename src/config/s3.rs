@@ -85,7 +85,7 @@ const REGION: &str = "us-east-1";
 const ENDPOINT: &str = "endpoint_url";
 const HOST: &str = "host";
 const BUCKET: &str = "bucket_name";
-/// The default of `timeout` in seconds. The next line has that of `retry_time`.
+/// The defaults of `timeout` and `retry_time`, in seconds.
 const TIMEOUT: u64 = 60;
 const RETRY_TIME: u64 = 300;
 

@@ -1,4 +1,4 @@
-//! Tests with blobs and vectors made by release 2.13.
+//! Tests with blobs and vectors that the original program made.
 
 use super::*;
 use crate::types::settings::MasterKey;

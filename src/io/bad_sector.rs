@@ -1,23 +1,23 @@
-//! Where in a block the bytes are that cannot be read.
+//! Locates the unreadable bytes in a block.
 
 use rustix::io::Errno;
 use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// A bad sector may take a drive many seconds, each time. After so long, what is known by then must do.
+/// How long to search. Each attempt to read a bad sector may take a drive many seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// As long as nothing else is known, sectors have so many bytes.
+/// Bytes of a sector, unless the device reports another size.
 pub(super) const SECTOR: u64 = 512;
 
-/// Whether other bytes of the source may well be readable.
+/// Whether the error affects only some bytes, so that others may be readable.
 pub(super) fn is_of_a_place(error: &io::Error) -> bool {
     let of_a_place = [Errno::IO, Errno::NODATA, Errno::BADMSG, Errno::UCLEAN, Errno::ILSEQ, Errno::REMOTEIO];
     Errno::from_io_error(error).is_some_and(|errno| of_a_place.contains(&errno))
 }
 
-/// Where a read of `range` failed (bytes), as a text: "at offset 4096", or a range where it could not be found out more
-/// exactly. `read` tells whether a part of it can be read; parts are multiples of `unit` from its beginning.
+/// The place in `range` (bytes) where a read failed, as a text: "at offset 4096", or a range if the search did not
+/// finish. `read` tries to read a part of the range. Parts start at multiples of `unit` from its beginning.
 pub(super) fn place(range: Range<u64>, unit: u64, read: &mut dyn FnMut(Range<u64>) -> bool) -> String {
     let bad = narrow(range, unit, Instant::now() + PATIENCE, read);
     if bad.end - bad.start <= unit {
@@ -27,7 +27,7 @@ pub(super) fn place(range: Range<u64>, unit: u64, read: &mut dyn FnMut(Range<u64
     }
 }
 
-/// The first unit of `range` that cannot be read, or a larger part of it that begins with it or before it.
+/// The first unit of `range` that cannot be read, or a larger part that starts with this unit or before it.
 fn narrow(
     range: Range<u64>,
     unit: u64,
@@ -35,7 +35,7 @@ fn narrow(
     read: &mut dyn FnMut(Range<u64>) -> bool,
 ) -> Range<u64> {
     let mut bad = range.clone();
-    // Whether what is left was seen to fail by itself.
+    // Whether a read of exactly the rest has failed.
     let mut seen = true;
     while bad.end - bad.start > unit && Instant::now() < until {
         let units = (bad.end - bad.start).div_ceil(unit);
@@ -46,7 +46,7 @@ fn narrow(
             (bad.end, seen) = (middle, true)
         }
     }
-    // The drive may have managed to read it after all.
+    // The drive may have succeeded in reading it meanwhile.
     if seen || Instant::now() >= until || !read(bad.clone()) { bad } else { range }
 }
 

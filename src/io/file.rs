@@ -13,14 +13,14 @@ pub use target::FileTarget;
 use std::fs::Metadata;
 use std::os::unix::fs::FileTypeExt;
 
-/// What can be a source or target.
+/// The kinds of file that can be a source or target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Medium {
     Regular,
     Device,
 }
 
-/// What `metadata` is of, or a text that says what else it is.
+/// The kind of file that `metadata` describes, or a text that says what it is instead.
 fn medium(metadata: &Metadata) -> Result<Medium, String> {
     let kind = metadata.file_type();
     let other = if kind.is_file() {

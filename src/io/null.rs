@@ -1,11 +1,11 @@
-//! `null://`: a source of generated data, and a target that drops what it is given.
+//! `null://`: a source of generated data, and a target that discards data.
 
 use super::{Source, Target, Zeroing};
 use crate::types::error::{Error, Result};
 use crate::types::generated::generated_from;
 use std::ops::Range;
 
-/// Generated data: each block holds its number and blanks, see [`crate::types::generated::generated`].
+/// Generated data: each block holds its number and blanks. See [`crate::types::generated::generated`].
 pub struct NullSource {
     url: String,
     size: u64,
@@ -13,7 +13,7 @@ pub struct NullSource {
 }
 
 impl NullSource {
-    /// `size` bytes, made up in blocks of `block_size` bytes (at least 1).
+    /// A source of `size` bytes, generated in blocks of `block_size` bytes (at least 1).
     pub fn new(url: &str, size: u64, block_size: u32) -> Self {
         NullSource { url: url.to_owned(), size, block_size: u64::from(block_size.max(1)) }
     }
@@ -48,13 +48,13 @@ impl Source for NullSource {
     }
 }
 
-/// Drops everything.
+/// Discards all data.
 pub struct NullTarget {
     url: String,
 }
 
 impl NullTarget {
-    /// One that is as large as it needs to be.
+    /// A target of unlimited size.
     pub fn new(url: &str) -> Self {
         NullTarget { url: url.to_owned() }
     }

@@ -1,4 +1,4 @@
-//! `rbd://`: images in Ceph, by the host's own librbd.
+//! `rbd://`: images in Ceph, accessed with the host's own librbd.
 
 mod extents;
 mod snapshots;
@@ -19,14 +19,14 @@ use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 
-/// Whose error it is that something cannot be opened or read.
+/// Whether an error is about the source or the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Source,
     Target,
 }
 
-/// What is being opened, for error texts.
+/// The context of error texts.
 #[derive(Clone, Copy)]
 struct About<'a> {
     url: &'a str,
@@ -47,7 +47,7 @@ impl About<'_> {
         Error::NoSuchImage { url: self.url.to_owned(), message }
     }
 
-    /// `what` could not be done: the error with, for the usual causes, what to do.
+    /// An error: `what` failed, with the reason and, for the usual causes, advice.
     fn failed(&self, what: &str, error: &io::Error) -> Error {
         self.error(format!("{what}: {}", reason(error, self.config)))
     }
@@ -57,7 +57,7 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     Errno::from_io_error(error) == Some(errno)
 }
 
-/// What an error of the libraries means.
+/// The meaning of an error of the libraries.
 fn reason(error: &io::Error, config: &RbdConfig) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::TIMEDOUT) => format!(
@@ -74,7 +74,8 @@ fn reason(error: &io::Error, config: &RbdConfig) -> String {
     }
 }
 
-/// Connects to the cluster. Only for a source that is read once is librbd's cache a hindrance.
+/// Connects to the cluster. Sources set `cached` to false: they are read once, and librbd's cache would only slow that
+/// down.
 fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
     let config = about.config;
     let cluster = Cluster::new(&config.cluster, &config.user)
@@ -92,7 +93,7 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
         ("client_mount_timeout", &*seconds),
         ("rados_mon_op_timeout", &seconds),
         ("rados_osd_op_timeout", &seconds),
-        // What goes wrong is told by us, in one line.
+        // The program reports errors itself, in one line.
         ("log_to_stderr", "false"),
         ("err_to_stderr", "false"),
         ("rbd_cache", if cached { "true" } else { "false" }),
@@ -123,7 +124,7 @@ fn open_pool(about: About<'_>, cluster: &Arc<Cluster>, spec: &Spec) -> Result<Ar
     })
 }
 
-/// There is no image as `spec` says.
+/// The error for an image that does not exist.
 fn no_image(about: About<'_>, spec: &Spec) -> Error {
     let Spec { pool, namespace, image, .. } = spec;
     if namespace.is_empty() {

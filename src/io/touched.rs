@@ -1,34 +1,34 @@
-//! Which parts of a new target have been written to: all others are holes, and read as zeros already.
+//! Records which parts of a new target have been written. All others are holes, and read as zeros already.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many parts a file is thought of as. At one bit each they take 8 KiB, however large the target is.
+/// The most parts that a file is divided into. At one bit each they take 8 KiB, however large the target is.
 const PARTS: u64 = 1 << 16;
-/// No part is smaller than a page.
+/// The smallest part, in bytes: a page.
 const SMALLEST: u64 = 4096;
 
-/// Remembers writes by parts of equal size. What it calls untouched is so; what it does not may be.
+/// Records writes by parts of equal size. Parts that are reported as untouched certainly are. Others may be.
 pub(super) struct Touched {
-    /// The size of a part is 2 to the power of this, so that blocks, which usually are such a power too, do
-    /// not share parts in images up to 65536 blocks.
+    /// The size of a part is 2 to the power of this. Block sizes usually are such powers too, so blocks do not share
+    /// parts in images of up to 65536 blocks.
     shift: u32,
     bits: Box<[AtomicU64]>,
 }
 
 impl Touched {
-    /// For a file of `size` bytes to which nothing was written yet.
+    /// For a file of `size` bytes that nothing was written to yet.
     pub(super) fn new(size: u64) -> Self {
         let part = size.div_ceil(PARTS).max(SMALLEST).checked_next_power_of_two().unwrap_or(1 << 63);
         let words = (size.div_ceil(part)).div_ceil(64);
         Touched { shift: part.trailing_zeros(), bits: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// To be told before `range` (bytes) is written.
+    /// Records a write of `range` (bytes). Call it before writing.
     pub(super) fn touch(&self, range: Range<u64>) {
         for part in self.parts(range) {
             if let Some(word) = self.bits.get((part / 64) as usize) {
-                // Nothing else is published by it: who zeroes a range after writing it has waited for that.
+                // The bit publishes no other data. A thread that zeroes a range has waited for earlier writes to it.
                 word.fetch_or(1 << (part % 64), Ordering::Relaxed);
             }
         }

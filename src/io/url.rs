@@ -1,22 +1,22 @@
-//! What a source or target is called: `file://PATH`, `null://SIZE`, `rbd://POOL/IMAGE`, or just a path.
+//! Names of sources and targets: `file://PATH`, `null://SIZE`, `rbd://POOL/IMAGE`, or just a path.
 
 use super::rbd::Spec;
 use std::path::PathBuf;
 
-/// Where a source or target is.
+/// The place of a source or target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// A file or block device: `file://PATH`, or a path that starts with `/`, `./` or `../`. Paths are taken
-    /// as they stand, nothing is percent-decoded.
+    /// A file or block device: `file://PATH`, or a path that starts with `/`, `./` or `../`. Paths are taken literally
+    /// and not percent-decoded.
     File(PathBuf),
-    /// Generated data of that many bytes, or what drops all that is written to it: `null://SIZE`. The size is
-    /// absent in `null://`, which is a target only.
+    /// `null://SIZE`: generated data of that many bytes, or a target that discards data. `null://` has no size, and is
+    /// a target only.
     Null(Option<u64>),
-    /// An image in Ceph: `rbd://POOL/IMAGE`, `rbd://POOL/NAMESPACE/IMAGE`, each also with `@SNAPSHOT`.
+    /// An image in Ceph: `rbd://POOL/IMAGE` or `rbd://POOL/NAMESPACE/IMAGE`, both optionally with `@SNAPSHOT`.
     Rbd(Spec),
 }
 
-/// The kinds that there are, for messages.
+/// The known kinds, for messages.
 const KNOWN: &str = "Known are file://PATH (such as file:///dev/vg/vm1, for which /dev/vg/vm1 will do), \
                      null://SIZE (such as null://10G) and rbd://POOL/IMAGE@SNAPSHOT";
 
@@ -24,10 +24,10 @@ const KNOWN: &str = "Known are file://PATH (such as file:///dev/vg/vm1, for whic
 const MAX: u128 = i64::MAX as u128;
 
 impl Location {
-    /// Reads a URL or path as the user gave it. Schemes may be in upper or lower case.
+    /// Parses a URL or path as the user gave it. Schemes may be in upper or lower case.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it, without the URL itself.
+    /// A sentence that says what is wrong, without the URL.
     pub fn parse(url: &str) -> Result<Location, String> {
         if ["/", "./", "../"].iter().any(|start| url.starts_with(start)) {
             return Ok(Location::File(PathBuf::from(url)));
@@ -55,8 +55,8 @@ fn file(path: &str) -> Result<Location, String> {
             "Invalid URL: there is no path. Examples: file:///dev/vg/vm1, file://disk.img.".to_owned()
         );
     }
-    // Elsewhere these start a query and a fragment, and release 2.13 refuses them: what the user means
-    // is not certain, and the path alone is.
+    // In other URLs these start a query and a fragment, and release 2.13 refuses them. The user's intention is not
+    // clear, so require a plain path.
     if path.contains(['?', '#']) {
         let bare = if path.starts_with('/') { path.to_owned() } else { format!("./{path}") };
         return Err(format!(
@@ -67,8 +67,8 @@ fn file(path: &str) -> Result<Location, String> {
     Ok(Location::File(PathBuf::from(path)))
 }
 
-/// Reads a size: a number, which may have a fraction, with k, M, G, T or P (powers of 1024, upper or lower
-/// case) and B, both of which may be absent.
+/// Parses a size: a number, optionally with a fraction, with k, M, G, T or P (powers of 1024, upper or lower case), and
+/// with B.
 fn size(text: &str) -> Result<u64, String> {
     let parsed = parse_size(text).ok_or_else(|| {
         format!(
@@ -82,7 +82,7 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("Invalid URL: the size {text} is more than an image can have ({MAX} bytes)."))
 }
 
-/// The number of bytes, saturated; `None` if it is no size.
+/// The number of bytes, saturated. `None` if the text is not a size.
 fn parse_size(text: &str) -> Option<u128> {
     let number = text.strip_suffix(['b', 'B']).unwrap_or(text);
     let power = number.chars().next_back().and_then(|c| "kmgtp".find(c.to_ascii_lowercase()));
@@ -94,7 +94,7 @@ fn parse_size(text: &str) -> Option<u128> {
         return None;
     }
     let whole = whole.parse().unwrap_or(u128::MAX).saturating_mul(unit);
-    // A petabyte has 16 digits: what comes after is less than a byte.
+    // A petabyte has 16 digits, so further ones amount to less than a byte.
     let fraction = &fraction[..fraction.len().min(18)];
     let part = fraction.parse::<u128>().ok()? * unit / 10_u128.pow(fraction.len() as u32);
     Some(whole.saturating_add(part))

@@ -1,5 +1,5 @@
-//! Threads are started here and nowhere else. The system may refuse to start one (a limit of processes, of memory),
-//! and those that run already must not wait for it.
+//! The only place that starts threads. The system may refuse to start one because of a limit on processes or memory.
+//! Threads that already run must not wait for it then.
 
 use super::Latch;
 use crate::failpoint;
@@ -9,27 +9,27 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
-/// Starts the threads of one run, all in the same scope and under the same latch.
+/// Starts the threads of one run, all in the same scope and with the same latch.
 pub struct Crew<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
     latch: &'env Latch,
 }
 
 impl<'scope, 'env> Crew<'scope, 'env> {
-    /// A crew without threads yet. What goes wrong with one of them closes `latch`.
+    /// A crew that has no threads yet. An error in one of them closes `latch`.
     pub fn new(scope: &'scope Scope<'scope, 'env>, latch: &'env Latch) -> Self {
         Crew { scope, latch }
     }
 
     /// Starts a thread. A panic in it closes the latch, as any other error of a run does.
     ///
-    /// `None` if it cannot be started: the latch has the reason. The caller drops all ends of channels that it holds,
-    /// which ends the threads that run.
+    /// Returns `None` if the thread cannot be started. The latch then holds the reason. The caller has to drop all its
+    /// ends of channels, so that the running threads end.
     #[must_use = "threads that run wait for those that could not be started"]
     pub fn start(&self, work: impl FnOnce() + Send + 'scope) -> Option<()> {
         let latch = self.latch;
         let guarded = move || {
-            // What a panic leaves half-done is given up together with the run.
+            // The run is given up, so a state left half-done by the panic does not matter.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
                 let text = payload.downcast_ref::<String>().map(String::as_str);
                 match text.or_else(|| payload.downcast_ref::<&str>().copied()) {
@@ -44,14 +44,14 @@ impl<'scope, 'env> Crew<'scope, 'env> {
 
 impl Drop for Crew<'_, '_> {
     fn drop(&mut self) {
-        // The threads must not wait for one that hands out their work and has panicked.
+        // The threads must not wait for their leader if it has panicked.
         if std::thread::panicking() {
             self.latch.fail(Error::Internal("the thread that leads the others has panicked".into()));
         }
     }
 }
 
-/// Starts a thread of `scope` that may be waited for.
+/// Starts a thread of `scope` that the caller can wait for.
 ///
 /// # Errors
 /// [`Error::Resources`].
@@ -63,7 +63,7 @@ pub fn start_scoped<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).map_err(|error| refused(&error))
 }
 
-/// Starts a thread of that name which may outlive the caller.
+/// Starts a thread with the name `name`, which may outlive the caller.
 ///
 /// # Errors
 /// [`Error::Resources`].
@@ -72,7 +72,8 @@ pub fn start_alone(name: &str, work: impl FnOnce() + Send + 'static) -> Result<J
     Builder::new().name(name.to_owned()).spawn(work).map_err(|error| refused(&error))
 }
 
-/// Whether `count` more threads can be started, for a library that starts them itself and does not say when it failed.
+/// Checks that `count` more threads can be started, for a library that starts threads itself and does not report
+/// failures.
 ///
 /// # Errors
 /// [`Error::Resources`].
@@ -88,7 +89,7 @@ pub fn can_start(count: usize) -> Result<()> {
     latch.into_result()
 }
 
-/// Why a thread did not start, and what to do.
+/// The error for a thread that did not start, with advice.
 pub fn refused(error: &io::Error) -> Error {
     Error::Resources(format!(
         "cannot start a thread: {error}. A limit of processes is reached (`ulimit -u`, TasksMax= of a systemd unit, \
@@ -96,23 +97,23 @@ pub fn refused(error: &io::Error) -> Error {
     ))
 }
 
-/// Whether the text of a panic tells that a library, or the thread itself, could not begin: a shortage and no bug.
+/// Whether the text of a panic means that a library or the thread itself could not start: a shortage, not a bug.
 pub fn is_shortage(panic: &str) -> bool {
     const WORDS: [&str; 3] =
         ["failed to spawn thread", "OS can't spawn worker thread", "zstd returned null pointer"];
     WORDS.iter().any(|words| panic.contains(words)) || is_stillborn(panic)
 }
 
-/// Whether the text is that of a new thread which found no memory for its own beginning. Nothing can catch that panic.
+/// Whether the text is that of a new thread which found no memory for its own start. Nothing can catch that panic.
 pub fn is_stillborn(panic: &str) -> bool {
     panic.contains("failed to") && panic.contains("alternative stack")
 }
 
-/// What a new thread takes: its stack, and what it and the C library allocate before its own work begins. There a
-/// shortage ends the process (glibc: "failed to register TLS destructor"), so it is found out before.
+/// Bytes that a new thread needs: its stack, and the allocations of Rust and the C library before its own work begins.
+/// A shortage there ends the process (glibc: "failed to register TLS destructor"), so it has to be detected before.
 const ROOM: u64 = (2 << 20) + (16 << 20);
 
-/// Whether a thread may be started. Tests let it fail here.
+/// Whether a thread may be started. Tests can make this fail.
 fn check() -> Result<()> {
     if failpoint::fails("thread-start") {
         return Err(refused(&rustix::io::Errno::AGAIN.into()));
@@ -131,7 +132,7 @@ mod tests {
     fn a_panic_of_a_thread_closes_the_latch_and_no_one_waits() {
         let latch = Latch::default();
         std::thread::scope(|scope| {
-            // resume_unwind does not run the hook, so that the tests' output stays clean.
+            // `resume_unwind` does not run the panic hook, which keeps the output of the tests clean.
             Crew::new(scope, &latch).start(|| std::panic::resume_unwind(Box::new("x"))).expect("started");
         });
         assert!(matches!(latch.into_result(), Err(Error::Internal(_))));

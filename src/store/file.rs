@@ -1,7 +1,7 @@
 //! Blobs as files in a folder: `<path>/<uid[0:2]>/<uid[2:4]>/<uid>.blob`.
 //!
-//! Below the folder no link is followed, for reading or for writing: whoever may write there could lead blobs anywhere,
-//! and anything into a restored image.
+//! Below the folder no link is followed, for reading or for writing. Otherwise a user who can write there could
+//! redirect blobs anywhere, and put any file into a restored image.
 
 mod failure;
 mod place;
@@ -23,27 +23,27 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Only files that end so are blobs.
+/// The ending of blobs. Other files are ignored.
 const ENDING: &str = ".blob";
-/// A temporary file that nobody has touched for so many seconds belongs to no running backup.
+/// Seconds after which an unchanged temporary file cannot belong to a running backup.
 const STALE: i64 = 24 * 3600;
-/// How many bytes a blob may be longer than its block, besides a 128th.
+/// Bytes by which a blob may be longer than its block, in addition to a 128th of the block.
 const MARGIN: u64 = 1 << 16;
 
-/// The file store.
+/// A store in a folder.
 pub struct FileStore {
     path: PathBuf,
     sync: Durability,
     mode: FileMode,
     place: Mutex<Option<Arc<Place>>>,
-    /// The first time that something was written and did not arrive. The system tells that once; so all that is written
-    /// or flushed later fails as well.
+    /// The first write that failed after it seemed done. The system reports this only once, so all later writes and
+    /// flushes fail as well.
     broken: OnceLock<String>,
 }
 
 impl FileStore {
-    /// A store in the folder `path`, which must exist when it is used. Blobs, and folders for
-    /// them, are made with the permissions `mode`.
+    /// A store in the folder `path`, which must exist before the first use. Blobs, and the folders for them, get the
+    /// permissions `mode`.
     pub fn new(path: &Path, sync: Durability, mode: FileMode) -> Self {
         FileStore { path: path.to_owned(), sync, mode, place: Mutex::default(), broken: OnceLock::new() }
     }
@@ -52,7 +52,7 @@ impl FileStore {
         Error::Store { store: self.location(), message: message.into() }
     }
 
-    /// Where the blob is, below the folder.
+    /// The path of the blob, relative to the folder.
     fn file(&self, uid: &str) -> Result<PathBuf> {
         if !BlobUid::is_plain(uid) {
             return Err(self.error(format!("{uid:?} is no name of a blob")));
@@ -60,7 +60,7 @@ impl FileStore {
         Ok(Path::new(&uid[..2]).join(&uid[2..4]).join(format!("{uid}{ENDING}")))
     }
 
-    /// The folder, opened when it is used for the first time.
+    /// The folder. It is opened at the first use.
     fn place(&self) -> io::Result<Arc<Place>> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = &*place {
@@ -69,8 +69,8 @@ impl FileStore {
         Ok(place.insert(Arc::new(Place::open(&self.path, self.sync, self.mode)?)).clone())
     }
 
-    /// Lets go of a folder that is not the one at its path any more, as after it was mounted anew, if nothing was written
-    /// to it. Returns whether it did.
+    /// Drops the open folder if it is no longer the one at its path, for example after a new mount, and if nothing was
+    /// written to it. Returns whether it was dropped.
     fn let_go(&self, old: &Arc<Place>) -> bool {
         let gone = !old.written.load(Ordering::Relaxed) && !old.is_at(&self.path);
         if gone {
@@ -82,7 +82,7 @@ impl FileStore {
         gone
     }
 
-    /// Opens what is at `path` below the folder, which may have been mounted anew since it was used last.
+    /// Opens `path` below the folder. Accepts that the folder was mounted anew since its last use.
     fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let place = self.place()?;
         match place.root().open_at(path, flags) {
@@ -93,12 +93,12 @@ impl FileStore {
         }
     }
 
-    /// A folder below.
+    /// A folder below the store's folder.
     fn folder(&self, path: &Path) -> io::Result<Folder> {
         self.place()?.root().folder_at(path)
     }
 
-    /// If a folder on the way to that blob is a symbolic link: what to say of it.
+    /// An error about a folder on the way to that blob, if one is a symbolic link.
     fn linked_folder(&self, file: &Path) -> Option<Error> {
         let inner = file.parent()?;
         let is_link = |folder: &&Path| self.folder(folder).is_err_and(|e| is(&e, Errno::LOOP));
@@ -112,7 +112,7 @@ impl FileStore {
         )))
     }
 
-    /// Why the blob could not be opened or read.
+    /// The error for a blob that could not be opened or read.
     fn get_error(&self, what: &str, file: &Path, error: &io::Error) -> GetError {
         let path = self.path.join(file);
         if is(error, Errno::LOOP) {
@@ -128,7 +128,7 @@ impl FileStore {
         if is_of_one_file(error) { GetError::Unreadable(text) } else { GetError::Store(self.error(text)) }
     }
 
-    /// Opens a blob for reading: a regular file, and without waiting for anything.
+    /// Opens a blob for reading. It must be a regular file, and opening it never waits.
     fn open_blob(&self, file: &Path) -> std::result::Result<Option<(File, u64)>, GetError> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = match self.open_at(file, flags) {
@@ -148,7 +148,7 @@ impl FileStore {
         }
     }
 
-    /// Names in a folder below; none if it is no folder.
+    /// The names in a folder below. Empty if it is not a folder.
     fn names(&self, folder: &Path) -> Result<Vec<String>> {
         match self.folder(folder).and_then(|folder| folder.names()) {
             Ok(names) => Ok(names),
@@ -161,7 +161,7 @@ impl FileStore {
         }
     }
 
-    /// The blobs of one folder of the second level.
+    /// Lists the blobs of one second-level folder.
     fn list_folder(
         &self,
         folder: &Path,
@@ -184,7 +184,7 @@ impl FileStore {
         Ok(())
     }
 
-    /// Notes that what was written may not have arrived.
+    /// Records that written data may be lost.
     fn broke(&self, what: &str, error: &io::Error) -> Error {
         let text = format!("{what}: {}", advised(error));
         let first = self.broken.get_or_init(|| format!("{text}. What was written before is not relied on"));
@@ -192,7 +192,7 @@ impl FileStore {
     }
 }
 
-/// Removes what a killed run has left half-written.
+/// Removes an unfinished file of a killed run.
 fn remove_if_stale(folder: &Folder, name: &str) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
     if folder.changed(name).is_ok_and(|changed| changed < now.saturating_sub(STALE)) {
@@ -232,7 +232,7 @@ impl BlobStore for FileStore {
             Err(error) => return Err(GetError::Unreadable(error.to_string())),
         };
         let Some((file, size)) = self.open_blob(&path)? else { return Ok(false) };
-        // More than the largest possible blob of such a block is damage; do not fill the memory with it.
+        // A file that is longer than the largest possible blob of this block is damaged. It must not fill the memory.
         let limit = wanted.size.saturating_add(wanted.size / 128).saturating_add(MARGIN);
         let cached = cache::holds(&file, 0);
         if wanted.again {
@@ -245,7 +245,7 @@ impl BlobStore for FileStore {
         };
         match read {
             Ok(_) => {
-                // What was read into the page cache for this alone must not push out what others work with.
+                // Pages that were cached only for this read must not displace those of other programs.
                 if !cached {
                     cache::drop_behind(&file, 0..data.len() as u64);
                 }
@@ -278,7 +278,7 @@ impl BlobStore for FileStore {
     fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         for uid in uids {
-            // No blob can have a name that is none: it is missing.
+            // A name that is not valid cannot have a blob, so the blob counts as missing.
             let Ok(file) = self.file(uid) else { continue };
             let folder = file.parent().unwrap_or(Path::new("."));
             let removed = self.folder(folder).and_then(|folder| folder.remove(&format!("{uid}{ENDING}")));
@@ -328,7 +328,7 @@ impl BlobStore for FileStore {
         let made = private::create(&probe, FileMode::PRIVATE).and_then(|_| fs::remove_file(&probe));
         match made {
             Ok(()) => Ok(()),
-            // Perhaps nothing new must be stored. What must be told of then is told by who stores it.
+            // Perhaps there is nothing new to store. Otherwise the code that stores it reports the error.
             Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::NOSPC | Errno::DQUOT)) => Ok(()),
             Err(e) => Err(self.error(format!("cannot be written to: {e}. See path in [DataBackend]"))),
         }

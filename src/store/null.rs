@@ -1,10 +1,10 @@
-//! The store that keeps nothing: for measuring everything else.
+//! A store that keeps nothing, for measuring everything else.
 
 use super::{BlobStore, GetError, Wanted};
 use crate::types::error::{Error, Result};
 use crate::types::generated::generated;
 
-/// Drops what is put; reads give the generated data of the block.
+/// Discards blobs. Reads return the generated data of the block.
 pub struct NullStore;
 
 impl BlobStore for NullStore {

@@ -1,9 +1,9 @@
-//! Blobs as objects in a bucket of any server that speaks S3: the key of an object is the blob's uid.
+//! Blobs as objects in a bucket of any S3 server. The key of an object is the blob's uid.
 //!
-//! What fails in passing is repeated (`retry`); `failure` knows what that is. A `PUT` that has succeeded is durable.
-//! Each carries the MD5 digest of its body, which every server compares, so that what was damaged on its way is not
-//! stored; what comes back is verified by whoever reads it. Requests are signed in a header (`sign`), and none is waited
-//! for without end (`wire`).
+//! Temporary failures are repeated (`retry`), and `failure` recognizes them. A successful `PUT` is durable. Each
+//! request with a body carries its MD5 digest, and every server compares that, so data damaged on the way is not
+//! stored. Readers verify the data that comes back. A header of each request holds its signature (`sign`), and every
+//! wait has a limit (`wire`).
 
 mod bucket;
 mod client;
@@ -38,16 +38,16 @@ pub struct S3Store<'a> {
     client: Client,
     patience: Patience<'a>,
     encoding_type: bool,
-    /// Whether the server knows how to delete many objects at once, as far as we know.
+    /// Whether the server seems to support deleting many objects at once.
     bulk: AtomicBool,
 }
 
 impl<'a> S3Store<'a> {
-    /// The bucket of that configuration. `connections` is how many threads will use it at the same time; a signal
-    /// that `monitor` knows of ends every wait.
+    /// The configured bucket. `connections` is the number of threads that will use it at the same time. A signal that
+    /// `monitor` reports ends every wait.
     ///
     /// # Errors
-    /// [`Error::Config`]: the credentials are missing.
+    /// [`Error::Config`] if the credentials are missing.
     pub fn new(config: &S3Config, connections: usize, monitor: &'a dyn Monitor) -> Result<Self> {
         check_clock()?;
         Ok(S3Store {
@@ -65,7 +65,7 @@ impl<'a> S3Store<'a> {
         }
     }
 
-    /// A page of the listing of what begins with `prefix`: the first, or the one of that token.
+    /// One page of the list of keys that begin with `prefix`: the page at `token`, or the first one.
     fn page(&self, prefix: &str, token: Option<&str>, most: Option<usize>) -> Result<Page> {
         let client = &self.client;
         let most = most.map(|most| most.to_string());
@@ -108,7 +108,7 @@ impl BlobStore for S3Store<'_> {
         let request = Request::new("PUT", uid, &[]).with_body(data, &headers);
         let client = &self.client;
         let put = self.patience.run(&format!("write blob {uid}"), |limit| {
-            // To its end, so that the connection can be used again.
+            // Reads the answer to its end, so that the connection can be used again.
             client.send(&request, limit).and_then(|mut r| client.text(&mut r, limit).map(drop))
         });
         put.map_err(|failure| self.error(failure, &what()))?;
@@ -122,7 +122,7 @@ impl BlobStore for S3Store<'_> {
         if !BlobUid::is_plain(uid) {
             return Err(GetError::Unreadable(format!("{uid:?} is no name of a blob")));
         }
-        // More than the largest possible blob of such a block is damage; do not fill the memory with it.
+        // A body that is longer than the largest possible blob of this block is damaged. It must not fill the memory.
         let most = wanted.size.saturating_add(wanted.size / 128).saturating_add(1 << 16);
         let client = &self.client;
         let request = Request::new("GET", uid, &[]).expecting(most);
@@ -133,7 +133,7 @@ impl BlobStore for S3Store<'_> {
         match got {
             Ok(()) => Ok(true),
             Err(failure) if failure.kind == Kind::Missing => Ok(false),
-            // The server fails with this one, again and again, and not with others.
+            // The server fails repeatedly for this blob, but works otherwise.
             Err(failure) if failure.status == Some(500) && self.check().is_ok() => {
                 Err(GetError::Unreadable(failure.text))
             }
@@ -142,7 +142,7 @@ impl BlobStore for S3Store<'_> {
     }
 
     fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
-        // No blob can have a name that is none: it is missing.
+        // A name that is not valid cannot have a blob, so the blob counts as missing.
         let plain: Vec<&str> = uids.iter().map(String::as_str).filter(|uid| BlobUid::is_plain(uid)).collect();
         let failed = self.delete_all(&plain).into_iter();
         failed

@@ -1,4 +1,4 @@
-//! One suite for every store that keeps what it is given.
+//! One test suite for every store that keeps its data.
 
 use super::file::FileStore;
 use super::*;
@@ -143,7 +143,7 @@ fn a_failed_write_leaves_nothing_behind() {
     let store = FileStore::new(folder.path(), Durability::None, FileMode::PRIVATE);
     let uid = BlobUid::generate();
     let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
-    // A folder of the blob's name: the rename fails.
+    // A folder with the blob's name makes the rename fail.
     std::fs::create_dir_all(place.join(format!("{uid}.blob")).join("in the way")).expect("mkdir");
     assert!(store.put(&uid, b"x").is_err());
     assert_eq!(std::fs::read_dir(&place).expect("list").count(), 1);

@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-/// The page cache's unit. The kernel zeroes behind the cache, so that no page should be partly in it.
+/// The unit of the page cache in bytes. The kernel zeroes the device without the cache, so whole pages are zeroed.
 const PAGE: u64 = 4096;
 
-/// What is known of a block device that is written to.
+/// Properties of a block device to write to.
 pub(super) struct Device {
-    /// What the kernel zeroes starts and ends at multiples of this, in bytes.
+    /// Ranges that the kernel zeroes start and end at multiples of this, in bytes.
     unit: u64,
-    /// Whether the device zeroes by itself.
+    /// Whether the device has a command for zeroing.
     cheap: bool,
 }
 
@@ -45,8 +45,8 @@ impl Device {
     }
 }
 
-/// The part of `range` that starts and ends at multiples of `unit`; an empty one at the range's end where
-/// there is none.
+/// The part of `range` that starts and ends at multiples of `unit`. If there is none, an empty range at the end of
+/// `range`.
 fn aligned(range: &Range<u64>, unit: u64) -> Range<u64> {
     let start = range.start.div_ceil(unit).saturating_mul(unit);
     let end = range.end / unit * unit;

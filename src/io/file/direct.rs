@@ -1,7 +1,7 @@
-//! Reading and writing past the page cache.
+//! Reads and writes without the page cache.
 //!
-//! What is backed up or restored is read or written once and not again soon: in the page cache it would only take the
-//! place of what the host works with, and each page of it would cost the kernel time to find, fill, and write back or drop.
+//! Data of a backup or restore is read or written once. In the page cache it would displace data that the host needs,
+//! and the kernel would spend time to find, fill, and write back or drop each page.
 
 use crate::io::bad_sector::SECTOR;
 use rustix::fs::OFlags;
@@ -13,16 +13,16 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Offsets, lengths and addresses must be multiples of the device's sector; of none is it larger than this.
+/// Offsets, lengths and addresses must be multiples of the device's sector, which is never larger than this.
 const UNIT: usize = 4096;
-/// So much is written at once, and so much is read: a disk is busy with less, and memory is saved.
+/// Bytes of one write, and of one read. They are enough to keep a disk busy, and save memory.
 const WRITES: usize = 4 << 20;
 const READS: usize = 1 << 20;
 
-/// A file or device, opened a second time with O_DIRECT.
+/// A file or device that is opened a second time with O_DIRECT.
 pub(super) struct Direct {
     file: File,
-    /// False once a request was refused: not all file systems can do it, and some only say so then.
+    /// False once a request was refused. Some file systems refuse only the request, not the opening.
     works: AtomicBool,
     /// Bytes of a request.
     piece: usize,
@@ -31,28 +31,28 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Opens what `file` has open, for writing. `None` where that cannot be.
+    /// Opens the file behind `file` again for writing. `None` if that is impossible.
     pub(super) fn for_writing(file: &File) -> Option<Self> {
         Self::open(file, OpenOptions::new().write(true), WRITES)
     }
 
-    /// The same for reading.
+    /// Opens the file behind `file` again for reading. `None` if that is impossible.
     pub(super) fn for_reading(file: &File) -> Option<Self> {
         Self::open(file, OpenOptions::new().read(true), READS)
     }
 
     fn open(file: &File, how: &mut OpenOptions, piece: usize) -> Option<Self> {
-        // Not by its path, under which there may be another file by now.
+        // Not by its path, which may lead to another file by now.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let file = how.custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()?;
         Some(Direct { file, works: AtomicBool::new(true), piece, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Writes as much of the start of `data` at `offset` as can be written this way, and returns how much that is: all but
-    /// the last bytes of an image of an odd size, or nothing at all.
+    /// Writes as much of the start of `data` at `offset` as possible, and returns the number of bytes: all but the last
+    /// bytes of an image with an odd size, or 0.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
         let length = data.len() / UNIT * UNIT;
         if length == 0 || !offset.is_multiple_of(UNIT as u64) || !self.works.load(Ordering::Relaxed) {
@@ -70,11 +70,11 @@ impl Direct {
         })
     }
 
-    /// Fills as much of the start of `data` from `offset` as can be read this way, and returns how much that is: all
-    /// of it, what there is before the end of the file, or nothing at all.
+    /// Fills as much of the start of `data` from `offset` as possible, and returns the number of bytes: all of it, the
+    /// bytes before the end of the file, or 0.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub(super) fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<usize> {
         if !offset.is_multiple_of(UNIT as u64) || !self.works.load(Ordering::Relaxed) {
             return Ok(0);
@@ -82,10 +82,10 @@ impl Direct {
         self.read_units(offset, data, UNIT)
     }
 
-    /// The same for parts of a unit, which devices with small sectors can give. Nothing where they cannot.
+    /// Does the same for parts of a unit, if the device has small sectors. Otherwise returns 0.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error that the kernel reports.
     pub(super) fn read_sectors(&self, offset: u64, data: &mut [u8]) -> io::Result<usize> {
         self.read_units(offset, data, SECTOR as usize)
     }
@@ -94,7 +94,7 @@ impl Direct {
         self.with_memory(|aligned| {
             let mut done = 0;
             for piece in data.chunks_mut(self.piece) {
-                // Behind the end there is nothing to read, so that a whole unit may be asked for.
+                // Reading beyond the end is harmless, so a whole unit can be requested.
                 let wanted = piece.len().next_multiple_of(unit);
                 let count = self.file.read_at(&mut aligned[..wanted], offset + done as u64)?.min(piece.len());
                 piece[..count].copy_from_slice(&aligned[..count]);
@@ -107,7 +107,7 @@ impl Direct {
         })
     }
 
-    /// Does `work` with memory for one request, and 0 instead of it where the file cannot be used this way.
+    /// Runs `work` with memory for one request. Returns 0 if the file does not support direct access.
     fn with_memory(&self, work: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         let mut memory = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         if memory.is_empty() {
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn whole_units_are_written_and_the_rest_is_left() {
-        // Not in the temporary folder, which may be in memory.
+        // Not in the temporary folder: that may exist in memory only.
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
         let direct = Direct::for_writing(&file).expect("opens again");
         let data: Vec<u8> = (0..WRITES + 3 * UNIT + 5).map(|i| (i % 251) as u8).collect();

@@ -1,4 +1,4 @@
-//! Where a file has data, by SEEK_DATA and SEEK_HOLE.
+//! Finds the data of a file with SEEK_DATA and SEEK_HOLE.
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -6,21 +6,21 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Finds the data of a file. It remembers the last answer, so that who asks for one block after the other
-/// costs two system calls an extent and not two a block.
+/// Finds the data of a file. It remembers the last answer, so that asking for one block after another costs two system
+/// calls per extent, not two per block.
 pub(super) struct Holes {
     size: u64,
     seen: Mutex<Option<Seen>>,
 }
 
-/// From `from` up to `data` are zeros; without `data` up to the end of the file.
+/// An answer: zeros from `from` to `data`, or to the end of the file if `data` is `None`.
 struct Seen {
     from: u64,
     data: Option<Range<u64>>,
 }
 
 impl Seen {
-    /// The answer for `offset`, if this tells.
+    /// The answer for `offset`, if it follows from this one.
     fn answer(&self, offset: u64) -> Option<Option<Range<u64>>> {
         match &self.data {
             _ if offset < self.from => None,
@@ -32,7 +32,7 @@ impl Seen {
 }
 
 impl Holes {
-    /// For a file of `size` bytes; what it has beyond is not looked at.
+    /// Searches a file of `size` bytes, and ignores data beyond that size.
     pub(super) fn new(size: u64) -> Self {
         Holes { size, seen: Mutex::new(None) }
     }
@@ -51,14 +51,14 @@ impl Holes {
         data
     }
 
-    /// Asks the kernel. This moves the file's offset, which nobody uses: all reads name theirs.
+    /// Asks the kernel. This moves the file's offset, which is not used: all reads pass their own.
     fn look(&self, file: &File, offset: u64) -> Option<Range<u64>> {
         let start = match seek(file, SeekFrom::Data(offset)) {
             Ok(start) => start,
-            // No data from here on: because there is a hole up to the end, or because the end has moved to
-            // before `offset`. The latter must be read, so that it is noticed.
+            // There is no data from here on: either a hole reaches the end, or the end has moved before `offset`. In
+            // the second case the range must be read, so that the shrinking is noticed.
             Err(Errno::NXIO) if self.is_whole(file) => return None,
-            // The file system cannot tell.
+            // The file system does not support this.
             Err(_) => return Some(offset..self.size),
         };
         if start >= self.size {
@@ -83,7 +83,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// 10 MiB with data in the ranges given, in MiB; `None` where the file system has no holes.
+    /// A file of 10 MiB with data in the given ranges, in MiB. `None` if the file system has no holes.
     fn sparse<const N: usize>(data: [Range<u64>; N]) -> Option<File> {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(10 * MIB).expect("sized");
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn where_nothing_is_known_all_is_data() {
-        // A pipe has no offsets at all.
+        // A pipe has no offsets.
         let (reader, _writer) = std::io::pipe().expect("a pipe");
         let file = File::from(std::os::fd::OwnedFd::from(reader));
         let holes = Holes::new(10);

@@ -1,4 +1,4 @@
-//! Who else uses a file that is to be overwritten. A device in use cannot be opened; of a file only those who use it tell.
+//! Finds users of a file that is about to be overwritten. A device in use cannot be opened, but a file can.
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use std::ffi::OsString;
@@ -7,10 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Who uses `file`, in words that follow "it is in use: "; `None` if nobody does, as far as anybody can tell.
+/// The user of `file`, in words that follow "it is in use: ". `None` if no user is known.
 ///
-/// Where the system tells nothing of one kind of use (no `/proc`, no `/sys`, a file system without locks), the file
-/// counts as free of it.
+/// If the system cannot report one kind of use (no `/proc`, no `/sys`, a file system without locks), there is no such
+/// use.
 pub(super) fn user_of(file: &File, metadata: &Metadata) -> Option<String> {
     locked(file).or_else(|| attached(metadata, Path::new("/sys/block"))).or_else(|| {
         let swaps = fs::read("/proc/swaps").unwrap_or_default();
@@ -18,12 +18,13 @@ pub(super) fn user_of(file: &File, metadata: &Metadata) -> Option<String> {
     })
 }
 
-/// QEMU and its tools lock single bytes of the images that they have open, and so do other hypervisors: whoever holds
-/// any lock on the file reads it or writes to it.
+/// A process with any lock on the file reads it or writes to it. QEMU and its tools lock single bytes of their open
+/// images, and other hypervisors do so too.
 fn locked(file: &File) -> Option<String> {
-    // From the first byte to the end; a lock of either kind would be in the way of this one.
+    // From the first byte to the end. Locks of both kinds conflict with this one.
     let holder = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok()??;
-    // Locks that belong to an open file, as QEMU's do, are nobody's: -1. No pid at all: on another host.
+    // A lock that belongs to an open file, as QEMU's does, has the pid -1. If there is no pid, the holder is on another
+    // host.
     let pid = holder.pid.map(|pid| pid.as_raw_pid()).filter(|pid| *pid > 0);
     let who = pid.map_or_else(
         || "a program has locked it, as QEMU does as long as it has an image open".to_owned(),
@@ -32,7 +33,7 @@ fn locked(file: &File) -> Option<String> {
     Some(format!("{who}. Stop the virtual machine or the program first"))
 }
 
-/// The loop device that is made of it.
+/// The loop device that uses the file.
 fn attached(metadata: &Metadata, devices: &Path) -> Option<String> {
     let found = fs::read_dir(devices).ok()?.flatten().find(|device| {
         let backing = fs::read(device.path().join("loop/backing_file")).unwrap_or_default();
@@ -44,7 +45,7 @@ fn attached(metadata: &Metadata, devices: &Path) -> Option<String> {
     Some(format!("/dev/{device} is made of it. Unmount that and call `losetup --detach /dev/{device}` first"))
 }
 
-/// Whether it is in the list of swap files.
+/// Whether the file is in the list of swap files.
 fn swapped(metadata: &Metadata, swaps: &[u8]) -> bool {
     let lines = swaps.split(|byte| *byte == b'\n').skip(1);
     let first = |line: &[u8]| line.split(|byte| matches!(byte, b' ' | b'\t')).next().map(unescaped);

@@ -15,27 +15,27 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A regular file or block device that is backed up.
+/// A regular file or block device as a source.
 pub struct FileSource {
     url: String,
     file: File,
     size: u64,
-    /// Absent for devices, which cannot tell what they hold.
+    /// `None` for devices, which cannot report holes.
     holes: Option<Holes>,
-    /// Whether all that was read so far was in the page cache already.
+    /// Whether all data read so far was already in the page cache.
     cached: AtomicBool,
-    /// For what is not; absent where that cannot be.
+    /// For data that is not in the page cache. `None` if direct access is impossible.
     direct: Option<Direct>,
 }
 
 impl FileSource {
-    /// Opens the file or block device at `path`; symbolic links are followed. `url` is what the user calls it.
+    /// Opens the file or block device at `path`, following symbolic links. `url` is the user's name for it.
     ///
     /// # Errors
-    /// [`Error::Source`] where there is none, it cannot be read, or it is anything else.
+    /// [`Error::Source`] if it does not exist, cannot be read, or is neither of these.
     pub fn open(url: &str, path: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| source_error(url, format!("the source cannot be opened: {e}"));
-        // Looked at before it is opened, since opening a pipe waits for who writes to it.
+        // Checked before opening, because opening a pipe waits for a writer.
         medium(&std::fs::metadata(path).map_err(failed)?).map_err(|what| source_error(url, what))?;
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -49,14 +49,14 @@ impl FileSource {
                 "the device has 0 bytes: a loop device that is attached to nothing, or a drive without a medium",
             ));
         }
-        // More is read ahead then. It is advice: nothing depends on it.
+        // This increases the kernel's read-ahead. It is only advice, so errors are ignored.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
         let direct = Direct::for_reading(&file);
         Ok(FileSource { url: url.to_owned(), file, size, holes, cached: AtomicBool::new(true), direct })
     }
 
-    /// Whether what is read at `range` is in the page cache because of others. Once something was not, what
-    /// follows may be there only because the kernel read ahead for this program.
+    /// Whether other programs have brought `range` into the page cache. Once something was missing there, later data
+    /// may be cached only because the kernel read ahead for this program.
     fn was_cached(&self, range: &Range<u64>) -> bool {
         if self.cached.load(Ordering::Relaxed) && !cache::holds(&self.file, range.end.saturating_sub(1)) {
             self.cached.store(false, Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl FileSource {
         self.cached.load(Ordering::Relaxed)
     }
 
-    /// The error of a read of `range` that failed, with the place of the first bad sector.
+    /// The error for a failed read of `range`, with the place of the first bad sector.
     fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
         let place = if bad_sector::is_of_a_place(error) {
             bad_sector::place(range, self.unit(), &mut |part| self.can_read(part))
@@ -74,22 +74,22 @@ impl FileSource {
         source_error(&self.url, format!("read error {place}: {error}"))
     }
 
-    /// The least that can be read by itself.
+    /// The smallest size of a separate read, in bytes.
     fn unit(&self) -> u64 {
         match (&self.direct, &self.holes) {
-            // Files have no sectors of their own; their pages are read as a whole.
+            // Files have no sectors of their own. Their pages are read as a whole.
             (None, _) | (_, Some(_)) => 4096,
             (Some(_), None) => device::sector_size(&self.file).unwrap_or(SECTOR),
         }
     }
 
-    /// Whether all of that can be read, from the drive where possible: what fails is in no cache.
+    /// Whether all of `range` can be read. Reads from the drive if possible, not from a cache.
     fn can_read(&self, range: Range<u64>) -> bool {
         let mut data = vec![0; (range.end - range.start) as usize];
         match self.direct.as_ref().map(|direct| direct.read_sectors(range.start, &mut data)) {
             Some(Ok(count)) if count == data.len() => true,
             Some(Err(_)) => false,
-            // It cannot be read so.
+            // Direct access is impossible.
             Some(Ok(_)) | None => self.file.read_exact_at(&mut data, range.start).is_ok(),
         }
     }
@@ -112,7 +112,7 @@ impl Source for FileSource {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        // A file that has grown is still read to its first size only.
+        // If a file has grown, only its original size is read.
         check_range(self, offset, buf.len())?;
         let range = offset..offset + buf.len() as u64;
         let cached = self.was_cached(&range);
@@ -132,7 +132,7 @@ impl Source for FileSource {
                 Err(e) => return Err(self.failed(at..range.end, &e)),
             }
         }
-        // A backup must neither fill the page cache nor take from it what the host's other programs work with.
+        // A backup must neither fill the page cache nor displace data that the host's other programs need.
         if !cached && !past_cache {
             cache::drop_behind(&self.file, range);
         }
@@ -142,7 +142,7 @@ impl Source for FileSource {
     fn verify(&self) -> Result<()> {
         match self.current_size() {
             Ok(now) if now < self.size => Err(shrunk(self, now)),
-            // What was read is what was there, whatever has become of it.
+            // If the size is unknown now, the data read before is still correct.
             _ => Ok(()),
         }
     }

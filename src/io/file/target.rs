@@ -18,25 +18,25 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many zeros are written at once, in bytes.
+/// Bytes of zeros in one write.
 const PIECE: u64 = 1 << 20;
 
-/// A regular file or block device that is restored to.
+/// A regular file or block device as a target.
 pub struct FileTarget {
     url: String,
     path: PathBuf,
     file: File,
     direct: Option<Direct>,
     medium: Backing,
-    /// False once the file system has said that it cannot punch holes.
+    /// False once the file system has refused to punch holes.
     punches: AtomicBool,
 }
 
-/// How long a device in use is tried for: programs that look at all devices claim one for an instant, and so does
-/// the kernel when a loop device is set up.
+/// How long to retry a device that is in use. Programs that scan all devices claim one briefly, and so does the kernel
+/// when a loop device is set up.
 const INSTANT: Duration = Duration::from_millis(500);
 
-/// Opens a file; for a device that is in use, tries again for an instant.
+/// Opens a file. If it is a device in use, retries for a short time.
 fn open_patiently(options: &OpenOptions, path: &Path) -> io::Result<File> {
     let start = Instant::now();
     loop {
@@ -49,22 +49,23 @@ fn open_patiently(options: &OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// What is written to.
+/// What is behind a target.
 enum Backing {
     /// A file that was created for this restore.
     New(Touched),
-    /// A file that was there.
+    /// A file that existed before.
     Old,
     Device(Device),
 }
 
 impl FileTarget {
-    /// Opens the file or block device at `path` for an image of `size` bytes, or creates a file of that size and `mode`;
-    /// symbolic links are followed. `url` is what the user calls it.
+    /// Opens the file or block device at `path` for an image of `size` bytes, or creates a file with that size and
+    /// `mode`. Follows symbolic links. `url` is the user's name for it.
     ///
     /// # Errors
-    /// [`crate::types::Error::TargetRefused`] for an existing one that is not accepted or too small; [`crate::types::Error::Target`]
-    /// where it cannot be opened, created or sized, is in use, or is neither file nor block device.
+    /// [`crate::types::Error::TargetRefused`] if an existing target is not accepted or too small.
+    /// [`crate::types::Error::Target`] if it is in use, is neither a file nor a block device, or cannot be opened,
+    /// created or resized.
     pub fn open(url: &str, path: &Path, size: u64, existing: Existing, mode: FileMode) -> Result<Self> {
         let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
         match std::fs::metadata(path) {
@@ -83,7 +84,7 @@ impl FileTarget {
     fn create(url: &str, path: &Path, size: u64, mode: FileMode) -> Result<Self> {
         let file = private::create(path, mode).map_err(|e| target_error(url, why_not_created(path, &e)))?;
         if let Err(e) = file.set_len(size) {
-            // Left behind, it would be refused the next time.
+            // If the file stayed, the next attempt would be refused.
             let _ = std::fs::remove_file(path);
             return Err(target_error(url, format!("a file of {size} bytes cannot be created: {e}")));
         }
@@ -95,7 +96,7 @@ impl FileTarget {
         let mut options = OpenOptions::new();
         options.write(true);
         if expected == Medium::Device {
-            // Without O_CREAT it means, for block devices: only if nothing else has claimed it.
+            // For block devices without O_CREAT, the flag means: fail if anything else has claimed the device.
             options.custom_flags(OFlags::EXCL.bits() as i32);
         }
         let file = open_patiently(&options, path).map_err(|e| match e.kind() {
@@ -158,7 +159,7 @@ impl FileTarget {
         let (offset, rest) = (offset + done as u64, &data[done..]);
         if !rest.is_empty() {
             self.file.write_all_at(rest, offset)?;
-            // Starts the writing now, so that the disk works meanwhile and the last flush finds little to do.
+            // Starts writing now, so that the disk is busy meanwhile and the last flush has little left to do.
             cache::drop_behind(&self.file, offset..offset + rest.len() as u64);
         }
         Ok(())
@@ -166,7 +167,7 @@ impl FileTarget {
 
     fn flush_all(&self) -> io::Result<()> {
         self.file.sync_all()?;
-        // Some remote file systems tell as late as this that there was no room.
+        // Some remote file systems report only now that there was no room.
         durable::flush_as_close(&self.file)?;
         if let Backing::New(_) = self.medium
             && let Some(folder) = self.path.parent()
@@ -211,7 +212,7 @@ impl Target for FileTarget {
 
     fn flush(&self) -> Result<()> {
         self.flush_all().map_err(|e| target_error(&self.url, format!("cannot flush it to disk: {e}")))?;
-        // What was restored need not stay in the host's page cache.
+        // Restored data need not stay in the host's page cache.
         cache::drop_all(&self.file);
         Ok(())
     }
@@ -232,7 +233,7 @@ fn why_not_created(path: &Path, error: &io::Error) -> String {
     format!("the target cannot be created: {error}")
 }
 
-/// Frees the blocks of `range`; it reads as zeros then. Parts of blocks at its ends are overwritten.
+/// Frees the blocks of `range`, which then reads as zeros. Partial blocks at its ends are overwritten.
 fn punch_hole(file: &File, range: &Range<u64>) -> io::Result<()> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     loop {
@@ -243,13 +244,13 @@ fn punch_hole(file: &File, range: &Range<u64>) -> io::Result<()> {
     }
 }
 
-/// Whether `error` means that the kernel cannot do so here, and not that it failed.
+/// Whether `error` means that the kernel does not support the operation here, not that it failed.
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
     let cannot = [Errno::OPNOTSUPP, Errno::NOSYS, Errno::NOTTY, Errno::INVAL];
     Errno::from_io_error(error).is_some_and(|errno| cannot.contains(&errno))
 }
 
-/// Overwrites `range` with zeros; nothing for an empty one.
+/// Overwrites `range` with zeros. Does nothing if it is empty.
 pub(super) fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
     if range.is_empty() {
         return Ok(());

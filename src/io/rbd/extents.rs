@@ -1,4 +1,4 @@
-//! Where an image has data, asked for window by window.
+//! Finds the data of an image, one window at a time.
 
 use crate::sys::ceph::Image;
 use crate::types::hints::merge;
@@ -7,25 +7,25 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// The smallest window, in bytes: without object maps each of its objects is asked for.
+/// The smallest window, in bytes. Without object maps, each object of a window is looked up.
 const SMALLEST: u64 = 1 << 30;
-/// No image has more windows: with object maps each window loads them all.
+/// The most windows of an image. With object maps, each window loads all of them.
 const WINDOWS: u64 = 64;
-/// Windows that are remembered: threads that read side by side are a few blocks apart.
+/// Windows to remember. Threads that read side by side are only a few blocks apart.
 const REMEMBERED: usize = 2;
 
-/// The windows of an image of `size` bytes, one after the other.
+/// The windows of an image of `size` bytes, in order.
 pub(super) fn windows(size: u64) -> impl Iterator<Item = Range<u64>> {
     let step = window(size);
     (0..size.div_ceil(step)).map(move |n| n * step..(n + 1).saturating_mul(step).min(size))
 }
 
-/// Size of a window in bytes, a multiple of the smallest.
+/// The size of a window in bytes, a multiple of the smallest.
 fn window(size: u64) -> u64 {
     size.div_ceil(WINDOWS).max(1).div_ceil(SMALLEST).saturating_mul(SMALLEST)
 }
 
-/// The data of an image, as far as it was asked for.
+/// The extents of an image with data, as far as they have been requested.
 pub(super) struct Extents {
     size: u64,
     seen: Mutex<Seen>,
@@ -33,23 +33,23 @@ pub(super) struct Extents {
 
 #[derive(Default)]
 struct Seen {
-    /// The cluster could not tell: all may be data.
+    /// The cluster could not tell, so everything may be data.
     unknown: bool,
     windows: VecDeque<(Range<u64>, Vec<Range<u64>>)>,
 }
 
 impl Extents {
-    /// For an image of `size` bytes.
+    /// No extents are known yet of this image of `size` bytes.
     pub(super) fn new(size: u64) -> Self {
         Extents { size, seen: Mutex::default() }
     }
 
-    /// From now on all is data: for who knows already what must be read.
+    /// Treats everything as data from now on, for callers that already know what to read.
     pub(super) fn read_all(&self) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).unknown = true;
     }
 
-    /// See [`crate::io::Source::next_data`]. `ask` gives the extents of a window.
+    /// See [`crate::io::Source::next_data`]. `ask` returns the extents of a window.
     pub(super) fn next_data(
         &self,
         offset: u64,
@@ -88,7 +88,7 @@ impl Extents {
     }
 }
 
-/// The extents of `range` in which there is data, of a clone's parent too.
+/// The extents of `range` that hold data, including data of a clone's parent.
 pub(super) fn data_of(image: &Image, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
     let mut extents = Vec::new();
     image.diff(None, range, &mut |offset, length, exists| {

@@ -1,4 +1,4 @@
-//! Making and removing snapshots of an image.
+//! Creates and removes snapshots of an image.
 
 use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin};
 use crate::config::RbdConfig;
@@ -10,7 +10,7 @@ use crate::types::version::{ImageId, Origin};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-/// An image, looked at for the sake of its snapshots.
+/// An image whose snapshots are managed.
 pub struct Snapshots {
     url: String,
     spec: Spec,
@@ -19,12 +19,12 @@ pub struct Snapshots {
     id: ImageId,
 }
 
-/// What became of the removal of a snapshot.
+/// The result of removing a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It is gone, or was not there.
+    /// The snapshot is removed, or did not exist.
     Gone,
-    /// It is protected, or something depends on it.
+    /// The snapshot is protected, or something depends on it.
     InUse,
 }
 
@@ -32,7 +32,7 @@ impl Snapshots {
     /// Opens the image that `url` names.
     ///
     /// # Errors
-    /// The URL names no image or a snapshot, or it cannot be opened for writing; see
+    /// The URL does not name an image, or names a snapshot, or the image cannot be opened. See
     /// [`RbdSource::open`](super::RbdSource::open).
     pub fn open(url: &str, config: &RbdConfig) -> Result<Self> {
         let about = About { url, side: Side::Source, config };
@@ -62,7 +62,7 @@ impl Snapshots {
         Ok(Snapshots { url: url.to_owned(), spec, config: config.clone(), pool, id })
     }
 
-    /// The image as it is now: one that is open for reading does not hear of snapshots.
+    /// Opens the image again for its present state: an image that is open for reading does not notice new snapshots.
     fn now(&self) -> Result<(Image, Vec<Snapshot>)> {
         let failed = |e| self.about().failed("its snapshots cannot be listed", &e);
         let image = Image::open_read_only(&self.pool, &self.spec.image).map_err(failed)?;
@@ -70,8 +70,8 @@ impl Snapshots {
         Ok((image, snapshots))
     }
 
-    /// The image, open for writing; not for longer than need be: if the program is killed meanwhile, others wait for
-    /// half a minute until Ceph has forgotten it.
+    /// The image, opened for writing. Keep it open only briefly: if the program is killed meanwhile, other clients wait
+    /// for half a minute until Ceph has forgotten it.
     fn writable(&self) -> Result<Image> {
         let image = Image::open(&self.pool, &self.spec.image);
         image.map_err(|e| self.about().failed("the image cannot be opened for writing", &e))
@@ -94,16 +94,16 @@ impl Snapshots {
     /// The names and numbers of the snapshots.
     ///
     /// # Errors
-    /// What the cluster says.
+    /// The error that the cluster reports.
     pub fn list(&self) -> Result<Vec<(String, u64)>> {
         let (_, snapshots) = self.now()?;
         Ok(snapshots.into_iter().map(|snapshot| (snapshot.name, snapshot.id)).collect())
     }
 
-    /// The present name of the snapshot `wanted`, if it is still there.
+    /// The present name of the snapshot `wanted`, if it still exists.
     ///
     /// # Errors
-    /// What the cluster says.
+    /// The error that the cluster reports.
     pub fn name_of(&self, wanted: &Origin) -> Result<Option<String>> {
         if wanted.image != self.id {
             return Ok(None);
@@ -116,10 +116,10 @@ impl Snapshots {
         Ok(same.then_some(found.name))
     }
 
-    /// Makes a snapshot. Returns whether it was made: there may be one of that name.
+    /// Creates a snapshot. Returns `false` if there is already one of that name.
     ///
     /// # Errors
-    /// What the cluster says.
+    /// The error that the cluster reports.
     pub fn create(&self, name: &str) -> Result<bool> {
         match self.writable()?.create_snapshot(name) {
             Ok(()) => Ok(true),
@@ -131,13 +131,13 @@ impl Snapshots {
     /// Removes a snapshot, unless it is protected.
     ///
     /// # Errors
-    /// What the cluster says.
+    /// The error that the cluster reports.
     pub fn remove(&self, name: &str) -> Result<Removal> {
         let image = self.writable()?;
         match image.is_protected(name) {
             Ok(true) => return Ok(Removal::InUse),
             Err(e) if is(&e, Errno::NOENT) => return Ok(Removal::Gone),
-            // The removal will tell.
+            // In case of an error, the removal reports it.
             Ok(false) | Err(_) => {}
         }
         match image.remove_snapshot(name) {

@@ -1,4 +1,4 @@
-//! Reading an image or a snapshot.
+//! Reads an image or a snapshot.
 
 use super::extents::{Extents, data_of, windows};
 use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// An image, or a snapshot of one, that is backed up.
+/// An image or a snapshot as a source.
 pub struct RbdSource {
     url: String,
     config: RbdConfig,
@@ -26,10 +26,10 @@ pub struct RbdSource {
 }
 
 impl RbdSource {
-    /// Opens what `spec` names; `url` is what the user calls it.
+    /// Opens the image or snapshot that `spec` names. `url` is the user's name for it.
     ///
     /// # Errors
-    /// [`Error::NoSuchImage`]; [`Error::Config`] where Ceph's configuration cannot be read; [`Error::Source`].
+    /// [`Error::NoSuchImage`], [`Error::Source`], or [`Error::Config`] if Ceph's configuration cannot be read.
     pub fn open(url: &str, spec: &Spec, config: &RbdConfig) -> Result<Self> {
         let about = About { url, side: Side::Source, config };
         let cluster = connect(about, false)?;
@@ -55,7 +55,7 @@ impl RbdSource {
         About { url: &self.url, side: Side::Source, config: &self.config }
     }
 
-    /// The error of a read of `range` that failed, with the place of the first bytes that cannot be read.
+    /// The error for a failed read of `range`, with the place of the first bytes that cannot be read.
     fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
         let mut can_read = |part: Range<u64>| {
             let mut data = vec![0; (part.end - part.start) as usize];
@@ -69,7 +69,7 @@ impl RbdSource {
         source_error(&self.url, format!("read error {place}: {}", reason(error, &self.config)))
     }
 
-    /// The snapshot `base` as it is now, or why it cannot serve: an error where going on would be wrong.
+    /// The snapshot `base` as it is now, or the reason why it cannot be used. An error if it would be wrong to go on.
     fn find_base(
         &self,
         own: &Origin,
@@ -151,7 +151,7 @@ impl Source for RbdSource {
         while done < buf.len() {
             let at = offset + done as u64;
             match self.image.read(at, &mut buf[done..]) {
-                // At the very end of an image librbd says that the offset is invalid.
+                // At the very end of an image, librbd reports an invalid offset.
                 Ok(0) => return Err(shrunk(self, at)),
                 Err(e) if is(&e, Errno::INVAL) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
@@ -174,17 +174,17 @@ impl Source for RbdSource {
     }
 
     fn size_now(&self) -> Option<u64> {
-        // A snapshot keeps its size.
+        // For a snapshot this is always the same size.
         open_image(self.about(), &self.pool, &self.spec).ok()?.size().ok()
     }
 
     fn verify(&self) -> Result<()> {
         let Some(own) = &self.origin else {
-            // What was cut off reads as zeros, or not at all.
+            // Data that was cut off reads as zeros, or not at all.
             let now = self.size_now().unwrap_or(self.size);
             return if now < self.size { Err(shrunk(self, now)) } else { Ok(()) };
         };
-        // An object of a snapshot that was removed reads as a hole. Our image does not hear of that: look again.
+        // Objects of a removed snapshot read as holes. The open image does not notice the removal, so open it again.
         let now = open_image(self.about(), &self.pool, &self.spec)?;
         if list(self.about(), &now)?.iter().any(|snapshot| snapshot.id == own.snapshot) {
             Ok(())
@@ -220,7 +220,7 @@ impl Source for RbdSource {
                     self.about().failed(&format!("the changes since snapshot {from} cannot be had"), &e)
                 })?;
         }
-        // What is read now is what has data.
+        // The hints say what to read, so holes need not be looked up any more.
         self.extents.read_all();
         Ok(Changes::Known(hints))
     }

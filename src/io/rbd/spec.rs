@@ -1,25 +1,25 @@
-//! What follows `rbd://`.
+//! The part of a URL after `rbd://`.
 
 use std::fmt;
 
-/// An image, and perhaps a snapshot of it.
+/// An image, and optionally one of its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Its pool.
+    /// The name of its pool.
     pub pool: String,
-    /// Its namespace in the pool; empty for images that are in none.
+    /// The namespace in the pool. Empty for images without one.
     pub namespace: String,
-    /// Its name.
+    /// The name of the image.
     pub image: String,
-    /// A snapshot of it.
+    /// The name of the snapshot.
     pub snapshot: Option<String>,
 }
 
 impl Spec {
-    /// Reads `POOL/IMAGE`, `POOL/NAMESPACE/IMAGE`, each also with `@SNAPSHOT`, as Ceph's own commands do.
+    /// Parses `POOL/IMAGE` or `POOL/NAMESPACE/IMAGE`, both optionally with `@SNAPSHOT`, as Ceph's own commands do.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Spec, String> {
         let help =
             "Give rbd://POOL/IMAGE or rbd://POOL/NAMESPACE/IMAGE, for a snapshot with @SNAPSHOT behind it.";
@@ -60,7 +60,7 @@ impl Spec {
 }
 
 impl fmt::Display for Spec {
-    /// As a URL.
+    /// Writes it as a URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rbd://{}/", self.pool)?;
         if !self.namespace.is_empty() {

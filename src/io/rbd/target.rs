@@ -1,4 +1,4 @@
-//! Writing an image.
+//! Writes an image.
 
 use super::{About, Side, Spec, connect, is, open_pool, reason};
 use crate::config::RbdConfig;
@@ -11,23 +11,23 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// An image that is restored to.
+/// An image as a target.
 pub struct RbdTarget {
     url: String,
     config: RbdConfig,
     image: Image,
-    /// What was written to an image that was created for this restore; absent for one that was there.
+    /// The parts written so far of an image that was created for this restore. `None` for an image that existed before.
     new: Option<Touched>,
 }
 
 impl RbdTarget {
     /// Opens the image that `spec` names for `size` bytes, or creates one of that size with the configured features.
-    /// `url` is what the user calls it.
+    /// `url` is the user's name for it.
     ///
     /// # Errors
-    /// [`Error::TargetRefused`] for an existing one that is not accepted or too small; [`Error::NoSuchImage`] where
-    /// there is no such pool; [`Error::Config`] where Ceph's configuration cannot be read; [`Error::Target`] where it
-    /// is a snapshot or in use, or cannot be opened or created.
+    /// [`Error::TargetRefused`] if an existing image is not accepted or too small. [`Error::NoSuchImage`] if there is
+    /// no such pool. [`Error::Config`] if Ceph's configuration cannot be read. [`Error::Target`] if it is a snapshot,
+    /// is in use, or cannot be opened or created.
     pub fn open(url: &str, spec: &Spec, size: u64, existing: Existing, config: &RbdConfig) -> Result<Self> {
         let about = About { url, side: Side::Target, config };
         if let Some(snapshot) = &spec.snapshot {
@@ -53,7 +53,7 @@ impl RbdTarget {
     }
 }
 
-/// Opens an image that is there and seen through `seen`.
+/// Opens an existing image for writing. `seen` is the same image, open for reading.
 fn open_existing(about: About<'_>, pool: &Arc<Pool>, spec: &Spec, seen: Image, size: u64) -> Result<Image> {
     let has = seen.size().map_err(|e| about.failed("its size cannot be had", &e))?;
     if has < size {
@@ -101,7 +101,7 @@ impl Target for RbdTarget {
         if range.is_empty() || self.new.as_ref().is_some_and(|touched| touched.is_untouched(range.clone())) {
             return Ok(true);
         }
-        // Whole objects are removed, others cut short: always cheap.
+        // Whole objects are removed and others are shortened, so this is always cheap.
         self.image.write_zeroes(range.clone()).map_err(|e| self.failed("cannot write zeros", range, &e))?;
         Ok(true)
     }

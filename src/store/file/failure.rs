@@ -1,19 +1,19 @@
-//! What the system's errors mean for a store in a folder.
+//! The meaning of system errors for a store in a folder.
 
 use rustix::io::Errno;
 use std::fs::FileType;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 
-/// Whether that is the error.
+/// Whether `error` is `errno`.
 pub(super) fn is(error: &io::Error, errno: Errno) -> bool {
     Errno::from_io_error(error) == Some(errno)
 }
 
-/// Whether a file could not be opened or read because of what it is or of damage to it, so that others may well be
-/// readable. Missing rights, a lack of memory, a lost connection and the like are not.
+/// Whether a file could not be opened or read because of its kind or because it is damaged. Other files may be readable
+/// then. This is false for missing permissions, a lack of memory, a lost connection and the like.
 pub(super) fn is_of_one_file(error: &io::Error) -> bool {
-    // ENODATA, EREMOTEIO and EILSEQ: what disks say of a bad sector, of a failed command and of bad protection data.
+    // Disks report ENODATA for a bad sector, EREMOTEIO for a failed command, and EILSEQ for bad protection data.
     let own = [
         Errno::IO,
         Errno::UCLEAN,
@@ -28,13 +28,13 @@ pub(super) fn is_of_one_file(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| own.contains(&errno))
 }
 
-/// Whether that is what is said of a folder that was unmounted or removed while it was open.
+/// Whether the error means that the open folder was unmounted or removed.
 pub(super) fn is_of_the_folder(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::NOTCONN, Errno::STALE, Errno::NODEV];
     Errno::from_io_error(error).is_some_and(|errno| gone.contains(&errno))
 }
 
-/// The error, and what to do where it is that there is no room.
+/// The error, with advice if there is no room.
 pub(super) fn advised(error: &io::Error) -> String {
     let advice = match error.kind() {
         ErrorKind::StorageFull => "The data store is full: make room there",
@@ -47,7 +47,7 @@ pub(super) fn advised(error: &io::Error) -> String {
     format!("{error}. {advice} (`backy2 rm` and `backy2 cleanup` do), and begin again")
 }
 
-/// What that is, other than a file.
+/// The name of a kind of file that is not a regular one.
 pub(super) fn kind(of: FileType) -> &'static str {
     match () {
         () if of.is_dir() => "a folder",

@@ -1,4 +1,4 @@
-//! The folder of a file store, open, and writing below it.
+//! The open folder of a file store, and writing to it.
 
 use crate::failpoint;
 use crate::sys::beneath::Folder;
@@ -13,30 +13,31 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Files that are being written end so; one that a crash left is no blob.
+/// The ending of files that are being written. A file that a crash left with this ending is not a blob.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// The store's folder. It is open since before the first write: the kernel tells an error of writing back to each
-/// descriptor that was open when it happened, and to one that is opened later perhaps not.
+/// The store's folder. It is opened before the first write: the kernel reports a write-back error to each descriptor
+/// that was open at that time, and perhaps not to one that is opened later.
 pub(super) struct Place {
     root: Folder,
-    /// Device and number of the root.
+    /// Device and inode of the folder.
     identity: (u64, u64),
     sync: Durability,
     mode: FileMode,
-    /// Whether one flush of the file system tells of all that was not written to it.
+    /// Whether one flush of the file system reports every failed write.
     tells_all: bool,
-    /// Whether anything was written.
+    /// Whether anything has been written.
     pub written: AtomicBool,
-    /// Folders that this process has seen or made, so that a blob costs no `mkdir`; and whether each is on the file
-    /// system of the root.
+    /// Folders that this process has found or created, so that most blobs need no `mkdir`. The value says whether the
+    /// folder is on the file system of the root.
     known: Mutex<BTreeMap<String, bool>>,
 }
 
 /// Why a blob was not written.
 pub(super) struct NotWritten {
     pub error: io::Error,
-    /// It was written, and whether it or others arrived is not known: what was written before is not to be trusted.
+    /// The blob was written, but it is not known whether this blob or others were stored. Earlier writes cannot be
+    /// trusted either.
     pub in_doubt: bool,
 }
 
@@ -66,22 +67,22 @@ impl Place {
         })
     }
 
-    /// Whether the folder that is at `path` now is this one.
+    /// Whether this is the folder that is now at `path`.
     pub fn is_at(&self, path: &Path) -> bool {
         std::fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
-    /// The folder itself.
+    /// The open folder.
     pub fn root(&self) -> &Folder {
         &self.root
     }
 
-    /// Writes the file `name` in the folder `outer/inner`, all of it or nothing.
+    /// Writes the file `name` in the folder `outer/inner`, completely or not at all.
     pub fn write(&self, outer: &str, inner: &str, name: &str, data: &[u8]) -> Result<(), NotWritten> {
         self.written.store(true, Ordering::Relaxed);
         let same = self.make_folder(outer, inner)?;
         let folder = self.root.folder_at(&Path::new(outer).join(inner))?;
-        // On another file system than the root's, a flush of that one would not do.
+        // If the folder is on another file system than the root, a flush of the root's file system is not enough.
         let flush = match self.sync {
             Durability::File => true,
             Durability::Filesystem => !(self.tells_all && same),
@@ -115,11 +116,11 @@ impl Place {
         if flush {
             file.sync_all().map_err(in_doubt)?;
         } else if self.sync == Durability::Filesystem {
-            // Starts the writing now, so that one flush of the file system for a batch finds little to do.
+            // Starts writing now, so that the flush of the file system for a batch has little left to do.
             cache::drop_behind(&file, 0..data.len() as u64);
         }
         let size = if self.tells_all { file.metadata().map(|found| found.len()) } else { stored_size(&file) };
-        // What close says of a file that is too short tells more.
+        // If the file is too short, the error of close says why, so check it first.
         close(file).map_err(in_doubt)?;
         match size.map_err(in_doubt)? {
             size if size == data.len() as u64 => Ok(()),
@@ -130,7 +131,8 @@ impl Place {
         }
     }
 
-    /// Makes the folder for a blob, durable if each blob is to be. Returns whether it is on the root's file system.
+    /// Creates the folder for a blob, and makes it durable if each blob must be. Returns whether it is on the root's
+    /// file system.
     fn make_folder(&self, outer: &str, inner: &str) -> io::Result<bool> {
         let path = Path::new(outer).join(inner);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +163,7 @@ impl Place {
         if self.sync == Durability::None || all_at_once { Ok(()) } else { sync_entries(above.file()) }
     }
 
-    /// Makes durable what [`Place::write`] has left to be.
+    /// Makes durable the data that [`Place::write`] has not flushed.
     pub fn sync(&self) -> io::Result<()> {
         if self.sync == Durability::Filesystem && self.tells_all {
             sync_filesystem(self.root.file())

@@ -1,4 +1,4 @@
-//! What a hostile neighbour, a full disk or a sick one can do to a store in a folder.
+//! How a store in a folder copes with a hostile user, a full disk and a failing one.
 
 use super::*;
 use crate::skip;
@@ -19,7 +19,7 @@ fn wanted(uid: &str) -> Wanted<'_> {
     Wanted { uid, block: 0, size: 1 << 16, again: false }
 }
 
-/// A store in a folder `root` of a folder, with a blob; the blob's place below it.
+/// A store in the folder `root` of a temporary folder, with one blob, and the blob's uid.
 fn scene() -> (tempfile::TempDir, FileStore, String) {
     let folder = tempfile::tempdir().expect("tempdir");
     std::fs::create_dir(folder.path().join("root")).expect("made");
@@ -94,7 +94,7 @@ fn what_is_no_file_is_no_blob_and_nobody_waits_for_it() {
         }
     }
     assert!(started.elapsed().as_secs() < 5);
-    // Where a link was, a blob is written in its place.
+    // A new blob replaces a link of its name.
     let _ = std::fs::remove_file(&file);
     symlink(&outside, &file).expect("linked");
     store.put(&uid, b"new").expect("put");
@@ -139,7 +139,7 @@ fn a_folder_that_was_exchanged_is_found_by_readers_and_refused_by_writers() {
     assert!(error.contains("another folder"), "{error}");
 }
 
-/// A store on the file system that fails; `None`: there is no FUSE here.
+/// A store on a file system that can fail. `None` if there is no FUSE here.
 fn remote(test: &str, sync: Durability) -> Option<(FaultyFs, FileStore, tempfile::TempDir)> {
     let folder = tempfile::tempdir().expect("tempdir");
     match FaultyFs::mount(folder.path()) {
@@ -174,7 +174,7 @@ fn on_fuse_each_blob_is_flushed_by_itself() {
 fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
     let name = "a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more";
     for how in [Full::Close(EIO), Full::Sync(ENOSPC), Full::Nowhere, Full::Close(ENOSPC)] {
-        // Without fsync nobody asks.
+        // Without durability there is no fsync that could fail.
         for sync in [Durability::Filesystem, Durability::None] {
             if matches!((how, sync), (Full::Sync(_), Durability::None)) {
                 continue;
@@ -190,7 +190,7 @@ fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
                 how == Full::Close(ENOSPC) || how == Full::Sync(ENOSPC),
                 "{error}"
             );
-            // The system tells an error once.
+            // The system reports an error only once.
             fs.faults().full = None;
             let later = store.sync().expect_err("it broke").to_string();
             assert!(later.contains(&uids[1]), "{later}");
@@ -234,7 +234,7 @@ fn only_what_a_disk_says_of_one_file_is_damage() {
         fs.faults().read = Some((usize::MAX, errno));
         assert!(matches!(get(&store, &uid), Err(GetError::Store(_))), "{errno}");
     }
-    // EINTR once: read on.
+    // EINTR once: reading goes on.
     fs.faults().read = Some((1, 4));
     assert!(get(&store, &uid).expect("read"));
 }

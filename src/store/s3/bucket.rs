@@ -1,17 +1,17 @@
-//! Addresses in a bucket.
+//! The addresses of a bucket and its objects.
 
 use crate::config::Addressing;
 use url::Url;
 
-/// A bucket of a server.
+/// A bucket on a server.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
-    /// Ends in a slash: keys are appended to it.
+    /// The address of the bucket. It ends in a slash, so that keys can be appended.
     base: Url,
 }
 
 impl Bucket {
-    /// The bucket `name` of the server at `endpoint`. `None`: they make no address.
+    /// The bucket `name` on the server at `endpoint`. `None` if they do not form an address.
     pub fn new(mut endpoint: Url, addressing: Addressing, name: &str) -> Option<Self> {
         let path = endpoint.path().trim_end_matches('/').to_owned();
         match addressing {
@@ -20,19 +20,19 @@ impl Bucket {
                 let host = format!("{name}.{}", endpoint.host_str()?);
                 endpoint.set_host(Some(&host)).ok()?;
                 endpoint.set_path(&format!("{path}/"));
-                // What is changed in a name of a host (capital letters) names another bucket.
+                // If parsing changes the name (capital letters), it would name another bucket.
                 (endpoint.host_str() == Some(&host)).then_some(())?;
             }
         }
         Some(Bucket { base: endpoint })
     }
 
-    /// Where it is, for messages.
+    /// The address of the bucket, for messages.
     pub fn location(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// What the header `Host` says: host, and port unless it is that of the scheme.
+    /// The value of the header `Host`: the host, and the port unless it is the default of the scheme.
     pub fn host(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -44,13 +44,13 @@ impl Bucket {
         path.join("/") + &encoded(key)
     }
 
-    /// Scheme, host and port: what stands before the path.
+    /// Scheme, host and port: the part before the path.
     pub fn origin(&self) -> String {
         format!("{}://{}", self.base.scheme(), self.host())
     }
 }
 
-/// Percent-encoded as signatures want it: all but letters, digits and `-._~`.
+/// Percent-encodes `text` for signatures: everything except letters, digits and `-._~`.
 pub(super) fn encoded(text: &str) -> String {
     use std::fmt::Write;
     let mut encoded = String::with_capacity(text.len());
@@ -63,7 +63,7 @@ pub(super) fn encoded(text: &str) -> String {
     encoded
 }
 
-/// The same of a text that may be percent-encoded in part, as the path of a URL is.
+/// Does the same for a text that may already be percent-encoded in part, such as the path of a URL.
 fn encoded_once(text: &str) -> String {
     encoded(&percent_encoding::percent_decode_str(text).decode_utf8_lossy())
 }

@@ -1,4 +1,4 @@
-//! One request to a bucket: signed, sent, and its answer judged.
+//! Sends one signed request to a bucket and evaluates the answer.
 
 use super::bucket::Bucket;
 use super::failure::{Failure, Kind};
@@ -20,34 +20,34 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, AsSendBody, Body};
 
-/// Bytes of an answer that is no blob: a page of a listing has half a megabyte.
+/// The most bytes of an answer that is not a blob. A page of a listing has half a megabyte.
 pub(super) const MOST_TEXT: u64 = 16 << 20;
-/// Bytes of an answer that are read at once.
+/// Bytes of an answer to read at once.
 const PIECE: usize = 32 << 10;
-/// Connections whose other end is far away are closed by routers when they are idle for minutes.
+/// How long an unused connection is kept. Routers drop connections that are idle for minutes.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
-/// What is asked of the server.
+/// A request to the server.
 pub(super) struct Request<'r> {
     method: &'static str,
     key: &'r str,
     query: String,
     headers: Vec<(&'static str, &'r str)>,
-    /// What is sent, and its digest.
+    /// The body, and its digest in the next field.
     body: &'r [u8],
     digest: String,
-    /// Bytes of the answer that are read at most.
+    /// The most bytes to read of the answer.
     most: u64,
 }
 
 impl<'r> Request<'r> {
-    /// About the object `key`, or about the bucket (`""`). The answer is a text.
+    /// A request about the object `key`, or about the bucket (`""`). The answer is a text.
     pub fn new(method: &'static str, key: &'r str, parameters: &[(&str, &str)]) -> Self {
         let (query, digest) = (sign::query(parameters), sign::digest(&[]));
         Request { method, key, query, headers: Vec::new(), body: &[], digest, most: MOST_TEXT }
     }
 
-    /// With that body, and headers about it.
+    /// Adds a body, and headers about it.
     pub fn with_body(mut self, body: &'r [u8], headers: &[(&'static str, &'r str)]) -> Self {
         self.digest = sign::digest(body);
         self.body = body;
@@ -55,14 +55,14 @@ impl<'r> Request<'r> {
         self
     }
 
-    /// The answer is a blob of so many bytes at most.
+    /// Expects a blob of at most `most` bytes as the answer.
     pub fn expecting(mut self, most: u64) -> Self {
         self.most = most;
         self
     }
 }
 
-/// Signs and sends. Shared by threads; connections are kept and used again.
+/// Signs and sends requests. Threads share it, and it keeps connections for reuse.
 pub(super) struct Client {
     agent: Agent,
     bucket: Bucket,
@@ -71,8 +71,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Reads the credentials. `connections` are kept open when nobody needs them. A signal that `monitor` knows of
-    /// ends every wait.
+    /// Reads the credentials. Keeps up to `connections` unused connections open. A signal that `monitor` reports ends
+    /// every wait.
     pub fn new(config: &S3Config, connections: usize, monitor: Handle) -> Result<Self> {
         let bucket =
             Bucket::new(config.endpoint.clone(), config.addressing, &config.bucket).ok_or_else(|| {
@@ -91,7 +91,7 @@ impl Client {
         let settings = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            // A request is signed for one address.
+            // No redirects, because the signature is valid for one address only.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(connections)
@@ -108,18 +108,18 @@ impl Client {
         Ok(Client { agent, bucket, signer, names: config.names })
     }
 
-    /// Where the bucket is, for messages.
+    /// The address of the bucket, for messages.
     pub fn location(&self) -> &str {
         self.bucket.location()
     }
 
-    /// What the settings are called.
+    /// The names of the settings.
     pub fn names(&self) -> Names {
         self.names
     }
 
-    /// Signs and sends a request. The connection may be silent for `limit`; the whole takes as long as its bytes at
-    /// the least rate. An answer that is no success is a failure.
+    /// Signs and sends a request. The connection may be silent for `limit`, and the whole request may take as long as
+    /// its bytes need at the lowest allowed rate. An answer without success is a failure.
     pub fn send(
         &self,
         request: &Request<'_>,
@@ -176,14 +176,14 @@ impl Client {
             status if status.is_success() => Ok(response),
             status => {
                 let clock = clock_of(&response);
-                // Without its text it is still an answer.
+                // The status is enough if the text cannot be read.
                 let told = self.text(&mut response, limit).unwrap_or_default();
                 Err(Failure::of_answer(status.as_u16(), &told, self.names).at(clock, SystemTime::now()))
             }
         }
     }
 
-    /// The text of an answer.
+    /// Reads the text of an answer.
     pub fn text(
         &self,
         response: &mut Response<Body>,
@@ -194,8 +194,8 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Reads the body of an answer into `data`, which is cleared, but no more than `most` bytes. In each stretch of
-    /// `limit` it must get on.
+    /// Reads at most `most` bytes of the body into `data` (cleared first). The transfer must make progress in each
+    /// period of `limit`.
     pub fn read(
         &self,
         response: &mut Response<Body>,
@@ -205,13 +205,13 @@ impl Client {
     ) -> std::result::Result<(), Failure> {
         data.clear();
         let length = response.body().content_length();
-        // One more, so that the end is seen without growing.
+        // One byte more, so that reading the end does not enlarge the buffer.
         data.reserve(length.unwrap_or_default().min(most) as usize + 1);
         let mut reader = response.body_mut().as_reader().take(most);
         let mut pace = Pace::new(limit);
         let mut piece = [0; PIECE];
         loop {
-            // What has come, and not what fills the piece: who sends little must be noticed.
+            // Takes the bytes that have arrived instead of filling the piece, so that a slow sender is noticed.
             let read = reader.read(&mut piece);
             match read.map_err(|error| Failure::of_transport(&ureq::Error::from(error), self.names))? {
                 0 => break,
@@ -231,7 +231,7 @@ impl Client {
     }
 }
 
-/// What time it is where the answer comes from.
+/// The server's time when it sent the answer.
 fn clock_of(response: &Response<Body>) -> Option<SystemTime> {
     let date = response.headers().get("date")?.to_str().ok()?;
     chrono::DateTime::parse_from_rfc2822(date).ok().map(SystemTime::from)
@@ -247,7 +247,7 @@ fn credential(from: &Credential, key: &str, variable: &str) -> Result<Secret> {
     }
 }
 
-/// Bytes of a file of a key that are read.
+/// The most bytes to read of a key file.
 const LONGEST_KEY: u64 = 1 << 16;
 
 fn from_file(path: &Path, key: &str) -> Result<String> {

@@ -1,4 +1,4 @@
-//! Deleting objects, many at a time where the server can.
+//! Deletes objects, many at once if the server supports it.
 
 use super::client::Request;
 use super::failure::{Failure, Kind};
@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Names in one request; S3 takes no more.
+/// Names in one request. S3 accepts no more.
 const MOST_AT_ONCE: usize = 1000;
 
 impl S3Store<'_> {
-    /// Deletes what has these names, and returns those that could not be deleted, with the reason.
+    /// Deletes the objects with these names. Returns those that could not be deleted, with the reason.
     pub(super) fn delete_all(&self, uids: &[&str]) -> Vec<(String, Failure)> {
         let mut failed = Vec::new();
         for batch in uids.chunks(MOST_AT_ONCE) {
@@ -25,8 +25,8 @@ impl S3Store<'_> {
         failed
     }
 
-    /// Deletes them in one request, as far as it goes. Returns those that are to be deleted one by one, because
-    /// the server knows no such request.
+    /// Deletes objects in one request, and repeats it where this helps. Returns those to delete one by one, because the
+    /// server does not know this request.
     fn delete_many<'u>(&self, uids: &[&'u str], failed: &mut Vec<(String, Failure)>) -> Vec<&'u str> {
         let mut left = uids.to_vec();
         let result = self.patience.run("delete blobs", |limit| {
@@ -60,7 +60,7 @@ impl S3Store<'_> {
         }
     }
 
-    /// One request. What of the objects was not deleted, with the reason.
+    /// Sends one request. Returns the objects that were not deleted, with the reason.
     fn delete_once(&self, uids: &[&str], limit: Duration) -> Result<BTreeMap<String, Failure>, Failure> {
         let client = &self.client;
         // Uids need no escaping.
@@ -74,7 +74,7 @@ impl S3Store<'_> {
         let status = response.status().as_u16();
         let told = client.text(&mut response, limit)?;
         if !told.contains("DeleteResult") {
-            // Some errors come with the status of a success.
+            // Some errors come with a success status.
             return Err(Failure::of_answer(status, &told, client.names()));
         }
         let mut refused = BTreeMap::new();
@@ -89,7 +89,7 @@ impl S3Store<'_> {
         Ok(refused)
     }
 
-    /// Deletes them one by one. When the server fails, the rest is not tried.
+    /// Deletes objects one by one. If the server fails, the rest is not tried.
     fn delete_each(&self, uids: &[&str], failed: &mut Vec<(String, Failure)>) {
         for (at, uid) in uids.iter().enumerate() {
             let result = self.patience.run("delete a blob", |limit| {

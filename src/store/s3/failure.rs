@@ -1,4 +1,4 @@
-//! Why a request to a bucket has failed, whether it may go through if it is repeated, and what to look at.
+//! Why a request to a bucket failed, whether repeating it may help, and which setting to check.
 
 use super::xml;
 use crate::config::Names;
@@ -6,18 +6,18 @@ use crate::types::error::Signal;
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
-/// Whether a request that failed is worth being repeated.
+/// Whether repeating a failed request makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The network failed, or the server did not keep to the protocol: it may pass.
+    /// The network failed, or the server violated the protocol. This may be temporary.
     Network,
-    /// The server says that it may pass: overload, an error of its own.
+    /// The server reports a temporary problem: overload, or an internal error.
     Busy,
     /// There is no object of that name.
     Missing,
-    /// The server knows no such request.
+    /// The server does not support this request.
     Unknown,
-    /// It fails however often it is repeated.
+    /// Repeating the request does not help.
     Lasting,
     /// The user does not want to wait.
     Interrupted(Signal),
@@ -28,19 +28,19 @@ pub(super) enum Kind {
 pub(super) struct Failure {
     /// Whether to repeat it.
     pub kind: Kind,
-    /// What was wrong, and which setting to look at.
+    /// What was wrong, and which setting to check.
     pub text: String,
-    /// The status of the answer, if one came.
+    /// The status of the answer, if there was one.
     pub status: Option<u16>,
 }
 
 impl Failure {
-    /// One that has nothing to do with an answer.
+    /// A failure without an answer.
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
         Failure { kind, text: text.into(), status: None }
     }
 
-    /// From an answer other than a success.
+    /// A failure from an answer without success.
     pub fn of_answer(status: u16, body: &str, names: Names) -> Self {
         let code = xml::text(body, "Code").unwrap_or_default();
         let message = xml::text(body, "Message").unwrap_or_default();
@@ -49,11 +49,8 @@ impl Failure {
             (false, true) => format!("the server answers {status} {code}"),
             (false, false) => format!("the server answers {status} {code}: {message}"),
         };
-        let code = match tells_of_clocks(&message) {
-            // Some servers say it in their message alone.
-            true => SKEWED.to_owned(),
-            false => code,
-        };
+        // Some servers report it only in the message.
+        let code = if tells_of_clocks(&message) { SKEWED.to_owned() } else { code };
         let kind = kind(status, &code);
         let advice = match kind {
             Kind::Lasting | Kind::Missing => advice(status, &code, names),
@@ -62,8 +59,8 @@ impl Failure {
         Failure { kind, text: one_line(&told) + &advice, status: Some(status) }
     }
 
-    /// The same of a server whose clock said `theirs` when ours said `ours`: a refusal may come from that, whatever its
-    /// text is.
+    /// Adds advice if the server's clock (`theirs`) differs from this machine's (`ours`). A refusal may come from that,
+    /// whatever its text says.
     pub fn at(mut self, theirs: Option<SystemTime>, ours: SystemTime) -> Self {
         let Some(theirs) = theirs.filter(|_| matches!(self.status, Some(400..=403))) else { return self };
         let (apart, way) = match ours.duration_since(theirs) {
@@ -78,10 +75,10 @@ impl Failure {
         self
     }
 
-    /// From an error of one object in an answer that is a success as a whole.
+    /// A failure of one object, in an answer that is a success as a whole.
     pub fn of_object(code: &str, message: &str, names: Names) -> Self {
         let kind = match code {
-            // A few servers give their status instead.
+            // A few servers put their status here.
             "AccessDenied" => Kind::Lasting,
             code => kind(code.parse().unwrap_or(200), code),
         };
@@ -89,7 +86,7 @@ impl Failure {
         Failure { kind, text: one_line(&format!("{code}: {message}")) + &advice, status: Some(200) }
     }
 
-    /// From an error of sending or receiving.
+    /// A failure of sending or receiving.
     pub fn of_transport(error: &ureq::Error, names: Names) -> Self {
         use ureq::Error as E;
         let Names { endpoint, tls } = names;
@@ -98,7 +95,7 @@ impl Failure {
             E::HostNotFound => {
                 Failure::new(Kind::Network, format!("the host is not known. See {endpoint} in [DataBackend]"))
             }
-            // TLS tells what it finds wrong as bad data.
+            // TLS reports its errors as invalid data.
             E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(&io.to_string(), names),
             E::Io(io) => match io.kind() {
                 ErrorKind::TimedOut
@@ -109,7 +106,7 @@ impl Failure {
                 | ErrorKind::NotConnected
                 | ErrorKind::BrokenPipe
                 | ErrorKind::UnexpectedEof => Failure::new(Kind::Network, io.to_string()),
-                // No connection came about: refused, no way to the host, its name is not known.
+                // No connection was made: it was refused, there is no route, or the name is unknown.
                 _ => Failure::new(Kind::Network, format!("{io}. See {endpoint} in [DataBackend]")),
             },
             E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(&error.to_string(), names),
@@ -135,12 +132,12 @@ impl Failure {
     }
 }
 
-/// The code of a request whose time is not the server's.
+/// The error code for a request whose time differs too much from the server's.
 const SKEWED: &str = "RequestTimeTooSkewed";
-/// Clocks that differ by more make servers refuse requests. S3 itself takes a quarter of an hour.
+/// Servers may refuse requests if the clocks differ by more. S3 itself accepts a quarter of an hour.
 const MOST_APART: Duration = Duration::from_secs(300);
 
-/// Whether a message says that the clocks differ, in the words of some server.
+/// Whether a message of some server says that the clocks differ.
 fn tells_of_clocks(message: &str) -> bool {
     let message = message.to_lowercase();
     let words = [
@@ -154,7 +151,7 @@ fn tells_of_clocks(message: &str) -> bool {
     words.iter().any(|words| message.contains(words))
 }
 
-/// Messages of servers may be pages.
+/// Joins a message to one short line. Servers may send whole pages.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
@@ -170,7 +167,7 @@ fn kind(status: u16, code: &str) -> Kind {
         (404, "NoSuchKey") | (_, "NoSuchKey") => Kind::Missing,
         (405 | 501, _) | (_, "NotImplemented" | "MethodNotAllowed") => Kind::Unknown,
         (408 | 429 | 500 | 502 | 503 | 504, _) => Kind::Busy,
-        // Told with various statuses. A wrong digest is one of a body that was damaged on its way.
+        // These codes come with various statuses. A wrong digest means that the body was damaged on the way.
         (
             _,
             "RequestTimeout"
@@ -187,7 +184,7 @@ fn kind(status: u16, code: &str) -> Kind {
     }
 }
 
-/// A sentence about what to look at, with what separates it from the one before.
+/// A sentence about the setting to check, with the separator before it.
 fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
     let keys = match (status, code) {
         (_, "NoSuchBucket") => "See bucket_name in [DataBackend]: the bucket must exist".to_owned(),

@@ -1,37 +1,36 @@
-//! Listings, page by page, of a server that need not be honest.
+//! Listings, page by page. The server is not trusted.
 
 use super::failure::{Failure, Kind};
 use super::xml;
 
-/// Pages without a key that may follow each other: removed objects of a bucket with versions make such pages.
+/// The most empty pages in a row. Removed objects in a bucket with versions cause such pages.
 const MOST_EMPTY: u32 = 1000;
 
-/// A part of a listing.
+/// A page of a listing.
 pub(super) struct Page {
     pub keys: Vec<String>,
-    /// Where the next one begins, if this is not the last.
+    /// The token of the next page, if this is not the last.
     pub next: Option<String>,
 }
 
-/// Reads a page. `None`: it is none.
+/// Parses a page. Returns `None` if the text is not one.
 pub(super) fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure>> {
     let list = xml::elements(text, "ListBucketResult").next()?;
     let objects = xml::elements(list, "Contents");
-    // Uids have no characters that any encoding changes; other names do not matter.
+    // Uids consist of characters that no encoding changes. Other names do not matter.
     let keys = objects.filter_map(|object| xml::text(object, "Key")).collect();
     let truncated = xml::text(list, "IsTruncated").is_some_and(|text| text.trim() == "true");
     let next = xml::text(list, "NextContinuationToken").filter(|token| truncated && !token.is_empty());
-    Some(match truncated && next.is_none() {
-        // What is not listed would count as missing.
-        true => {
-            Err(Failure::new(Kind::Lasting, "the listing has more pages, and the server does not say where"))
-        }
-        false => Ok(Page { keys, next }),
+    Some(if truncated && next.is_none() {
+        // A blob that is not listed would count as missing.
+        Err(Failure::new(Kind::Lasting, "the listing has more pages, and the server does not say where"))
+    } else {
+        Ok(Page { keys, next })
     })
 }
 
-/// The way through a listing. S3 lists in the order of keys, so that each page goes on where the one before has ended: a
-/// listing that goes in circles, or leaves parts out, is not believed.
+/// The progress of a listing. S3 lists in the order of keys, so each page continues where the previous one ended. A
+/// listing that repeats itself or leaves parts out is rejected.
 #[derive(Default)]
 pub(super) struct Course {
     token: Option<String>,
@@ -40,15 +39,15 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Where the next page begins; `None` before the first and after the last one.
+    /// The token of the next page. `None` before the first page and after the last.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// Notes a page.
+    /// Records a page.
     ///
     /// # Errors
-    /// It does not follow the ones before.
+    /// The page does not follow the previous ones.
     pub fn follow(&mut self, page: &Page) -> Result<(), Failure> {
         let astray = |text: &str| Err(Failure::new(Kind::Lasting, text));
         if page.next.is_some() && page.next == self.token {

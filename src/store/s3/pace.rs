@@ -1,16 +1,17 @@
-//! How slow a transfer may be.
+//! The lowest rate of a transfer.
 
 use std::time::{Duration, Instant};
 
-/// Bytes a second that a transfer must make on average: a line of 256 kbit/s does it with twenty requests at a time.
+/// The average number of bytes per second that a transfer must reach. A line of 256 kbit/s is fast enough for twenty
+/// requests at a time.
 pub(super) const LEAST_RATE: u64 = 1024;
 
-/// The time that a transfer of so many bytes may take at the very most.
+/// The longest time that a transfer of `bytes` may take.
 pub(super) fn longest(limit: Duration, bytes: u64) -> Duration {
     limit + Duration::from_secs(bytes / LEAST_RATE)
 }
 
-/// Watches a transfer: within each stretch of time it must get on.
+/// Watches a transfer, which must make progress in each period.
 pub(super) struct Pace {
     limit: Duration,
     since: Instant,
@@ -18,17 +19,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// From now on. `limit` is how long the stretches are.
+    /// Starts now. `limit` is the length of a period.
     pub fn new(limit: Duration) -> Self {
         Pace { limit, since: Instant::now(), moved: 0 }
     }
 
-    /// Notes what was transferred.
+    /// Records transferred bytes.
     pub fn moved(&mut self, bytes: usize) {
         self.moved += bytes as u64;
     }
 
-    /// The rest of the stretch. `None`: it is over, and too little was moved.
+    /// The rest of the period. `None` if it is over and too little was transferred.
     pub fn left(&mut self) -> Option<Duration> {
         self.left_at(Instant::now())
     }

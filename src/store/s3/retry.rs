@@ -1,26 +1,26 @@
-//! Repeating what failed in passing: how often, how long, and when it is of no use.
+//! Repeats requests after temporary failures: how often, how long, and when to give up.
 
 use super::failure::{Failure, Kind};
 use crate::monitor::Monitor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A server that has never answered is probably a wrong setting: nobody waits for it for long.
+/// The limit for a server that has never answered. Its address is probably wrong, so a long wait is useless.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
-/// The pause after the first failure; it doubles with each further one.
+/// The pause after the first failure. It doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long a pause may go on after a signal.
+/// How long a pause may continue after a signal.
 const SLICE: Duration = Duration::from_millis(50);
-/// Less time than this is too short for another try.
+/// Less time than this is too short for another attempt.
 const TOO_SHORT: Duration = Duration::from_millis(20);
-/// The shortest time that an attempt gets for connecting and for each answer.
+/// The shortest time limit of an attempt, for connecting and for each answer.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);
-/// When a user is told that it takes longer.
+/// The time after which the user is informed.
 const WORTH_TELLING: Duration = Duration::from_secs(3);
 
-/// How long requests are repeated. Shared by all threads that use a store.
+/// How long requests are repeated. All threads that use a store share it.
 pub(super) struct Patience<'a> {
     /// How long a connection may be silent.
     timeout: Duration,
@@ -29,15 +29,14 @@ pub(super) struct Patience<'a> {
     monitor: &'a dyn Monitor,
     /// Whether the server has ever answered.
     reached: AtomicBool,
-    /// Whether some request has waited for the server in vain, and none has succeeded since: the others need not
-    /// wait as long once more.
+    /// Whether a request has waited in vain, and none has succeeded since. Other requests need not wait as long again.
     gone: AtomicBool,
-    /// Whether the user knows that requests fail.
+    /// Whether the user has been informed that requests fail.
     told: AtomicBool,
 }
 
 impl<'a> Patience<'a> {
-    /// With the configured times. A signal that `monitor` knows of ends every pause.
+    /// Uses the configured times. A signal that `monitor` reports ends every pause.
     pub fn new(timeout: Duration, retry_time: Duration, monitor: &'a dyn Monitor) -> Self {
         Patience {
             timeout,
@@ -49,7 +48,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Calls `attempt` until it succeeds, or fails for good, or the time is over. It gets the time for which its
+    /// Calls `attempt` until it succeeds, fails for good, or the time is over. Passes it the time for which the
     /// connection may be silent.
     pub fn run<T>(
         &self,
@@ -74,7 +73,7 @@ impl<'a> Patience<'a> {
             if ![Kind::Network, Kind::Busy].contains(&failure.kind) {
                 return Err(failure);
             }
-            // What was under way has been ended.
+            // The signal has ended the request in progress.
             if let Some(signal) = self.monitor.interrupted() {
                 return Err(Failure::new(Kind::Interrupted(signal), "interrupted"));
             }
@@ -91,7 +90,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// How long requests are repeated, as things are.
+    /// How long requests are repeated in the present state.
     fn patience(&self) -> Duration {
         match (self.gone.load(Ordering::Relaxed), self.reached.load(Ordering::Relaxed)) {
             (true, _) => Duration::ZERO,
@@ -100,7 +99,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// How long the connection of the next try may be silent, so that all of them come to an end in time.
+    /// How long the connection of the next attempt may be silent, so that all attempts end in time.
     fn limit(&self, tries: u32, spent: Duration) -> Duration {
         let left = self.patience().saturating_sub(spent).max(SHORTEST_TRY);
         match tries {
@@ -127,7 +126,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Sleeps, unless the user wants to end.
+    /// Sleeps, but ends early on a signal.
     fn pause(&self, pause: Duration) -> Result<(), Failure> {
         let end = Instant::now() + pause;
         loop {
@@ -142,13 +141,14 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// Doubles from try to try. A random half keeps many threads, and many hosts, from coming back all at once.
+/// The pause doubles from attempt to attempt. A random half keeps many threads, and many hosts, from returning all at
+/// once.
 fn pause(tries: u32) -> Duration {
     let full = PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// What is told in the end.
+/// The final error.
 fn given_up(mut failure: Failure, tries: u32, spent: Duration) -> Failure {
     if tries > 1 {
         failure.text += &format!(" (given up after {tries} tries in {} s)", spent.as_secs());

@@ -1,5 +1,5 @@
-//! Signatures of requests, version 4, in the header `Authorization`: they say nothing to who reads addresses in a log,
-//! and hold for that one request with that one body.
+//! Signatures of requests, version 4, in the header `Authorization`. There they do not end up in logs of addresses, and
+//! each is valid for one request with one body.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
@@ -12,36 +12,36 @@ use std::fmt::Write;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Who signs.
+/// The credentials for signing.
 pub(super) struct Signer {
-    /// The key's name, which is sent.
+    /// The access key. It is sent.
     pub key: Secret,
-    /// What is never sent.
+    /// The secret key. It is never sent.
     pub secret: Secret,
-    /// Goes with temporary credentials.
+    /// The token of temporary credentials.
     pub token: Option<Secret>,
-    /// What signatures hold for.
+    /// The region that signatures are valid for.
     pub region: String,
 }
 
-/// What is signed of a request.
+/// The parts of a request that are signed.
 pub(super) struct Unsigned<'r> {
-    /// `GET` and the like.
+    /// The method, such as `GET`.
     pub method: &'r str,
     /// The header `Host`.
     pub host: &'r str,
-    /// Encoded.
+    /// The path, encoded.
     pub path: &'r str,
-    /// Encoded and in order, as [`query`] makes it.
+    /// The query, encoded and sorted, as [`query`] returns it.
     pub query: &'r str,
-    /// All other headers that are sent and signed; their names are in small letters.
+    /// All other headers that are sent and signed, with names in lower case.
     pub headers: &'r [(&'r str, &'r str)],
-    /// The digest of the body, as [`digest`] makes it.
+    /// The digest of the body, as [`digest`] returns it.
     pub digest: &'r str,
 }
 
 impl Signer {
-    /// The headers that make the request a signed one.
+    /// The headers that sign the request.
     pub fn sign(&self, request: &Unsigned<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         let date = now.format("%Y%m%dT%H%M%SZ").to_string();
         let mut added =
@@ -71,14 +71,14 @@ impl Signer {
         added
     }
 
-    /// The key of one day, region and service.
+    /// The signing key for one day, region and service.
     fn signing_key(&self, day: &str) -> [u8; 32] {
         let first = mac(format!("AWS4{}", self.secret.reveal()).as_bytes(), day);
         mac(&mac(&mac(&first, &self.region), "s3"), "aws4_request")
     }
 }
 
-/// Parameters as they are sent and signed.
+/// The parameters, encoded and sorted for sending and signing.
 pub(super) fn query(parameters: &[(&str, &str)]) -> String {
     let mut parameters: Vec<_> =
         parameters.iter().map(|(name, value)| (encoded(name), encoded(value))).collect();
@@ -100,7 +100,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn mac(key: &[u8], text: &str) -> [u8; 32] {
-    // Keys may have any length: this cannot fail.
+    // The key may have any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().into()
@@ -110,7 +110,7 @@ fn mac(key: &[u8], text: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// The examples of the documentation that is named above: method, path, query, headers, body, signature.
+    /// The examples of the documentation named above: method, path, query, headers, body, signature.
     type Example = (
         &'static str,
         &'static str,

@@ -1,4 +1,4 @@
-//! Waits for a server that have an end: a limit of time, or a signal.
+//! Waits for a server. Each wait ends at a time limit or at a signal.
 
 use crate::monitor::{Handle, Monitor};
 use crate::pool::threads;
@@ -17,14 +17,14 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
-/// How long a wait takes no notice of a signal.
+/// How long it may take until a wait notices a signal.
 const SLICE: Duration = Duration::from_millis(50);
-/// A request that is nearly done may be done in this time after a signal.
+/// How long a request may still run after a signal, because it may be nearly done.
 const GRACE: Duration = Duration::from_millis(500);
-/// Where no limit is given.
+/// The limit of waits that have no other.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Waits. Its clones, one for each connection, notice signals by themselves.
+/// Waits. Each connection has its own clone, which notices signals independently.
 pub(super) struct Waiter {
     monitor: Handle,
     /// When a signal was noticed.
@@ -44,30 +44,30 @@ impl fmt::Debug for Waiter {
 }
 
 impl Waiter {
-    /// A signal that `monitor` knows of ends the waits.
+    /// A signal that `monitor` reports ends the waits.
     pub fn new(monitor: Handle) -> Self {
         Waiter { monitor, noticed: None }
     }
 
-    /// Begins anew: what was noticed belongs to an earlier request.
+    /// Forgets a signal that was noticed during an earlier request.
     pub fn forget(&mut self) {
         self.noticed = None;
     }
 
-    /// When a wait with that limit ends.
+    /// When a wait with this limit ends.
     pub fn end(&self, timeout: NextTimeout) -> Instant {
         self.end_of(*timeout.after)
     }
 
-    /// When so much time is over.
+    /// The moment after `time` has passed.
     pub fn end_of(&self, time: Duration) -> Instant {
         Instant::now() + time.min(LONGEST)
     }
 
-    /// Waits until the connection is ready, until `end` at most.
+    /// Waits until the connection is ready, until `end` at the latest.
     ///
     /// # Errors
-    /// [`Error::Timeout`] with that reason; an error of the kind [`ErrorKind::Interrupted`] after a signal.
+    /// [`Error::Timeout`] with `reason`, or an error of the kind [`ErrorKind::Interrupted`] after a signal.
     pub fn wait(
         &mut self,
         stream: &impl AsFd,
@@ -98,7 +98,7 @@ impl Waiter {
         }
     }
 
-    /// Connects to one of the addresses, each of which gets its part of the time.
+    /// Connects to one of the addresses. Each gets its share of the time.
     pub fn connect(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
         let end = self.end(timeout);
         let mut failure = Error::HostNotFound;
@@ -130,7 +130,7 @@ impl Waiter {
     }
 }
 
-/// Looks names up. A name server that does not answer is not waited for after a signal.
+/// Looks up host names. After a signal it does not wait for a name server.
 #[derive(Debug)]
 pub(super) struct Lookup(pub Waiter);
 
@@ -144,7 +144,7 @@ impl Resolver for Lookup {
         let none = || Error::BadUri(uri.to_string());
         let (scheme, authority) = (uri.scheme().ok_or_else(none)?, uri.authority().ok_or_else(none)?);
         let name = DefaultResolver::host_and_port(scheme, authority).ok_or_else(none)?;
-        // A number needs no server.
+        // A numeric address needs no lookup.
         let found = match name.parse::<SocketAddr>() {
             Ok(address) => vec![address],
             Err(_) => self.ask(name, timeout)?,
@@ -160,7 +160,7 @@ impl Resolver for Lookup {
 }
 
 impl Lookup {
-    /// The system's way of asking cannot be stopped: a thread does it, and may be left alone.
+    /// The system's lookup cannot be interrupted, so a thread does it. The thread may be left behind.
     fn ask(&self, name: String, timeout: NextTimeout) -> Result<Vec<SocketAddr>, Error> {
         let answer: Arc<Mutex<Option<std::io::Result<Vec<SocketAddr>>>>> = Arc::default();
         let given = Arc::clone(&answer);

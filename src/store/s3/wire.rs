@@ -1,5 +1,5 @@
-//! Connections that are never waited for without end: each wait has its limit, transfers must get on ([`Pace`]), and a
-//! signal ends every wait. They stand below TLS and proxies of `ureq`.
+//! Connections without endless waits: each wait has a limit, transfers must make progress ([`Pace`]), and a signal ends
+//! every wait. They are below the TLS and proxy layers of `ureq`.
 
 use super::pace::Pace;
 use super::waiter::Waiter;
@@ -11,7 +11,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
-/// Makes connections.
+/// Opens connections.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer(pub Waiter);
 
@@ -23,7 +23,7 @@ impl<In: Transport> Connector<In> for Dialer {
         details: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        // A proxy's connection is there already, and is one of ours.
+        // The connection to a proxy exists already. It is also a [`Wire`].
         if let Some(chained) = chained {
             return Ok(Some(Either::A(chained)));
         }
@@ -64,7 +64,7 @@ impl Transport for Wire {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     let stretch = self.waiter.end_of(pace.left().ok_or(Error::Timeout(limit.reason))?);
                     match self.waiter.wait(&self.stream, PollFlags::OUT, end.min(stretch), timeout.reason) {
-                        // The pace of this stretch is looked at.
+                        // The next round checks the pace.
                         Err(Error::Timeout(_)) if stretch < end => {}
                         waited => waited?,
                     }
@@ -79,7 +79,7 @@ impl Transport for Wire {
         let timeout = timeout.for_read();
         let end = self.waiter.end(timeout);
         loop {
-            // Also where there always is something: the time has an end.
+            // Wait even if data is always available, because the whole time is limited.
             self.waiter.wait(&self.stream, PollFlags::IN, end, timeout.reason)?;
             match self.stream.read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
@@ -92,7 +92,8 @@ impl Transport for Wire {
         }
     }
 
-    /// Whether it can be used for another request: the other side has not closed it, and has said nothing unasked.
+    /// Whether the connection can be used for another request: the server has not closed it, and has sent nothing
+    /// unasked.
     fn is_open(&mut self) -> bool {
         self.waiter.forget();
         matches!(self.stream.peek(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock)

@@ -1,9 +1,9 @@
-//! What S3's answers hold, of which little is wanted.
+//! Extracts the few needed parts of S3's answers.
 //!
-//! Servers differ in namespaces, prologues and the order of elements, so that a strict reader refuses answers of some
-//! of them. All of S3's elements are written plainly, as `<Name>text</Name>`: that is what this finds.
+//! Servers differ in namespaces, prologues and the order of elements, so a strict parser would refuse some of their
+//! answers. All elements of S3 have the plain form `<Name>text</Name>`, which this finds.
 
-/// The contents of all elements called `name`, from the first to the last. An element that is not closed is none.
+/// The contents of all elements named `name`, in order. An element without its end tag is ignored.
 pub(super) fn elements<'x>(text: &'x str, name: &str) -> impl Iterator<Item = &'x str> {
     let close = format!("</{name}>");
     let open = format!("<{name}");
@@ -12,7 +12,7 @@ pub(super) fn elements<'x>(text: &'x str, name: &str) -> impl Iterator<Item = &'
         loop {
             let after = &rest[rest.find(&open)? + open.len()..];
             rest = after;
-            // Attributes may follow, or it is the beginning of a longer name.
+            // The name may be followed by attributes, or be the start of a longer name.
             if !after.starts_with(['>', ' ', '\t', '\r', '\n', '/']) {
                 continue;
             }
@@ -28,12 +28,12 @@ pub(super) fn elements<'x>(text: &'x str, name: &str) -> impl Iterator<Item = &'
     })
 }
 
-/// The text of the first element called `name`, with its entities replaced.
+/// The text of the first element named `name`, with its entities replaced.
 pub(super) fn text(xml: &str, name: &str) -> Option<String> {
     elements(xml, name).next().map(unescaped)
 }
 
-/// Replaces the five entities of XML and references to characters by number.
+/// Replaces the five XML entities and numeric character references.
 fn unescaped(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Tests of targets that are regular files; those of devices stand in `tests/commands/devices.rs`.
+//! Tests of targets that are regular files. Tests of devices are in `tests/commands/devices.rs`.
 
 use super::*;
 use crate::types::error::Error;

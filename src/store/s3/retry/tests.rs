@@ -1,4 +1,4 @@
-//! Time passes in these tests: some hundred milliseconds each.
+//! These tests wait for some hundred milliseconds each.
 
 use super::*;
 use crate::monitor::{Level, Progress};
@@ -6,7 +6,7 @@ use crate::types::error::Signal;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-/// Interrupted as soon as it has been asked so many times.
+/// Reports a signal once it has been asked `patience` times.
 struct Watcher {
     asked: AtomicU32,
     patience: u32,
