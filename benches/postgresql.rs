@@ -7,10 +7,10 @@
 #[allow(dead_code)]
 mod large;
 
-use backy2::meta::postgres::{self, Postgres};
-use backy2::meta::{Fingerprint, MetaStore};
+use backy2::meta::url::DatabaseUrl;
+use backy2::meta::{self, Fingerprint, MetaStore, Metadata};
 use backy2::monitor::Handle;
-use backy2::pg::{Address, Fence};
+use backy2::types::settings::FileMode;
 use backy2::types::version::Version;
 use large::{Checksums, add_version, checksum, new_version, open_new};
 use std::process::ExitCode;
@@ -94,9 +94,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let millions = arguments.get(1).and_then(|text| text.parse().ok()).unwrap_or(5);
-    let address = Address::parse(url).expect("a URL of PostgreSQL");
-    postgres::initialise(&address).expect("an empty database");
-    let mut server = Postgres::open(address, Handle::silent(), Fence::default()).expect("a server");
+    let url = DatabaseUrl::parse(url).expect("a URL of PostgreSQL");
+    meta::create(&url, FileMode::PRIVATE, Handle::silent()).expect("an empty database");
+    let mut server = Metadata::open(&url, Handle::silent()).expect("a server");
     measure("PostgreSQL", &mut server, millions);
     let folder = tempfile::tempdir().expect("a folder");
     measure("SQLite", &mut open_new(&folder.path().join("backy.sqlite")), millions);

@@ -26,4 +26,5 @@ pub mod transfer;
 pub mod upgrade;
 pub mod usage;
 
-pub use site::{Access, Site};
+pub use crate::meta::Access;
+pub use site::Site;

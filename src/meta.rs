@@ -4,17 +4,24 @@
 //! loop, and what concerns ranges of unchanged blocks is one statement that no row leaves the database for.
 
 pub mod copy;
-pub mod postgres;
+mod metadata;
+mod open;
+mod postgres;
 mod reports;
 mod revision;
+mod since;
 mod sql;
-pub mod sqlite;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 pub mod url;
 
+pub use metadata::Metadata;
+pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
 pub use revision::State;
+pub use since::{GoingBack, LoneVersion, Since, since_upgrade};
+pub use sqlite::{Begun, begun, claims};
 
 use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
 use crate::types::error::Result;

@@ -48,6 +48,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// What is used in one part of the house only: word, path, and what others do instead.
 const CONFINED: &[(&str, &str, &str)] = &[
     ("rusqlite", "src/meta/", "add a verb to MetaStore"),
+    ("Sqlite", "src/meta/", "engines differ below meta::Metadata only"),
+    ("Postgres", "src/meta/,src/pg/,src/locks/", "engines differ below meta::Metadata only"),
     ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to MetaStore"),
     ("thread::scope", "src/flow/,src/nbd.rs,src/pool/threads.rs", "compose the run of what src/flow has"),
     ("thread::spawn", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),

@@ -1,8 +1,9 @@
 //! A database with a million blobs.
 
 use crate::large::{Checksums, add_version, checksum, new_version, open_new};
-use backy2::meta::sqlite::Sqlite;
-use backy2::meta::{Fingerprint, MetaStore, NewBlob, NewRow, Rows, VersionFilter};
+use backy2::meta::url::DatabaseUrl;
+use backy2::meta::{Fingerprint, MetaStore, Metadata, NewBlob, NewRow, Rows, VersionFilter};
+use backy2::monitor::Handle;
 use backy2::types::block::Encryption;
 use backy2::types::hints::subtract;
 use backy2::types::uid::BlobUid;
@@ -19,7 +20,7 @@ const SIZE: u64 = 4 << 20;
 
 /// The database, and the only version that it has between the benches.
 struct Large {
-    meta: Sqlite,
+    meta: Metadata,
     base: Version,
     folder: tempfile::TempDir,
 }
@@ -183,9 +184,9 @@ fn read_rows(bencher: Bencher) {
 /// Opens the database and lists its versions.
 #[divan::bench(max_time = 1)]
 fn open_and_list(bencher: Bencher) {
-    let path = with_large(|large| large.folder.path().join("backy.sqlite"));
+    let url = DatabaseUrl::File(with_large(|large| large.folder.path().join("backy.sqlite")));
     bencher.bench_local(|| {
-        let mut meta = Sqlite::open(black_box(&path)).expect("opened");
+        let mut meta = Metadata::open(black_box(&url), Handle::silent()).expect("opened");
         meta.state().expect("known");
         meta.versions(&VersionFilter::default()).expect("listed")
     });

@@ -2,8 +2,9 @@
 
 use backy2::crypt::Keyring;
 use backy2::hash::Hasher;
-use backy2::meta::sqlite::{Sqlite, initialise};
-use backy2::meta::{Fingerprint, Finish, MetaStore, NewBlob, NewRow, StatisticsRow};
+use backy2::meta::url::DatabaseUrl;
+use backy2::meta::{self, Fingerprint, Finish, MetaStore, Metadata, NewBlob, NewRow, StatisticsRow};
+use backy2::monitor::Handle;
 use backy2::types::block::{Checksum, Encryption, Geometry, to_hex};
 use backy2::types::settings::{FileMode, HashFunction, MasterKey};
 use backy2::types::time::Timestamp;
@@ -52,9 +53,10 @@ pub fn new_version(name: &str, blocks: u64) -> NewVersion {
 }
 
 /// Makes an empty database.
-pub fn open_new(path: &Path) -> Sqlite {
-    initialise(path, FileMode::PRIVATE).expect("a new database");
-    Sqlite::open(path).expect("a database")
+pub fn open_new(path: &Path) -> Metadata {
+    let url = DatabaseUrl::File(path.to_owned());
+    meta::create(&url, FileMode::PRIVATE, Handle::silent()).expect("a new database");
+    Metadata::open(&url, Handle::silent()).expect("a database")
 }
 
 /// Adds a valid version of `blocks` blocks, each with a blob of its own. The ids of the blobs ascend with the blocks,

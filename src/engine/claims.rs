@@ -2,7 +2,7 @@
 
 use crate::locks::verbs::GLOBAL;
 use crate::locks::{Holder, Identity, Register, Registered};
-use crate::meta::sqlite::claims::{Claim, Claimant, Claims, Taken, Wish};
+use crate::meta::claims::{Claim, Claimant, Claims, Taken, Wish};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use std::sync::Arc;

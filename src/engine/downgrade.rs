@@ -2,9 +2,7 @@
 
 use super::lock_dir;
 use crate::config::Config;
-use crate::meta::State;
-use crate::meta::sqlite::{Known, Sqlite, since};
-use crate::meta::url::{self, Engine};
+use crate::meta::{self, GoingBack, LoneVersion, Since};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::settings::HashFunction;
@@ -50,15 +48,30 @@ pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Res
     for holder in lock_dir::locks(config)?.list()? {
         steps.push(step(When::Before, "", format!("Wait until it has ended, or end it: {holder}")));
     }
-    let copy = match url::parse(&config.meta.engine)? {
-        Engine::Postgres(_) => {
+    let copy = match meta::since_upgrade(&config.meta.engine, copy)? {
+        GoingBack::NoCopies => {
             monitor.info(
                 "The upgrade keeps no copy of a database on PostgreSQL. 2.13 can go on with the upgraded tables, but \
                  for its rekey.",
             );
             None
         }
-        Engine::Sqlite(path) => compare(&path, copy, monitor, &mut steps)?,
+        GoingBack::NotUpgraded => {
+            monitor.info("The database is still that of an older release: there is nothing to go back from.");
+            None
+        }
+        GoingBack::CopyMissing(copy) => {
+            return Err(Error::Refused(format!(
+                "There is no database from before the upgrade at {}. Name the file, if it is elsewhere. Without one, \
+                 2.13 can go on with the upgraded database, but for its rekey.",
+                copy.display()
+            )));
+        }
+        GoingBack::To { copy, since } => {
+            before(&since, &mut steps);
+            after(since, &mut steps);
+            Some(copy)
+        }
     };
     if config.hash_function == HashFunction::Blake3 {
         let reason = "2.13 does not know hash_function blake3: it can neither verify nor restore what was stored with it";
@@ -67,29 +80,8 @@ pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Res
     Ok(Plan { copy, steps })
 }
 
-fn compare(
-    path: &Path,
-    copy: Option<&Path>,
-    monitor: &dyn Monitor,
-    steps: &mut Vec<Step>,
-) -> Result<Option<PathBuf>> {
-    let database = Sqlite::open(path)?;
-    if matches!(database.state()?, State::Old { .. }) {
-        monitor.info("The database is still that of an older release: there is nothing to go back from.");
-        return Ok(None);
-    }
-    let copy = match copy {
-        Some(copy) => copy.to_owned(),
-        None => database.kept_copy()?,
-    };
-    if !copy.exists() {
-        return Err(Error::Refused(format!(
-            "There is no database from before the upgrade at {}. Name the file, if it is elsewhere. Without one, 2.13 \
-             can go on with the upgraded database, but for its rekey.",
-            copy.display()
-        )));
-    }
-    let since = since::compare(&database, &copy)?;
+/// With this program: what 2.13 would lack.
+fn before(since: &Since, steps: &mut Vec<Step>) {
     if since.rekeyed {
         steps.push(step(
             When::Before,
@@ -98,17 +90,15 @@ fn compare(
              old database needs it",
         ));
     }
-    for Known { uid, name, .. } in &since.made {
+    for LoneVersion { uid, name, .. } in &since.made {
         let reason = format!("The version of {name} was made since, and the old database does not know it");
         steps.push(step(When::Before, &format!("backy2 export {uid} {uid}.dump"), reason));
     }
-    after(since, steps);
-    Ok(Some(copy))
 }
 
 /// With 2.13: first the versions whose data is gone, before a backup takes it for stored.
-fn after(since: since::Since, steps: &mut Vec<Step>) {
-    for Known { uid, name, protected, gone } in &since.removed {
+fn after(since: Since, steps: &mut Vec<Step>) {
+    for LoneVersion { uid, name, protected, gone } in &since.removed {
         if *protected {
             let reason = "It was protected then";
             steps.push(step(When::After, &format!("backy2 unprotect {uid}"), reason));
@@ -120,7 +110,7 @@ fn after(since: since::Since, steps: &mut Vec<Step>) {
         let reason = format!("The version of {name} was removed since; {data}");
         steps.push(step(When::After, &format!("backy2 rm -f {uid}"), reason));
     }
-    for Known { uid, .. } in &since.made {
+    for LoneVersion { uid, .. } in &since.made {
         let reason = "Before any cleanup: until then its data is named by nothing. Tags are not in dumps";
         steps.push(step(When::After, &format!("backy2 import {uid}.dump"), reason));
     }

@@ -2,11 +2,9 @@
 
 use super::lock_dir;
 use crate::config::Config;
-use crate::meta::url::{self, Engine};
-use crate::meta::{postgres, sqlite};
+use crate::meta::{self, url::DatabaseUrl};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
-use crate::types::settings::FileMode;
 
 mod folder;
 
@@ -18,16 +16,6 @@ pub use folder::{Made, folder};
 /// It has tables already; then nothing is changed.
 pub fn database(config: &Config, monitor: &dyn Monitor) -> Result<()> {
     lock_dir::locks(config)?.startup_check()?;
-    tables(&config.meta.engine, config.file_mode, monitor)
-}
-
-/// Makes the tables in the database that `engine` names; a file is made with `mode`. `monitor` as above.
-///
-/// # Errors
-/// It has tables already; then nothing is changed.
-pub fn tables(engine: &str, mode: FileMode, monitor: &dyn Monitor) -> Result<()> {
-    match url::parse(engine)? {
-        Engine::Sqlite(path) => sqlite::initialise(&path, mode),
-        Engine::Postgres(address) => postgres::initialise(&address, monitor.handle()),
-    }
+    let url = DatabaseUrl::parse(&config.meta.engine)?;
+    meta::create(&url, config.file_mode, monitor.handle())
 }

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::locks::Locks;
-use crate::meta::url::{self, Engine};
+use crate::meta::url::DatabaseUrl;
 use crate::sys::private;
 use crate::types::error::Result;
 use crate::types::settings::FileMode;
@@ -24,15 +24,13 @@ pub(super) fn locks(config: &Config) -> Result<Locks> {
     if let Some(dir) = &config.lock_dir {
         return Ok(Locks::new(dir, config.file_mode));
     }
-    let database = match url::parse(&config.meta.engine)? {
-        Engine::Sqlite(path) => Some(path),
-        Engine::Postgres(_) => None,
-    };
+    let url = DatabaseUrl::parse(&config.meta.engine)?;
+    let database = url.file();
     let mut owners = vec![0, geteuid().as_raw()];
     // 2.13 may run as that user.
-    owners.extend(database.as_ref().and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.uid()));
+    owners.extend(database.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.uid()));
     let mode = config.file_mode;
-    Ok(match own_folder(database.as_deref(), mode) {
+    Ok(match own_folder(database, mode) {
         Some(dir) => Locks::new(&dir, mode).beside(Path::new(OLD), mode, &owners),
         None => Locks::new(Path::new(OLD), mode),
     })

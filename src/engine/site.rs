@@ -9,45 +9,13 @@ use crate::flow::probe;
 use crate::hash::Hasher;
 use crate::io::{self, Kind};
 use crate::locks::{Database, Guard, Locks};
-use crate::meta::postgres::{self, Postgres};
-use crate::meta::sqlite::{Sqlite, upgrade};
-use crate::meta::url::{self, Engine};
-use crate::meta::{MetaStore, State, VersionFilter};
+use crate::meta::url::DatabaseUrl;
+use crate::meta::{self, Access, LockTables, MetaStore, Metadata, Opened, VersionFilter};
 use crate::monitor::Monitor;
-use crate::pg::{Address, Fence};
 use crate::store::{self, BlobStore};
 use crate::types::error::Result;
 use crate::types::version::Version;
 use std::collections::BTreeSet;
-use std::path::Path;
-
-/// What a command does with the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Looks who else is there. Does not mind others who must be alone.
-    Observe,
-    /// Lists versions, tags or statistics: nothing that a database of 2.13 does not have in the same form.
-    Catalogue,
-    /// Reads blocks; may mark some as bad.
-    Read,
-    /// Changes versions.
-    Write,
-    /// Removes versions, also where the disk of the database is full.
-    Remove,
-    /// Deletes data, also where the disk is full.
-    Clean,
-}
-
-impl Access {
-    fn writes(self) -> bool {
-        matches!(self, Access::Write | Access::Remove | Access::Clean)
-    }
-
-    /// Whether anything may be written: also by who reads blocks, and finds bad ones.
-    fn may_change(self) -> bool {
-        self == Access::Read || self.writes()
-    }
-}
 
 /// An opened installation.
 pub struct Site<'a> {
@@ -77,16 +45,14 @@ impl<'a> Site<'a> {
         if access != Access::Observe {
             locks.startup_check()?;
         }
-        let meta: Box<dyn MetaStore> = match url::parse(&config.meta.engine)? {
-            Engine::Sqlite(path) => Box::new(open_sqlite(&path, config, &mut locks, monitor, access)?),
-            Engine::Postgres(address) => {
-                Box::new(open_postgres(*address, config, &mut locks, monitor, access)?)
-            }
-        };
+        let meta = open_database(config, &mut locks, monitor, access)?;
+        if access.writes() {
+            meta.keep_reserve();
+        }
         let site = Site {
             config,
             monitor,
-            meta,
+            meta: Box::new(meta),
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
@@ -105,12 +71,8 @@ impl<'a> Site<'a> {
     /// # Errors
     /// It cannot be opened.
     pub fn reader(&self) -> Result<Box<dyn MetaStore>> {
-        Ok(match url::parse(&self.config.meta.engine)? {
-            Engine::Sqlite(path) => Box::new(Sqlite::open(&path)?),
-            Engine::Postgres(address) => {
-                Box::new(Postgres::open(*address, self.monitor.handle(), Fence::default())?)
-            }
-        })
+        let url = DatabaseUrl::parse(&self.config.meta.engine)?;
+        Ok(Box::new(Metadata::open(&url, self.monitor.handle())?))
     }
 
     /// Opens the data store.
@@ -198,85 +160,32 @@ pub(super) fn left_out(why: &str) -> String {
     format!("The database is damaged, and a version is left out: {why}.")
 }
 
-/// Opens a database file, upgrades it if `access` needs that, and registers locks there from now on.
-fn open_sqlite(
-    path: &Path,
+/// Opens the configured database for a command, and registers locks in it from now on.
+pub(super) fn open_database(
     config: &Config,
     locks: &mut Locks,
     monitor: &dyn Monitor,
     access: Access,
-) -> Result<Sqlite> {
-    let mut database = match access {
-        Access::Remove | Access::Clean => Sqlite::open_to_free(path, access == Access::Clean)?,
-        _ => Sqlite::open(path)?,
-    };
-    match database.state()? {
-        State::Current => {}
-        State::Behind { .. } if access.may_change() && database.is_writable() => database.add_tables()?,
-        // Nothing that it lacks is needed then.
-        State::Behind { .. } => {}
-        // What is to be listed is there as it is, or nearly so.
-        State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
-        State::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
-        // No table is looked at.
-        State::Old { .. } if access == Access::Observe => {}
-        State::Old { .. } if database.is_writable() => {
-            let _exclusive = locks.upgrade(&config.process_name)?;
-            // Whoever had the lock before has put another file into its place.
-            database = Sqlite::open(path)?;
-            upgrade::upgrade(&mut database, monitor)?;
+) -> Result<Metadata> {
+    let alone = || locks.upgrade(&config.process_name);
+    let Opened { metadata, register } =
+        meta::open(&config.meta.engine, access, &config.cachedir, monitor, alone)?;
+    match register {
+        LockTables::None => return Ok(metadata),
+        LockTables::File(claims) => {
+            // A command that only reads must not wait for others that write.
+            let waits = matches!(access, Access::Write | Access::Copy);
+            locks.share(FileRegister::new(claims, waits));
         }
-        State::Old { .. } if access.writes() => {}
-        State::Old { .. } => {
-            monitor.warning(
-                "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
-            );
-            database = upgrade::upgraded_copy(&database, &config.cachedir, monitor)?;
-            return Ok(database);
+        LockTables::Server { address, fence } => {
+            locks.share(Database::new(*address, monitor.handle(), fence));
         }
     }
-    if database.state()? == State::Current {
-        // What only reads must not wait for others who write.
-        locks.share(FileRegister::new(database.claims(), access == Access::Write));
-        if !matches!(access, Access::Catalogue | Access::Observe) {
-            locks.shared_check()?;
-        }
-    }
-    if access.writes() {
-        database.keep_reserve();
-    }
-    Ok(database)
-}
-
-/// Connects to a database, upgrades it if need be, and registers locks there from now on.
-fn open_postgres(
-    address: Address,
-    config: &Config,
-    locks: &mut Locks,
-    monitor: &dyn Monitor,
-    access: Access,
-) -> Result<Postgres> {
-    let fence = Fence::default();
-    let mut database = Postgres::open(address.clone(), monitor.handle(), fence.clone())?;
-    match database.state()? {
-        State::Current => {}
-        State::Behind { .. } if access.may_change() && database.is_writable() => database.add_tables()?,
-        // Nothing that it lacks is needed then.
-        State::Behind { .. } => {}
-        // What is to be listed is there as it is; locks are not.
-        State::Old { .. } if access == Access::Observe => return Ok(database),
-        State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => return Ok(database),
-        State::Old { .. } => {
-            let _exclusive = locks.upgrade(&config.process_name)?;
-            postgres::upgrade::upgrade(&mut database, monitor)?;
-        }
-    }
-    locks.share(Database::new(address, monitor.handle(), fence));
-    // What only lists disturbs nobody.
-    if !matches!(access, Access::Catalogue | Access::Observe) {
+    // A command that only lists disturbs nobody, and one that copies makes sure that it is alone.
+    if !matches!(access, Access::Catalogue | Access::Observe | Access::Copy) {
         locks.shared_check()?;
     }
-    Ok(database)
+    Ok(metadata)
 }
 
 /// How blobs of `store` are read, with the configured limits.

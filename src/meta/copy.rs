@@ -1,7 +1,7 @@
 //! Copying a whole database into another one, of the same or another engine, and making sure that nothing is lost.
 
 use super::sql::{Db, Engine, Fallible, Fault, Field, Row, Work};
-use super::{postgres, sqlite};
+use super::{Metadata, State};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use std::io::Write;
@@ -127,14 +127,6 @@ const TABLES: [Table; 8] = [
     },
 ];
 
-/// An open database of either engine.
-pub enum Database {
-    /// A file.
-    Sqlite(Box<sqlite::Sqlite>),
-    /// A server's.
-    Postgres(Box<postgres::Postgres>),
-}
-
 /// What was copied of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
@@ -221,17 +213,13 @@ impl Table {
 }
 
 /// Copies everything from `from` into `to`, whose tables must be there and empty, in one transaction; reads it back and
-/// compares before it is committed. `from` must not change meanwhile. With `all` false, `from` lacks what the last
-/// revision of the schema has brought. `say` is told of each table.
+/// compares before it is committed. `from` must not change meanwhile. `say` is called after each table.
 ///
 /// # Errors
 /// [`Error::Refused`]: `to` is not empty. What either database says. Nothing is in `to` then.
-pub fn copy(
-    from: &mut Database,
-    to: &mut Database,
-    all: bool,
-    say: &mut dyn FnMut(&Copied),
-) -> Result<Vec<Copied>> {
+pub fn copy(from: &mut Metadata, to: &mut Metadata, say: &mut dyn FnMut(&Copied)) -> Result<Vec<Copied>> {
+    // Only the first revision lacks tables that are copied.
+    let all = !matches!(from.state()?, State::Behind { revision: ..=1 });
     let place = to.place().to_owned();
     to.write("copying the database", Work::Once, |target| {
         for table in &TABLES {
@@ -264,39 +252,4 @@ pub fn copy(
         }
         Ok(copied)
     })
-}
-
-impl Engine for Database {
-    fn place(&self) -> &str {
-        match self {
-            Database::Sqlite(database) => database.place(),
-            Database::Postgres(database) => database.place(),
-        }
-    }
-
-    fn may_write(&self) -> Result<()> {
-        match self {
-            Database::Sqlite(database) => database.may_write(),
-            Database::Postgres(database) => database.may_write(),
-        }
-    }
-
-    fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
-        match self {
-            Database::Sqlite(database) => database.read(what, work),
-            Database::Postgres(database) => database.read(what, work),
-        }
-    }
-
-    fn write<T>(
-        &mut self,
-        what: &str,
-        kind: Work,
-        work: impl FnMut(&mut dyn Db) -> Fallible<T>,
-    ) -> Result<T> {
-        match self {
-            Database::Sqlite(database) => database.write(what, kind, work),
-            Database::Postgres(database) => database.write(what, kind, work),
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! run again after a deadlock or the like, and after the connection was lost. Whether a commit that got no answer has
 //! happened, a token tells that it has left in the database (see `writer`).
 
+pub(super) mod access;
 mod blocks;
 mod candidates;
 mod db;
@@ -11,7 +12,7 @@ mod import;
 pub(super) mod pause;
 mod rows;
 mod schema;
-pub mod upgrade;
+mod upgrade;
 mod writer;
 
 use super::State;

@@ -1,5 +1,6 @@
 //! Metadata in a SQLite file.
 
+pub(super) mod access;
 mod anchor;
 mod build;
 pub mod claims;
@@ -10,8 +11,8 @@ mod memory;
 mod open;
 mod reserve;
 mod schema;
-pub mod since;
-pub mod upgrade;
+pub(super) mod since;
+mod upgrade;
 mod watch;
 
 use super::State;
@@ -25,7 +26,6 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
 pub use schema::{Begun, begun, initialise};
-pub use since::Known;
 
 /// An open database.
 pub struct Sqlite {

@@ -1,16 +1,16 @@
-//! The URL that names a metadata engine.
+//! The URL that names a database of the metadata.
 
 use crate::pg::Address;
 use crate::types::error::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Which engine, and where.
+/// Where the metadata is, and so which engine it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A database of a server.
-    Postgres(Box<Address>),
+pub enum DatabaseUrl {
+    /// A file of SQLite.
+    File(PathBuf),
+    /// A database of a PostgreSQL server.
+    Server(Box<Address>),
 }
 
 /// What to do with a database that 2.13 could use and this program cannot.
@@ -19,29 +19,41 @@ const FROM_MYSQL: &str = "MySQL is not supported. To go on with SQLite, let rele
      sqlite:////path/of/the/database, and call `backy2 initdb` and `backy2 import FILE` for each file. Tags are not in \
      these files; docs/migration.md has the commands for them.";
 
-/// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
-/// SQLAlchemy (`postgresql+psycopg2://…`), which does not matter here.
-///
-/// # Errors
-/// [`Error::Config`] for anything else; the URL itself is not repeated, it may hold a password.
-pub fn parse(engine: &str) -> Result<Engine> {
-    let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
-    let Some((scheme, rest)) = engine.split_once("://") else {
-        return bad(
-            "this is no URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",
-        );
-    };
-    match scheme.split('+').next().unwrap_or_default() {
-        "sqlite" => match rest.strip_prefix('/') {
-            Some("") | None => bad("a path is missing: sqlite:////absolute/path or sqlite:///relative/path"),
-            Some(path) => Ok(Engine::Sqlite(PathBuf::from(path))),
-        },
-        "postgresql" | "postgres" => Address::parse(engine)
-            .map(|address| Engine::Postgres(Box::new(address)))
-            .or_else(|text| bad(&text)),
-        // 2.13 takes whatever its library knows.
-        "mysql" | "mariadb" => bad(FROM_MYSQL),
-        other => bad(&format!("{other}:// is not known; use sqlite:// or postgresql://")),
+impl DatabaseUrl {
+    /// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
+    /// SQLAlchemy (`postgresql+psycopg2://…`), which does not matter here.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for anything else; the URL itself is not repeated, it may hold a password.
+    pub fn parse(engine: &str) -> Result<Self> {
+        let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
+        let Some((scheme, rest)) = engine.split_once("://") else {
+            return bad(
+                "this is no URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",
+            );
+        };
+        match scheme.split('+').next().unwrap_or_default() {
+            "sqlite" => match rest.strip_prefix('/') {
+                Some("") | None => {
+                    bad("a path is missing: sqlite:////absolute/path or sqlite:///relative/path")
+                }
+                Some(path) => Ok(DatabaseUrl::File(PathBuf::from(path))),
+            },
+            "postgresql" | "postgres" => Address::parse(engine)
+                .map(|address| DatabaseUrl::Server(Box::new(address)))
+                .or_else(|text| bad(&text)),
+            // 2.13 takes whatever its library knows.
+            "mysql" | "mariadb" => bad(FROM_MYSQL),
+            other => bad(&format!("{other}:// is not known; use sqlite:// or postgresql://")),
+        }
+    }
+
+    /// The path, if it is a file.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            DatabaseUrl::File(path) => Some(path),
+            DatabaseUrl::Server(_) => None,
+        }
     }
 }
 
@@ -51,10 +63,13 @@ mod tests {
 
     #[test]
     fn the_number_of_slashes_tells_absolute_from_relative() {
-        let sqlite = |path: &str| Engine::Sqlite(PathBuf::from(path));
-        assert_eq!(parse("sqlite:////var/lib/x.sqlite").expect("absolute"), sqlite("/var/lib/x.sqlite"));
-        assert_eq!(parse("sqlite:///x.sqlite").expect("relative"), sqlite("x.sqlite"));
-        assert_eq!(parse("sqlite+pysqlite:///x").expect("driver"), sqlite("x"));
+        let sqlite = |path: &str| DatabaseUrl::File(PathBuf::from(path));
+        assert_eq!(
+            DatabaseUrl::parse("sqlite:////var/lib/x.sqlite").expect("absolute"),
+            sqlite("/var/lib/x.sqlite")
+        );
+        assert_eq!(DatabaseUrl::parse("sqlite:///x.sqlite").expect("relative"), sqlite("x.sqlite"));
+        assert_eq!(DatabaseUrl::parse("sqlite+pysqlite:///x").expect("driver"), sqlite("x"));
     }
 
     #[test]
@@ -62,7 +77,7 @@ mod tests {
         for url in
             ["", "x", "sqlite://", "sqlite:///", "mysql://u:secret@h/d", "postgresql://u:secret@h/d?x=y"]
         {
-            let error = parse(url).expect_err(url).to_string();
+            let error = DatabaseUrl::parse(url).expect_err(url).to_string();
             assert!(error.contains("engine") && !error.contains("secret"), "{error}");
         }
     }
@@ -70,7 +85,7 @@ mod tests {
     #[test]
     fn a_mysql_url_is_told_how_to_get_to_sqlite() {
         for url in ["mysql://u:secret@h/d", "mysql+pymysql://u:secret@h/d", "mariadb://u:secret@h/d"] {
-            let error = parse(url).expect_err(url).to_string();
+            let error = DatabaseUrl::parse(url).expect_err(url).to_string();
             for part in ["export UID FILE", "initdb", "import FILE", "sqlite:////", "migration.md"] {
                 assert!(error.contains(part) && !error.contains("secret"), "{error}");
             }

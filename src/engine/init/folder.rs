@@ -2,7 +2,8 @@
 
 use crate::config;
 use crate::failpoint;
-use crate::meta::sqlite::{self, Begun};
+use crate::meta::{self, Begun, url::DatabaseUrl};
+use crate::monitor::Handle;
 use crate::sys::durable::sync_folder;
 use crate::sys::private;
 use crate::sys::trust::{self, Doubt};
@@ -65,8 +66,9 @@ pub fn folder(folder: &Path) -> Result<Made> {
     let mut key = [0u8; 32];
     getrandom::fill(&mut key).map_err(|e| Error::Internal(format!("no random numbers for a key: {e}")))?;
     let text = config::folder_template(&folder, &to_hex(&key));
-    if sqlite::begun(&folder.join(DATABASE)) == Begun::Nothing {
-        sqlite::initialise(&folder.join(DATABASE), FileMode::PRIVATE)?;
+    let database = folder.join(DATABASE);
+    if meta::begun(&database) == Begun::Nothing {
+        meta::create(&DatabaseUrl::File(database), FileMode::PRIVATE, Handle::silent())?;
     }
     failpoint::pass("init-database");
     Whole::begin(&folder.join(CONFIG), FileMode::PRIVATE)
@@ -120,7 +122,7 @@ fn is_left_over(path: &Path) -> io::Result<bool> {
         part if FOLDERS.contains(&part) => metadata.is_dir() && is_empty()?,
         CONFIG => metadata.is_file() && metadata.len() == 0,
         // The database is asked what is in it.
-        DATABASE => metadata.is_file() && sqlite::begun(path) != Begun::Used,
+        DATABASE => metadata.is_file() && meta::begun(path) != Begun::Used,
         other => {
             let of_database =
                 ["-journal", "-wal", "-shm"].iter().any(|end| other == format!("{DATABASE}{end}"));

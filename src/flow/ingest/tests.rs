@@ -3,8 +3,9 @@
 use super::*;
 use crate::io::null::NullSource;
 use crate::meta::Rows;
-use crate::meta::sqlite::{Sqlite, initialise};
-use crate::monitor::Silent;
+use crate::meta::url::DatabaseUrl;
+use crate::meta::{Metadata, create};
+use crate::monitor::{Handle, Silent};
 use crate::store::{GetError, Wanted};
 use crate::types::settings::{FileMode, HashFunction};
 use crate::types::time::Timestamp;
@@ -50,9 +51,9 @@ impl BlobStore for Forgetful {
 #[test]
 fn nothing_counts_that_was_stored_before_a_flush_has_failed() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let path = folder.path().join("db");
-    initialise(&path, FileMode::PRIVATE).expect("initialises");
-    let mut meta = Sqlite::open(&path).expect("opens");
+    let url = DatabaseUrl::File(folder.path().join("db"));
+    create(&url, FileMode::PRIVATE, Handle::silent()).expect("initialises");
+    let mut meta = Metadata::open(&url, Handle::silent()).expect("opens");
     let (blocks, block_size) = (300, 64);
     let geometry = Geometry::new(blocks * block_size, block_size as u32);
     let new = NewVersion {

@@ -3,9 +3,10 @@
 use super::*;
 use crate::crypt::Keyring;
 use crate::hash::Hasher;
-use crate::meta::sqlite::{Sqlite, initialise};
+use crate::meta::url::DatabaseUrl;
 use crate::meta::{Fingerprint, NewBlob, NewRow};
-use crate::monitor::Silent;
+use crate::meta::{Metadata, create};
+use crate::monitor::{Handle, Silent};
 use crate::store::{BlobStore, GetError, Wanted};
 use crate::types::block::Encryption;
 use crate::types::error::Error;
@@ -69,7 +70,7 @@ impl Observer for Count {
 }
 
 /// A version with `blocks` blocks, all in one blob.
-fn version(meta: &mut Sqlite, blocks: u64) -> Version {
+fn version(meta: &mut Metadata, blocks: u64) -> Version {
     let new = NewVersion {
         uid: "v".into(),
         date: Timestamp::now(),
@@ -91,9 +92,9 @@ fn version(meta: &mut Sqlite, blocks: u64) -> Version {
 #[test]
 fn a_store_that_fails_at_every_read_ends_the_walk() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let path = folder.path().join("db");
-    initialise(&path, crate::types::settings::FileMode::PRIVATE).expect("initialises");
-    let mut meta = Sqlite::open(&path).expect("opens");
+    let url = DatabaseUrl::File(folder.path().join("db"));
+    create(&url, crate::types::settings::FileMode::PRIVATE, Handle::silent()).expect("initialises");
+    let mut meta = Metadata::open(&url, Handle::silent()).expect("opens");
     // More blocks than are under way at any time.
     let version = version(&mut meta, 2000);
     let keys = Keyring::new(None);

@@ -1,7 +1,7 @@
 //! What has happened to a database since it was upgraded, by comparison with the file from before.
 
 use super::{Sqlite, build, error, schema};
-use crate::meta::State;
+use crate::meta::{GoingBack, LoneVersion, Since, State};
 use crate::types::error::{Error, Result};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -9,37 +9,28 @@ use std::path::Path;
 /// Blobs whose wrapped keys are compared: one that differs is enough, and those that a rekey has left alone are few.
 const KEYS: i64 = 1000;
 
-/// A version that only one of them has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its uid.
-    pub uid: String,
-    /// Its name.
-    pub name: String,
-    /// Whether it is protected.
-    pub protected: bool,
-    /// Of one that was removed: its blobs that no block names any more here, and whose data is gone or about to go.
-    pub gone: u64,
-}
-
-/// What has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Since {
-    /// Versions made or imported, oldest first.
-    pub made: Vec<Known>,
-    /// Versions removed, oldest first.
-    pub removed: Vec<Known>,
-    /// Versions with blobs that were good then and have been found bad, by uid.
-    pub damaged: Vec<String>,
-    /// Whether keys were wrapped with another master key.
-    pub rekeyed: bool,
+/// See [`crate::meta::since_upgrade`].
+pub(in crate::meta) fn going_back(path: &Path, copy: Option<&Path>) -> Result<GoingBack> {
+    let database = Sqlite::open(path)?;
+    if matches!(database.state()?, State::Old { .. }) {
+        return Ok(GoingBack::NotUpgraded);
+    }
+    let copy = match copy {
+        Some(copy) => copy.to_owned(),
+        None => database.kept_copy()?,
+    };
+    if !copy.exists() {
+        return Ok(GoingBack::CopyMissing(copy));
+    }
+    let since = compare(&database, &copy)?;
+    Ok(GoingBack::To { copy, since })
 }
 
 /// Compares an upgraded database with `copy`, which is that of an older release.
 ///
 /// # Errors
 /// `copy` is none; what either database says.
-pub fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
+pub(super) fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
     let shown = copy.display().to_string();
     let old = Sqlite::open(copy)?;
     if !matches!(schema::state(&old.connection, &shown)?, State::Old { .. }) {
@@ -93,9 +84,9 @@ fn look(connection: &Connection) -> rusqlite::Result<Since> {
     })
 }
 
-fn versions(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Known>> {
+fn versions(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<LoneVersion>> {
     let known = |row: &rusqlite::Row<'_>| {
-        Ok(Known {
+        Ok(LoneVersion {
             uid: row.get(0)?,
             name: row.get(1)?,
             protected: row.get::<_, i64>(2)? != 0,

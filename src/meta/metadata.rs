@@ -1,0 +1,103 @@
+//! The metadata of an installation, opened, whichever engine it has.
+
+use super::State;
+use super::postgres::Postgres;
+use super::sql::{Db, Engine, Fallible, Work};
+use super::sqlite::Sqlite;
+use super::url::DatabaseUrl;
+use crate::monitor::Handle;
+use crate::pg::Fence;
+use crate::types::error::Result;
+
+/// An open database. It has one connection, and one thread owns it.
+pub struct Metadata(Kind);
+
+enum Kind {
+    Sqlite(Box<Sqlite>),
+    Postgres(Box<Postgres>),
+}
+use Kind::*;
+
+impl Metadata {
+    /// Opens the database as it is, without a look at its schema: as a second connection, or to ask for its
+    /// [`Metadata::state`]. `monitor` is told of lost connections to a server.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::Database`]: there is none, or it cannot be reached. [`crate::types::Error::Locked`]: another
+    /// process keeps it for itself.
+    pub fn open(url: &DatabaseUrl, monitor: Handle) -> Result<Self> {
+        Ok(match url {
+            DatabaseUrl::File(path) => Sqlite::open(path)?.into(),
+            DatabaseUrl::Server(address) => {
+                Postgres::open((**address).clone(), monitor, Fence::default())?.into()
+            }
+        })
+    }
+
+    /// What the database needs before it can be used.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::Database`]: it is not initialised, or of a release that this one does not know.
+    pub fn state(&mut self) -> Result<State> {
+        match &mut self.0 {
+            Sqlite(database) => database.state(),
+            Postgres(database) => database.state(),
+        }
+    }
+
+    /// Makes the reserve beside a file, for a disk that is full one day, unless the reserve is there or space is short.
+    /// Does nothing on a server.
+    pub fn keep_reserve(&self) {
+        match &self.0 {
+            Sqlite(database) => database.keep_reserve(),
+            Postgres(_) => {}
+        }
+    }
+}
+
+impl From<Sqlite> for Metadata {
+    fn from(database: Sqlite) -> Self {
+        Metadata(Sqlite(Box::new(database)))
+    }
+}
+
+impl From<Postgres> for Metadata {
+    fn from(database: Postgres) -> Self {
+        Metadata(Postgres(Box::new(database)))
+    }
+}
+
+impl Engine for Metadata {
+    fn place(&self) -> &str {
+        match &self.0 {
+            Sqlite(database) => database.place(),
+            Postgres(database) => database.place(),
+        }
+    }
+
+    fn may_write(&self) -> Result<()> {
+        match &self.0 {
+            Sqlite(database) => database.may_write(),
+            Postgres(database) => database.may_write(),
+        }
+    }
+
+    fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+        match &mut self.0 {
+            Sqlite(database) => database.read(what, work),
+            Postgres(database) => database.read(what, work),
+        }
+    }
+
+    fn write<T>(
+        &mut self,
+        what: &str,
+        kind: Work,
+        work: impl FnMut(&mut dyn Db) -> Fallible<T>,
+    ) -> Result<T> {
+        match &mut self.0 {
+            Sqlite(database) => database.write(what, kind, work),
+            Postgres(database) => database.write(what, kind, work),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Connecting to a server's database for a command, and upgrading it if the command needs that.
+
+use super::{Postgres, upgrade};
+use crate::meta::sql::Engine;
+use crate::meta::{Access, LockTables, Opened, State};
+use crate::monitor::Monitor;
+use crate::pg::{Address, Fence};
+use crate::types::error::{Error, Result};
+
+/// See [`crate::meta::open`].
+pub(in crate::meta) fn open<G>(
+    address: Box<Address>,
+    access: Access,
+    monitor: &dyn Monitor,
+    alone: impl FnOnce() -> Result<G>,
+) -> Result<Opened> {
+    let fence = Fence::default();
+    let mut database = Postgres::open((*address).clone(), monitor.handle(), fence.clone())?;
+    match database.state()? {
+        State::Current => {}
+        State::Behind { .. } if access.may_change() && database.may_write().is_ok() => {
+            database.add_tables()?;
+        }
+        // The command needs nothing that the database lacks.
+        State::Behind { .. } => {}
+        // What is to be listed is there as it is. The tables for locks are not.
+        State::Old { catalogue_is_current, .. }
+            if access == Access::Observe || access == Access::Catalogue && catalogue_is_current =>
+        {
+            return Ok(Opened { metadata: database.into(), register: LockTables::None });
+        }
+        State::Old { .. } if access == Access::Copy => {
+            return Err(Error::Refused(
+                "The configured database was made by an older release. Upgrade it first, by any other command \
+                 such as `backy2 du`. Nothing was changed."
+                    .into(),
+            ));
+        }
+        State::Old { .. } => {
+            let _exclusive = alone()?;
+            upgrade::upgrade(&mut database, monitor)?;
+        }
+    }
+    Ok(Opened { metadata: database.into(), register: LockTables::Server { address, fence } })
+}

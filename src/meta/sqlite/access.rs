@@ -1,0 +1,62 @@
+//! Opening a file for a command, and upgrading it if the command needs that.
+
+use super::{Sqlite, upgrade};
+use crate::meta::sql::Engine;
+use crate::meta::{Access, LockTables, Opened, State};
+use crate::monitor::Monitor;
+use crate::types::error::Result;
+use std::path::Path;
+
+/// See [`crate::meta::open`].
+pub(in crate::meta) fn open<G>(
+    path: &Path,
+    access: Access,
+    cachedir: &Path,
+    monitor: &dyn Monitor,
+    alone: impl FnOnce() -> Result<G>,
+) -> Result<Opened> {
+    let mut database = match access {
+        Access::Remove | Access::Clean => Sqlite::open_to_free(path, access == Access::Clean)?,
+        _ => Sqlite::open(path)?,
+    };
+    let is_writable = database.may_write().is_ok();
+    match database.state()? {
+        State::Current => {}
+        State::Behind { .. } if access.may_change() && is_writable => database.add_tables()?,
+        // The command needs nothing that the database lacks.
+        State::Behind { .. } => {}
+        // What is to be listed is there as it is, or nearly so.
+        State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
+        State::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
+        // The command looks at no table.
+        State::Old { .. } if access == Access::Observe => {}
+        State::Old { .. } if access == Access::Copy => {
+            monitor.info("The database was made by an older release: copying a temporary upgraded copy.");
+            return upgraded_copy(&database, cachedir, monitor);
+        }
+        State::Old { .. } if is_writable => {
+            let _exclusive = alone()?;
+            // The process that had the lock before has put another file into its place.
+            database = Sqlite::open(path)?;
+            upgrade::upgrade(&mut database, monitor)?;
+        }
+        // The command will find out that it cannot write.
+        State::Old { .. } if access.writes() => {}
+        State::Old { .. } => {
+            monitor.warning(
+                "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
+            );
+            return upgraded_copy(&database, cachedir, monitor);
+        }
+    }
+    let register = match database.state()? {
+        State::Current => LockTables::File(database.claims()),
+        _ => LockTables::None,
+    };
+    Ok(Opened { metadata: database.into(), register })
+}
+
+fn upgraded_copy(database: &Sqlite, cachedir: &Path, monitor: &dyn Monitor) -> Result<Opened> {
+    let copy = upgrade::upgraded_copy(database, cachedir, monitor)?;
+    Ok(Opened { metadata: copy.into(), register: LockTables::None })
+}
