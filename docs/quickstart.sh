@@ -1,6 +1,7 @@
 #!/bin/sh
-# Backs up an image, verifies the backup, restores it and compares, all in a temporary folder that is removed
-# at the end. Run it from the project's folder after `cargo build --release`; BACKY2 names another binary.
+# Backs up an image, verifies the backup, restores it and compares the images. Everything is in a temporary folder,
+# which is removed at the end. Run this in the project's folder after `cargo build --release`. To use another binary,
+# set BACKY2.
 set -eu
 
 binary=${BACKY2:-${CARGO_TARGET_DIR:-target}/release/backy2}
@@ -11,7 +12,7 @@ fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# An installation of its own in one folder: configuration with a fresh key, database, data.
+# A self-contained installation in one folder: configuration with a new key, database and data.
 backy2() {
     "$binary" -b "$dir/backup" "$@"
 }
