@@ -15,7 +15,7 @@
 //! | failpoints | [`failpoint`] |
 //! | types | [`types`] |
 //!
-//! `docs/architecture.md` tells how a block travels through them.
+//! `docs/architecture.md` describes how a block travels through them.
 
 pub mod cli;
 pub mod config;

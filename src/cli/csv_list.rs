@@ -2,8 +2,7 @@
 
 use crate::types::error::{Error, Result};
 
-/// Parses `text` as one CSV record, so items may be quoted, and trims blanks around the items. An empty text has no
-/// items.
+/// Parses `text` as one CSV record, so items may be quoted. Trims blanks around items. An empty text has no items.
 ///
 /// # Errors
 /// [`Error::Refused`] if it has more than one line.

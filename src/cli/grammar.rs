@@ -40,8 +40,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     Ok(cli)
 }
 
-/// The name of an argument that must not be empty and is, such as an unset variable in a script. 2.13 took it for a
-/// name.
+/// The name of an argument that is wrongly empty, like an unset variable in a script. 2.13 took it for a name.
 fn empty_argument(command: &Command) -> Option<&'static str> {
     let blank = |text: &str| text.trim_matches(|c: char| c == ',' || c.is_whitespace()).is_empty();
     match command {

@@ -21,8 +21,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens the file with that name; `-` is stdin. A pipe without a writer can be opened; the first read waits for
-    /// one.
+    /// Opens the file with that name; `-` is stdin. A pipe may have no writer yet; the first read waits for one.
     ///
     /// # Errors
     /// Those of the operating system.

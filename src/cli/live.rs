@@ -48,8 +48,7 @@ pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     cut(&line, room)
 }
 
-/// Cuts `text` to `room` columns, with an ellipsis if something is missing. Escapes characters that would move the
-/// cursor.
+/// Cuts `text` to `room` columns, with an ellipsis if it was longer. Escapes characters that move the cursor.
 fn cut(text: &str, room: usize) -> String {
     let text = text::line(text);
     if text.width() <= room {

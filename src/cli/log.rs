@@ -70,8 +70,7 @@ impl Stream {
 }
 
 impl Log {
-    /// Opens a log on the process's stdout and stderr, and in `logfile`, if one is given; that is created with the
-    /// given mode.
+    /// Opens a log on stdout and stderr and, if one is given, in `logfile`, which is created with the given mode.
     ///
     /// # Errors
     /// [`Error::Config`] with the logfile's name, if it cannot be opened for appending.
@@ -126,8 +125,7 @@ impl Log {
         self.append(level, text);
     }
 
-    /// Writes a warning that 2.13 does not have. It goes to stderr, so that stdout, which cron may mail, stays as in
-    /// 2.13.
+    /// Writes a warning that 2.13 does not have. It goes to stderr: cron may mail stdout, which stays as in 2.13.
     pub fn notice(&mut self, text: &str) {
         let text = clean(text);
         if self.shows(Level::Warning) {
@@ -141,8 +139,7 @@ impl Log {
         let _ = self.err.put(lines);
     }
 
-    /// Writes a message of [`Level::Info`] that scripts should see, too: if the console shows only errors, it goes to
-    /// stderr.
+    /// Writes a message of [`Level::Info`] that scripts should see: to stderr if the console shows only errors.
     pub fn announce(&mut self, text: &str) {
         if self.shows(Level::Info) {
             return self.say(Level::Info, text);

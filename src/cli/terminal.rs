@@ -149,8 +149,7 @@ impl Terminal {
                 continue;
             }
             let armed = Arc::new(AtomicBool::new(!mind));
-            // When a terminal is lost, both the shell and the kernel send SIGHUP, so a second one must not end the
-            // process.
+            // When a terminal is lost, the shell and the kernel send SIGHUP. So a second one must not end the process.
             if signal != Signal::Hangup || !mind {
                 // Actions run in the order of registration: this one must run before the flag is set.
                 flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;

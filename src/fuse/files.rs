@@ -158,8 +158,7 @@ impl Files {
         self.stored_bytes(version, number).map_or(size, |stored| size.min(stored.saturating_add(written)))
     }
 
-    /// The stored bytes of a version. The database is asked only once for each valid version, since valid versions do
-    /// not change.
+    /// The stored bytes of a version. Valid versions do not change, so the database is asked only once for each.
     fn stored_bytes(&self, version: &Version, number: u64) -> Option<u64> {
         if let Some(stored) = self.stored.lock().unwrap_or_else(PoisonError::into_inner).get(&number) {
             return Some(*stored);

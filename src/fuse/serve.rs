@@ -222,8 +222,7 @@ impl Filesystem for Server {
         }
     }
 
-    /// Size, owner and permissions cannot be changed. Times stay those of the version; requests to change them are
-    /// ignored.
+    /// Size, owner and permissions cannot be changed. Changes of times are ignored: they stay those of the version.
     fn setattr(
         &self,
         _: &Request,

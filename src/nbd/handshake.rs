@@ -44,8 +44,7 @@ pub(super) fn greet(stream: &mut (impl Read + Write)) -> io::Result<Greeting> {
     Ok(Greeting { no_zeroes: client & u32::from(FLAG_NO_ZEROES) != 0 })
 }
 
-/// Refuses every option until the client asks for TLS; its first encrypted bytes come next. `false`: the client has
-/// left.
+/// Refuses every option until the client asks for TLS; encrypted bytes come next. `false`: the client has left.
 ///
 /// # Errors
 /// As [`greet`]. `EXPORT_NAME` ends the connection, since the protocol has no error reply to it.
@@ -125,8 +124,7 @@ struct Talk<'t, 'a, S> {
     structured: bool,
     /// The version for which the client has chosen the context `base:allocation`.
     allocation: Option<String>,
-    /// The last name that the client has used, and the uid of its version, so that a name keeps its meaning during a
-    /// handshake.
+    /// The client's last export name and the uid it means, so that a name keeps its meaning during a handshake.
     meant: Option<(String, String)>,
 }
 

@@ -38,7 +38,7 @@ fn make(folder: &Path, verify: bool) -> std::result::Result<ServerConfig, String
         let roots = Arc::new(pem::authorities(pem::certificates(&file)?).map_err(named)?);
         let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
         if revoked.exists() {
-            // An authority without a list has revoked nothing.
+            // Without a list, no certificate of the authority is revoked.
             verifier = verifier.with_crls(pem::revoked(&revoked)?).allow_unknown_revocation_status();
         }
         builder.with_client_cert_verifier(verifier.build().map_err(|e| named(e.to_string()))?)
@@ -85,8 +85,7 @@ impl<'s> Tls<'s> {
     /// Performs the TLS handshake as the server.
     ///
     /// # Errors
-    /// The connection fails; [`ErrorKind::InvalidData`] if the client does not speak TLS or its certificate is not
-    /// accepted.
+    /// The connection fails; [`ErrorKind::InvalidData`] if the client speaks no TLS or its certificate is refused.
     pub fn accept(socket: &'s Socket, settings: &Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(settings)).map_err(broken)?;
         let tls = Tls {

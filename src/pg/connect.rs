@@ -1,5 +1,4 @@
-//! Makes sessions: a guarded connection, its settings, the schema with the tables, and a check for poolers that mix
-//! sessions up.
+//! Makes sessions: a guarded connection, settings, the schema with the tables, and a check for mixed-up sessions.
 
 use super::address::{Address, ENCODE, Verify};
 use super::describe;

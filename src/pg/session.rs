@@ -158,8 +158,7 @@ impl Fence {
     }
 }
 
-/// A positive number that no other process has. It comes from the system's random source, since hosts do not know of
-/// each other.
+/// A positive number that no other process has; random, since hosts do not know of each other.
 pub fn unique() -> i64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {

@@ -19,8 +19,7 @@ use std::path::Path;
 /// Writes to stdout through the terminal.
 struct Stdout<'t> {
     terminal: &'t Terminal,
-    /// Whether the output is useless unless it is complete. If not, output for a reader that has closed stdout is
-    /// dropped.
+    /// Whether incomplete output is useless. If not, output after the reader has closed stdout is dropped.
     whole: bool,
 }
 
