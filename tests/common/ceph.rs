@@ -1,4 +1,4 @@
-//! A Ceph cluster for the tests of a file, with Ceph's own commands to compare with.
+//! A Ceph cluster that the tests of one binary share, with Ceph's own commands to compare with.
 
 use super::install::{Install, Run};
 use super::{disk, skip};
@@ -12,11 +12,11 @@ use std::time::Duration;
 /// A running cluster; it ends with the last test that uses it.
 pub struct Ceph {
     folder: tempfile::TempDir,
-    /// Its configuration file.
+    /// The configuration file.
     pub conf: PathBuf,
 }
 
-/// The programs without which there is no cluster.
+/// The programs that a cluster needs.
 const PROGRAMS: [&str; 4] = ["ceph-mon", "ceph-osd", "ceph", "rbd"];
 
 fn script(verb: &str, folder: &Path) -> Result<String, String> {
@@ -25,8 +25,8 @@ fn script(verb: &str, folder: &Path) -> Result<String, String> {
 }
 
 impl Ceph {
-    /// The cluster of this process, started if none runs. `None`, and the test is told to be skipped, where Ceph is
-    /// not installed.
+    /// The cluster of this process, started if none is running. `None` if Ceph is not installed; the test is then
+    /// reported as skipped.
     pub fn get(test: &str) -> Option<Arc<Ceph>> {
         static RUNNING: Mutex<Weak<Ceph>> = Mutex::new(Weak::new());
         let mut running = RUNNING.lock().unwrap_or_else(|e| e.into_inner());
@@ -45,11 +45,11 @@ impl Ceph {
         Some(ceph)
     }
 
-    /// A cluster of its own, for a test that breaks it. Only where [`Ceph::get`] has given one.
+    /// A separate cluster, for a test that breaks it. Call this only after [`Ceph::get`] has returned a cluster.
     pub fn start() -> Ceph {
-        // Sockets have short names.
+        // Paths of sockets must be short.
         let folder = tempfile::tempdir_in("/tmp").expect("a folder");
-        // Before it starts, so that a start that fails ends what it has begun.
+        // Made before the start, so that a start that fails half-way is cleaned up.
         let mut ceph = Ceph { conf: PathBuf::new(), folder };
         let printed = match script("start", ceph.folder.path()) {
             Ok(printed) => printed,
@@ -60,28 +60,28 @@ impl Ceph {
         ceph
     }
 
-    /// The process of its OSD.
+    /// The process id of the OSD.
     pub fn osd(&self) -> i32 {
         let text = std::fs::read_to_string(self.folder.path().join("osd.pid")).expect("read");
         text.trim().parse().expect("a number")
     }
 
-    /// Runs `rbd` to its good end and returns what it printed.
+    /// Runs `rbd`, which must succeed, and returns its output.
     pub fn rbd(&self, args: &[&str]) -> String {
         disk::run("rbd", &[&["-c", disk::text(&self.conf)], args].concat()).expect("rbd")
     }
 
-    /// The same for `ceph`.
+    /// Runs `ceph` in the same way.
     pub fn ceph(&self, args: &[&str]) -> String {
         disk::run("ceph", &[&["-c", disk::text(&self.conf)], args].concat()).expect("ceph")
     }
 
-    /// The same for `rados`.
+    /// Runs `rados` in the same way.
     pub fn rados(&self, args: &[&str]) -> String {
         disk::run("rados", &[&["-c", disk::text(&self.conf)], args].concat()).expect("rados")
     }
 
-    /// What Ceph itself says that an image or snapshot (`POOL/IMAGE@SNAPSHOT`) holds.
+    /// The content of an image or snapshot (`POOL/IMAGE@SNAPSHOT`) according to Ceph itself.
     pub fn export(&self, image: &str) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new_in(self.folder.path()).expect("a file");
         std::fs::remove_file(file.path()).expect("removed");
@@ -97,7 +97,7 @@ impl Ceph {
         names.map(|snapshot| snapshot["name"].as_str().expect("a name").to_owned()).collect()
     }
 
-    /// How many objects an image has.
+    /// The number of objects of an image.
     pub fn objects(&self, pool: &str, image: &str) -> usize {
         let info: serde_json::Value =
             serde_json::from_str(&self.rbd(&["info", "--format", "json", image])).expect("JSON");
@@ -105,7 +105,7 @@ impl Ceph {
         self.rados(&["-p", pool, "ls"]).lines().filter(|name| name.starts_with(&prefix)).count()
     }
 
-    /// An image, opened for writing.
+    /// Opens an image for writing.
     pub fn writer(&self, url: &str) -> Box<dyn Target> {
         let config = IoConfig { rbd: self.config(), ..IoConfig::default() };
         open_target(url, &config, 0, Existing::Accept).expect("opened")
@@ -115,7 +115,7 @@ impl Ceph {
         RbdConfig { conffile: self.conf.clone(), timeout: Duration::from_secs(30), ..RbdConfig::default() }
     }
 
-    /// Has an installation use this cluster; `more` are further lines of `[io_rbd]`.
+    /// Makes an installation use this cluster; `more` are further lines of `[io_rbd]`.
     pub fn adopt(&self, install: &Install, more: &str) {
         let file = install.path("backy.cfg");
         let text = std::fs::read_to_string(&file).expect("read");
@@ -142,19 +142,19 @@ impl Drop for Ceph {
     }
 }
 
-/// Runs `rbd diff` and writes what it prints into a file of the installation.
+/// Runs `rbd diff` and writes its output to a file of the installation. Returns the path.
 pub fn hints(ceph: &Ceph, install: &Install, args: &[&str]) -> String {
     let json = ceph.rbd(&[&["diff", "--format", "json"], args].concat());
     std::fs::write(install.path("hints.json"), json).expect("written");
     install.text("hints.json")
 }
 
-/// What a failed command says, but for the echo of the command line: errors and warnings.
+/// The errors that a failed command has printed, without the echo of the command line.
 pub fn errors(run: &Run) -> Vec<&str> {
     run.stderr.lines().filter(|line| line.contains("ERROR: ")).collect()
 }
 
-/// The same command with another environment.
+/// Runs a command with one more environment variable.
 pub fn with_env(install: &Install, key: &str, value: &str, args: &[&str]) -> Run {
     let mut command: Command = install.command(args);
     Run::from(command.env(key, value).output().expect("runs"))

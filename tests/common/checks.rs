@@ -1,4 +1,4 @@
-//! What must hold of an installation, whatever happened to it before.
+//! Checks that every installation must pass, whatever happened to it before.
 
 use super::database::{Engine, quoted};
 use super::install::{Install, Run};
@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 impl Install {
-    /// No row names what is not there.
+    /// Every blob and version that a row refers to exists.
     pub fn assert_references(&self) {
         if self.engine() == Engine::Sqlite {
             assert_eq!(self.count("SELECT count(*) FROM pragma_foreign_key_check"), 0, "references");
@@ -30,14 +30,14 @@ impl Install {
         assert_eq!(self.count(short), 0, "valid versions with too few or too many rows");
     }
 
-    /// The same, and no uid has two rows of blobs: they can come from imports only.
+    /// As [`Install::assert_database_of_imports`], and no two rows of blobs share a uid, which only imports may cause.
     pub fn assert_database(&self) {
         self.assert_database_of_imports();
         let twice = "SELECT count(*) FROM (SELECT uid FROM blobs WHERE id > 0 GROUP BY uid HAVING count(*) > 1) AS twice";
         assert_eq!(self.count(twice), 0, "uids that two rows of blobs share");
     }
 
-    /// Nothing that a row names is missing from the store, the database is whole, nobody holds a lock.
+    /// All blobs that rows name are in the store, the database is whole, and nobody holds a lock.
     pub fn assert_sound(&self) {
         self.assert_database();
         let stored = self.stored_uids();
@@ -46,30 +46,29 @@ impl Install {
         assert_eq!(self.held_locks(), Vec::<String>::new(), "locks that are still held");
     }
 
-    /// The names of the blobs in the store.
+    /// The uids of the blobs in the store.
     pub fn stored_uids(&self) -> BTreeSet<String> {
         let name = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         self.blobs().iter().filter_map(name).collect()
     }
 
-    /// The blobs that some block of some version names.
+    /// The uids of the blobs that blocks of versions name.
     pub fn named_uids(&self) -> BTreeSet<String> {
         let sql = "SELECT DISTINCT b.uid FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.id > 0";
         self.texts(sql).into_iter().collect()
     }
 
-    /// How many blobs in the store no version names.
+    /// The number of blobs in the store that no version names.
     pub fn unnamed_blobs(&self) -> usize {
         self.stored_uids().difference(&self.named_uids()).count()
     }
 
-    /// The store has exactly what versions name.
+    /// The store holds exactly the blobs that versions name.
     pub fn assert_no_waste(&self) {
         assert_eq!((self.unnamed_blobs(), self.stored_uids().len()), (0, self.named_uids().len()));
     }
 
-    /// The files in `lock_dir`, also in those of other hosts, that some process has locked; and what is locked in the
-    /// database.
+    /// The locked files in `lock_dir`, those of other hosts included, and the locks in the database.
     pub fn held_locks(&self) -> Vec<String> {
         let list = |folder: &Path| -> Vec<PathBuf> {
             let entries = std::fs::read_dir(folder).expect("listed");
@@ -86,7 +85,7 @@ impl Install {
             }
         }
         if self.engine() == Engine::Postgres {
-            // What a killed process has left counts for nobody.
+            // Locks of killed processes do not count.
             let locks = "SELECT l.name, h.pid FROM locks l JOIN lock_holders h ON h.id = l.holder";
             let lives =
                 |pid: &Option<String>| pid.as_ref().is_none_or(|pid| Path::new("/proc").join(pid).exists());
@@ -97,7 +96,7 @@ impl Install {
         held
     }
 
-    /// The uid of the newest version of that name, if there is one, and whether it is valid.
+    /// The uid of the newest version with that name, and whether it is valid.
     pub fn newest(&self, name: &str) -> Option<(String, bool)> {
         let sql = format!("SELECT uid, valid FROM versions WHERE name = {} ORDER BY id DESC", quoted(name));
         let mut row = self.table(&(sql + " LIMIT 1")).pop()?;
@@ -105,13 +104,13 @@ impl Install {
         Some((row.pop()?.expect("not NULL"), valid == "1"))
     }
 
-    /// How many rows a version has.
+    /// The number of rows of a version.
     pub fn rows(&self, uid: &str) -> i64 {
         let sql = "SELECT count(*) FROM block_map m JOIN versions v ON v.id = m.version_id WHERE v.uid = ";
         self.count(&(sql.to_owned() + &quoted(uid)))
     }
 
-    /// Starts it armed to kill itself at a failpoint (`NAME:N`), and waits. Whether it did.
+    /// Runs a command that kills itself at a failpoint (`NAME:N`). Returns whether it was killed.
     pub fn killed_at(&self, failpoint: &str, args: &[&str]) -> bool {
         use std::os::unix::process::ExitStatusExt;
         let mut command = self.command(args);
@@ -120,7 +119,7 @@ impl Install {
         output.status.signal() == Some(9)
     }
 
-    /// Kills it with SIGKILL after a while, unless it has ended before, and returns what it printed.
+    /// Runs a command, kills it with SIGKILL after `pause` unless it has ended, and returns its output.
     pub fn killed_after(&self, pause: Duration, args: &[&str]) -> Run {
         let mut child = self.start(args);
         std::thread::sleep(pause);
@@ -129,7 +128,7 @@ impl Install {
     }
 }
 
-/// Waits until `done` says yes; fails when that takes longer than `limit`.
+/// Waits until `done` returns true; panics after `limit`.
 pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -138,13 +137,13 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for a process that was started with pipes, and returns what it printed.
+/// Waits for a process that was started with pipes, and returns its output.
 pub fn ended(child: Child) -> Run {
     Run::from(child.wait_with_output().expect("ended"))
 }
 
-/// A seed that a test prints, so that a failure can be repeated: from the environment variable `BACKY2_SEED`, or
-/// from the clock.
+/// A random seed, which the test prints so that a failure can be repeated. It comes from the environment variable
+/// `BACKY2_SEED`, or is chosen at random.
 pub fn seed(test: &str) -> u64 {
     let given = std::env::var("BACKY2_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(|| fastrand::u64(0..1_000_000));

@@ -1,4 +1,4 @@
-//! Commands under another clock: Debian's package `faketime` puts a library in front of the system's.
+//! Runs commands under a false clock: a library of Debian's package `faketime` replaces the system's clock.
 
 use super::install::{Install, Run};
 use std::process::Stdio;
@@ -9,7 +9,7 @@ const LIBRARIES: [&str; 3] = [
     "/usr/lib/faketime/libfaketime.so.1",
 ];
 
-/// A clock that is as far off as the text says: `+60d`, `-1y`, or a moment such as `1969-06-01 10:00:00`.
+/// A false clock, in the notation of faketime: `+60d`, `-1y`, or a moment such as `1969-06-01 10:00:00`.
 pub struct Clock(String, &'static str);
 
 impl Clock {
@@ -19,7 +19,7 @@ impl Clock {
         Some(Clock(time.to_owned(), library))
     }
 
-    /// Runs a command under it, in that time zone. Never a panic.
+    /// Runs a command under this clock, in that time zone. Fails if the command panics.
     pub fn run_in(&self, zone: &str, install: &Install, args: &[&str]) -> Run {
         let mut command = install.command(args);
         command.env("LD_PRELOAD", self.1).env("FAKETIME", &self.0).env("TZ", zone).stdin(Stdio::null());
@@ -31,19 +31,19 @@ impl Clock {
         run
     }
 
-    /// The same in UTC.
+    /// As [`Clock::run_in`], in UTC.
     pub fn run(&self, install: &Install, args: &[&str]) -> Run {
         self.run_in("UTC", install, args)
     }
 
-    /// The same; exit code 0 is expected. Returns stdout.
+    /// Runs a command in UTC, which must succeed. Returns stdout.
     pub fn ok(&self, install: &Install, args: &[&str]) -> String {
         let run = self.run(install, args);
         assert_eq!(run.code, 0, "{} {args:?}: {run:?}", self.0);
         run.stdout
     }
 
-    /// Backs up and returns the new version's uid.
+    /// Makes a backup and returns the new version's uid.
     pub fn backup(&self, install: &Install, args: &[&str]) -> String {
         let out = self.ok(install, &[&["-m", "backup"], args].concat());
         out.lines().last().expect("a uid").to_owned()

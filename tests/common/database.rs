@@ -1,14 +1,13 @@
-//! The databases of installations: SQLite or PostgreSQL, asked and changed by the same SQL.
+//! The databases of installations, SQLite or PostgreSQL, with the same functions to query and change them.
 //!
-//! Which one is that of the binary of tests: those of `tests/postgresql` use PostgreSQL, all others SQLite, but where
-//! they say otherwise.
+//! The test binary chooses the engine: `tests/postgresql` uses PostgreSQL, the others SQLite by default.
 
 use super::install::Install;
 use super::postgres;
 use rusqlite::types::ValueRef;
 use std::sync::Arc;
 
-/// What keeps the metadata.
+/// The database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// A file in the folder of the installation.
@@ -17,14 +16,14 @@ pub enum Engine {
     Postgres,
 }
 
-/// A row; the values as text.
+/// A row, with its values as text.
 pub type Row = Vec<Option<String>>;
 
-/// Tables whose rows come and go with processes, and are no part of what the database keeps.
+/// Tables whose rows belong to running processes. [`Install::dump`] leaves them out.
 const PASSING: [&str; 3] = ["lock_holders", "locks", "writers"];
 
 impl Engine {
-    /// That of the binary of tests.
+    /// The engine of this test binary.
     pub fn usual() -> Engine {
         match env!("CARGO_CRATE_NAME") {
             "postgresql" => Engine::Postgres,
@@ -32,15 +31,15 @@ impl Engine {
         }
     }
 
-    /// A database for an installation, unless its file is one.
+    /// A database for a new installation; `None` for SQLite, which needs only a file.
     ///
-    /// Without PostgreSQL the tests of a binary that is about it are skipped together: the process ends.
+    /// If PostgreSQL is not installed, all tests of the binary are skipped together: the process ends.
     pub fn database(self) -> Option<postgres::Database> {
         if self == Engine::Sqlite {
             return None;
         }
         let Some(server) = postgres::Server::get("all tests on PostgreSQL") else {
-            // Not by a macro, whose output would be kept for a failure.
+            // A macro's output would be captured and shown only after a failure.
             let told = "SKIPPED all tests on PostgreSQL: its server is not installed\n";
             let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
             std::process::exit(0);
@@ -49,7 +48,7 @@ impl Engine {
     }
 }
 
-/// All rows that a query gives of a file.
+/// All rows of a query on an SQLite database.
 pub fn sqlite_rows(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Vec<Row>> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
@@ -67,8 +66,8 @@ fn text(value: ValueRef<'_>) -> rusqlite::Result<Option<String>> {
     })
 }
 
-/// A transaction that keeps others from writing, and from nothing else, until it ends: as long as the removal of a
-/// version with millions of blocks.
+/// An open transaction that keeps others from writing until it ends, and from nothing else. It stands for a long one,
+/// such as the removal of a version with millions of blocks.
 pub struct Writer(Session);
 
 enum Session {
@@ -77,7 +76,7 @@ enum Session {
 }
 
 impl Writer {
-    /// Ends it.
+    /// Commits the transaction.
     pub fn commit(mut self) {
         self.0.run("COMMIT").expect("committed");
     }
@@ -92,40 +91,40 @@ impl Session {
     }
 }
 
-/// A text as a literal of SQL.
+/// A text as an SQL literal.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A value as a literal of SQL.
+/// A value as an SQL literal.
 pub fn literal(value: Option<&str>) -> String {
     value.map_or_else(|| "NULL".to_owned(), quoted)
 }
 
-/// The last `digits` digits of a number in SQL, with zeros in front.
+/// An SQL expression for the last `digits` digits of a number, with leading zeros.
 pub fn padded(number: &str, digits: usize) -> String {
     let zeros = "0".repeat(digits);
     format!("substr('{zeros}' || ({number}), length('' || ({number})) + 1)")
 }
 
-/// A time so many hours ago, as the database has it.
+/// The time `hours` hours ago, in the format of the database.
 pub fn hours_ago(hours: i64) -> String {
     let time = chrono::Utc::now().naive_utc() - chrono::TimeDelta::hours(hours);
     time.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }
 
 impl Install {
-    /// The engine of its database.
+    /// The engine of this installation's database.
     pub fn engine(&self) -> Engine {
         if self.postgres().is_some() { Engine::Postgres } else { Engine::Sqlite }
     }
 
-    /// The server of its database, where there is one.
+    /// The PostgreSQL server of this installation's database.
     pub fn server(&self) -> Option<&Arc<postgres::Server>> {
         self.postgres().map(postgres::Database::server)
     }
 
-    /// The SQLite file, opened for questions.
+    /// Opens the SQLite file for queries.
     pub fn sqlite(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.path("backy.sqlite")).expect("opens");
         connection.busy_timeout(std::time::Duration::from_secs(20)).expect("timeout");
@@ -139,7 +138,7 @@ impl Install {
         }
     }
 
-    /// All rows that a query gives.
+    /// All rows of a query.
     pub fn table(&self, sql: &str) -> Vec<Row> {
         let rows = match self.postgres() {
             Some(database) => database.rows(sql),
@@ -148,33 +147,33 @@ impl Install {
         rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// The first column of what a query gives; no NULL is expected.
+    /// The first column of a query's rows; it must not be NULL.
     pub fn texts(&self, sql: &str) -> Vec<String> {
         let first = |mut row: Row| row.swap_remove(0).expect("no NULL");
         self.table(sql).into_iter().map(first).collect()
     }
 
-    /// The same as numbers.
+    /// The first column of a query's rows, as numbers.
     pub fn numbers(&self, sql: &str) -> Vec<i64> {
         self.texts(sql).iter().map(|text| text.parse().expect("a number")).collect()
     }
 
-    /// One number from the database.
+    /// The first number that a query returns.
     pub fn count(&self, sql: &str) -> i64 {
         *self.numbers(sql).first().expect(sql)
     }
 
-    /// Changes the database with other means than the program, or tells why that is refused.
+    /// Changes the database without the program. Returns the error text if the database refuses the change.
     pub fn try_change(&self, sql: &str) -> Result<(), String> {
         self.session().run(sql)
     }
 
-    /// Changes the database with other means than the program.
+    /// Changes the database without the program.
     pub fn change(&self, sql: &str) {
         self.try_change(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a writing transaction.
     pub fn writer(&self) -> Writer {
         let mut session = self.session();
         session
@@ -189,7 +188,7 @@ impl Install {
         Writer(session)
     }
 
-    /// Takes everything away that `initdb` has made.
+    /// Removes everything that `initdb` has created.
     pub fn lose_database(&self) {
         match self.engine() {
             Engine::Sqlite => std::fs::remove_file(self.path("backy.sqlite")).expect("removed"),
@@ -197,7 +196,7 @@ impl Install {
         }
     }
 
-    /// Everything in the database: the text of its schema, and every row of every table.
+    /// The whole content of the database: its schema, and all rows of all tables.
     pub fn dump(&self) -> Vec<String> {
         if self.engine() == Engine::Sqlite {
             return match self.path("backy.sqlite").exists() {

@@ -1,11 +1,11 @@
-//! File systems in images and on loop devices.
+//! File systems in image files and on loop devices.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs a program to its good end, or says what went wrong.
+/// Runs a program, and returns its output, or an error text if it fails.
 pub fn run(program: &str, args: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(args).env("LC_ALL", "C").output();
     let output = output.map_err(|error| format!("{program} cannot be run: {error}"))?;
@@ -21,11 +21,11 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("utf-8")
 }
 
-/// A loop device over a file; detached when dropped, also by a panic.
+/// A loop device over a file; detached when dropped, even by a panic.
 pub struct LoopDevice(pub String);
 
 impl LoopDevice {
-    /// Attaches one, or says why there is none.
+    /// Attaches a loop device, or says why that failed.
     pub fn attach(file: &Path) -> Result<Self, String> {
         run("losetup", &["--find", "--show", text(file)]).map(LoopDevice)
     }
@@ -39,12 +39,12 @@ impl Drop for LoopDevice {
 
 /// A mounted device; unmounted when dropped.
 pub struct Mounted {
-    /// Where.
+    /// The mountpoint.
     pub at: PathBuf,
 }
 
 impl Mounted {
-    /// Mounts it in a folder, which must exist, or says why it cannot.
+    /// Mounts a device on an existing folder, or says why that failed.
     pub fn mount(device: &str, at: &Path) -> Result<Self, String> {
         run("mount", &[device, text(at)])?;
         Ok(Mounted { at: at.to_owned() })
@@ -57,7 +57,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Calls `each` with the offset, the old and the new bytes of every piece of two files or devices of the same size.
+/// Reads two files or devices of the same size. Calls `each` with every piece: offset, old bytes, new bytes.
 pub fn compare(old: &Path, new: &Path, piece: usize, mut each: impl FnMut(u64, &[u8], &[u8])) {
     let (mut old, mut new) = (File::open(old).expect("opened"), File::open(new).expect("opened"));
     let mut offset = 0;

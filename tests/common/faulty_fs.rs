@@ -1,4 +1,4 @@
-//! A file system in memory, mounted by FUSE, that fails as remote ones do.
+//! A FUSE file system in memory that fails as remote file systems do.
 
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
@@ -12,37 +12,37 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What happens to data that there is no room for.
+/// How a lack of space shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// `write` gives that error.
+    /// `write` fails with this error number.
     Write(i32),
-    /// `write` is fine, the data is lost, and `close` gives that error: as sshfs does.
+    /// `write` succeeds, the data is lost, and `close` fails with this error number, as with sshfs.
     Close(i32),
-    /// The same with `fsync`.
+    /// `write` succeeds, the data is lost, and `fsync` fails with this error number.
     Sync(i32),
-    /// Nobody is told.
+    /// The data is lost without an error.
     Nowhere,
 }
 
-/// What goes wrong.
+/// The failures to produce, and counters.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// Bytes that there is room for, and what happens then.
+    /// Bytes that there is room for, and how the lack of space shows.
     pub full: Option<(usize, Full)>,
-    /// So many reads give that error.
+    /// The number of reads to fail, and the error number.
     pub read: Option<(usize, i32)>,
     /// Bytes that were stored.
     pub stored: usize,
-    /// Files that were flushed by `fsync`.
+    /// Calls of `fsync`.
     pub synced: usize,
 }
 
 struct Node {
-    /// Names in a folder; `None` for a file.
+    /// The entries of a folder; `None` for a file.
     names: Option<BTreeMap<String, u64>>,
     data: Vec<u8>,
-    /// What its next `close` or `fsync` tells.
+    /// The failure that the next `close` or `fsync` reports.
     lost: Option<Full>,
 }
 
@@ -51,14 +51,14 @@ struct Memory {
     faults: Arc<Mutex<Faults>>,
 }
 
-/// A mounted one; unmounted when dropped.
+/// A mounted file system; unmounted when dropped.
 pub struct FaultyFs {
     faults: Arc<Mutex<Faults>>,
     _session: BackgroundSession,
 }
 
 impl FaultyFs {
-    /// Mounts one on a folder, or says why it cannot.
+    /// Mounts a file system on a folder, or says why that failed.
     pub fn mount(at: &Path) -> Result<Self, String> {
         let faults = Arc::new(Mutex::new(Faults::default()));
         let root = Node { names: Some(BTreeMap::new()), data: Vec::new(), lost: None };
@@ -71,7 +71,7 @@ impl FaultyFs {
         Ok(FaultyFs { faults, _session: session })
     }
 
-    /// What goes wrong from now on.
+    /// The failures to produce from now on.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().expect("fine")
     }
@@ -147,7 +147,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Tells once what was lost, by `close` or else by `fsync`.
+    /// Reports lost data, once: in `close` if `closes`, otherwise in `fsync`.
     fn tell(&self, inode: u64, closes: bool) -> Result<(), Errno> {
         let mut nodes = self.nodes();
         let Some(node) = nodes.get_mut(&inode) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What is recorded of the fixtures: what their versions are and must give.
+//! Recorded facts about the fixtures: their versions, and the data that restores must give.
 
 use super::database::Engine;
 use super::images;
@@ -7,25 +7,25 @@ use serde_json::Value;
 
 /// A version in a fixture's manifest.
 pub struct Recorded {
-    /// Its uid.
+    /// The uid.
     pub uid: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its source image, where that was a file.
+    /// The source image, if it was a file.
     pub image: Option<String>,
-    /// Sha256 of what a restore must give; absent where 2.13 failed to restore it.
+    /// Sha256 of the restored data; `None` if 2.13 failed to restore the version.
     pub sha256: Option<String>,
-    /// All of the manifest's entry.
+    /// The manifest's whole entry.
     pub entry: Value,
 }
 
 impl Recorded {
-    /// The uid, the name and whatever else is a text in the manifest.
+    /// A text of the manifest's entry; empty if there is none.
     pub fn text(&self, key: &str) -> String {
         self.entry[key].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The number of that name in the manifest.
+    /// A number of the manifest's entry.
     pub fn number(&self, key: &str) -> u64 {
         self.entry[key].as_u64().expect(key)
     }
@@ -48,18 +48,18 @@ pub fn versions(fixture: &str) -> Vec<Recorded> {
         .collect()
 }
 
-/// The version whose source was the image of that name.
+/// The version that was made from this image.
 pub fn of_image(fixture: &str, image: &str) -> Recorded {
     let found = versions(fixture).into_iter().find(|v| v.image.as_deref() == Some(image));
     found.expect("a version of that image")
 }
 
-/// A recorded file of a fixture.
+/// The text of a recorded file of a fixture.
 pub fn recorded(fixture: &str, file: &str) -> String {
     std::fs::read_to_string(fixture_folder(fixture).join(file)).expect("read")
 }
 
-/// Restores every version that 2.13 could restore and compares what comes out with what came out there.
+/// Restores every version that 2.13 could restore, and compares the data with that of 2.13.
 pub fn restores_right(install: &Install, fixture: &str) {
     for version in versions(fixture) {
         if let Some(sha256) = &version.sha256 {
@@ -69,8 +69,8 @@ pub fn restores_right(install: &Install, fixture: &str) {
     }
 }
 
-/// The rows of `blocks`, a table or a view, whatever the schema is: all columns but the date, by version and
-/// block. An empty text means the same as NULL.
+/// The rows of `blocks`, which is a table or a view, with any schema: all columns but the date, by version and block.
+/// An empty text counts as NULL.
 pub fn blocks(install: &Install) -> Vec<Vec<String>> {
     let columns = install.texts(match install.engine() {
         Engine::Sqlite => "SELECT name FROM pragma_table_info('blocks')",
@@ -98,7 +98,7 @@ pub fn blocks(install: &Install) -> Vec<Vec<String>> {
     rows.into_iter().map(|row| row.into_iter().map(|value| value.expect("no NULL")).collect()).collect()
 }
 
-/// Everything in a file of SQLite: the text of its schema, and every row of every table.
+/// The whole content of an SQLite database: its schema, and all rows of all tables.
 pub fn dump(connection: &rusqlite::Connection) -> Vec<String> {
     let list = |sql: &str| -> Vec<String> {
         let mut statement = connection.prepare(sql).expect("prepared");
@@ -115,7 +115,7 @@ pub fn dump(connection: &rusqlite::Connection) -> Vec<String> {
     };
     let mut all = list("SELECT type, name, sql FROM sqlite_master");
     let mut statement = connection
-        // What processes have claimed that are gone goes with the next one.
+        // Claims of processes that have ended may be removed at any time.
         .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'claims' ORDER BY name")
         .expect("prepared");
     let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("asked");

@@ -1,20 +1,20 @@
-//! A server that keeps to HTTP as far as it likes.
+//! An HTTP server that can break every rule.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What was asked: the lines up to the empty one, and the body.
+/// A request: the lines up to the empty one, and the body.
 pub struct Asked {
-    /// The first line and the headers, without the ends of lines.
+    /// The first line and the headers, without line ends.
     pub head: Vec<String>,
-    /// What followed them.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Asked {
-    /// The value of a header, whose name is given in small letters.
+    /// The value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.iter().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -23,17 +23,17 @@ impl Asked {
     }
 }
 
-/// Answers on a connection; an error ends it.
+/// Answers a request; an error ends the connection.
 type Answer = dyn Fn(&Asked, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
 
-/// Runs until it is dropped.
+/// A server that runs until it is dropped.
 pub struct Hostile {
     address: SocketAddr,
     over: Arc<AtomicBool>,
 }
 
 impl Hostile {
-    /// One that answers each request like that.
+    /// Starts a server that calls `answer` for each request.
     pub fn start(
         answer: impl Fn(&Asked, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
@@ -47,14 +47,14 @@ impl Hostile {
                     return;
                 }
                 let answer = answer.clone();
-                // How a connection ends is the client's business.
+                // An error of the connection is for the client to notice.
                 std::thread::spawn(move || drop(serve(&*answer, client)));
             }
         });
         Hostile { address, over }
     }
 
-    /// Its URL.
+    /// The URL.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -63,7 +63,7 @@ impl Hostile {
 impl Drop for Hostile {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for a client.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -89,7 +89,7 @@ fn serve(answer: &Answer, mut client: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Sends an answer as it should be.
+/// Sends a correct answer.
 pub fn reply(client: &mut TcpStream, status: &str, headers: &str, body: &str) -> std::io::Result<()> {
     write!(client, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }

@@ -1,4 +1,4 @@
-//! The images that the fixtures are backups of, made again from their recipe.
+//! Makes the images again that the fixtures are backups of.
 
 use sha2::{Digest, Sha256};
 
@@ -6,7 +6,7 @@ const MEGA: usize = 4 << 20;
 const PAGE: usize = 4096;
 const HALF: usize = 65536;
 
-/// A block of `length` bytes: the digests of `SEED:0`, `SEED:1`, …, each 128 times.
+/// `length` bytes: the digests of `SEED:0`, `SEED:1`, …, each repeated 128 times.
 pub fn pattern(seed: u32, length: usize) -> Vec<u8> {
     let digest = |i: usize| Sha256::digest(format!("{seed}:{i}")).repeat(128);
     let mut data: Vec<u8> = (0..length.div_ceil(PAGE)).flat_map(digest).collect();
@@ -14,7 +14,7 @@ pub fn pattern(seed: u32, length: usize) -> Vec<u8> {
     data
 }
 
-/// Blocks of `size` bytes, each by its seed or zeros, the last one with a length of its own.
+/// Blocks of `size` bytes, each with a seed or of zeros; the last one has its own length.
 fn image(size: usize, blocks: &[Option<u32>], last: Option<(u32, usize)>) -> Vec<u8> {
     let block = |seed: &Option<u32>| seed.map_or_else(|| vec![0; size], |seed| pattern(seed, size));
     let mut data: Vec<u8> = blocks.iter().flat_map(block).collect();
@@ -22,7 +22,7 @@ fn image(size: usize, blocks: &[Option<u32>], last: Option<(u32, usize)>) -> Vec
     data
 }
 
-/// The image of that name, as in `tests/fixtures/images.sha256`.
+/// The image with that name; `tests/fixtures/images.sha256` lists their digests.
 pub fn by_name(name: &str) -> Vec<u8> {
     let last = Some((2, 2 * 1048576 + 12345));
     match name {
@@ -64,7 +64,7 @@ pub fn by_name(name: &str) -> Vec<u8> {
     }
 }
 
-/// Hex digest.
+/// The digest in hex.
 pub fn sha256(data: &[u8]) -> String {
     Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,19 +1,19 @@
-//! Installations in temporary folders, driven through the binary as a user does.
+//! Installations in temporary folders; tests run the binary in them as users do.
 
 use super::database::{Engine, quoted};
 use super::{old_database, postgres};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// A self-contained installation in a folder that goes with it.
+/// A self-contained installation in a folder that is removed with it.
 pub struct Install {
     folder: tempfile::TempDir,
     config: PathBuf,
-    /// Its database, where that is not the file `backy.sqlite`.
+    /// The PostgreSQL database, if it is not the file `backy.sqlite`.
     postgres: Option<postgres::Database>,
 }
 
-/// What a command printed, and how it ended.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Run {
     /// Exit code; -1 if a signal killed it.
@@ -31,22 +31,22 @@ impl From<Output> for Run {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
-        // Numbers of errors are for programmers.
+        // Error numbers are for programmers.
         assert!(!run.stdout.contains("(os error") && !run.stderr.contains("(os error"), "{run:?}");
         run
     }
 }
 
 impl Install {
-    /// With blocks of `block_size` bytes, encrypted, an empty database, and a process name of its own, so that
-    /// installations of tests that run at the same time do not see each other.
+    /// An installation with blocks of `block_size` bytes, encryption and an empty database. Its process name is unique,
+    /// so that installations of tests that run at the same time do not see each other.
     pub fn new(block_size: u32) -> Self {
         let install = Self::without_database(block_size);
         install.ok(&["initdb"]);
         install
     }
 
-    /// As [`Install::new`], but `initdb` was not called yet.
+    /// As [`Install::new`], but without calling `initdb`.
     pub fn without_database(block_size: u32) -> Self {
         Self::in_folder(block_size, tempfile::tempdir().expect("tempdir"), Engine::usual().database())
     }
@@ -56,7 +56,7 @@ impl Install {
         Self::with_database(block_size, engine.database())
     }
 
-    /// As [`Install::new`], with an empty database of PostgreSQL.
+    /// As [`Install::new`], with an empty PostgreSQL database.
     pub fn on_server(block_size: u32, database: postgres::Database) -> Self {
         Self::with_database(block_size, Some(database))
     }
@@ -67,7 +67,7 @@ impl Install {
         install
     }
 
-    /// The same in memory where there is such a folder: for tests that flush to disk very often.
+    /// As [`Install::without_database`], in memory if there is `/dev/shm`: for tests that flush to disk very often.
     pub fn in_memory(block_size: u32) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self::in_folder(block_size, folder.expect("tempdir"), Engine::usual().database())
@@ -97,7 +97,8 @@ impl Install {
         Install { folder, config, postgres }
     }
 
-    /// A copy of the installation of 2.x in `tests/fixtures/NAME`. With PostgreSQL, as if 2.x had used that.
+    /// A copy of the installation of 2.x in `tests/fixtures/NAME`. In tests of PostgreSQL, the database is copied to a
+    /// server, as if 2.x had used that.
     pub fn fixture(name: &str) -> Self {
         let mut install = Self::fixture_files(name);
         if let Some(database) = Engine::usual().database() {
@@ -107,7 +108,7 @@ impl Install {
         install
     }
 
-    /// The same with its file of SQLite in any case.
+    /// A copy of the fixture, always with its SQLite file.
     fn fixture_files(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("tempdir");
         copy(&fixture_folder(name), folder.path());
@@ -120,7 +121,7 @@ impl Install {
         install
     }
 
-    /// The same with an empty database, and with that configuration if there is one.
+    /// A copy of the fixture with an empty database, and with the configuration `config`, if that is given.
     pub fn emptied_fixture(name: &str, config: Option<&str>) -> Self {
         let mut install = Self::fixture_files(name);
         if let Some(config) = config {
@@ -134,14 +135,14 @@ impl Install {
         install
     }
 
-    /// Uses a database on a server from now on, and no file any more.
+    /// Replaces the SQLite file by a database on a server.
     fn replace_file(&mut self, database: postgres::Database) {
         self.lose_database();
         self.set("engine", &database.url());
         self.postgres = Some(database);
     }
 
-    /// Another installation with the same content.
+    /// A second installation with the same content.
     pub fn duplicate(&self) -> Self {
         let folder = tempfile::tempdir().expect("tempdir");
         copy(self.folder.path(), folder.path());
@@ -159,8 +160,8 @@ impl Install {
         install
     }
 
-    /// Takes a configuration of a fixture, with this folder in it and a process name of its own. Tests need no
-    /// flush to disk.
+    /// Takes over a configuration of a fixture, with this folder and a unique process name. Switches flushes off, which
+    /// tests do not need.
     pub fn adopt_config(&self, name: &str) {
         let text = std::fs::read_to_string(self.path(name)).expect("read");
         let text = text
@@ -175,23 +176,23 @@ impl Install {
         }
     }
 
-    /// Its folder: `data`, `lock`, `cache`, `backy.sqlite`, `backy.cfg`, `backy.log`, and whatever a test puts
-    /// there.
+    /// A path in the installation's folder, which has `data`, `lock`, `cache`, `backy.sqlite`, `backy.cfg`,
+    /// `backy.log`, and the files of the test.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The same as text.
+    /// The same path as text.
     pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("utf-8").to_owned()
     }
 
-    /// Changes the configuration: every `key: …` line gets the new value, or is added to `[DEFAULTS]`.
+    /// Changes the configuration: every line `key: …` gets the new value; a new key is added to `[DEFAULTS]`.
     pub fn set(&self, key: &str, value: &str) {
         self.set_in("DEFAULTS", key, value);
     }
 
-    /// Takes every `key: …` line out of the configuration.
+    /// Removes every line `key: …` from the configuration.
     pub fn unset(&self, key: &str) {
         let text = std::fs::read_to_string(&self.config).expect("read");
         let begins = format!("{key}:");
@@ -214,8 +215,8 @@ impl Install {
         std::fs::write(&self.config, changed).expect("write");
     }
 
-    /// The configuration of another host with the same database and store: its locks, cache, log and process name are
-    /// its own. To be given by `-c`.
+    /// Writes a configuration for another host with the same database and store, but with its own locks, cache, log and
+    /// process name. Returns its path, for `-c`.
     pub fn another_host(&self, name: &str) -> String {
         let text = std::fs::read_to_string(&self.config).expect("read");
         let own = |line: &str| match line.split(':').next() {
@@ -235,18 +236,18 @@ impl Install {
         self.text(&format!("{name}.cfg"))
     }
 
-    /// Limits what goes to the store and what comes from it, in bytes a second; 0 = no limit.
+    /// Limits the bandwidth of the store, in bytes per second; 0 means no limit.
     pub fn bandwidth(&self, write: u64, read: u64) {
         self.set_in("DataBackend", "bandwidth_write", &write.to_string());
         self.set_in("DataBackend", "bandwidth_read", &read.to_string());
     }
 
-    /// `file://` and the path of a file in its folder.
+    /// The `file://` URL of a file in the folder.
     pub fn url(&self, name: &str) -> String {
         format!("file://{}", self.text(name))
     }
 
-    /// The binary with `-c` of this installation and `args`, in its folder.
+    /// The command `backy2 -c CONFIG ARGS`, to be run in the installation's folder.
     pub fn command(&self, args: &[&str]) -> Command {
         hear_hangups();
         let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
@@ -255,7 +256,7 @@ impl Install {
         command
     }
 
-    /// Runs it to its end. Never a panic or a backtrace, whatever the arguments.
+    /// Runs a command to its end. Fails if it panics or prints a backtrace.
     pub fn run(&self, args: &[&str]) -> Run {
         let run = Run::from(self.command(args).stdin(Stdio::null()).output().expect("runs"));
         for text in [&run.stdout, &run.stderr] {
@@ -264,22 +265,22 @@ impl Install {
         run
     }
 
-    /// Runs it and expects exit code 0. Returns stdout.
+    /// Runs a command, which must succeed. Returns stdout.
     pub fn ok(&self, args: &[&str]) -> String {
         let run = self.run(args);
         assert_eq!(run.code, 0, "{args:?}: {run:?}");
         run.stdout
     }
 
-    /// Runs it and expects an exit code other than 0. Returns stderr.
+    /// Runs a command, which must end with exit code `code`. Returns stderr.
     pub fn fails(&self, code: i32, args: &[&str]) -> String {
         let run = self.run(args);
         assert_eq!(run.code, code, "{args:?}: {run:?}");
         run.stderr
     }
 
-    /// Runs it and expects that it fails with `code`, says each of `words` on stderr, and leaves everything as
-    /// it was: database, store and folder.
+    /// Runs a command, which must fail with `code`, print each of `words` on stderr, and change nothing in the
+    /// database, the store and the folder.
     pub fn refuses(&self, code: i32, args: &[&str], words: &[&str]) {
         let before = self.state();
         let error = self.fails(code, args);
@@ -289,7 +290,7 @@ impl Install {
         assert!(self.state() == before, "{args:?} has changed something");
     }
 
-    /// All that is in the database and the store, and what there is in the folder.
+    /// The content of the database, the files in the store, and the names in the folder.
     pub fn state(&self) -> (Vec<String>, Vec<PathBuf>, Vec<String>) {
         let entries = std::fs::read_dir(self.folder.path()).expect("list");
         let mut names: Vec<String> = entries
@@ -301,7 +302,7 @@ impl Install {
         (self.dump(), self.blobs(), names)
     }
 
-    /// Starts it and does not wait.
+    /// Starts a command without waiting for it.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args)
             .stdin(Stdio::null())
@@ -311,13 +312,13 @@ impl Install {
             .expect("starts")
     }
 
-    /// Backs up with further arguments and returns the new version's uid.
+    /// Runs `backup` with further arguments and returns the new version's uid.
     pub fn backup(&self, args: &[&str]) -> String {
         let out = self.ok(&[&["-m", "backup"], args].concat());
         out.lines().last().expect("a uid").to_owned()
     }
 
-    /// Restores to `name` in the folder and returns what was written.
+    /// Restores a version to the file `name` in the folder and returns the data.
     pub fn restored(&self, uid: &str, name: &str) -> Vec<u8> {
         let _ = std::fs::remove_file(self.path(name));
         self.ok(&["restore", uid, &format!("file://{}", self.text(name))]);
@@ -330,38 +331,38 @@ impl Install {
         self.url(name)
     }
 
-    /// Where the store has the blob of that name.
+    /// The path of a blob in the store.
     pub fn blob(&self, uid: &str) -> PathBuf {
         self.path("data").join(&uid[..2]).join(&uid[2..4]).join(format!("{uid}.blob"))
     }
 
-    /// The name of the blob of a block.
+    /// The uid of a block's blob.
     pub fn blob_uid(&self, version: &str, id: u64) -> String {
         let sql = format!("SELECT uid FROM blocks WHERE version_uid = {} AND id = {id}", quoted(version));
         self.texts(&sql).pop().expect("a stored block")
     }
 
-    /// The blocks of a version that are marked invalid.
+    /// The numbers of a version's blocks that are marked invalid.
     pub fn invalid_blocks(&self, version: &str) -> Vec<u64> {
         let sql = format!("SELECT id FROM blocks WHERE version_uid = {} AND valid = 0", quoted(version));
         let ids = self.numbers(&(sql + " ORDER BY id"));
         ids.into_iter().map(|id| u64::try_from(id).expect("a number of a block")).collect()
     }
 
-    /// Whether `ls` calls the version valid.
+    /// Whether `ls` shows the version as valid.
     pub fn is_valid(&self, version: &str) -> bool {
         let out = self.ok(&["-ms", "ls", "-f", "uid,valid"]);
         let line = out.lines().find(|line| line.starts_with(version)).expect("listed");
         line.ends_with("|1")
     }
 
-    /// The uids that `ls` lists, with further arguments.
+    /// The uids that `ls` shows, with further arguments.
     pub fn uids(&self, args: &[&str]) -> Vec<String> {
         let out = self.ok(&[&["-ms", "ls", "-f", "uid"], args].concat());
         out.lines().map(str::to_owned).collect()
     }
 
-    /// All blobs in the store.
+    /// The paths of all blobs in the store.
     pub fn blobs(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(&self.path("data"), &mut found);
@@ -369,13 +370,13 @@ impl Install {
         found
     }
 
-    /// Its database, where that is not the file `backy.sqlite`.
+    /// The PostgreSQL database, if it is not the file `backy.sqlite`.
     pub fn postgres(&self) -> Option<&postgres::Database> {
         self.postgres.as_ref()
     }
 }
 
-/// What is handled here is not ignored in the commands that are started: `nohup cargo test` is as good as any other.
+/// Handles SIGHUP if it is ignored, as under `nohup cargo test`, so that the commands of the tests do not inherit that.
 fn hear_hangups() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -388,13 +389,13 @@ fn hear_hangups() {
     });
 }
 
-/// A name that no other test has.
+/// A process name that no other test uses.
 fn process_name(folder: &Path) -> String {
     let name = format!("b2t{}", folder.file_name().expect("name").to_string_lossy().replace('.', ""));
     name[..name.len().min(12)].to_owned()
 }
 
-/// Where the files of a fixture are in the source tree.
+/// The folder of a fixture in the source tree.
 pub fn fixture_folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
@@ -423,7 +424,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// `length` bytes that look random and are the same for the same seed.
+/// `length` pseudo-random bytes, the same for the same seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut data = vec![0; length];

@@ -1,10 +1,10 @@
-//! What several integration tests need.
+//! Shared parts of the integration tests.
 #![allow(dead_code, unused_imports)]
 
 mod skip;
 pub use skip::skip;
 
-/// Whether the long variants are wanted too: `BACKY2_TESTS=all`.
+/// Whether `BACKY2_TESTS=all` asks for the long variants, too.
 pub fn all() -> bool {
     std::env::var_os("BACKY2_TESTS").is_some_and(|value| value == "all")
 }

@@ -1,19 +1,19 @@
-//! Databases of 2.x on PostgreSQL, made of the files of the fixtures.
+//! Makes PostgreSQL databases of 2.x from the SQLite files of the fixtures.
 
 use super::database::{literal, sqlite_rows};
 
-/// Makes the tables and indexes of a file in an empty database, as 2.x made them there, with all rows.
+/// Creates the tables and indexes of a file in an empty database, with 2.x's types, and copies all rows.
 pub fn copy(file: &rusqlite::Connection, client: &mut postgres::Client) {
     let ask = |sql: &str| sqlite_rows(file, sql).expect(sql);
     let made = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', rowid";
     for row in ask(made) {
         let sql = row[0].as_deref().expect("no NULL").replace("DATETIME", "TIMESTAMP");
-        // What 2.x left to the database to count.
+        // In these tables 2.x let the database number the rows.
         let counts = sql.starts_with("CREATE TABLE stats") || sql.starts_with("CREATE TABLE deleted_blocks");
         let sql = if counts { sql.replace("\tid INTEGER NOT NULL", "\tid BIGSERIAL NOT NULL") } else { sql };
         client.batch_execute(&sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
-    // Versions first: others refer to them.
+    // Versions first, as other tables refer to them.
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name <> 'versions'";
     for table in ask(tables) {
         let table = table[0].as_deref().expect("no NULL");

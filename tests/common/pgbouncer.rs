@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Ends when this is dropped.
+/// A running PgBouncer; it ends when this is dropped.
 pub struct PgBouncer {
     process: Child,
     port: u16,
@@ -15,7 +15,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one that pools `session` or `transaction`, with so many connections to the server.
+    /// Starts a PgBouncer with `pool_mode = mode` and at most `connections` connections to the server.
     pub fn start(server: &Server, mode: &str, connections: u32) -> Result<Self, String> {
         run("pgbouncer", &["--version"])?;
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -54,7 +54,7 @@ impl PgBouncer {
         Ok(pooler)
     }
 
-    /// The URL of a server's database, by way of this.
+    /// The URL of a server's database, through this PgBouncer.
     pub fn url(&self, server: &Server, url: &str) -> String {
         url.replacen(&format!(":{}/", server.port()), &format!(":{}/", self.port), 1)
     }

@@ -1,4 +1,4 @@
-//! PostgreSQL servers for tests: one for the tests of a file, and others for tests that stop theirs.
+//! PostgreSQL servers for tests: one that the tests of a binary share, and separate ones for tests that stop theirs.
 
 use super::skip;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
@@ -10,11 +10,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-/// Who owns the databases: a user without special rights, as an administrator would make one.
+/// The owner of the databases: a user without special rights, as an administrator would create one.
 pub const USER: &str = "backy2";
 
-/// A running server. It ends, and its folder is removed, when this is dropped or the process ends in any way: a
-/// script that waits for the end of its standard input sees to that (`postgres_lab.sh`).
+/// A running server. When this is dropped, or the process ends in any way, the server ends and its folder is removed:
+/// the script `postgres_lab.sh` does so at the end of its standard input.
 pub struct Server {
     lab: Mutex<Lab>,
     folder: PathBuf,
@@ -28,16 +28,16 @@ struct Lab {
     answers: BufReader<ChildStdout>,
 }
 
-/// What a server does with its clients when it stops.
+/// How a server treats its clients when it stops.
 #[derive(Debug, Clone, Copy)]
 pub enum Stop {
-    /// It rolls their transactions back and ends their sessions.
+    /// It rolls back their transactions and ends their sessions.
     Fast,
     /// It drops everything, as in a crash.
     Immediate,
 }
 
-/// The folder with the programs of the newest version that is installed.
+/// The folder with the programs of the newest installed version.
 fn binaries() -> Result<PathBuf, String> {
     let root = Path::new("/usr/lib/postgresql");
     let versions = std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
@@ -53,22 +53,22 @@ fn binaries() -> Result<PathBuf, String> {
 }
 
 impl Server {
-    /// The server of this process, started with the first call. `None`, and the test is told to be skipped, where
-    /// PostgreSQL is not installed.
+    /// The server of this process, started by the first call. `None` if PostgreSQL is not installed; the test is then
+    /// reported as skipped.
     pub fn get(test: &str) -> Option<Arc<Server>> {
         static SHARED: OnceLock<Result<Arc<Server>, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| Ok(Arc::new(Self::start(&binaries()?, "fast"))));
         shared.clone().map_err(|reason| skip(test, &reason)).ok()
     }
 
-    /// A server of its own, for a test that stops it: what it has confirmed outlives a crash.
+    /// A separate server for a test that stops it. Its commits are durable, so they survive a crash.
     pub fn own(test: &str) -> Option<Arc<Server>> {
         let own = binaries().map(|binaries| Arc::new(Self::start(&binaries, "durable")));
         own.map_err(|reason| skip(test, &reason)).ok()
     }
 
     fn start(binaries: &Path, commits: &str) -> Server {
-        // Somebody else may take the port before the server does.
+        // Another process may take the port first; then try again.
         for _ in 0..3 {
             match Self::try_start(binaries, commits) {
                 Ok(server) => return server,
@@ -90,7 +90,7 @@ impl Server {
             .arg(script)
             .args([binaries, &folder])
             .args([&port.to_string(), commits])
-            // Away from the signals of a terminal: it ends when this process has ended.
+            // In its own process group, so that it gets no signals of the terminal. It ends after this process.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -134,12 +134,12 @@ impl Server {
         });
     }
 
-    /// Starts it again where it was, and returns when it answers.
+    /// Starts the server again at the same place, and returns when it answers.
     pub fn start_again(&self) {
         self.command("start");
     }
 
-    /// Both.
+    /// Stops the server and starts it again.
     pub fn restart(&self, how: Stop) {
         self.stop(how);
         self.start_again();
@@ -150,7 +150,7 @@ impl Server {
         self.port
     }
 
-    /// The folder of its unix socket.
+    /// The folder of the unix socket.
     pub fn socket_folder(&self) -> &Path {
         &self.folder
     }
@@ -175,21 +175,21 @@ impl Drop for Server {
     }
 }
 
-/// A database of its own; it goes when this is dropped, whoever is connected.
+/// A separate database. It is removed when this is dropped, even if there are connections to it.
 pub struct Database {
     server: Arc<Server>,
     name: String,
-    /// A connection for questions, kept from one to the next.
+    /// A connection for queries, which is kept open.
     asking: Mutex<Option<Client>>,
 }
 
 impl Database {
-    /// An empty one, in which the user of the tests may make tables.
+    /// An empty database, in which the user of the tests may create tables.
     pub fn new(server: &Arc<Server>) -> Database {
         Self::from_template(server, "template0")
     }
 
-    /// One with the same content. Nobody may be connected to this one.
+    /// A copy of this database. There must be no other connections to it.
     pub fn duplicate(&self) -> Database {
         drop(self.asking().take());
         Self::from_template(&self.server, &self.name)
@@ -202,17 +202,17 @@ impl Database {
         Database { server: server.clone(), name, asking: Mutex::default() }
     }
 
-    /// The server that it is on.
+    /// The server of the database.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
-    /// What a configuration calls it.
+    /// The URL for a configuration.
     pub fn url(&self) -> String {
         format!("postgresql://{USER}@127.0.0.1:{}/{}", self.server.port, self.name)
     }
 
-    /// The same over the unix socket.
+    /// The URL over the unix socket.
     pub fn socket_url(&self) -> String {
         let folder = self.server.folder.display();
         format!("postgresql:///{}?host={folder}&port={}&user={USER}", self.name, self.server.port)
@@ -222,10 +222,10 @@ impl Database {
         self.asking.lock().unwrap_or_else(|error| error.into_inner())
     }
 
-    /// What a query gives, the values as text.
+    /// The rows of a query, with the values as text.
     pub fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
         let mut asking = self.asking();
-        // The server may have been stopped since the last question.
+        // The server may have been stopped since the last query; then connect again.
         if let Some(client) = asking.as_mut()
             && let Ok(rows) = rows(client, sql)
         {
@@ -234,13 +234,13 @@ impl Database {
         rows(asking.insert(self.client()), sql)
     }
 
-    /// A connection of the user of the tests.
+    /// A connection as the user of the tests.
     pub fn client(&self) -> Client {
         self.server.client(&self.name, USER)
     }
 }
 
-/// What a query gives, the values as text.
+/// The rows of a query, with the values as text.
 fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
     let messages = client.simple_query(sql).map_err(|error| format!("{error:?}"))?;
     let row = |message| match message {
@@ -257,7 +257,7 @@ impl Drop for Database {
         drop(self.asking().take());
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.server.port).user("admin").dbname("postgres");
-        // A server that a test has stopped has nothing to drop.
+        // If the test has stopped the server, there is nothing to drop.
         if let Ok(mut admin) = config.connect(NoTls) {
             let _ = admin.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }

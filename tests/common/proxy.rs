@@ -1,4 +1,4 @@
-//! A network that fails by plan: it stands between a client and a server of HTTP/1.1 without TLS.
+//! A proxy between a client and an HTTP/1.1 server without TLS, which makes requests fail by plan.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What happens to a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It goes through.
+    /// It passes.
     None,
-    /// The connection is reset before the server hears of it.
+    /// The connection is reset before the server gets the request.
     Reset,
-    /// The server does what was asked, and the connection is reset before the client hears of it.
+    /// The server carries out the request, and the connection is reset before the client gets the answer.
     Unheard,
     /// The answer ends in the middle of its body.
     Truncate,
-    /// One bit of the request's body is not what was sent.
+    /// One bit of the request's body is changed.
     Flip,
-    /// The proxy answers itself, with this status and body.
+    /// The proxy answers instead, with this status and body.
     Answer(u16, &'static str),
-    /// Nothing comes back, for so many milliseconds; then the connection ends.
+    /// No answer comes for this many milliseconds; then the connection ends.
     Silence(u64),
 }
 
-/// Decides by the number of the request, from 0, and its first line.
+/// Chooses the fault by the number of the request, from 0 on, and its first line.
 pub type Plan = Box<dyn Fn(u64, &str) -> Fault + Send + Sync>;
 
 /// A proxy that runs until it is dropped.
@@ -45,7 +45,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Starts one in front of `server`.
+    /// Starts a proxy in front of `server`.
     pub fn start(server: SocketAddr, plan: impl Fn(u64, &str) -> Fault + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("address");
@@ -65,14 +65,14 @@ impl Proxy {
                 }
                 of_thread.connections.fetch_add(1, Ordering::SeqCst);
                 let shared = of_thread.clone();
-                // How a connection ends is the client's business.
+                // An error of the connection is for the client to notice.
                 std::thread::spawn(move || drop(serve(&shared, client)));
             }
         });
         Proxy { address, shared }
     }
 
-    /// Its URL.
+    /// The URL.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -82,12 +82,12 @@ impl Proxy {
         self.shared.lines.lock().expect("lock").clone()
     }
 
-    /// How many requests begin with that method.
+    /// The number of requests with that method.
     pub fn count(&self, method: &str) -> usize {
         self.lines().iter().filter(|line| line.starts_with(&format!("{method} "))).count()
     }
 
-    /// How many connections were made.
+    /// The number of connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -96,12 +96,12 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for one.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// A request or an answer up to its body.
+/// A request or an answer, without its body.
 struct Head {
     first: String,
     bytes: Vec<u8>,
@@ -131,7 +131,7 @@ fn read_head(from: &mut impl BufRead) -> Result<Option<Head>> {
     }
 }
 
-/// The body as it is on the wire.
+/// The body with its encoding.
 fn read_body(head: &Head, from: &mut impl BufRead) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if !head.chunked {
@@ -143,7 +143,7 @@ fn read_body(head: &Head, from: &mut impl BufRead) -> Result<Vec<u8>> {
         from.read_until(b'\n', &mut line)?;
         let size = u64::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).unwrap_or(0);
         body.extend(line);
-        // The chunk and the end of its line.
+        // The chunk and its line end.
         from.take(size + 2).read_to_end(&mut body)?;
         if size == 0 {
             return Ok(body);
@@ -151,7 +151,7 @@ fn read_body(head: &Head, from: &mut impl BufRead) -> Result<Vec<u8>> {
     }
 }
 
-/// A connection of a client, with one of its own to the server.
+/// Serves one client, with a separate connection to the server.
 fn serve(shared: &Shared, client: TcpStream) -> Result<()> {
     client.set_nodelay(true)?;
     let mut upstream: Option<BufReader<TcpStream>> = None;
@@ -207,7 +207,7 @@ fn serve(shared: &Shared, client: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Closes so that the other end sees a reset, and not an end.
+/// Makes the close of the connection a reset instead of an orderly end.
 fn reset(client: &TcpStream) -> Result<()> {
     rustix::net::sockopt::set_socket_linger(client, Some(Duration::ZERO))?;
     Ok(())

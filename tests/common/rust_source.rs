@@ -1,4 +1,4 @@
-//! A look at Rust source as text: enough of its grammar to find names, items and functions in formatted code.
+//! Reads Rust source as text: finds names, items and functions in formatted code.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub fn files_below(project: &Path, folders: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// `text` with the characters of comments, strings and character literals replaced by blanks.
+/// `text` with blanks instead of comments, strings and character literals.
 pub fn blank_out(text: &str) -> String {
     let source: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -38,7 +38,7 @@ pub fn blank_out(text: &str) -> String {
     code
 }
 
-/// Where the comment or literal that begins at `at` ends; `at` if none begins there.
+/// The end of the comment or literal that begins at `at`; `at` if none begins there.
 fn literal_end(source: &[char], at: usize) -> usize {
     let find = |from: usize, what: &str| {
         let what: Vec<char> = what.chars().collect();
@@ -62,7 +62,7 @@ fn literal_end(source: &[char], at: usize) -> usize {
     }
 }
 
-/// Behind the `quote` that ends a literal whose content begins at `at`.
+/// The position after the `quote` that ends a literal whose content begins at `at`.
 fn escaped_end(source: &[char], mut at: usize, quote: char) -> usize {
     while at < source.len() && source[at] != quote {
         at += if source[at] == '\\' { 2 } else { 1 };
@@ -70,7 +70,7 @@ fn escaped_end(source: &[char], mut at: usize, quote: char) -> usize {
     at + 1
 }
 
-/// `code` without items that stand behind `#[cfg(test)]`.
+/// `code` without items that follow `#[cfg(test)]`.
 pub fn without_tests(code: &str) -> String {
     let mut kept = String::with_capacity(code.len());
     let mut rest = code;
@@ -83,9 +83,9 @@ pub fn without_tests(code: &str) -> String {
     kept + rest
 }
 
-/// Bytes up to the end of the item that `code` begins with: a semicolon, or the brace that closes its body.
+/// Bytes up to the end of the item at the beginning of `code`: a semicolon, or the closing brace of its body.
 fn item_length(code: &str) -> usize {
-    // Semicolons also stand in array types.
+    // A semicolon within brackets belongs to an array type.
     let (mut braces, mut others) = (0, 0);
     for (at, c) in code.char_indices() {
         match c {
@@ -101,18 +101,18 @@ fn item_length(code: &str) -> usize {
     code.len()
 }
 
-/// Number of the line, from 1, in which byte `at` of `text` stands.
+/// The line number, from 1, of byte `at` in `text`.
 fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// The places of `word` in `code`, as line numbers; not as the end of a longer name.
+/// The line numbers of `word` in `code`, without places where it is the end of a longer name.
 pub fn lines_with(code: &str, word: &str) -> Vec<usize> {
     let starts = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
     code.match_indices(word).filter(|(at, _)| starts(*at)).map(|(at, _)| line_of(code, at)).collect()
 }
 
-/// The modules of the crate that `code` names by `crate::…`, with their lines.
+/// The modules of the crate that `code` names as `crate::…`, with their line numbers.
 pub fn modules_named(code: &str) -> Vec<(String, usize)> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut named = Vec::new();
@@ -122,7 +122,7 @@ pub fn modules_named(code: &str) -> Vec<(String, usize)> {
             named.push((rest.chars().take_while(|c| is_name(*c)).collect(), line));
             continue;
         };
-        // `crate::{a::b, c::{d, e}}`: the first name of each part.
+        // `crate::{a::b, c::{d, e}}`: take the first name of each part.
         let mut depth = 0;
         let mut part = String::new();
         for c in group.chars() {
@@ -147,7 +147,7 @@ pub fn modules_named(code: &str) -> Vec<(String, usize)> {
     named
 }
 
-/// Name, line and number of lines of every function with a body.
+/// The name, line and length in lines of every function with a body.
 pub fn functions(code: &str) -> Vec<(String, usize, usize)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("fn ") {

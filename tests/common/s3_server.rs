@@ -1,4 +1,4 @@
-//! Servers of S3 for tests, each with an empty bucket: rclone, which keeps objects as files, and Ceph's radosgw.
+//! S3 servers for tests, each with an empty bucket: rclone, which stores objects as files, and Ceph's radosgw.
 
 use rusty_s3::S3Action;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The bucket that is there.
+/// The bucket that exists.
 pub const BUCKET: &str = "blobs";
 
-/// Who may use it.
+/// The credentials for the bucket.
 const KEY: &str = "TESTACCESSKEY0000001";
 const SECRET: &str = "test/secret+with/special+characters/0001";
 
@@ -18,9 +18,9 @@ pub struct S3Server {
     kind: Kind,
     folder: tempfile::TempDir,
     address: SocketAddr,
-    /// What a client must know.
+    /// The access key.
     pub key: String,
-    /// What proves it.
+    /// The secret key.
     pub secret: String,
 }
 
@@ -35,7 +35,7 @@ impl S3Server {
         Self::start_rclone(false)
     }
 
-    /// The same with https, and a certificate that nobody knows.
+    /// Starts rclone with https and a self-signed certificate.
     pub fn rclone_tls() -> Result<Self, String> {
         Self::start_rclone(true)
     }
@@ -46,7 +46,7 @@ impl S3Server {
         if tls {
             make_certificate(folder.path())?;
         }
-        // Taken and given back: whoever takes it in between makes the test fail, not pass.
+        // Another process may take the free port in between; then the test fails.
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         drop(listener);
@@ -72,18 +72,18 @@ impl S3Server {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its URL.
+    /// The URL.
     pub fn endpoint(&self) -> String {
         let tls = matches!(self.kind, Kind::Rclone { tls: true, .. });
         format!("{}://{}", if tls { "https" } else { "http" }, self.address)
     }
 
-    /// rclone's folder of the bucket.
+    /// The folder in which rclone stores the bucket.
     pub fn bucket_folder(&self) -> PathBuf {
         self.folder.path().join("buckets").join(BUCKET)
     }
@@ -93,7 +93,7 @@ impl S3Server {
         self.folder.path().join("cert.pem")
     }
 
-    /// The names of the objects that rclone keeps.
+    /// The names of the objects that rclone stores.
     pub fn objects(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.bucket_folder()).expect("listed");
         let mut names: Vec<String> =
@@ -102,7 +102,7 @@ impl S3Server {
         names
     }
 
-    /// Ends rclone at once; what it has stays.
+    /// Kills rclone; its objects stay.
     pub fn kill(&mut self) {
         if let Kind::Rclone { process, .. } = &mut self.kind
             && let Some(mut child) = process.take()
@@ -112,7 +112,7 @@ impl S3Server {
         }
     }
 
-    /// Starts rclone again where it was.
+    /// Starts rclone again at the same place.
     pub fn restart(&mut self) -> Result<(), String> {
         self.kill();
         let Kind::Rclone { process, tls } = &mut self.kind else { return Err("not rclone".into()) };
@@ -162,7 +162,7 @@ impl S3Server {
         AGENT.with(|agent| agent.put(url.as_str()).send(data).expect("stored"));
     }
 
-    /// Reads an object, if it is there.
+    /// Reads an object, if it exists.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         let (bucket, credentials) = self.bucket();
         let url = bucket.get_object(Some(&credentials), key).sign(Duration::from_secs(60));
@@ -185,7 +185,7 @@ impl Drop for S3Server {
     }
 }
 
-/// The program: `RCLONE` in the environment names another one.
+/// The program; the environment variable `RCLONE` can name another one.
 pub fn rclone() -> String {
     std::env::var("RCLONE").unwrap_or_else(|_| "rclone".to_owned())
 }

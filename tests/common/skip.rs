@@ -1,7 +1,7 @@
-//! What a test does that cannot run here.
+//! Skips tests that cannot run on this machine.
 
-/// To be called by a test that cannot run here because something is missing, before it returns: tells so, and
-/// fails where `BACKY2_REQUIRE_ALL=1` says that nothing may be missing.
+/// Reports a test as skipped. The test calls this and returns when something that it needs is missing. If
+/// `BACKY2_REQUIRE_ALL=1` is set, skipping is a failure.
 pub fn skip(name: &str, reason: &str) {
     println!("SKIPPED {name}: {reason}");
     let required = std::env::var_os("BACKY2_REQUIRE_ALL").is_some_and(|value| value == "1");
