@@ -1,7 +1,7 @@
-//! The rules of the house, held by a machine: layers, where the terminal and `unsafe` may stand, sizes.
+//! Checks the rules of the source: layers, the places of terminal output and `unsafe`, sizes.
 //!
-//! The source is read as text with comments and literals blanked out. Modules that exist under `#[cfg(test)]`
-//! only, inline or as files, may do what tests do; the size of their files counts all the same.
+//! The source is read as text, with comments and literals blanked out. Modules that exist only under `#[cfg(test)]`,
+//! inline or as files, may do what tests do; the limit for the size of files applies to them, too.
 
 mod common;
 
@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The layers from top to bottom, and their modules. A module may use those of the layers below its own, and
-/// itself; no other of its own layer. `docs/architecture.md` tells what each is for.
+/// The layers from top to bottom, and their modules. A module may use itself and the modules of lower layers, but no
+/// other module of its own layer. `docs/architecture.md` explains what each module is for.
 const LAYERS: &[(&str, &[&str])] = &[
     ("terminal", &["cli"]),
     ("servers", &["fuse", "nbd"]),
@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["types"]),
 ];
 
-/// What belongs to the terminal, and nowhere else.
+/// Words that are allowed only in the terminal layer.
 const TERMINAL: &[&str] = &[
     "println!",
     "print!",
@@ -41,11 +41,11 @@ const TERMINAL: &[&str] = &[
     "clap::",
 ];
 
-/// Exceptions to [`TERMINAL`]: file, what it may do, and why.
+/// Exceptions to [`TERMINAL`]: the file, the allowed word, and the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] =
     &[("src/sys/title.rs", "std::env", "compares the memory that it found with the arguments, to be sure")];
 
-/// What is used in one part of the house only: word, path, and what others do instead.
+/// Words that are allowed only in some places: the word, its places, and what to do elsewhere instead.
 const CONFINED: &[(&str, &str, &str)] = &[
     ("rusqlite", "src/meta/", "add a verb to MetaStore"),
     ("Sqlite", "src/meta/", "engines differ below meta::Metadata only"),
@@ -74,7 +74,7 @@ const CONFINED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Words that tell of work left undone.
+/// Words that mark unfinished work.
 const UNFINISHED: &[&str] =
     &["todo!", "unimplemented!", "FIXME", "TODO", "XXX", "#[ignore", "allow(clippy::unwrap_used)"];
 
@@ -83,30 +83,31 @@ const MAX_FUNCTION: usize = 70;
 
 /// A source file.
 struct File {
-    /// Path from the project's folder, with slashes.
+    /// Path relative to the project's folder, with slashes.
     path: String,
     text: String,
-    /// The text with comments, strings and character literals blanked out; same lines.
+    /// The text with comments, strings and character literals blanked out, line by line.
     code: String,
-    /// `code` without what is compiled for tests only; same lines.
+    /// `code` without the parts that are compiled only for tests, line by line.
     product: String,
 }
 
 impl File {
-    /// `cli` for `src/cli/table.rs` and `src/cli.rs`; `None` for `lib.rs` and `main.rs`.
+    /// The module of the file: `cli` for `src/cli/table.rs` and `src/cli.rs`; `None` for `lib.rs` and `main.rs`.
     fn module(&self) -> Option<&str> {
         let first = self.path.strip_prefix("src/")?.split('/').next()?;
         let name = first.strip_suffix(".rs").unwrap_or(first);
         (!["lib", "main"].contains(&name)).then_some(name)
     }
 
-    /// Whether it is at `place`: a file, or a folder with its slash, to which the module file beside it belongs.
+    /// Whether the file is at `place`, which is a file, or a folder with a trailing slash. A module's file counts as
+    /// part of its folder.
     fn is_in(&self, place: &str) -> bool {
         self.path.starts_with(place)
             || place.strip_suffix('/').is_some_and(|module| self.path == format!("{module}.rs"))
     }
 
-    /// How many `super::` lead from its top level to the root of the crate.
+    /// The number of `super::` that lead from the top level of the file to the root of the crate.
     fn depth(&self) -> usize {
         let parts: Vec<&str> = self.path.split('/').skip(1).collect();
         if self.path.ends_with("/mod.rs") { parts.len() - 1 } else { parts.len() }
@@ -132,7 +133,7 @@ fn files() -> Vec<File> {
         .collect();
     let for_tests: BTreeSet<String> = files.iter().flat_map(test_files).collect();
     for file in &mut files {
-        // Also the files below a module that is there for tests only.
+        // This includes the files below a module that exists only for tests.
         let is_test = for_tests.iter().any(|test| file.path == *test || file.path.starts_with(&stem(test)));
         if is_test || !file.path.starts_with("src/") {
             file.product = String::new();
@@ -141,7 +142,7 @@ fn files() -> Vec<File> {
     files
 }
 
-/// `src/a/b.rs` to `src/a/b/`: where the submodules of a file are.
+/// The folder with the submodules of a file: `src/a/b/` for `src/a/b.rs`.
 fn stem(path: &str) -> String {
     format!("{}/", path.trim_end_matches(".rs").trim_end_matches("/mod"))
 }
@@ -189,7 +190,7 @@ fn imports_go_downward_only() {
             continue;
         };
         for (used, line) in modules_named(&file.product) {
-            // What is no module is a macro or an item of the crate's root.
+            // A name that is no module is a macro or an item of the crate's root.
             let Some(other) = layer(&used) else {
                 problems.push(format!("{}:{line}: crate::{used} is in no layer", file.path));
                 continue;
@@ -263,7 +264,7 @@ fn tools_stay_where_they_belong() {
     fail_if_any(&problems, "Where the place has grown with good reason, say so in CONFINED.");
 }
 
-/// Where `unsafe` may stand: kernel calls, and the vector instructions of the processor.
+/// The places where `unsafe` is allowed: kernel calls, and vector instructions.
 const UNSAFE: [&str; 3] = ["src/sys/", "src/hash/sha512/avx", "src/crypt/vectors.rs"];
 
 #[test]
@@ -301,7 +302,7 @@ fn files_and_functions_are_short() {
     fail_if_any(&problems, "Cut it where a reader would take a breath; tests may go to a file of their own.");
 }
 
-/// One convention each for the files of modules and for tests, so that a reader knows where to look.
+/// The files of modules and tests follow one convention, so that readers know where to look.
 #[test]
 fn modules_and_tests_have_one_layout() {
     let mut problems = Vec::new();

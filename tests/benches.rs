@@ -1,4 +1,4 @@
-//! The benches work: they are run as a whole, small, so that they do not rot. What they measure is not looked at.
+//! Runs all benches with small inputs, so that they keep working. The measured values are not checked.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn what_is_measured_can_be_measured() {
         document.lines().filter_map(|line| line.strip_prefix("<!-- peers: ")?.strip_suffix(" -->")).collect();
     assert_eq!(marked, jobs, "docs/performance.md has a place for the results of each job");
 
-    // The rest builds the benches and takes a minute.
+    // The rest builds the benches, which takes a minute.
     if common::all() {
         all_jobs(&script, jobs.len());
     }
@@ -52,7 +52,7 @@ fn all_jobs(script: &Path, jobs: usize) {
         .arg(folder.path()));
     let lines = |begin: &str| said.lines().filter(|line| line.starts_with(begin)).count();
     assert_eq!(lines("### "), jobs, "{said}");
-    // A table a job, but two for the restore to disk and three for the incremental backup.
+    // One table per job, but two for the restore to disk and three for the incremental backup.
     assert_eq!(lines("| backy2 3"), jobs + 3, "{said}");
     assert_eq!(lines("| backy2, `sync: none`"), jobs + 3, "{said}");
     assert_eq!(lines("Limit by CPU: "), 5, "{said}");

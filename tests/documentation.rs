@@ -1,4 +1,4 @@
-//! The documentation, compared with what it describes.
+//! Compares docs/format.md with the schemas of the databases.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect(file)
 }
 
-/// A table as a schema file defines it.
+/// A table of a schema file.
 struct Table {
     name: String,
     columns: Vec<String>,
 }
 
-/// The statements `CREATE TABLE` of `sql`, which has one column a line.
+/// The tables that `sql` creates. It has one column per line.
 fn tables(sql: &str) -> Vec<Table> {
     let bodies = sql.split("\nCREATE TABLE ").skip(1);
     bodies
@@ -36,7 +36,7 @@ fn tables(sql: &str) -> Vec<Table> {
         .collect()
 }
 
-/// The names that `CREATE TRIGGER`, `CREATE INDEX` and the like give in `sql`.
+/// The names of the indexes, triggers, views and functions that `sql` creates.
 fn other_objects(sql: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in sql.lines().filter_map(|line| line.strip_prefix("CREATE ")) {
@@ -49,7 +49,7 @@ fn other_objects(sql: &str) -> Vec<String> {
     found
 }
 
-/// What stands below the heading of a table, up to the next heading.
+/// The text of a table, from its heading to the next one.
 fn section<'t>(document: &'t str, table: &str) -> Option<&'t str> {
     let sections = document.split("\n### ").skip(1);
     sections.into_iter().find(|text| text.split_whitespace().next() == Some(table))

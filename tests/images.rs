@@ -1,5 +1,5 @@
-//! Real file systems, in images and on loop devices: 64 MiB with this project's files; with `BACKY2_TESTS=all` 512 MiB
-//! with those of `/usr/include`. Needs root, `losetup`, `mke2fs`, `e2fsck` and `mount`.
+//! Real file systems in image files and on loop devices: 64 MiB with this project's files, or with `BACKY2_TESTS=all`
+//! 512 MiB with those of `/usr/include`. Needs root, `losetup`, `mke2fs`, `e2fsck` and `mount`.
 
 mod common;
 
@@ -9,19 +9,19 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// An installation whose folder holds `image`, an ext4 file system with real files, that can be mounted.
+/// An installation whose folder holds `image`, an ext4 file system with real files that can be mounted.
 struct Disk {
     install: Install,
     image: PathBuf,
 }
 
-/// Block size and size of the image in MiB.
+/// The block size in bytes, and the size of the image in MiB.
 fn sizes() -> (u32, u64) {
     if common::all() { (4 << 20, 512) } else { (256 << 10, 64) }
 }
 
 impl Disk {
-    /// `None`, and the test is told to be skipped, where something is missing.
+    /// `None` if something is missing; the test is then reported as skipped.
     fn new(test: &str) -> Option<Self> {
         let (block_size, mib) = sizes();
         let install = Install::new(block_size);
@@ -35,7 +35,7 @@ impl Disk {
         }
     }
 
-    /// Makes the file system, and finds out whether all that the tests need works here.
+    /// Makes the file system, and checks that everything that the tests need works on this machine.
     fn make(&self, mib: u64) -> Result<(), String> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let from = if common::all() { PathBuf::from("/usr/include") } else { project.join("src") };
@@ -51,7 +51,7 @@ impl Disk {
         run("e2fsck", &["-fn", file_or_device]).expect("a file system without faults");
     }
 
-    /// Works on the mounted file system as its users do: new files, changed ones, deleted ones.
+    /// Changes the mounted file system as its users do: creates, changes and deletes files.
     fn change(&self) {
         let device = LoopDevice::attach(&self.image).expect("attached");
         let mounted = Mounted::mount(&device.0, &self.install.path("mount")).expect("mounted");
@@ -69,7 +69,7 @@ impl Disk {
         fs::remove_file(mounted.at.join("new 7")).expect("removed");
     }
 
-    /// What differs from `old`, as `rbd diff` would say it, in pieces that are not the blocks of the backup.
+    /// The differences from `old` in the form of `rbd diff`, in pieces that do not match the blocks of the backup.
     fn hints(&self, old: &Path) -> String {
         let mut hints = Vec::new();
         compare(old, &self.image, 20 << 10, |offset, old, new| {
@@ -92,12 +92,12 @@ fn same(left: &Path, right: &Path) {
     run("cmp", &[text(left), text(right)]).expect("the same bytes");
 }
 
-/// A copy with holes where there are zeros.
+/// Copies a file, with holes in place of zeros.
 fn copy(from: &Path, to: &Path) {
     run("cp", &["--sparse=always", text(from), text(to)]).expect("copied");
 }
 
-/// A file of the image's size with garbage in every byte.
+/// Makes a file of the image's size without any zero bytes.
 fn garbage(path: &Path) {
     let file = fs::File::create(path).expect("created");
     for _ in 0..sizes().1 {
@@ -114,7 +114,7 @@ fn an_image_is_the_same_however_it_is_named() {
     assert!(blobs > 3);
     let device = LoopDevice::attach(&disk.image).expect("attached");
     let device_url = format!("file://{}", device.0);
-    // Commands run in the folder of the installation.
+    // Relative paths work, as commands run in the folder of the installation.
     let bare = install.text("image");
     for source in [&bare[..], "file://image", "./image", &device_url, &device.0] {
         let uid = install.backup(&[source, "disk"]);
@@ -127,7 +127,7 @@ fn an_image_is_the_same_however_it_is_named() {
         assert_eq!(install.count(&same_blobs), blocks, "{source}");
         install.ok(&["scrub", "-s", source, &first]);
     }
-    // Targets have the same names.
+    // Targets may be named in the same ways.
     for (target, path) in [("./out.img", "out.img"), ("file://out2.img", "out2.img")] {
         install.ok(&["restore", &first, target]);
         same(&install.path(path), &disk.image);
@@ -165,7 +165,7 @@ fn a_file_system_that_was_worked_on_is_backed_up_with_and_without_hints() {
         disk.is_clean(&install.text("out.img"));
         install.ok(&["scrub", "-s", &disk.url(), uid]);
     }
-    // The old one is as it was, also when the new ones are gone.
+    // The first version is unchanged, also after the new ones are removed.
     for uid in [&hinted, &whole, &based, &from_device] {
         install.ok(&["rm", uid]);
     }
@@ -183,7 +183,7 @@ fn hints_of_another_image_are_noticed() {
     let install = &disk.install;
     let base = install.backup(&[&disk.url(), "disk"]);
     let (block_size, mib) = sizes();
-    // All but the first blocks have changed, and the hints tell of the first one only.
+    // All blocks have changed, but the hints mention only the first one.
     garbage(&disk.image);
     let hints = format!(r#"[{{"offset": 0, "length": {block_size}, "exists": true}}]"#);
     fs::write(install.path("hints"), hints).expect("written");
@@ -234,7 +234,7 @@ fn restored_to_a_device_it_is_a_clean_file_system_that_can_be_mounted() {
         assert!(error.contains("already exists"), "{error}");
         let run = install.run(&[options, &[&uid, &device.0]].concat());
         assert_eq!(run.code, 0, "{run:?}");
-        // Where the kernel cannot zero it cheaply, that is said.
+        // If the kernel cannot zero the device cheaply, the restore says so.
         if run.stdout.contains("old data of the target shows") {
             assert_eq!(options.len(), 3);
             println!("the device shows old data, as was said");

@@ -1,4 +1,4 @@
-//! Memory does not grow with the image, and holes cost nothing.
+//! Memory use does not grow with the image, and holes cost nothing.
 
 mod common;
 
@@ -9,11 +9,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// With blocks of 4 MiB, 5 reads and 5 writes.
+/// The limit with blocks of 4 MiB, 5 reads and 5 writes.
 const LIMIT_MIB: u64 = 200;
 const MIB: u64 = 1 << 20;
 
-/// Blocks of the default size, 5 reads and 5 writes.
+/// An installation with blocks of 4 MiB, 5 reads and 5 writes.
 fn install() -> Install {
     let install = Install::without_database(4 << 20);
     install.set("simultaneous_reads", "5");
@@ -25,8 +25,8 @@ fn install() -> Install {
     install
 }
 
-/// Runs a command to its good end and returns its peak memory in MiB. The kernel keeps the peak of a process as
-/// long as it runs; it only grows.
+/// Runs a command, which must succeed, and returns its peak memory in MiB. The kernel keeps the peak of a process while
+/// it runs, so the last value read is close to it.
 fn peak_of(install: &Install, args: &[&str]) -> u64 {
     let mut child = install.start(args);
     let status = format!("/proc/{}/status", child.id());
@@ -80,7 +80,7 @@ fn a_large_backup_to_a_folder_its_scrub_and_restore_take_little_memory() {
 #[test]
 fn noise_takes_no_more_memory() {
     let install = install();
-    // What cannot be compressed needs the most buffers.
+    // Data that cannot be compressed needs the most buffers.
     std::fs::write(install.path("image"), noise(1, 200 << 20)).expect("written");
     assert_small(&install, &["backup", &install.url("image"), "vm"]);
     let uid = install.newest("vm").expect("there").0;
@@ -96,7 +96,7 @@ fn a_huge_sparse_file_takes_seconds_and_its_holes_are_never_read() {
     if let Err(error) = file.set_len(tebibytes << 40) {
         return common::skip(NAME, &format!("no file of {tebibytes} TiB can be made here: {error}"));
     }
-    // Pieces of 8 MiB over the whole length, the last one at the end.
+    // Pieces of 8 MiB spread over the image, the last one at its end.
     let pieces = data_mib / 8;
     let step = ((tebibytes << 40) - 8 * MIB) / (pieces - 1) / (4 * MIB) * (4 * MIB);
     for n in 0..pieces {
@@ -114,7 +114,7 @@ fn a_huge_sparse_file_takes_seconds_and_its_holes_are_never_read() {
     assert_eq!(install.count("SELECT blocks_sparse FROM stats"), ((tebibytes << 18) as i64) - blocks);
     assert_eq!(install.blobs().len() as i64, blocks);
 
-    // Again from that, with hints that say that one block has changed.
+    // An incremental backup, with hints that name one changed block.
     let base = install.newest("vm").expect("there").0;
     std::fs::write(install.path("hints"), r#"[{"offset": 0, "length": 4194304, "exists": true}]"#)
         .expect("written");
@@ -124,7 +124,7 @@ fn a_huge_sparse_file_takes_seconds_and_its_holes_are_never_read() {
     println!("again, with hints: {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 
-    // And back, as sparse as it was.
+    // The restored image must be just as sparse.
     let start = Instant::now();
     assert_small(&install, &["restore", "-s", &base, &install.url("out.img")]);
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());

@@ -1,8 +1,8 @@
-//! The commands of the documentation, run as they stand there.
+//! Runs the commands of the documentation.
 //!
-//! Blocks marked `sh` are run, those of a file one after the other in one shell, in a temporary folder that is
-//! the home folder too, with this build's `backy2` in front of the PATH. Of lines that begin with cargo only
-//! what follows `&&` is run, in the project's folder. Other blocks are not run.
+//! Blocks marked `sh` are run, those of one file one after the other in one shell. It runs in a temporary folder, which
+//! is also the home folder, with this build's `backy2` first in the PATH. Of lines that begin with cargo, only the part
+//! after `&&` is run, in the project's folder. Other blocks are not run.
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_backy2");
 
-/// All of the documentation that was written by hand.
+/// All documents that were written by hand.
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/manual.md",
@@ -55,8 +55,8 @@ fn commands(text: &str) -> Vec<&str> {
     found
 }
 
-/// This build's program as `backy2` in `bin`. Each test gives its installations a name of their own: what needs
-/// to be alone must not see the processes of others.
+/// Installs this build's program as `backy2` in `bin`. Each test gives its installations a process name of their own,
+/// so that commands which must be alone do not see the processes of other tests.
 fn install(bin: &Path) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("bk{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -72,14 +72,14 @@ fn install(bin: &Path) {
     symlink(nightly, bin.join("backy2-nightly")).expect("a link");
 }
 
-/// Runs `script` at `home`; what it printed.
+/// Runs `script` with `home` as home folder, and returns its output.
 fn run_script(home: &Path, script: &str) -> Result<String, String> {
     let bin = home.join("bin");
     install(&bin);
     let file = bin.join("commands");
     std::fs::write(&file, script).expect("written");
     let path = std::env::var("PATH").expect("a PATH");
-    // mkfs is not in everybody's PATH.
+    // Not every user has mkfs in the PATH.
     let path = format!("{}:{path}:/usr/sbin:/sbin", bin.display());
     let output = Command::new("sh")
         .arg("-ev")
@@ -127,7 +127,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// What the documentation uses besides the program.
+/// Whether a program is missing that the documentation uses.
 fn is_missing(test: &str) -> bool {
     let found = Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin:/sbin; command -v mkfs.ext4"]).output();
     let missing = !found.is_ok_and(|output| output.status.success());
@@ -177,8 +177,8 @@ fn the_commands_of_the_manual_on_scripts_work() {
     run_all("docs/scripting.md");
 }
 
-/// Two names, three nights: the second one has nothing to do, and in the third a source is missing and all has
-/// expired.
+/// Two names and three nights: in the second night nothing is due, and in the third a source is missing and all
+/// versions have expired.
 #[test]
 fn the_nightly_script_backs_up_what_is_due_and_removes_nothing_in_a_bad_night() {
     let script = r#"
@@ -214,7 +214,7 @@ grep -c '^vm-a|daily: Too few' breaches
     assert_eq!(said.lines().collect::<Vec<_>>(), expected.concat());
 }
 
-/// The anchors of the headings of a document, as code hosts make them.
+/// The anchors that code hosts make of a document's headings.
 fn anchors(text: &str) -> Vec<String> {
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
     headings
@@ -262,7 +262,7 @@ fn the_tests_that_the_documentation_names_exist() {
         let text = std::fs::read_to_string(project.join(file)).expect("the documentation");
         let mut named = Vec::new();
         for behind in text.split("Test:").skip(1) {
-            // Up to the end of the item, or of the paragraph.
+            // Up to the end of the list item, or of the paragraph.
             let item = behind.split("\n- ").next().and_then(|item| item.split("\n\n").next());
             named.extend(item.unwrap_or_default().split('`').skip(1).step_by(2));
         }

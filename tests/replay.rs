@@ -1,8 +1,8 @@
-//! The commands of `tests/transcripts`, which backy2 2.13 once ran, run again: they must answer as it did, but
-//! for what `docs/differences-recorded.md` lists.
+//! Runs the commands of `tests/transcripts`, which were recorded with backy2 2.13, again. Their output must be the
+//! same, but for the differences that `docs/differences-recorded.md` lists.
 //!
-//! The steps need each other: they run in one folder in the order of their numbers. With
-//! `BACKY2_REPLAY_WRITE=1` the document gets the new texts; the reasons are for people to write.
+//! The steps depend on each other, so they run in one folder in the order of their numbers. With
+//! `BACKY2_REPLAY_WRITE=1` the new texts are written into that document; the reasons must be written by people.
 
 mod replay {
     pub mod clock;
@@ -30,7 +30,7 @@ use replay::transcript::{self, Answer, Step};
 use replay::wanted::{Difference, NO_REASON, Wanted};
 use std::collections::BTreeMap;
 
-/// Steps whose lines 2.13 printed in an order of chance, and why.
+/// Steps whose lines 2.13 printed in random order, and why.
 const UNORDERED: &[(&str, &str)] = &[
     ("118-stats", "within a second"),
     ("121-stats-limit", "within a second"),
@@ -41,7 +41,7 @@ const UNORDERED: &[(&str, &str)] = &[
     ("310-due", "the names of a set"),
 ];
 
-/// How many steps were recorded.
+/// The number of recorded steps.
 const STEPS: usize = 295;
 
 #[test]
@@ -68,7 +68,7 @@ fn recorded_commands_answer_as_recorded() {
     );
 }
 
-/// What is wrong with the document itself.
+/// Errors in the document itself.
 fn bad_entries(wanted: &Wanted, steps: &[Step]) -> Vec<String> {
     let reasons = wanted.differences.iter().map(|(name, difference)| (name, &difference.reason));
     let mut problems = Vec::new();
@@ -144,7 +144,7 @@ fn shown(difference: &Difference) -> String {
     difference.parts.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect()
 }
 
-/// Not a test: the `sqlite3` of the recorded commands calls it.
+/// Not a test: the `sqlite3` of the recorded commands calls this.
 #[test]
 fn sqlite3_for_the_shell() {
     let of = |name: &str| std::env::var(name);

@@ -1,6 +1,6 @@
-//! The metadata of large versions: what concerns all blocks of a version takes no statement for each of them.
+//! The metadata of large versions: operations on all blocks of a version take no statement per block.
 //!
-//! Times are compared with that of one `INSERT … SELECT` of as many rows, which each test measures itself, on the
+//! Each test compares times with the time of one `INSERT … SELECT` of as many rows, which it measures itself on the
 //! same machine at the same time.
 
 mod common;
@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 const BLOCK: u64 = 4 << 20;
-/// The last so many of each 1000 blocks are holes.
+/// Of each 1000 blocks, this many at the end are holes.
 const SPARSE: u64 = 50;
 const CHANGED: u64 = 20;
 const BASE: &str = "00000000-0000-1000-8000-000000000001";
@@ -22,7 +22,7 @@ fn blocks() -> u64 {
     if all() { 1_000_000 } else { 50_000 }
 }
 
-/// Without encryption, and with a version of a file of zeros whose blobs are in no store.
+/// An installation without encryption, with a version of a file of zeros whose blobs are in no store.
 fn large() -> Install {
     let install = Install::without_database(u32::try_from(BLOCK).expect("small"));
     install.set("encryption_version", "0");
@@ -48,7 +48,7 @@ fn sha512_of_zeros() -> String {
         .collect()
 }
 
-/// How long it takes SQLite to insert all rows of the version once more, indexes and references included.
+/// The time in which SQLite inserts all rows of the version once more, with indexes and references.
 fn plain_insert(install: &Install) -> Duration {
     let copy = install.path("copy.sqlite");
     std::fs::copy(install.path("backy.sqlite"), &copy).expect("copied");
@@ -63,7 +63,7 @@ fn plain_insert(install: &Install) -> Duration {
     started.elapsed()
 }
 
-/// Runs a command that is to take at most `factor` times as long as the plain insertion, and `extra` at that.
+/// Runs a command, which may take at most `factor` times as long as the plain insertion, plus `extra`.
 fn timed(install: &Install, args: &[&str], plain: Duration, factor: u32, extra: Duration) -> String {
     let started = Instant::now();
     let run = install.ok(args);
@@ -82,7 +82,7 @@ fn large_versions_are_carried_removed_and_added_up_as_a_whole() {
     file.set_len(blocks() * BLOCK).expect("sparse");
     let mut list = Vec::new();
     for n in 0..CHANGED {
-        // In the upper half, as the first unchanged blocks are compared with the base, and never in a hole.
+        // In the upper half, since the first unchanged blocks are compared with the base, and never in a hole.
         let offset = (blocks() / 2 + n * 1000) * BLOCK;
         file.write_all_at(&(n + 1).to_le_bytes(), offset).expect("written");
         list.push(format!(r#"{{"offset": {offset}, "length": {BLOCK}, "exists": true}}"#));
@@ -91,7 +91,7 @@ fn large_versions_are_carried_removed_and_added_up_as_a_whole() {
     let url = format!("file://{}", source.display());
     let hints = hints.to_str().expect("utf-8");
     let second = Duration::from_secs(1);
-    // Debug builds hash slowly: the changed blocks and those that are compared get seconds of their own.
+    // Debug builds hash slowly, so the changed blocks and the compared ones get some extra seconds.
     timed(&install, &["backup", "-r", hints, "-f", BASE, &url, "vm"], plain, 3, 3 * second);
 
     let count = |sql: &str| u64::try_from(install.count(sql)).expect("a number");

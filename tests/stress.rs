@@ -1,9 +1,9 @@
-//! Many processes at random, some of them killed: afterwards everything that is valid is right, and no blob is lost
-//! or left over. On each engine for eight seconds; a minute with `BACKY2_TESTS=all`; `BACKY2_STRESS_SECONDS` says
-//! otherwise.
+//! Many processes at random, some of which are killed. Afterwards all valid versions are correct, and no blob is lost
+//! or left over. Each engine is tested for 8 seconds, with `BACKY2_TESTS=all` for a minute, or for
+//! `BACKY2_STRESS_SECONDS`.
 //!
-//! With SQLite all processes share one configuration, as on one host. With PostgreSQL each worker has its own folder
-//! of locks and its own process name, as on several hosts: only what is in the database keeps them apart.
+//! With SQLite all processes share one configuration, as on one host. With PostgreSQL each worker has its own folder of
+//! locks and its own process name, as on several hosts: only the database keeps them apart.
 
 mod common;
 
@@ -17,38 +17,38 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 16 << 10;
 const WORKERS: u64 = 8;
-/// Versions, so that all of them can be verified in the end.
+/// The most versions at a time; all of them are verified at the end.
 const MOST: usize = 25;
 
-/// What a version must hold.
+/// The expected state of a version.
 #[derive(Clone)]
 struct Expected {
     image: Arc<Vec<u8>>,
-    /// Its backup has told that it came to its end.
+    /// Its backup has reported success.
     complete: bool,
 }
 
-/// What all workers share.
+/// State that all workers share.
 struct World {
     install: Install,
     versions: Mutex<BTreeMap<String, Expected>>,
-    /// Held by all for each of their commands, and by one that is to be alone.
+    /// Every command holds it for reading; a command that must be alone holds it for writing.
     turn: RwLock<()>,
-    /// How often something ended in some way.
+    /// How often each kind of command ended in each way.
     tally: Mutex<BTreeMap<String, u64>>,
 }
 
-/// One thread that runs one process after the other.
+/// A thread that runs one process after the other.
 struct Worker<'w> {
     world: &'w World,
     number: u64,
-    /// Its configuration.
+    /// The path of its configuration.
     config: String,
     random: fastrand::Rng,
     image: Vec<u8>,
 }
 
-/// Why a command may be refused while others run.
+/// Reasons for which a command may be refused while others run.
 const REASONS: [&str; 7] = [
     "is locked: another backy",
     "not found",
@@ -59,30 +59,30 @@ const REASONS: [&str; 7] = [
     "Other backy instances are running",
 ];
 
-/// What must have come to its end at least once.
+/// Kinds of commands that must succeed at least once.
 const KINDS: [&str; 8] =
     ["backup", "backup with hints", "backup continued", "restore", "scrub", "rm", "cleanup", "full cleanup"];
 
 impl World {
-    /// Something that has not come to its end yet.
+    /// A kind of command that has not succeeded yet.
     fn lacking(&self) -> Option<&'static str> {
         let tally = self.tally.lock().expect("fine");
         KINDS.into_iter().find(|kind| !tally.contains_key(&format!("{kind}: done")))
     }
 
-    /// A version at random, or `None` as long as there is none.
+    /// A random version, or `None` if there is none.
     fn any(&self, random: &mut fastrand::Rng) -> Option<(String, Expected)> {
         self.some(random, |_| true)
     }
 
-    /// One that `fits`.
+    /// A random version that `fits`.
     fn some(&self, random: &mut fastrand::Rng, fits: fn(&Expected) -> bool) -> Option<(String, Expected)> {
         let versions = self.versions.lock().expect("fine");
         let fitting: Vec<_> = versions.iter().filter(|(_, expected)| fits(expected)).collect();
         random.choice(fitting).map(|(uid, expected)| (uid.clone(), expected.clone()))
     }
 
-    /// Notes what the command printed of a version that it made or continued.
+    /// Notes the content of a version that a backup has made or continued.
     fn note(&self, uid: &str, image: &[u8], complete: bool) {
         let mut versions = self.versions.lock().expect("fine");
         let known = versions.entry(uid.to_owned());
@@ -93,10 +93,10 @@ impl World {
 
 impl Worker<'_> {
     fn work(mut self, until: Instant) {
-        // On a busy machine some things take longer to happen.
+        // On a busy machine it takes longer until every kind has succeeded.
         let latest = until + duration() * 4;
         while Instant::now() < until || (Instant::now() < latest && self.world.lacking().is_some()) {
-            // Held for the instant of a full cleanup that is alone.
+            // Waits while another worker's full cleanup runs alone.
             let turn = self.world.turn.read().expect("fine");
             let what = self.random.u8(0..17);
             if what == 16 {
@@ -118,11 +118,11 @@ impl Worker<'_> {
         }
     }
 
-    /// Runs a command, or kills it after a while. It may be refused for a reason, and must not fail otherwise.
+    /// Runs a command, or kills it after a while. It may be refused for one of the [`REASONS`]; other errors panic.
     fn run(&mut self, kind: &str, args: &[&str]) -> Run {
         let install = &self.world.install;
         let args = &[&["-c", &self.config], args].concat()[..];
-        // Commands take longer where they have to connect.
+        // Commands take longer if they have to connect to a server.
         let longest = if install.engine() == Engine::Sqlite { 40 } else { 200 };
         let run = match self.random.u8(0..4) {
             0 => install.killed_after(Duration::from_millis(self.random.u64(0..longest)), args),
@@ -139,7 +139,7 @@ impl Worker<'_> {
         run
     }
 
-    /// Changes some blocks, and sometimes the size, of the worker's image or that of some version.
+    /// Changes some blocks, and sometimes the size, of the worker's image or of the image `from`.
     fn change(&mut self, from: Option<&Expected>) {
         if let Some(expected) = from {
             self.image = expected.image.to_vec();
@@ -153,7 +153,7 @@ impl Worker<'_> {
             let block = &mut self.image[at..at + BLOCK];
             match self.random.u8(0..6) {
                 0 => block.fill(0),
-                // Blocks that other versions have too.
+                // Blocks that other versions have, too.
                 1..4 => block.copy_from_slice(&noise(self.random.u64(0..60), BLOCK)),
                 _ => self.random.fill(block),
             }
@@ -190,13 +190,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Continues a version that some killed backup has left, or tries to.
+    /// Tries to continue a version that a killed backup has left.
     fn resume(&mut self) {
         let unfinished = self.world.some(&mut self.random, |expected| !expected.complete);
         let Some((uid, expected)) = unfinished.or_else(|| self.world.any(&mut self.random)) else { return };
         self.image = expected.image.to_vec();
         let source = self.write_image();
-        // One that was killed at once, or removed since, has no name.
+        // A version that was killed at once, or has been removed, has no name.
         let name = name_of(&self.world.install, &uid);
         let run = self.run("backup continued", &["-m", "backup", "-c", &uid, &source, &name]);
         if run.code == 0 {
@@ -208,7 +208,7 @@ impl Worker<'_> {
         let Some((uid, expected)) = self.world.any(&mut self.random) else { return };
         let name = format!("out{}", self.number);
         let target = self.world.install.url(&name);
-        // Onto old garbage, all of which must go.
+        // Restores over old garbage, which must all be replaced.
         std::fs::write(self.world.install.path(&name), vec![0xaa; expected.image.len()]).expect("written");
         let run = self.run("restore", &["restore", "-f", &uid, &target]);
         assert!(run.code != 20 || !expected.complete, "{uid} was complete: {run:?}");
@@ -233,7 +233,7 @@ impl Worker<'_> {
     }
 }
 
-/// Hints that say where `new` differs from `old`.
+/// Hints for the blocks in which `new` differs from `old`.
 fn differences(old: &[u8], new: &[u8]) -> String {
     let mut hints = Vec::new();
     for (n, block) in new.chunks(BLOCK).enumerate() {
@@ -246,13 +246,13 @@ fn differences(old: &[u8], new: &[u8]) -> String {
     format!("[{}]", hints.join(", "))
 }
 
-/// All that is valid is right; what is not can be completed; and nothing is left over.
+/// All valid versions are correct, invalid ones can be completed, and nothing is left over.
 fn assert_all_is_right(world: &World) {
     let install = &world.install;
     install.assert_sound();
     let versions = world.versions.lock().expect("fine").clone();
     for uid in install.uids(&[]) {
-        // A version that was killed before it could tell its uid has no row yet.
+        // A backup that was killed before it printed its uid has stored no rows yet.
         let Some(expected) = versions.get(&uid) else {
             assert_eq!(install.rows(&uid), 0, "{uid} is known to nobody");
             install.ok(&["rm", &uid]);
@@ -279,16 +279,16 @@ fn assert_all_is_right(world: &World) {
     install.assert_sound();
 }
 
-/// How long the processes run.
+/// How long the workers run.
 fn duration() -> Duration {
     let given = std::env::var("BACKY2_STRESS_SECONDS").ok();
     let given = given.map(|text| text.parse().expect("BACKY2_STRESS_SECONDS is a number"));
     Duration::from_secs(given.unwrap_or(if common::all() { 60 } else { 8 }))
 }
 
-/// Runs the workers, each with one of the configurations, and looks what has become of it all.
+/// Runs the workers, which take turns with the configurations, and checks the result.
 fn stress(install: Install, configs: &[String]) {
-    // Two at the same time would get half of the processor each.
+    // Two such tests at the same time would each get half of the processor.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(|error| error.into_inner());
     let seed = seed("after_many_processes_at_random");
@@ -326,7 +326,7 @@ fn after_many_processes_of_several_hosts_everything_valid_is_right() {
     stress(install, &configs);
 }
 
-/// What a version is called; `vm` if it is gone.
+/// The name of a version; `vm` if it is gone.
 fn name_of(install: &Install, uid: &str) -> String {
     let names = install.texts(&format!("SELECT name FROM versions WHERE uid = '{uid}'"));
     names.into_iter().next().unwrap_or_else(|| "vm".to_owned())

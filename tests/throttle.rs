@@ -1,4 +1,4 @@
-//! The limits of bandwidth hold, over all threads, and 0 is none.
+//! The limits of bandwidth hold for all threads together, and 0 means no limit.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 64;
-/// Bytes a second: four mebibytes take two seconds.
+/// Bytes per second: four mebibytes take two seconds.
 const LIMIT: u64 = 2 << 20;
 
 fn timed(work: impl FnOnce()) -> Duration {
@@ -16,7 +16,7 @@ fn timed(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-/// `took` is what `BLOCKS` blocks cost at `LIMIT`, within a quarter.
+/// `took` is the time for `BLOCKS` blocks at `LIMIT`, within a quarter.
 fn assert_kept(what: &str, took: Duration) {
     let expected = (BLOCKS * BLOCK) as f64 / LIMIT as f64;
     let ratio = took.as_secs_f64() / expected;
@@ -53,7 +53,7 @@ fn restore_and_scrub_read_no_faster_than_they_may() {
 #[test]
 fn each_limit_is_for_its_direction_and_0_is_none() {
     let (install, uid) = with_version("1");
-    // Either of the limits would make it last for minutes.
+    // With either limit on the other direction, the command would take minutes.
     install.bandwidth(0, 10_000);
     assert!(timed(|| drop(install.backup(&[&install.url("image"), "vm"]))) < Duration::from_secs(1));
     install.bandwidth(10_000, 0);

@@ -36,8 +36,7 @@ pub fn noise(length: usize) -> Vec<u8> {
     data
 }
 
-/// The first `length` bytes of the files in /usr/bin and /usr/lib, sorted by name. If that is too little, it is
-/// repeated.
+/// The first `length` bytes of the files in /usr/bin and /usr/lib, sorted by name; repeated if they are too short.
 fn files(length: usize) -> Vec<u8> {
     let mut data = Vec::with_capacity(length);
     while data.len() < length {

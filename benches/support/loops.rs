@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 /// A command that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// A backup that finds no block stored. It reads, tests for zeros and hashes; then it compresses and encrypts each
-    /// new block.
+    /// A backup that finds nothing stored. It reads, tests for zeros, hashes, and compresses and encrypts new blocks.
     First,
     /// A backup that finds all blocks stored. It reads, tests for zeros and hashes.
     Unchanged,

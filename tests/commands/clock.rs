@@ -1,4 +1,4 @@
-//! Clocks that are wrong: ahead, set back, before 1970.
+//! Wrong clocks: ahead, set back, before 1970.
 
 use crate::common::clock::Clock;
 use crate::common::install::{Install, Run, noise};
@@ -16,7 +16,7 @@ fn scheduled() -> (Install, String) {
     (install, image)
 }
 
-/// What a command says on stderr about a version of the future; stdout is free of it.
+/// A command warns on stderr, and not on stdout, of a version whose date lies in the future.
 fn warned(run: &Run, uid: &str) {
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stderr.contains("WARNING: The clock says") && run.stderr.contains(uid), "{run:?}");
@@ -32,7 +32,7 @@ fn a_version_made_while_the_clock_was_ahead_is_told_and_hides_nothing() {
     let old = install.backup(&["-t", "daily", &image, "vm"]);
     install.change("UPDATE versions SET date = '2020-01-01 00:00:00.000000'");
     let future = ahead.backup(&install, &["-t", "daily,b_daily", "-e", "2040-01-01", &image, "vm"]);
-    // As long as nothing was made after it, it is the newest, which is said.
+    // Until another version is made, it is the newest one, and commands warn of its date.
     let latest = install.run(&["-m", "stats", "-f", "uid", "vm:latest"]);
     assert_eq!((latest.stdout.lines().last(), &latest.stderr[..]), (Some(&future[..]), ""), "{latest:?}");
     warned(&install.run(&["stats", "vm:latest"]), &format!("taken to mean {future}"));
@@ -81,7 +81,7 @@ fn a_backup_after_the_clock_was_set_back_is_the_latest() {
     }
     let third = later.backup(&install, &[&image, "vm"]);
     assert_eq!(latest(&later, "vm"), third);
-    // Without limit it is removed at any age; a date to come is none.
+    // No limit of age is set here, so it can be removed, even with a date in the future.
     install.ok(&["rm", &third]);
 }
 

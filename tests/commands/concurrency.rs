@@ -1,4 +1,4 @@
-//! Several processes on one installation: they work side by side, and keep out of each other's way where they must.
+//! Several processes on one installation work side by side, and exclude each other where they must.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::install::{Install, noise};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 100;
 const SOON: Duration = Duration::from_secs(2);
-/// Bytes a second at which a backup or restore of `BLOCKS` blocks takes two seconds.
+/// Bytes per second at which a backup or restore of `BLOCKS` blocks takes two seconds.
 const SLOW: u64 = 3_300_000;
 
 /// An installation with a file `a` of noise, and one version of it.
@@ -32,12 +32,12 @@ fn slow_backup(install: &Install, name: &str, bytes_per_second: u64) -> (Child, 
     (child, uid, image)
 }
 
-/// Starts a throttled command that reads the version, and waits until it has pinned it.
+/// Starts a throttled command that reads the version, and waits until it has locked it.
 fn slow_reader(install: &Install, args: &[&str]) -> Child {
     install.bandwidth(0, SLOW);
     let child = install.start(args);
     wait_until("it has a lock", SOON, || !install.held_locks().is_empty());
-    // The start of the program, which looks at other locks for an instant, is over.
+    // Wait until the program has started; at its start it holds other locks for a moment.
     std::thread::sleep(Duration::from_millis(200));
     install.bandwidth(0, 0);
     child
@@ -104,7 +104,7 @@ fn a_backup_waits_for_a_writing_transaction_and_then_goes_on() {
     assert!(install.restored(&uid, "out.img") == image);
 }
 
-/// That nothing can be removed, changed or written to while it is locked, and why.
+/// The command fails soon, and says that the version is locked.
 fn assert_locked(install: &Install, args: &[&str], uid: &str) {
     let start = Instant::now();
     let error = install.fails(100, args);
@@ -143,7 +143,7 @@ fn the_base_of_a_running_backup_cannot_be_removed() {
     wait_until("its version exists", SOON, || install.newest("b").is_some());
     install.bandwidth(0, 0);
     assert_locked(&install, &["rm", &base], &base);
-    // Others may use it too.
+    // Other commands may read the base at the same time.
     install.backup(&["-r", "hints", "-f", &base, &install.url("b"), "c"]);
     install.ok(&["scrub", &base]);
     assert!(runs(&mut child));
@@ -177,7 +177,7 @@ fn a_version_that_is_read_cannot_be_removed() {
 fn one_cleanup_at_a_time() {
     let (install, uid, _) = with_version();
     install.ok(&["rm", &uid]);
-    // A cleanup that has to wait for the database keeps its lock.
+    // A cleanup that waits for the database keeps its lock.
     let writer = install.writer();
     let mut first = install.start(&["cleanup", "--dangerous-force"]);
     wait_until("the cleanup begins", SOON, || {
@@ -214,8 +214,8 @@ fn a_full_cleanup_needs_to_be_alone() {
     install.assert_no_waste();
 }
 
-/// A backup finds blocks as known, and their only other version is removed and its data deleted before they are
-/// committed. Returns whether the moment was met, which shows in blocks that were read twice.
+/// A backup finds blocks as known, and before it commits them, their only other version is removed and its data
+/// deleted. Returns whether the timing was right, which shows in blocks that were read twice.
 fn race_with_removal(install: &Install, seed: u64) -> bool {
     const KNOWN: usize = 20;
     let old = noise(seed, KNOWN * BLOCK);
@@ -224,7 +224,7 @@ fn race_with_removal(install: &Install, seed: u64) -> bool {
     let mut image = old.clone();
     image.extend(noise(seed + 1, 40 * BLOCK));
     std::fs::write(install.path("new"), &image).expect("written");
-    // So slow that no batch of new blobs, whose commit takes the known ones with it, is full in the first second.
+    // So slow that no batch of new blobs fills up in the first second. Its commit would include the known blocks.
     install.bandwidth(20 * BLOCK as u64, 0);
     let child = install.start(&["backup", &install.url("new"), "new"]);
     wait_until("its version exists", SOON, || install.newest("new").is_some());

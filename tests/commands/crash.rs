@@ -1,4 +1,4 @@
-//! Killed at every failpoint of the program: nothing that was valid suffers, and what was begun can be finished.
+//! Processes killed at every failpoint: no valid version suffers, and interrupted work can be completed.
 
 use crate::common::install::{Install, noise};
 use std::collections::BTreeSet;
@@ -7,12 +7,12 @@ use std::path::Path;
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 220;
 
-/// What a killed backup may leave in the store without a row, and will store again: a block in each of the 24
-/// buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile. (A flush that takes long lets
-/// the second one grow; these installations have `sync: none`, where it takes no time.)
+/// The most blobs that a killed backup may leave without a row, and store again: one in each of the 24 buffers, one
+/// batch of 32 that is being flushed, and one of 32 that fills up meanwhile. (A slow flush lets the second batch grow;
+/// these installations have `sync: none`, which needs no flush.)
 const IN_FLIGHT: usize = 24 + 2 * 32;
 
-/// Failpoints in a backup, and the passings at which it is killed.
+/// Failpoints in a backup, and the passes at which it is killed.
 const IN_BACKUP: [(&str, &[usize]); 4] = [
     ("blob-before-rename", &[1, 2, 37, 150]),
     ("blob-after-put", &[1, 2, 37, 150]),
@@ -20,10 +20,10 @@ const IN_BACKUP: [(&str, &[usize]); 4] = [
     ("before-valid", &[1]),
 ];
 const IN_RM: [(&str, &[usize]); 1] = [("rm-middle", &[1])];
-/// A cleanup passes them once for every thousand blobs.
+/// A cleanup passes these once for every thousand blobs.
 const IN_CLEANUP: [(&str, &[usize]); 2] = [("cleanup-doomed", &[1, 2]), ("cleanup-deleted", &[1, 2])];
 
-/// `BLOCKS` blocks: noise, with some zeros and some blocks that occur twice.
+/// `BLOCKS` blocks of noise, with some zeros and some repeated blocks.
 fn image(seed: u64) -> Vec<u8> {
     let mut image = noise(seed, BLOCKS * BLOCK);
     image[20 * BLOCK..25 * BLOCK].fill(0);
@@ -31,7 +31,7 @@ fn image(seed: u64) -> Vec<u8> {
     image
 }
 
-/// Those that other tests stop at: `upgrade`, `transfer`, `rekey`, those of RBD, and `wrong_input` (`neighbours`).
+/// Failpoints that other tests use: `upgrade`, `transfer`, `rekey`, those of RBD, and `wrong_input` (`neighbours`).
 const ELSEWHERE: [(&str, &[usize]); 10] = [
     ("upgrade-middle", &[1]),
     ("upgrade-kept", &[1]),
@@ -45,7 +45,7 @@ const ELSEWHERE: [(&str, &[usize]); 10] = [
     ("incremental-valid", &[1]),
 ];
 
-/// Names of the failpoints in the source.
+/// Collects the names of the failpoints in the source.
 fn in_source(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).expect("listed") {
         let path = entry.expect("entry").path();
@@ -72,7 +72,7 @@ fn no_failpoint_is_left_out() {
     assert_eq!(found, covered.collect::<BTreeSet<_>>());
 }
 
-/// An installation with a valid version of an image that shares some blocks with the one that is backed up next.
+/// An installation with a valid version whose image shares some blocks with the next one.
 fn with_a_version() -> (Install, String, Vec<u8>) {
     let install = Install::new(BLOCK as u32);
     let mut old = image(1);
@@ -88,7 +88,7 @@ fn a_backup_killed_at_any_failpoint_harms_nothing_and_is_continued() {
     for (failpoint, passings) in IN_BACKUP {
         for (n, passing) in passings.iter().enumerate() {
             let at = format!("{failpoint}:{passing}");
-            // Each run has blocks of its own, so that there is something to store.
+            // Each run gets new blocks, so that there is something to store.
             let mut new = image(1000 + n as u64 + failpoint.len() as u64 * 10);
             new[..10 * BLOCK].copy_from_slice(&old[..10 * BLOCK]);
             std::fs::write(install.path("new.img"), &new).expect("written");
@@ -145,7 +145,7 @@ fn a_killed_cleanup_goes_on_next_time_and_never_deletes_what_is_in_use() {
     for (failpoint, passings) in IN_CLEANUP {
         for passing in passings {
             let at = format!("{failpoint}:{passing}");
-            // 1100 blobs that go, so two passings, and some that stay.
+            // 1100 blobs to delete, so two passes, and some that stay.
             let mut gone = noise(*passing as u64 * 100 + failpoint.len() as u64, 1400 * SMALL);
             gone[..kept.len()].copy_from_slice(&kept);
             std::fs::write(install.path("gone.img"), &gone).expect("written");
@@ -156,7 +156,7 @@ fn a_killed_cleanup_goes_on_next_time_and_never_deletes_what_is_in_use() {
             assert!(killed, "{at} was not passed");
             install.assert_sound();
             install.ok(&["scrub", &kept_uid]);
-            // The same data again: what is doomed must not be reused, what is not yet must not vanish later.
+            // Back up the same data again: doomed blobs must not be reused, and reused ones must not be deleted later.
             let again = install.backup(&[&install.url("gone.img"), "gone"]);
             install.ok(&["cleanup", "--dangerous-force"]);
             install.assert_sound();

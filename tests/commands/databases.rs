@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const BLOCK: usize = 4096;
 
-/// With versions, one of them removed and one protected, tags, and a hole.
+/// An installation with several versions, one of them removed and one protected, with tags, and a hole.
 fn used() -> (Install, String, Vec<u8>) {
     let install = Install::new(BLOCK as u32);
     let mut image = noise(1, 20 * BLOCK);
@@ -19,7 +19,7 @@ fn used() -> (Install, String, Vec<u8>) {
     (install, uid, image)
 }
 
-/// What users see of the metadata.
+/// The metadata that users can see.
 fn seen(install: &Install) -> Vec<String> {
     [
         &["-ms", "ls"][..],
@@ -32,7 +32,7 @@ fn seen(install: &Install) -> Vec<String> {
     .collect()
 }
 
-/// Each engine lists the tags of a version in an order of its own.
+/// Sorts the tags in a line, since each engine lists them in its own order.
 fn with_sorted_tags(text: &str) -> String {
     let line = |line: &str| {
         let mut cells: Vec<String> = line.split('|').map(str::to_owned).collect();
@@ -54,14 +54,14 @@ fn a_database_is_copied_and_goes_on_being_used_from_there() {
     let out = install.ok(&["migrate-db", &target]);
     assert!(out.contains("Copied block_map: 20 rows") && out.contains("found them all"), "{out}");
     assert!(install.dump() == rows, "the source is untouched");
-    // A second time there is something in it.
+    // The second time the target is not empty.
     install.refuses(100, &["migrate-db", &target], &["is not empty", "Nothing was changed"]);
     let highest = install.count("SELECT max(id) FROM blobs");
     install.set("engine", &target);
     assert_eq!(seen(&install), before);
     assert!(install.restored(&uid, "out") == image);
     assert_eq!(install.ok(&["-m", "scrub", &uid]), "");
-    // Ids of blobs go on, also behind those that are gone.
+    // New blobs get new ids, higher than those of deleted blobs, too.
     install.ok(&["cleanup", "--dangerous-force"]);
     install.backup(&[&install.image("c", &noise(3, BLOCK)), "c"]);
     let copy = rusqlite::Connection::open(install.path("copy.sqlite")).expect("opens");
@@ -111,7 +111,7 @@ fn a_target_that_cannot_be_one_is_refused_and_shows_no_password() {
     }
     let log = std::fs::read_to_string(install.path("backy.log")).expect("a log");
     assert!(!log.contains("geheim"), "{log}");
-    // Another database with versions.
+    // A database that has versions.
     let other = Install::on(Engine::Sqlite, BLOCK as u32);
     other.backup(&[&other.image("x", &noise(1, BLOCK)), "x"]);
     let target = format!("sqlite:///{}", other.text("backy.sqlite"));
@@ -141,7 +141,7 @@ fn a_dry_run_tells_what_the_cleanup_then_does() {
     install.ok(&["cleanup", "--dangerous-force"]);
     let gone = |name: &&str| !install.blob(name).exists();
     assert_eq!(names.lines().filter(gone).count(), 7);
-    // What no row names is found by the full one only.
+    // Only the full cleanup finds blobs without a row.
     let stray = install.backup(&[&install.image("d", &noise(4, 2 * BLOCK)), "d"]);
     install.change(&format!("DELETE FROM blocks WHERE version_uid = '{stray}'"));
     assert!(install.ok(&["cleanup", "--dry-run"]).contains("Would delete 0 blobs"));

@@ -1,4 +1,4 @@
-//! Block devices as sources and targets, on loop devices. Needs root and `losetup`.
+//! Block devices as sources and targets, by way of loop devices. Needs root and `losetup`.
 
 use backy2::config::IoConfig;
 use backy2::io::{Existing, Source, Target, Zeroing, open_source, open_target};
@@ -12,17 +12,16 @@ use tempfile::TempDir;
 const MIB: usize = 1 << 20;
 const SECTOR: usize = 512;
 
-/// A loop device over a file of its own; detached when dropped, also by a panic.
+/// A loop device over its own file; detached when dropped, even by a panic.
 struct Loop {
     device: String,
     backing: PathBuf,
-    // Goes last, after the device is detached.
+    // Dropped last, after the device is detached.
     _dir: TempDir,
 }
 
 impl Loop {
-    /// One of that many bytes, all 7. `None`, and the test is told to be skipped, where there is none to be
-    /// had.
+    /// A device of `size` bytes, all 7. `None` if no device can be made; the test is then reported as skipped.
     fn new(test: &str, size: usize) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder");
         let backing = dir.path().join("backing");
@@ -36,8 +35,8 @@ impl Loop {
         }
     }
 
-    /// A child that another test has just forked holds this process's files until it runs its program, and so
-    /// the device, too: in use counts only after a second.
+    /// Opens the device as a target. Tries for a second if it is in use: a child that another test has just forked
+    /// holds this process's files, and so the device, until it executes its program.
     fn target(&self, size: usize, existing: Existing) -> Result<Box<dyn Target>, Error> {
         let url = format!("file://{}", self.device);
         let start = Instant::now();
@@ -55,7 +54,7 @@ impl Loop {
         open_source(&self.device, &IoConfig::default(), 4096).expect("opened")
     }
 
-    /// All bytes, as the device gives them and as they are in the file behind it.
+    /// The content of the device, which must be the same in the file behind it.
     fn content(&self) -> Vec<u8> {
         let source = self.source();
         let mut content = vec![0; source.size() as usize];
@@ -81,7 +80,7 @@ fn losetup(options: &[&str], file: &Path) -> Result<String, String> {
     }
 }
 
-/// Bytes of which those in `zeros` are 0 and all others 7.
+/// Bytes of 7, with zeros in the range `zeros`.
 fn sevens(size: usize, zeros: std::ops::Range<usize>) -> Vec<u8> {
     let mut bytes = vec![7; size];
     bytes[zeros].fill(0);
@@ -126,7 +125,7 @@ fn what_is_written_to_a_device_is_there() {
 
 #[test]
 fn any_range_of_a_device_can_be_zeroed() {
-    // The last sectors of this one are not a whole page.
+    // The last sectors of this device do not fill a page.
     let size = 2 * MIB + 3 * SECTOR;
     let Some(device) = Loop::new("any_range_of_a_device_can_be_zeroed", size) else { return };
     for zeroing in [Zeroing::Always, Zeroing::IfCheap] {

@@ -1,4 +1,4 @@
-//! Going back to 2.13, and on again.
+//! Going back to 2.13, and upgrading again.
 
 use super::upgrade::{content, copy_of, is_current, upgrade};
 use crate::common::fixture::of_image;
@@ -8,7 +8,7 @@ use crate::common::install::{Install, noise};
 fn going_back_and_upgrading_again_keeps_the_newer_state() {
     let install = Install::fixture("D");
     upgrade(&install, "D");
-    // As docs/migration.md says.
+    // As docs/migration.md describes.
     let path = |name: &str| install.path(name);
     std::fs::rename(path("backy.sqlite"), path("backy.sqlite.upgraded")).expect("renamed");
     for journal in ["backy.sqlite-wal", "backy.sqlite-shm"] {

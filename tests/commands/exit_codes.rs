@@ -1,4 +1,4 @@
-//! One test for each exit code that scripts may rely on, with what is said at the end.
+//! One test for each exit code that scripts may rely on, with the last lines of the log.
 
 use crate::common::fixture;
 use crate::common::install::{Install, Run, noise};
@@ -14,7 +14,7 @@ fn with_version() -> (Install, String) {
     (install, uid)
 }
 
-/// Runs it, expects the code, and looks for the last lines: who reads the log learns how it ended.
+/// Runs a command, checks the exit code, and checks that the last lines of the log say how it ended.
 fn ends(install: &Install, code: i32, args: &[&str]) -> Run {
     let run = install.run(args);
     assert_eq!(run.code, code, "{args:?}: {run:?}");
@@ -163,7 +163,7 @@ fn code_100_everything_else() {
     }
 }
 
-/// Limits the store's speed: `key` is one of `bandwidth_…`, 0 means no limit.
+/// Limits the bandwidth of the store: `key` is one of `bandwidth_…`, and 0 means no limit.
 fn limit(install: &Install, key: &str, bytes: u64) {
     let config = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
     if !config.contains(key) {
@@ -180,7 +180,7 @@ fn wait_until(condition: impl Fn() -> bool) {
     }
 }
 
-/// The one unfinished version called `b` is invalid, holds no lock, and can be completed.
+/// The only unfinished version called `b` is invalid, holds no lock, and can be completed.
 fn is_continued(install: &Install, source: &str, data: &[u8]) {
     limit(install, "bandwidth_write", 0);
     let version = install.uids(&["b"]).remove(0);

@@ -1,5 +1,4 @@
-//! What comes after the first commands on an installation of 2.x: clean-ups, removals, unfinished backups, and
-//! rows of older releases that look otherwise.
+//! Further use of an installation of 2.x: clean-ups, removals, unfinished backups, rows of older releases.
 
 use crate::common::database::Engine;
 use crate::common::fixture::{blocks, of_image, restores_right, versions};
@@ -15,7 +14,7 @@ fn install(name: &str) -> Install {
     install
 }
 
-/// The blobs that are in the store, and those that rows name, by name.
+/// The uids of the blobs in the store, and of those that rows name.
 fn stored_and_named(install: &Install) -> (BTreeSet<String>, BTreeSet<String>) {
     let stem = |path: std::path::PathBuf| path.file_stem().expect("name").to_string_lossy().into_owned();
     let stored = install.blobs().into_iter().map(stem).collect();
@@ -118,7 +117,7 @@ fn holes_may_be_empty_texts() {
 #[test]
 fn blobs_with_shorter_names_are_read_and_cleaned_up() {
     let install = install("E");
-    // The digits were not padded once.
+    // Very old releases did not pad uids.
     let short = "0cc175b9c0a";
     let uid = install.blob_uid(&of_image("E", "E1.img").uid, 2);
     std::fs::create_dir_all(install.blob(short).parent().expect("a folder")).expect("mkdir");
@@ -138,7 +137,7 @@ fn a_row_with_a_name_that_no_blob_can_have_does_not_stop_cleanups() {
     for damaged in ["../../backy.cfg", "x", "nämé", &"x".repeat(300)] {
         let install = install("D");
         if install.engine() == Engine::Postgres && damaged.len() > 32 {
-            // There is no room for it in the column.
+            // It is too long for the column.
             continue;
         }
         let first = of_image("D", "D1.img").uid;

@@ -1,4 +1,4 @@
-//! Installations that backy2 2.13 and 2.9 have made: what they list, restore, scrub, and take further backups.
+//! Installations that backy2 2.13 and 2.9 have made: list, restore, scrub, and further backups.
 
 use crate::common::database::Engine;
 use crate::common::fixture::{self, Recorded, of_image, recorded, restores_right, versions};
@@ -9,7 +9,7 @@ const ALL: [&str; 4] = ["A", "B", "D", "E"];
 /// The version of A that 2.13 has marked invalid because the blob of its block 1 is missing.
 const DAMAGED: &str = "dd3de788-e505-11f1-90ca-02fc00000001";
 
-/// As [`Install::fixture`]; E gets the setting that 2.13's administrators had to make when they upgraded.
+/// As [`Install::fixture`]. E gets the setting that administrators had to make when they upgraded to 2.13.
 fn install(name: &str) -> Install {
     let install = Install::fixture(name);
     if name == "E" {
@@ -29,7 +29,7 @@ fn the_images_are_those_of_the_recipe() {
     }
 }
 
-/// On PostgreSQL tags are listed in the order in which they were added; the recordings have SQLite's order.
+/// Sorts the tags: PostgreSQL lists them in the order in which they were added, the recordings have SQLite's order.
 fn tags_of_any_order(install: &Install, text: &str) -> String {
     let cell = |cell: &str| {
         let tags = cell.trim();
@@ -121,7 +121,7 @@ fn scrub_finds_the_damage_and_nothing_else() {
     assert_eq!(install.invalid_blocks(DAMAGED), [1]);
 }
 
-/// Block by block, so that a failure names the blocks.
+/// Numbers and checksums of the blocks, so that a failure shows which ones differ.
 fn checksums(install: &Install, version: &str) -> Vec<(u64, Option<String>)> {
     let sql = format!("SELECT id, checksum FROM blocks WHERE version_uid = '{version}' ORDER BY id");
     let number =
@@ -183,7 +183,7 @@ fn a_recorded_incremental_backup_gives_the_same_again() {
     }
 }
 
-/// A fixture, its block size, the blocks that its hints call changed, and those that they call gone.
+/// A fixture, its block size, the blocks that its hints call changed, and those that they call removed.
 type Hinted = (&'static str, usize, &'static [usize], std::ops::Range<usize>);
 
 #[test]

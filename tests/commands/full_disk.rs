@@ -1,4 +1,4 @@
-//! Database and store on one disk, and nothing left on it.
+//! The database and the store share a disk that is full.
 
 use crate::common::install::{Install, noise};
 use crate::common::skip;
@@ -10,7 +10,7 @@ const BLOCK: usize = 4096;
 /// Blocks of the image.
 const BLOCKS: usize = 1500;
 
-/// A disk of 48 MiB in memory that is gone with this.
+/// A disk of 48 MiB in memory, which is removed when dropped.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -35,7 +35,7 @@ impl Disk {
         Some(Disk(path))
     }
 
-    /// Leaves room for so many bytes.
+    /// Fills the disk, leaving `left` bytes free.
     fn fill(&self, left: usize) {
         let mut file = std::fs::File::create(self.0.join("filling")).expect("made");
         while file.write_all(&[1; BLOCK]).is_ok() {}
@@ -43,7 +43,7 @@ impl Disk {
         file.set_len(length.saturating_sub(left as u64)).expect("cut");
     }
 
-    /// Adds blocks to the one version that there is, in the database alone.
+    /// Adds blocks to the only version, in the database alone.
     fn grow(&self, blocks: usize) {
         let database = rusqlite::Connection::open(self.0.join("backy.sqlite")).expect("opens");
         let sql = format!(
@@ -83,7 +83,7 @@ impl Drop for Disk {
 #[test]
 fn rm_and_cleanup_free_a_full_disk_that_holds_database_and_store() {
     let test = "rm_and_cleanup_free_a_full_disk_that_holds_database_and_store";
-    // Also a version so large that its removal finds room in small pieces only.
+    // The second round has a version that is so large that it can be removed only in parts.
     for more in [0, 60_000] {
         let install = Install::without_database(BLOCK as u32);
         let Some(disk) = Disk::new(test, &install) else { return };
@@ -92,7 +92,7 @@ fn rm_and_cleanup_free_a_full_disk_that_holds_database_and_store() {
         assert_eq!(disk.reserve(), 4 << 20);
         disk.grow(more);
         disk.fill(0);
-        // Reading goes on.
+        // Reading still works.
         assert!(install.ok(&["-ms", "ls"]).contains(&uid));
         if more == 0 {
             assert!(install.restored(&uid, "out.img") == image);
@@ -104,7 +104,7 @@ fn rm_and_cleanup_free_a_full_disk_that_holds_database_and_store() {
             let run = install.run(&["backup", &install.url("a.img"), "other"]);
             assert!(run.code == 100 && run.stderr.contains("is full"), "{run:?}");
         }
-        // Of the large one, one part after the other: what has been deleted makes room for the rest.
+        // The large version is removed in several runs: each makes room for the next.
         let mut rounds = 0;
         while !install.ok(&["-ms", "ls"]).is_empty() {
             let removed = install.run(&["rm", &uid]);

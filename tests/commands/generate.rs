@@ -1,4 +1,4 @@
-//! Completions and manual pages: all are there, and the programs that read them are content.
+//! Completions and manual pages: all of them are made, and the programs that read them accept them.
 
 use crate::common::skip;
 use std::collections::BTreeSet;
@@ -28,12 +28,12 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a text")
 }
 
-/// Whether the program is there.
+/// Whether the program is installed.
 fn exists(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
-/// The program accepts the file without a word.
+/// The program accepts the file and prints nothing on stderr.
 fn accepts(program: &str, args: &[&str], file: &Path) {
     let output = Command::new(program).args(args).arg(file).output().expect("runs");
     let told = String::from_utf8_lossy(&output.stderr);
@@ -88,7 +88,7 @@ fn a_folder_that_cannot_be_made_is_told() {
 fn shells_accept_the_completions() {
     let dir = generated();
     for (shell, file) in [("bash", "backy2.bash"), ("zsh", "_backy2"), ("fish", "backy2.fish")] {
-        // Bash is everywhere; whoever has one of the others gets it checked.
+        // Bash is always installed; the other shells are checked if they are.
         if shell == "bash" || exists(shell) {
             accepts(shell, &["-n"], &dir.path().join("new/docs/completions").join(file));
         }

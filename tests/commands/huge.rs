@@ -1,4 +1,4 @@
-//! Numbers that no image has, from a database that is damaged or forged: what lists them prints them or refuses them.
+//! Huge numbers from a damaged or forged database: commands print or refuse them.
 
 use crate::common::install::{Install, noise};
 
@@ -43,7 +43,7 @@ fn numbers_beyond_all_measure_are_printed_as_they_are_or_refused() {
         let run = install.run(args);
         assert!(run.code == 0 || (run.code > 0 && run.stderr.contains("ERROR")), "{args:?}: {run:?}");
         for text in [&run.stdout, &run.stderr] {
-            // Sums of such numbers end at the largest one.
+            // Sums of such numbers stop at the largest number.
             assert!(
                 (args.contains(&"du") || !text.contains("1844674407")) && !text.contains("-92233"),
                 "{args:?}: {run:?}"

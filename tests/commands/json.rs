@@ -1,14 +1,14 @@
-//! `--json`: one document, with the fields that docs/json.md tells of and no others.
+//! `--json` prints one document, with exactly the fields that docs/json.md lists.
 
 use crate::common::database::Engine;
 use crate::common::install::{Install, Run, fixture_folder, noise};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Field and type, by command.
+/// For each command, its fields and their types.
 type Fields = BTreeMap<String, BTreeMap<String, String>>;
 
-/// What docs/json.md tells.
+/// The fields that docs/json.md lists.
 fn documented() -> Fields {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md");
     let text = std::fs::read_to_string(path).expect("docs/json.md");
@@ -43,7 +43,7 @@ fn documented() -> Fields {
     all
 }
 
-/// All leaves of a document with their types.
+/// Collects all leaves of a document with their types.
 fn leaves(value: &Value, path: &str, found: &mut BTreeSet<(String, String)>) {
     let kind = match value {
         Value::Object(object) => {
@@ -69,13 +69,13 @@ fn is_date(text: &str) -> bool {
     text.len() == form.len() && text.chars().zip(form.chars()).all(fits)
 }
 
-/// The one document on stdout.
+/// The only document on stdout.
 fn document(run: &Run) -> Value {
     assert!(run.stdout.ends_with('\n') && run.stdout.matches('\n').count() == 1, "one line: {run:?}");
     serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"))
 }
 
-/// What occurs, by command.
+/// The fields that occur, for each command.
 #[derive(Default)]
 struct Occurring(BTreeMap<String, BTreeSet<(String, String)>>);
 
@@ -162,7 +162,7 @@ fn what_occurs_is_documented_and_what_is_documented_occurs() {
     holder.wait().expect("ended");
     all.run(&install, 0, &["migrate-db", &format!("sqlite:///{}", install.text("copy.sqlite"))]);
     all.run(&install, 0, &["upgrade"]);
-    // It is about files of SQLite, whatever the other commands use.
+    // This command reads SQLite files, whatever engine the other commands use.
     let file = Install::on(Engine::Sqlite, 4096);
     file.backup(&["-t", "a", &source, "vm"]);
     let old = file.text("old.sqlite");
@@ -262,7 +262,7 @@ fn every_error_is_a_document_with_the_exit_code() {
     is_error(install.run(&["--json", "ls"]), 1, "backy.cfg");
 }
 
-/// The blob's folder cannot be changed: root can, so the store has a folder where the file should be.
+/// Root can change any folder, so a folder in the place of the blob's file makes its deletion fail.
 #[test]
 fn a_cleanup_that_fails_in_part_is_one_document() {
     let install = install();

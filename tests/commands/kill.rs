@@ -1,4 +1,4 @@
-//! `kill -9` at random moments: what was valid stays so, and what was begun can be finished. The seed is printed;
+//! `kill -9` at random moments: valid versions stay valid, and interrupted work can be completed. The seed is printed;
 //! `BACKY2_SEED` repeats a run as far as the machine's speed allows.
 
 use crate::common::checks::seed;
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 200;
-/// 24 buffers, one batch of 32 that is made durable, and one of 32 that fills up meanwhile (`sync: none`: no flush
-/// takes long).
+/// The most blobs without a row: 24 buffers, one batch of 32 that is being flushed, and one of 32 that fills up
+/// meanwhile (with `sync: none` no flush takes long).
 const IN_FLIGHT: usize = 24 + 2 * 32;
-/// Moments at which a backup is killed.
+/// How often a backup is killed.
 const MOMENTS: u64 = 20;
 
-/// Some blocks of `image` become new noise, some zeros, some a copy of another.
+/// Changes some blocks of `image` to new noise, some to zeros, some to a copy of another block.
 fn change(image: &mut [u8], random: &mut fastrand::Rng, how_many: usize) {
     for _ in 0..how_many {
         let at = random.usize(0..BLOCKS) * BLOCK;
@@ -43,7 +43,7 @@ fn backups_killed_at_twenty_random_moments_are_continued() {
         change(&mut image, &mut random, 160);
         std::fs::write(install.path("image"), &image).expect("written");
         let name = format!("vm{moment}");
-        // About 400 ms for a whole backup: room for the moment.
+        // A whole backup takes about 400 ms at this speed.
         install.bandwidth(25_000_000, 0);
         let pause = random_pause(&mut random, Duration::from_millis(450));
         let killed = install.killed_after(pause, &["-m", "backup", &source, &name]);
@@ -54,7 +54,7 @@ fn backups_killed_at_twenty_random_moments_are_continued() {
         let unnamed = install.unnamed_blobs();
         assert!(unnamed <= in_vain + IN_FLIGHT, "{pause:?}: {unnamed} blobs, {in_vain} of them before");
         let uid = match install.newest(&name) {
-            // Killed before there was a version: nothing may have been stored.
+            // Killed before there was a version, so nothing may have been stored.
             None => {
                 assert_eq!(unnamed, in_vain, "{pause:?}");
                 install.backup(&[&source, &name])
@@ -105,7 +105,7 @@ fn rm_and_cleanups_killed_at_random_moments_delete_nothing_in_use() {
         if install.newest("gone").is_some() {
             install.ok(&["rm", &uid]);
         }
-        // Something that only the full cleanup finds.
+        // A blob that only the full cleanup finds.
         let orphan = BlobUid::generate();
         let folder = install.path("data").join(&orphan[..2]).join(&orphan[2..4]);
         std::fs::create_dir_all(&folder).expect("made");
@@ -140,7 +140,7 @@ fn scrubs_killed_at_random_moments_leave_the_version_as_it_was() {
         install.assert_sound();
         assert_eq!(install.newest("vm"), Some((uid.clone(), true)));
     }
-    // A blob is bad: a killed scrub has marked it or not, but the version is not called good.
+    // One blob is bad. A killed scrub may have marked it or not, but must not call the version good.
     let bad = install.blobs().pop().expect("a blob");
     std::fs::write(&bad, "rubbish").expect("written");
     for _ in 0..5 {
@@ -155,7 +155,7 @@ fn scrubs_killed_at_random_moments_leave_the_version_as_it_was() {
     assert_eq!(install.count("SELECT count(*) FROM blobs WHERE valid = 0"), 1);
 }
 
-/// The last `Last ID` of a restore's log.
+/// The last `Last ID` in the log of a restore.
 fn last_id(stdout: &str) -> Option<u64> {
     stdout.lines().rev().find_map(|line| line.split("Last ID: ").nth(1))?.trim().parse().ok()
 }
@@ -172,7 +172,7 @@ fn a_killed_restore_goes_on_from_its_last_id() {
     let target = install.url("out.img");
     let mut continued = 0;
     for options in [&["restore"][..], &["restore", "-s"]] {
-        // On old garbage: what the killed run has not written shows.
+        // Restore over old garbage, so that blocks which the killed run has not written show.
         std::fs::write(install.path("out.img"), vec![0xaa; image.len()]).expect("written");
         install.bandwidth(0, 3_000_000);
         let pause = Duration::from_millis(2000) + random_pause(&mut random, Duration::from_millis(1200));

@@ -1,4 +1,4 @@
-//! Files that vanish under a running backup: lock files, the database; and the version itself.
+//! Files that disappear during a backup: lock files, the database; and the version itself.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::database::Engine;
@@ -15,7 +15,7 @@ fn slow_backup(install: &Install, name: &str, more: &[&str]) -> (Child, String, 
     slower_backup(install, name, more, 2)
 }
 
-/// The same, with that number of seconds.
+/// As [`slow_backup`], but with a given number of seconds.
 fn slower_backup(install: &Install, name: &str, more: &[&str], seconds: usize) -> (Child, String, Vec<u8>) {
     let image = noise(name.bytes().map(u64::from).sum(), BLOCKS * BLOCK);
     let url = install.image(name, &image);
@@ -77,7 +77,7 @@ fn what_a_killed_backup_has_claimed_counts_for_nothing() {
 fn a_version_that_vanishes_while_it_is_written_is_an_error() {
     let install = Install::new(BLOCK as u32);
     let (child, uid, _) = slow_backup(&install, "slow", &[]);
-    // As a program does that knows nothing of claims, and whose lock file was another one.
+    // Like a program that knows nothing of claims, and had another lock file.
     install.change(&format!(
         "DELETE FROM tags WHERE version_uid = '{uid}'; DELETE FROM blocks WHERE version_uid = '{uid}';
          DELETE FROM versions WHERE uid = '{uid}'"
@@ -159,7 +159,7 @@ fn without_lock_dir_locks_are_beside_the_database_and_where_2_13_looks() {
     assert!(!as_2_13("-s"), "2.13 would see that it is locked");
     assert_eq!(ended(child).code, 0);
     assert!(!install.path(&own).exists() && !std::path::Path::new(&old).exists());
-    // And 2.13 is seen.
+    // Locks of 2.13 are respected.
     let mut other = Command::new("flock").args(["-o", "-s", &old, "sleep", "60"]).spawn().expect("flock");
     wait_until("it is locked", SOON, || !as_2_13("-x"));
     let error = install.fails(100, &["rm", &uid]);
@@ -169,7 +169,7 @@ fn without_lock_dir_locks_are_beside_the_database_and_where_2_13_looks() {
     if !rustix::process::geteuid().is_root() {
         return crate::common::skip("without_lock_dir (a stranger's file)", "only root can give files away");
     }
-    // A stranger's file there keeps nobody out.
+    // A lock file of another user is ignored.
     std::fs::write(&old, "").expect("written");
     std::os::unix::fs::chown(&old, Some(65534), None).expect("given away");
     let mut stranger = Command::new("flock").args(["-o", "-x", &old, "sleep", "60"]).spawn().expect("flock");

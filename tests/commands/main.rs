@@ -1,4 +1,4 @@
-//! The commands, through the binary as a user runs them: a file for each subject.
+//! Tests of the commands, which run the binary as users do: one file per subject.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! `migrate-encryption`: a new version with the same data, encrypted otherwise.
+//! `migrate-encryption` makes a new version with the same data and another encryption.
 
 use crate::common::fixture::{self, versions};
 use crate::common::images;
@@ -6,7 +6,7 @@ use crate::common::install::{Install, noise};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Migrates and returns the new version's uid.
+/// Migrates a version and returns the new version's uid.
 fn migrate(install: &Install, uid: &str) -> String {
     let out = install.ok(&["--json", "migrate-encryption", uid]);
     let answer: serde_json::Value = serde_json::from_str(&out).expect("json");
@@ -54,7 +54,7 @@ fn from_plain_to_encrypted_all_is_kept_and_no_plain_data_is_written() {
         }
         let image = install.restored(uid, "old");
         let added: Vec<_> = install.blobs().into_iter().filter(|path| !blobs.contains(path)).collect();
-        // Every sixteenth byte of each block begins a text that must not be found.
+        // The stored blobs must not contain these pieces of the plain data.
         let plain: Vec<&[u8]> = image
             .chunks(4096)
             .filter_map(|block| block.get(..32))
@@ -131,7 +131,7 @@ fn what_is_damaged_is_refused() {
     std::fs::write(install.blob(&install.blob_uid(&uid, 4)), b"short").expect("written");
     let error = install.fails(100, &["migrate-encryption", &uid]);
     assert!(error.contains("block 4") && error.contains("crub"), "{error}");
-    // A version that was begun is invalid.
+    // If a new version was begun, it is invalid.
     for new in install.uids(&[]).iter().filter(|new| **new != uid) {
         assert!(!install.is_valid(new));
         assert!(error.contains(new.as_str()), "it tells what it has left: {error}");

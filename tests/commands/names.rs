@@ -1,10 +1,10 @@
-//! Versions by name: wherever a uid stands, a beginning of one, `NAME`, `NAME:latest` and `NAME:N` may.
+//! Versions by name: for a uid, commands also accept its beginning, `NAME`, `NAME:latest` and `NAME:N`.
 
 use crate::common::install::{Install, noise};
 
 const BLOCK: usize = 4096;
 
-/// Three versions of `vm`, the oldest first, the last of them invalid; and their images.
+/// Three versions of `vm`, oldest first, the last one invalid, with their images.
 fn versions() -> (Install, Vec<String>, Vec<Vec<u8>>) {
     let install = Install::new(BLOCK as u32);
     let images: Vec<Vec<u8>> = (1..4).map(|seed| noise(seed, 3 * BLOCK)).collect();
@@ -14,7 +14,7 @@ fn versions() -> (Install, Vec<String>, Vec<Vec<u8>>) {
     (install, uids, images)
 }
 
-/// Every command with a version, `V` standing for it; those that change nothing the next one needs.
+/// Every command that takes a version, written `V`, and changes nothing that the next one needs.
 const COMMANDS: [&[&str]; 15] = [
     &["restore", "-f", "V", "file://out"],
     &["scrub", "V"],
@@ -54,7 +54,7 @@ fn every_command_takes_every_form() {
                 continue;
             }
             if command[0] == "rm" {
-                // Migrating has made a newer version of that name.
+                // The migration has made a newer version with that name.
                 for extra in install.uids(&["vm"]).iter().filter(|other| !uids.contains(other)) {
                     install.ok(&["rm", "-f", extra]);
                 }
@@ -135,13 +135,13 @@ fn a_name_that_is_the_beginning_of_another_versions_uid_is_ambiguous() {
     install.refuses(100, &["restore", name, &install.url("no")], &["several", &uids[0], &named]);
     let error = install.fails(100, &["stats", name]);
     assert!(error.contains("several") && error.contains(&uids[0]) && error.contains(&named), "{error}");
-    // Both are to be had all the same.
+    // Both versions can still be named in other ways.
     assert!(install.restored(&uids[0], "out") == images[0]);
     assert!(install.restored(&format!("{name}:latest"), "out") == noise(9, BLOCK));
-    // A version that is meant in two ways is still one.
+    // If both meanings lead to the same version, the name is not ambiguous.
     install.change(&format!("UPDATE versions SET name = substr(uid, 1, 9) WHERE uid = '{}'", uids[1]));
     assert!(install.restored(&uids[1][..9], "out") == images[1]);
-    // A whole uid is never anything else.
+    // A whole uid always means that version.
     install.change(&format!("UPDATE versions SET name = '{}' WHERE uid = '{named}'", uids[0]));
     assert!(install.restored(&uids[0], "out") == images[0]);
 }

@@ -1,11 +1,11 @@
-//! Work on with an upgraded database as with the old one: SQL that was written for 2.13.
+//! An upgraded database still works with SQL that was written for 2.13.
 
 use crate::common::database::literal;
 use crate::common::fixture::{blocks, of_image, restores_right};
 use crate::common::images::by_name;
 use crate::common::install::Install;
 
-/// A, upgraded by a scrub.
+/// Fixture A, upgraded by a scrub.
 fn upgraded() -> Install {
     let install = Install::fixture("A");
     install.ok(&["scrub", &of_image("A", "A1.img").uid]);
@@ -14,7 +14,7 @@ fn upgraded() -> Install {
 
 const NEW: &str = "00000000-0000-11f1-90ca-02fc00000001";
 
-/// As 2.13 does: a version, and each of its blocks with all columns.
+/// Inserts a version and each of its blocks with all columns, as 2.13 does.
 fn insert_a_copy(install: &Install, of: &str) {
     install.change(&format!(
         "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
@@ -54,7 +54,7 @@ fn the_same_row_cannot_be_inserted_twice() {
 #[test]
 fn a_blob_marked_invalid_by_uid_and_checksum_is_so_in_every_version() {
     let install = upgraded();
-    // Block 3 is the same blob in three versions, and so is block 0.
+    // Three versions share the blob of block 3, and also that of block 0.
     let first = of_image("A", "A1.img").uid;
     let uid = install.blob_uid(&first, 3);
     install.change(&format!(
@@ -104,7 +104,7 @@ fn what_a_view_cannot_change_is_an_error() {
     assert_eq!(blocks(&install), rows);
 }
 
-/// As 2.13 begins a backup on a base: its version is there, and locked by another program.
+/// Begins a backup on a base as 2.13 does: its version exists, and another program has locked it.
 fn begin_a_backup_of_2_13(install: &Install) -> std::process::Child {
     install.change(&format!(
         "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
@@ -123,7 +123,7 @@ fn begin_a_backup_of_2_13(install: &Install) -> std::process::Child {
 fn a_cleanup_waits_for_the_end_of_a_backup_of_2_13_whose_base_was_removed() {
     let install = upgraded();
     let base = of_image("A", "A3.img");
-    // Only that version has it.
+    // A blob that only this version uses.
     let columns = "uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce";
     let row = "SELECT {columns} FROM blocks b WHERE version_uid = '{}' AND uid <> ''
          AND NOT EXISTS (SELECT 1 FROM blocks o WHERE o.uid = b.uid AND o.version_uid <> b.version_uid) LIMIT 1";
@@ -134,7 +134,7 @@ fn a_cleanup_waits_for_the_end_of_a_backup_of_2_13_whose_base_was_removed() {
     install.ok(&["rm", "-f", &base.uid]);
     install.refuses(100, &["cleanup", "--dangerous-force"], &["2.13", NEW]);
     assert!(install.blob(&uid).exists());
-    // It names what it has read of its base.
+    // The backup of 2.13 names the blob that it has read from its base.
     install.change(&format!(
         "INSERT INTO blocks (version_uid, id, date, {columns})
          VALUES ('{NEW}', 0, '2026-11-21 01:02:03.000004', {});

@@ -1,4 +1,4 @@
-//! What the Debian package installs as configuration.
+//! The configuration that the Debian package installs.
 
 use backy2::config::{Origin, Places, StoreConfig, load};
 use std::path::Path;
@@ -16,7 +16,7 @@ fn the_configuration_of_the_package_is_good_and_has_no_key() {
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert!(config.encryption_key.is_none(), "a key that everybody knows is none");
     let StoreConfig::File { path, .. } = config.data.store else { panic!("a folder") };
-    // Where the package of 2.13 had them: who never changed its configuration finds his backups again.
+    // The paths of 2.13's package: users who never changed the configuration find their backups again.
     assert_eq!(path, Path::new("/var/lib/backy2/data"));
     assert_eq!(config.logfile, Path::new("/var/log/backy.log"));
     assert_eq!(config.block_size, 4 << 20);

@@ -1,4 +1,4 @@
-//! The quick start of the documentation, step by step, on random data.
+//! The documentation's quick start, step by step, with random data.
 
 use crate::common::install::{Install, noise};
 

@@ -1,4 +1,4 @@
-//! `rekey`: all keys or none, and never a key in anybody's sight.
+//! `rekey` changes all keys or none, and shows no key to anybody.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::fixture::{restores_right, versions};
@@ -10,7 +10,7 @@ use std::time::Duration;
 const OLD: &str = "decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad";
 const NEW: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// A version of so many blocks, all different, and its image.
+/// An installation with a version of `blocks` different blocks, its uid and its image.
 fn with_blocks(blocks: usize) -> (Install, String, Vec<u8>) {
     let install = Install::new(4096);
     let image = noise(7, blocks * 4096);
@@ -26,7 +26,7 @@ fn keys(install: &Install) -> Vec<(String, Option<String>)> {
 #[test]
 fn there_and_back_leaves_the_database_as_it_was() {
     let install = Install::fixture("A");
-    // Upgrades the database.
+    // This upgrades the database.
     install.ok(&["du"]);
     let (before, blobs, _) = install.state();
     install.set("encryption_key", NEW);
@@ -119,7 +119,7 @@ fn wrong_usage_does_not_show_a_key() {
 #[test]
 fn without_encrypted_blobs_there_is_nothing_to_rekey() {
     let install = Install::fixture("B");
-    // Upgrades the database, and makes what a command that changes something needs.
+    // This upgrades the database, and makes the files that a changing command needs.
     install.ok(&["cleanup"]);
     let before = install.state();
     let out = install.ok(&["rekey", OLD]);
@@ -135,7 +135,7 @@ fn other_instances_keep_it_from_running() {
     let (install, uid, image) = with_blocks(200);
     install.set("encryption_key", NEW);
     install.image("y.img", &noise(8, 200 * 4096));
-    // Half a minute, unless it is ended before.
+    // At this speed the restore takes half a minute, unless it is ended before.
     install.bandwidth(0, 30_000);
     install.set("encryption_key", OLD);
     let mut restore = install.start(&["restore", &uid, &install.url("slow.img")]);
@@ -160,7 +160,7 @@ fn the_old_key_shows_neither_in_the_title_nor_in_the_log() {
     let child = install.start(&["rekey", OLD]);
     let file = |name: &str| std::fs::read(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
     let text = |name: &str| String::from_utf8_lossy(&file(name)).into_owned();
-    // From its first log line on, the command line is gone.
+    // After its first log line, the command line is hidden.
     let log = || std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
     wait_until("it logs", Duration::from_secs(20), || log().contains("rekey ********"));
     for _ in 0..20 {
@@ -193,7 +193,7 @@ fn killed_at_any_moment_all_keys_are_old_or_all_are_new() {
             -1 => killed += 1,
             code => assert_eq!(code, 0, "{run:?}"),
         }
-        // The first key tells for all: the restore needs every one.
+        // A restore needs every key, so it tells whether all of them have changed.
         let before = keys(&install);
         let complete = install.run(&["restore", "-f", &uid, &install.url("out.img")]).code == 0;
         if complete {
@@ -210,7 +210,7 @@ fn killed_at_any_moment_all_keys_are_old_or_all_are_new() {
     assert!(done + killed > 0);
 }
 
-/// A dump from before a rekey brings keys that only the old master key opens.
+/// A dump made before a rekey brings keys that only the old master key opens.
 #[test]
 fn a_dump_from_before_a_rekey_can_be_rekeyed_too() {
     let (install, first, image) = with_blocks(30);
@@ -235,7 +235,7 @@ fn a_dump_from_before_a_rekey_can_be_rekeyed_too() {
     install.assert_sound();
     let error = install.fails(100, &["rekey", OLD]);
     assert!(error.contains("rekeyed already"), "{error}");
-    // What either row knew to be bad is bad.
+    // A blob that either row has marked as bad is bad.
     install.set("encryption_key", OLD);
     install.ok(&["rekey", NEW]);
 }
@@ -258,12 +258,12 @@ fn the_old_key_comes_from_stdin_or_a_file_and_nobody_sees_it() {
     install.ok(&["rekey", "--old-key-file", &install.text("key")]);
     assert!(install.restored(&uid, "out.img") == image);
 
-    // On the command line it works as ever, with a warning.
+    // A key on the command line works as before, with a warning.
     install.set("encryption_key", NEW);
     let run = install.run(&["rekey", OLD]);
     assert!(run.code == 0 && run.stderr.contains("rekey -"), "{run:?}");
 
-    // Mistyped keys show nowhere, whatever went wrong.
+    // Mistyped keys are never shown, whatever goes wrong.
     let typo = format!("{}x{}", &OLD[..30], &OLD[31..]);
     assert_eq!(from_stdin(&typo).code, 100);
     for args in

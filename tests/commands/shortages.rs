@@ -1,4 +1,5 @@
-//! The system gives no thread or no memory: an ordinary error, and nobody waits, nothing is marked, no lock stays.
+//! The system refuses a thread or memory: the command fails with an ordinary error, does not hang, marks nothing as
+//! bad, and leaves no lock.
 
 use crate::common::install::{Install, Run, noise};
 use rustix::process::{Pid, Signal, kill_process};
@@ -6,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BLOCK: usize = 4096;
-/// A command that waits for a thread that there is not would wait for ever.
+/// A command that waits for a thread that was never started would wait for ever.
 const SOON: Duration = Duration::from_secs(10);
 
 fn with_version() -> (Install, String) {
@@ -15,7 +16,7 @@ fn with_version() -> (Install, String) {
     (install, uid)
 }
 
-/// Runs it with the N-th start of a thread failing. Servers are ended once they are ready.
+/// Runs a command in which the N-th start of a thread fails. Servers are stopped once they are ready.
 fn with_failing_start(install: &Install, nth: u64, args: &[&str], ready: Option<&str>) -> Run {
     let _ = std::fs::remove_file(install.path("backy.log"));
     let mut command = install.command(args);
@@ -38,7 +39,7 @@ fn with_failing_start(install: &Install, nth: u64, args: &[&str], ready: Option<
     Run::from(child.wait_with_output().expect("ended"))
 }
 
-/// Lets each start of a thread fail in turn, until the command needs no more of them. Returns how many it needs.
+/// Makes each start of a thread fail in turn, until the command needs no more threads. Returns how many it needs.
 fn every_start_fails(install: &Install, args: &[&str], ready: Option<&str>) -> u64 {
     for nth in 1.. {
         let run = with_failing_start(install, nth, args, ready);
@@ -86,7 +87,7 @@ fn servers_without_their_threads_do_not_begin() {
     assert!(every_start_fails(&install, &args, Some("Serving NBD")) >= 2);
 }
 
-/// Runs the program under limits of `prlimit`.
+/// Runs the program under limits set by `prlimit`.
 fn limited(install: &Install, limits: &[&str], args: &[&str]) -> Run {
     let mut command = Command::new("prlimit");
     command
@@ -105,11 +106,11 @@ fn however_little_memory_there_is_nothing_wrong_is_done() {
     let image = std::fs::read(install.path("a.img")).expect("read");
     let before = install.dump();
     let mut failed = 0;
-    // From what the program itself takes to what it needs for its work.
+    // From too little memory for the program itself to enough for its work.
     for mib in (8..200).step_by(if crate::common::all() { 1 } else { 8 }) {
         let limit = format!("--as={}", mib << 20);
         if limited(&install, &[&limit], &["--version"]).code != 0 {
-            // The program itself does not fit.
+            // Too little memory for the program itself.
             continue;
         }
         for args in [&["scrub", &uid][..], &["restore", "-f", &uid, &install.url("out")]] {

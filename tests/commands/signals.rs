@@ -1,4 +1,4 @@
-//! SIGHUP, SIGINT and SIGTERM in the middle of the work: it ends soon, releases its locks, and can be continued.
+//! SIGHUP, SIGINT and SIGTERM during a command: it ends soon, releases its locks, and can be continued.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::database::Engine;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 200;
-/// Within this time after a signal the process has ended, however narrow the limit of bandwidth is.
+/// A process must end within this time after a signal, however low the bandwidth limit is.
 const SOON: Duration = Duration::from_secs(2);
 const ALL: [(Signal, i32); 3] = [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)];
 
@@ -19,7 +19,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(pid, signal).expect("sent");
 }
 
-/// Sends a signal and returns how the process ended, which must be soon.
+/// Sends a signal and returns the result of the process, which must end soon.
 fn interrupt(child: Child, signal: Signal) -> Run {
     let start = Instant::now();
     send(&child, signal);
@@ -41,10 +41,10 @@ fn with_image() -> (Install, Vec<u8>) {
 fn an_interrupted_backup_ends_soon_and_is_continued() {
     let (install, image) = with_image();
     let source = install.url("image");
-    // Encrypted noise of other blocks each time, so that nothing is known before.
+    // Without deduplication nothing is known, although the image is the same.
     install.set("deduplication", "0");
     for (signal, code) in ALL {
-        // A crawl; and one at which some batches are committed before the signal comes.
+        // First at a crawl; then so fast that some batches are committed before the signal comes.
         for (bytes_per_second, pause) in [(1, 300), (4_000_000, 1300)] {
             let name = format!("vm-{code}-{bytes_per_second}");
             install.bandwidth(bytes_per_second, 0);
@@ -98,7 +98,7 @@ fn a_backup_that_fails_before_its_version_exists_names_none() {
 #[test]
 fn a_backup_whose_store_fails_says_how_to_go_on() {
     let (install, image) = with_image();
-    // While it runs, the folder of the blobs goes, and a file is there instead.
+    // While it runs, the folder of blobs is moved away, and a file takes its place.
     install.bandwidth(4_000_000, 0);
     let child = install.start(&["backup", &install.url("image"), "vm"]);
     wait_until("the version begins", SOON, || install.newest("vm").is_some());
@@ -182,7 +182,7 @@ fn a_second_signal_ends_it_at_once_and_leaves_nothing_locked() {
 fn a_signal_ends_the_wait_for_another_writer_of_the_database() {
     let (install, _) = with_image();
     if install.engine() != Engine::Sqlite {
-        // A server has waits of its own: they are tested with it.
+        // Waits for a PostgreSQL server have tests of their own.
         return;
     }
     let uid = install.backup(&[&install.url("image"), "vm"]);
@@ -215,7 +215,7 @@ fn a_lost_terminal_is_told_of_twice_and_ends_nothing_in_disorder() {
     install.assert_sound();
     let (uid, _) = install.newest("vm").expect("the version stays");
 
-    // nohup: the backup goes on without its terminal.
+    // With nohup the backup continues without its terminal.
     install.bandwidth(0, 0);
     let mut command = std::process::Command::new("nohup");
     command.arg(env!("CARGO_BIN_EXE_backy2")).arg("-c").arg(install.path("backy.cfg"));
@@ -249,7 +249,7 @@ fn servers_end_in_good_order_when_their_terminal_is_gone() {
     assert!(!mounts.contains(&install.text("mount")), "a dead mount is left");
 }
 
-/// Runs the last line of what a command said, as who has copied it would.
+/// Runs the command in the last line of the output, like a user who has copied it.
 fn go_on(install: &Install, run: &Run) -> Run {
     let line = run.stderr.lines().last().expect("a last line");
     assert!(run.stderr.contains("To go on:\n") && line.starts_with("backy2 -c "), "{run:?}");
@@ -283,7 +283,7 @@ fn the_last_line_is_the_command_that_goes_on() {
     assert_eq!(go_on(&install, &run).code, 0);
     assert!(std::fs::read(install.path("out $image")).expect("read") == image);
 
-    // Failures say it as well, and those that have begun nothing do not.
+    // Failures show the command, too, but not if nothing was begun.
     install.set("encryption_version", "0");
     install.bandwidth(1, 0);
     let child = install.start(&["migrate-encryption", &uid]);
@@ -314,7 +314,7 @@ fn a_signal_ends_the_wait_for_hints_that_never_come() {
         assert_eq!(interrupt(child, signal).code, code);
         drop(stdin);
     }
-    // Hints that come late come all the same.
+    // Hints that arrive late are still read.
     let child = install.start(&["backup", "-r", fifo.to_str().expect("utf-8"), &install.url("image"), "vm"]);
     std::thread::sleep(Duration::from_millis(300));
     let hints = format!("[{{\"offset\":0,\"length\":{},\"exists\":\"true\"}}]", BLOCKS * BLOCK);

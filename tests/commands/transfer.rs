@@ -1,4 +1,4 @@
-//! Dumps and keys, through the binary.
+//! `rekey` and `import` change everything or nothing.
 
 use crate::common::install::{Install, noise};
 

@@ -1,4 +1,4 @@
-//! Databases of older releases become current ones, once, with a copy beside them, or stay as they are.
+//! Databases of older releases are upgraded once, with a copy kept beside them, or stay unchanged.
 
 use crate::common::fixture::{blocks, dump, of_image, restores_right, versions};
 use crate::common::images::{by_name, sha256};
@@ -6,14 +6,14 @@ use crate::common::install::{Install, Run};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
-/// E as its administrator had to configure it for 2.13.
+/// Fixture E with the configuration that its administrator needed for 2.13.
 fn fixture_e() -> Install {
     let install = Install::fixture("E");
     install.adopt_config("migrate/backy-2.13.cfg");
     install
 }
 
-/// A command that may write, and so upgrades.
+/// Runs a command that may write, and so upgrades.
 pub(crate) fn upgrade(install: &Install, fixture: &str) -> String {
     let good = versions(fixture).into_iter().find(|v| v.sha256.is_some()).expect("a good version");
     install.ok(&["scrub", &good.uid])
@@ -27,7 +27,7 @@ pub(crate) fn content(file: &Path) -> Vec<String> {
     dump(&Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens"))
 }
 
-/// The files of the database, but for the journals of an open one.
+/// The names of the database's files, without the journals of an open one.
 pub(crate) fn beside(install: &Install) -> Vec<String> {
     let all = std::fs::read_dir(install.path("")).expect("listed");
     let all = all.map(|entry| entry.expect("entry").file_name().into_string().expect("text"));
@@ -37,7 +37,7 @@ pub(crate) fn beside(install: &Install) -> Vec<String> {
     names
 }
 
-/// The database is sound, and says so to releases 2.13 and 3.
+/// The database is sound, and has the revisions that releases 2.13 and 3 expect.
 pub(crate) fn is_current(install: &Install) {
     let text = |sql: &str| install.sqlite().query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
     assert_eq!(text("PRAGMA integrity_check"), "ok");
@@ -127,7 +127,7 @@ fn an_unknown_revision_is_refused_and_nothing_is_changed() {
     assert!(!copy_of(&install).exists() && !install.path("out").exists());
 }
 
-/// From E, which is at the second of these, forwards: what each step of 2.13's chain of migrations does.
+/// The steps of 2.13's chain of migrations from the revision of E on.
 const LATER: [(&str, &str); 6] = [
     (
         "828da0fbbe8d",
@@ -154,7 +154,7 @@ const LATER: [(&str, &str); 6] = [
     ("30349b678801", "ALTER TABLE blocks ADD COLUMN enc_nonce VARCHAR(32)"),
 ];
 
-/// E after the first `steps` of [`LATER`].
+/// Fixture E after the first `steps` of [`LATER`].
 fn at_later(steps: usize) -> Install {
     let install = fixture_e();
     for (revision, sql) in &LATER[..steps] {
@@ -164,7 +164,7 @@ fn at_later(steps: usize) -> Install {
     install
 }
 
-/// What [`LATER`] gave as a date or a time reads the same.
+/// The expiry set in [`LATER`]. It reads the same whether the column was a date or a time.
 const EXPIRE: &str = "|2035-06-07 00:00:00";
 
 #[test]
@@ -234,7 +234,7 @@ fn an_upgrade_is_refused_while_release_2_13_runs() {
     let install = Install::fixture("D");
     let name = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
     let name = name.lines().find_map(|line| line.strip_prefix("process_name: ")).expect("a name").to_owned();
-    // Another program of that name, as the Python release would show in the list of processes.
+    // Another program with that process name, as the list of processes would show the Python release.
     std::fs::copy("/bin/sleep", install.path(&name)).expect("copied");
     let mut other = std::process::Command::new(install.path(&name)).arg("60").spawn().expect("starts");
     let before = content(&install.path("backy.sqlite"));

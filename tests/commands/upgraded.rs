@@ -1,4 +1,4 @@
-//! Databases that cannot be written, old and upgraded.
+//! Old and upgraded databases that cannot be written to.
 
 use crate::common::fixture::{of_image, restores_right, versions};
 use crate::common::images::by_name;
@@ -6,20 +6,20 @@ use crate::common::install::Install;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A, upgraded by a scrub.
+/// Fixture A, upgraded by a scrub.
 fn upgraded() -> Install {
     let install = Install::fixture("A");
     install.ok(&["scrub", &of_image("A", "A1.img").uid]);
     install
 }
 
-/// A file system of its own that can be made read-only; unmounted when dropped, also by a panic.
+/// A separate file system that can be made read-only; unmounted when dropped, even by a panic.
 struct Mount {
     path: PathBuf,
 }
 
 impl Mount {
-    /// `None`, and the test is told to be skipped, where mounting is not allowed.
+    /// `None` if mounting is not allowed; the test is then reported as skipped.
     fn new(test: &str, path: &Path) -> Option<Self> {
         std::fs::create_dir(path).expect("mkdir");
         match mount(&["-t", "tmpfs", "none"], path) {
@@ -47,7 +47,7 @@ fn mount(args: &[&str], path: &Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// Moves the database to a file system that is then made read-only.
+/// Moves the database to a file system and makes that read-only.
 fn read_only(test: &str, install: &Install) -> Option<Mount> {
     let mount = Mount::new(test, &install.path("ro"))?;
     for name in ["backy.sqlite", "backy.sqlite-wal"] {
@@ -105,7 +105,7 @@ fn a_database_that_cannot_be_written_keeps_no_marks_and_that_is_told() {
     assert!(std::fs::read(install.path("x")).expect("read") == wanted);
 }
 
-/// A folder in which no file can be made or removed, not even by root; as before when dropped.
+/// A folder in which not even root can create or remove files; restored when dropped.
 struct Immutable(PathBuf);
 
 impl Immutable {

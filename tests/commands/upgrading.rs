@@ -1,4 +1,4 @@
-//! The middle of an upgrade: signals, and others who come meanwhile.
+//! Signals and other commands during an upgrade.
 
 use super::upgrade::{beside, copy_of, is_current};
 use crate::common::checks::{ended, wait_until};
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// D with one more version of so many blocks, as 2.13 would have them.
+/// Fixture D with one more version of `blocks` blocks, as 2.13 would have made it.
 fn large(blocks: u32) -> Install {
     let install = Install::fixture("D");
     let versions =
@@ -29,7 +29,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(pid, signal).expect("sent");
 }
 
-/// Starts a command, and returns when it is in the middle of the upgrade.
+/// Starts a command, and returns when its upgrade is under way.
 fn upgrading(install: &Install, args: &[&str]) -> Child {
     let _ = std::fs::remove_file(install.path("backy.log"));
     let child = install.start(args);
@@ -65,7 +65,7 @@ fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
         assert!(std::fs::read(install.path("backy.sqlite")).expect("read") == before, "{args:?}");
         assert!(!install.path("out").exists() && !install.path("dump").exists());
         if args[0] != "du" {
-            // It ends as it stands; the next one tidies up.
+            // It ends at once; the next command cleans up.
             assert_eq!(beside(&install), ["backy.sqlite"], "{args:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! `du`: the recorded numbers, the definition, and its time.
+//! `du`: compared with recorded numbers and with its definition, and its speed.
 
 use crate::common::database::padded;
 use crate::common::fixture::recorded;
@@ -17,7 +17,7 @@ fn the_numbers_are_those_of_2_13() {
     for name in ["A", "B", "D"] {
         let install = Install::fixture(name);
         assert_eq!(sorted(&install.ok(&["-m", "du"])), sorted(&recorded(name, "du.m.txt")), "{name}");
-        // One by one they are the same.
+        // The lines of single versions are the same.
         let mut one_by_one =
             String::from("Real|Null|Dedup Own|Dedup Others|Individual|Est. Space|Est. Space freed\n");
         for uid in install.uids(&[]) {
@@ -27,10 +27,10 @@ fn the_numbers_are_those_of_2_13() {
     }
 }
 
-/// A version: for each block its blob, or none, and its size.
+/// A version: for each block its blob, if it has one, and its size.
 type Model = Vec<Vec<(Option<usize>, u64)>>;
 
-/// The definition, word by word.
+/// The definition, translated literally.
 fn by_definition(model: &Model, version: usize) -> [u64; 7] {
     let rows = &model[version];
     let real = rows.iter().filter(|(blob, _)| blob.is_some()).map(|(_, size)| size).sum();
@@ -57,7 +57,7 @@ fn by_definition(model: &Model, version: usize) -> [u64; 7] {
     [real, null, own, others, individual, rounded(space), freed]
 }
 
-/// The sum of two fractions, in lowest terms: in floating point, halves would now and then be less or more.
+/// The sum of two fractions, in lowest terms. Floating point would round some halves the wrong way.
 fn plus(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
     let (over, under) = (a.0 * b.1 + b.0 * a.1, a.1 * b.1);
     let (mut divisor, mut rest) = (over, under);
@@ -67,13 +67,13 @@ fn plus(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
     (over / divisor, under / divisor)
 }
 
-/// To the nearest whole number; of two that are equally near, the even one.
+/// The nearest whole number; the even one if two are equally near.
 fn rounded((over, under): (u64, u64)) -> u64 {
     let (whole, rest) = (over / under, over % under);
     whole + u64::from(2 * rest > under || (2 * rest == under && whole % 2 == 1))
 }
 
-/// Puts the model into the database as a backup would have.
+/// Writes the model into the database as a backup would have done.
 fn store(install: &Install, model: &Model) {
     let mut sql = String::from("BEGIN; DELETE FROM block_map; DELETE FROM blobs; DELETE FROM versions;");
     let mut known = BTreeSet::new();

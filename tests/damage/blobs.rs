@@ -1,4 +1,4 @@
-//! One damaged blob: what scrub, restore and a later backup do, for every kind of damage.
+//! One damaged blob: the behaviour of scrub, restore and a later backup, for every kind of damage.
 
 use super::{BAD, BLOCK, Damage, Store, for_every_damage, image};
 
@@ -55,7 +55,7 @@ fn an_incremental_backup_does_not_take_over_the_bad_block() {
         let store = Store::new(encryption);
         Damage::Missing.inflict(&store);
         store.install.fails(20, &["scrub", &store.a]);
-        // What 2.13 lets one do: a valid version with an invalid block in it.
+        // A state that 2.13 permits: a valid version with an invalid block.
         store.install.change(&format!("UPDATE versions SET valid = 1 WHERE uid = '{}'", store.a));
         std::fs::write(store.install.path("none.json"), "[]").expect("write");
         let source = store.install.url("a.img");
@@ -113,7 +113,7 @@ fn a_blob_that_is_gone_or_has_an_impossible_size_is_not_reused() {
             let store = whole.duplicate();
             let before = store.uid();
             damage.inflict(&store);
-            // Nobody has scrubbed it: as far as anybody knows the blob is good.
+            // No scrub has found the damage, so the blob counts as good.
             let run = store.install.run(&["backup", &store.install.url("a.img"), "again"]);
             assert_eq!(run.code, 0, "{encryption} {damage:?}: {run:?}");
             assert!(run.stderr.contains(&format!("(UID {before})")), "{encryption} {damage:?}: {run:?}");

@@ -1,5 +1,4 @@
-//! Damaged blobs and rows, wrong settings, and stores that are gone: what scrub, restore and the next backup make
-//! of them.
+//! Damaged blobs and rows, wrong settings, and missing stores: the behaviour of scrub, restore and the next backup.
 
 mod blobs;
 mod probes;
@@ -12,27 +11,26 @@ mod store;
 use crate::common::database::Engine;
 use crate::common::install::{Install, noise};
 
-/// Bytes of a block.
+/// Block size in bytes.
 const BLOCK: usize = 4096;
-/// The block whose blob is damaged.
+/// The number of the block whose blob is damaged.
 const BAD: usize = 1;
 
-/// Six blocks, the fourth of zeros, the last one short.
+/// Six blocks: the fourth one is zeros, the last one is short.
 fn image() -> Vec<u8> {
     let mut data = noise(1, 5 * BLOCK + 1000);
     data[3 * BLOCK..4 * BLOCK].fill(0);
     data
 }
 
-/// The image with other data in that block.
+/// The image with other data in one block.
 fn changed(block: usize) -> Vec<u8> {
     let mut data = image();
     data[block * BLOCK..(block + 1) * BLOCK].copy_from_slice(&noise(100 + block as u64, BLOCK));
     data
 }
 
-/// An installation with three versions. `a` and `sharing` have the blob that is going to be damaged, `other`
-/// has not.
+/// An installation with three versions. `a` and `sharing` use the blob that will be damaged, `other` does not.
 struct Store {
     install: Install,
     a: String,
@@ -50,7 +48,7 @@ impl Store {
         Store { install, a, sharing, other }
     }
 
-    /// Another one with the same content.
+    /// A second store with the same content.
     fn duplicate(&self) -> Self {
         Store {
             install: self.install.duplicate(),
@@ -60,17 +58,17 @@ impl Store {
         }
     }
 
-    /// Which of the three versions are valid.
+    /// Whether each of the three versions is valid.
     fn valid(&self) -> [bool; 3] {
         [&self.a, &self.sharing, &self.other].map(|uid| self.install.is_valid(uid))
     }
 
-    /// The name of the blob that is going to be damaged.
+    /// The uid of the blob that will be damaged.
     fn uid(&self) -> String {
         self.install.blob_uid(&self.a, BAD as u64)
     }
 
-    /// What a restore of `a`, which must find damage, has written and said.
+    /// Restores `a`, which must find damage. Returns the restored data and stderr.
     fn damaged_restore(&self) -> (Vec<u8>, String) {
         let _ = std::fs::remove_file(self.install.path("out"));
         let said = self.install.fails(20, &["restore", &self.a, &self.install.url("out")]);
@@ -78,7 +76,7 @@ impl Store {
     }
 }
 
-/// What can happen to a blob, or to what is known of it.
+/// Kinds of damage to a blob, or to its row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Damage {
     Missing,
@@ -86,13 +84,13 @@ enum Damage {
     Empty,
     Flipped,
     Longer,
-    /// A folder where the blob should be: its data cannot be read.
+    /// A folder in place of the blob, which cannot be read.
     Folder,
     /// A symbolic link to itself.
     Circle,
-    /// A symbolic link to a file outside that has the right data.
+    /// A symbolic link to a file outside the store that has the right data.
     Link,
-    /// A FIFO: who opens it as a file waits for ever.
+    /// A FIFO. Opening it as a file would wait for ever.
     Fifo,
     ChecksumChanged,
     ChecksumShortened,
@@ -106,7 +104,7 @@ enum Damage {
 
 use Damage::*;
 
-/// For every encryption version.
+/// Damage possible in every encryption version.
 const ANY: [Damage; 15] = [
     Missing,
     Truncated,
@@ -124,10 +122,10 @@ const ANY: [Damage; 15] = [
     LongUid,
     UidThatIsAPath,
 ];
-/// For version 1.
+/// Damage possible only in encryption version 1.
 const KEYS: [Damage; 2] = [KeyFlipped, KeyGarbage];
 
-/// Calls `test` with every kind of damage, inflicted on a store of its own, in both encryption versions.
+/// Calls `test` for every kind of damage, each time with a separate store, in both encryption versions.
 fn for_every_damage(test: impl Fn(Store, Damage, u8)) {
     for encryption in [0, 1] {
         let whole = Store::new(encryption);
@@ -141,7 +139,7 @@ fn for_every_damage(test: impl Fn(Store, Damage, u8)) {
 }
 
 impl Damage {
-    /// Does it to the blob of block [`BAD`] of `a`.
+    /// Damages the blob of block [`BAD`] of `a`.
     fn inflict(self, store: &Store) {
         let uid = store.uid();
         let file = store.install.blob(&uid);
@@ -184,20 +182,20 @@ impl Damage {
         }
     }
 
-    /// What can be had of the block: of version 0 the bytes that are there, of version 1 what verifies.
+    /// The data that can still be restored: with version 0 the bytes that are there, with version 1 only verified data.
     fn salvage(self, version: u8) -> Vec<u8> {
         let good = &image()[BAD * BLOCK..(BAD + 1) * BLOCK];
         let zeros = vec![0; BLOCK];
         match (self, version) {
             (ChecksumChanged | ChecksumShortened | SizeChanged, _) => good.to_vec(),
             (Flipped, 0) => flipped(good),
-            // What has another length may be anything.
+            // Data of another length could be anything.
             _ => zeros,
         }
     }
 }
 
-/// As long a name as the column takes.
+/// A name as long as the column allows.
 fn long_uid(engine: Engine) -> String {
     match engine {
         Engine::Sqlite => "x".repeat(300),
@@ -205,7 +203,7 @@ fn long_uid(engine: Engine) -> String {
     }
 }
 
-/// One bit, in the middle.
+/// Flips one bit in the middle.
 fn flipped(data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
     let middle = data.len() / 2;

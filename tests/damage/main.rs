@@ -1,5 +1,4 @@
-//! Damaged blobs and rows, wrong settings, and stores that are gone: what scrub, restore and the next backup make
-//! of them.
+//! Damaged blobs and rows, wrong settings, and missing stores: the behaviour of scrub, restore and the next backup.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Damage that looks like a wrong setting, and is not.
+//! Damage that looks like a wrong setting.
 
 use super::Damage::KeyGarbage;
 use super::{BLOCK, KEYS, Store, flipped, image};
@@ -36,7 +36,7 @@ fn damage_of_all_encrypted_blobs_is_damage() {
 #[test]
 fn the_damaged_key_of_the_only_blob_of_a_version_is_not_taken_for_a_wrong_key() {
     for damage in KEYS {
-        // One block, and the same block over and over.
+        // A version of a single block, and one that repeats the same block.
         for data in [noise(50, 100), noise(51, BLOCK).repeat(12)] {
             let mut store = Store::new(1);
             store.a = store.install.backup(&[&store.install.image("one.img", &data), "one"]);

@@ -1,4 +1,4 @@
-//! A data store on a file system that fails as remote ones do: full, out of reach, or sick.
+//! A data store on a file system that fails as remote ones do: it is full, cannot be reached, or has errors.
 
 use super::{BLOCK, Store, image};
 use crate::common::faulty_fs::{FaultyFs, Full};
@@ -8,7 +8,7 @@ use crate::common::skip;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-/// An installation whose data folder is on such a file system; `None`: there is no FUSE here.
+/// An installation whose data folder is on such a file system; `None` if there is no FUSE.
 fn remote(test: &str, sync: &str) -> Option<(FaultyFs, Install)> {
     let install = Install::new(BLOCK as u32);
     install.set("sync", sync);

@@ -1,8 +1,8 @@
-//! Versions become valid again when what was wrong is mended, and not before.
+//! Versions become valid again when their damage is repaired, and not before.
 
 use super::{BAD, BLOCK, Damage, Store, image};
 
-/// A store with a missing blob, marked so, and the blob's data.
+/// A store with a missing blob that is marked as bad, and the blob's data.
 fn marked(encryption: u8) -> (Store, Vec<u8>) {
     let store = Store::new(encryption);
     let data = std::fs::read(store.install.blob(&store.uid())).expect("read");
@@ -69,7 +69,7 @@ fn a_restore_that_finds_all_good_leaves_the_mark_to_scrub() {
 fn blocks_that_were_never_stored_are_named_and_make_the_version_invalid() {
     for encryption in [0, 1] {
         let store = Store::new(encryption);
-        // Of the sparse block 3 nothing is known any more, either.
+        // Delete the row of the sparse block 3, too, so that nothing is known of it.
         store.install.change(&format!(
             "DELETE FROM block_map WHERE block_id IN (3, 4) AND version_id =
                (SELECT id FROM versions WHERE uid = '{}')",

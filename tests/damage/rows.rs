@@ -1,4 +1,4 @@
-//! Rows of the database that no release can have written: each harms its version, or its block, and nothing else.
+//! Rows that no release can have written: each one harms only its version or its block.
 
 use super::{BLOCK, Store, image};
 
@@ -46,7 +46,7 @@ fn a_version_that_cannot_be_read_keeps_no_other_from_being_listed() {
     assert_eq!(list().len(), 3);
 }
 
-/// Rows for blocks that the version does not have: they are told and left out, and no blob is blamed for them.
+/// Rows beyond the end of a version are reported and ignored, and their blobs are not marked as bad.
 #[test]
 fn a_row_beyond_the_end_is_told_and_harms_nothing() {
     let store = Store::new(1);
@@ -79,7 +79,7 @@ fn a_row_beyond_the_end_is_told_and_harms_nothing() {
 fn a_blob_of_an_impossible_size_is_damage_of_its_blocks_only() {
     let store = Store::new(1);
     let install = &store.install;
-    // Also the one that block sizes are compared with.
+    // Damage also the blob with which block sizes are compared.
     let first = install.blob_uid(&install.backup(&[&install.url("c.img"), "newest"]), 0);
     for blob in [install.blob_uid(&store.a, super::BAD as u64), first] {
         install.change(&format!("UPDATE blobs SET size = -5 WHERE uid = '{blob}'"));

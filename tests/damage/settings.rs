@@ -1,4 +1,4 @@
-//! Settings that would make every blob look damaged: refused before anything is marked or written.
+//! Settings with which every blob would look damaged are refused before anything is marked or written.
 
 use super::{BLOCK, Store, changed, image};
 
@@ -29,7 +29,7 @@ fn a_wrong_hash_function_is_no_damage() {
     for encryption in [0, 1] {
         let store = Store::new(encryption);
         let source = store.install.image("new.img", &changed(2));
-        // Of another length, and of the same.
+        // Functions with digests of another length, and of the same length.
         for function in ["sha256", "md5", "blake2b", "sha3_512"] {
             store.install.set("hash_function", function);
             let target = store.install.url("out");
@@ -72,7 +72,7 @@ fn plain_blobs_need_no_key() {
     let without: String =
         config.split_inclusive('\n').filter(|line| !line.starts_with("encryption_")).collect();
     std::fs::write(store.install.path("backy.cfg"), &without).expect("write");
-    // Unset means version 1, and that needs a key as soon as something is to be written.
+    // The default is version 1, which needs a key only for writing.
     assert!(store.install.restored(&store.a, "out") == image());
     store.install.ok(&["scrub", &store.a]);
     let source = store.install.image("new.img", &changed(2));

@@ -1,4 +1,4 @@
-//! The whole store is gone, empty, or somewhere else.
+//! The whole store is missing, empty, or somewhere else.
 
 use super::{BLOCK, Store, changed, image};
 use crate::common::install::noise;
@@ -12,7 +12,7 @@ fn back(store: &Store) {
     std::fs::rename(store.install.path("elsewhere"), store.install.path("data")).expect("renamed");
 }
 
-/// As [`Install::refuses`](crate::common::install::Install::refuses), for a store that cannot be listed.
+/// Like [`Install::refuses`](crate::common::install::Install::refuses), for a store that cannot be listed.
 fn nothing_is_marked(store: &Store, code: i32, args: &[&str]) {
     let error = store.install.fails(code, args);
     assert!(error.contains(&store.install.text("data")), "{error}");
@@ -69,7 +69,7 @@ fn a_backup_without_a_store_leaves_no_version() {
 fn a_store_that_cannot_be_written_to_is_found_out_before_there_is_a_version() {
     let store = Store::new(1);
     let data = store.install.path("data");
-    // Nothing can be made in it, by root neither.
+    // Not even root can create files in it.
     let immutable = |flag: &str| std::process::Command::new("chattr").arg(flag).arg(&data).status();
     if !immutable("+i").is_ok_and(|status| status.success()) {
         return crate::common::skip(

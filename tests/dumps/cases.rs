@@ -1,5 +1,4 @@
-//! Dumps: what `export` writes is what backy2 2.13 wrote, what `import` takes is what any release wrote, and
-//! nothing else.
+//! Dumps: `export` writes what backy2 2.13 wrote, and `import` accepts the dumps of all releases, and nothing else.
 
 mod old;
 mod recorded;
@@ -14,7 +13,7 @@ fn dump_of(fixture: &str, uid: &str) -> String {
     crate::common::fixture::recorded(fixture, &format!("exports/{uid}.csv"))
 }
 
-/// The fixture's data and configuration with an empty database.
+/// The fixture's data and configuration, with an empty database.
 fn emptied(fixture: &str) -> Install {
     Install::emptied_fixture(fixture, (fixture == "E").then_some("migrate/backy-2.13.cfg"))
 }
@@ -37,7 +36,7 @@ fn import_stdin(install: &Install, dump: impl AsRef<[u8]>) -> Run {
     Run::from(install.command(&["import", "-"]).stdin(Stdio::from(file)).output().expect("runs"))
 }
 
-/// An installation with a version of 12 blocks, its uid, its image and its dump.
+/// An installation with a version of 12 blocks, the uid, the image and the dump.
 fn with_a_dump() -> (Install, String, Vec<u8>, String) {
     let install = Install::new(4096);
     let mut image = noise(1, 11 * 4096 + 100);

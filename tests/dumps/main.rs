@@ -1,5 +1,4 @@
-//! Dumps: what `export` writes is what backy2 2.13 wrote, what `import` takes is what any release wrote, and
-//! nothing else.
+//! Dumps: `export` writes what backy2 2.13 wrote, and `import` accepts the dumps of all releases, and nothing else.
 
 #[path = "../common/mod.rs"]
 mod common;

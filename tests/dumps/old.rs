@@ -1,11 +1,12 @@
-//! What older releases, other systems and strange names make of a dump.
+//! Dumps of older releases and other systems, and dumps with strange names.
 
 use super::{dump_of, emptied, import, import_stdin, with_a_dump, with_field};
 use crate::common::database::quoted;
 use crate::common::fixture::versions;
 use crate::common::images;
 
-/// The dump with other columns: which of the version's line, and how many of the blocks' lines.
+/// The dump with fewer columns: `version` are the columns to keep of the version's line, `blocks` is the number of
+/// columns to keep of the blocks' lines.
 fn cut(dump: &str, release: &str, version: &[usize], blocks: usize) -> String {
     let mut lines = dump.split("\r\n");
     lines.next().expect("a signature");
@@ -112,7 +113,7 @@ fn names_with_commas_quotes_line_breaks_and_letters_of_any_kind_come_back() {
         assert_eq!(found, [[Some(name.to_owned()), Some(name.to_owned())]]);
         assert_eq!(install.ok(&["-m", "export", &uid, "-"]), renamed, "{name:?}");
     }
-    // Quoted only where needed, and only so.
+    // Fields are quoted only where necessary.
     install.change("UPDATE versions SET name = 'a,\"b\"', snapshot_name = 'c d'");
     let line = install.ok(&["-m", "export", &uid, "-"]).lines().nth(1).expect("a line").to_owned();
     assert!(line.contains(",\"a,\"\"b\"\"\",c d,12,"), "{line}");
@@ -127,7 +128,7 @@ fn an_invalid_version_may_be_short_and_stays_invalid() {
     assert_eq!(import(&install, &short).code, 0);
     assert!(!install.is_valid(&uid));
     assert_eq!(install.rows(&uid), 6);
-    // And can be continued.
+    // The version can be continued.
     assert_eq!(install.backup(&["-c", &uid, &install.url("x.img"), "x"]), uid);
     assert!(install.restored(&uid, "out.img") == image);
 }

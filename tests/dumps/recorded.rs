@@ -1,11 +1,11 @@
-//! Against what backy2 2.13 and 2.9 wrote.
+//! Compares with dumps that backy2 2.13 and 2.9 wrote.
 
 use super::{dump_of, emptied, import, import_stdin};
 use crate::common::fixture::{Recorded, versions};
 use crate::common::images;
 use crate::common::install::Install;
 
-/// The lines of a dump with the blocks' dates blanked: 2.13 kept one a row, we keep one a blob.
+/// The lines of a dump without the blocks' dates: 2.13 stored one per row, we store one per blob.
 fn without_block_dates(dump: &str) -> Vec<String> {
     let blank = |(at, line): (usize, &str)| {
         let mut fields: Vec<&str> = line.split(',').collect();
@@ -32,7 +32,7 @@ fn exports_are_those_of_2_13_but_for_the_dates_of_blocks() {
     }
 }
 
-/// 2.9 wrote fewer columns: what it wrote must be in ours.
+/// 2.9 wrote fewer columns; all of them must be in ours.
 #[test]
 fn exports_of_a_2_9_installation_have_what_2_9_wrote_and_no_encryption() {
     let install = Install::fixture("E");
@@ -91,7 +91,7 @@ fn every_recorded_export_can_be_imported_scrubbed_and_restored() {
     assert_eq!(damaged, 1, "one version of A is damaged");
 }
 
-/// Name, dates, sizes, protection, expiry and validity; tags are not in dumps.
+/// Name, dates, sizes, protection, expiry and validity return; dumps have no tags.
 #[test]
 fn an_import_brings_back_what_ls_listed_but_the_tags_and_the_time_of_expiry() {
     let fields = "date,name,snapshot_name,size,size_bytes,uid,valid,protected";

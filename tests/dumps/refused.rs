@@ -1,11 +1,11 @@
-//! All or nothing: what is not a dump, to its last line, leaves nothing behind.
+//! All or nothing: a file that is not a correct dump to its last line leaves nothing behind.
 
 use super::{Install, import, import_stdin, with_a_dump, with_field};
 
-/// What each bad dump is, the line that must be named, and a word of the reason.
+/// A description of a bad dump, its text, the line that the error must name, and a word of the reason.
 type Bad<'w> = (&'w str, Vec<u8>, usize, &'w str);
 
-/// Refused with 23, naming the line and the reason, and nothing has changed; from a file and from stdin.
+/// An import from a file or stdin ends with exit code 23, names the line and the reason, and changes nothing.
 fn refused(install: &Install, (what, dump, line, word): &Bad<'_>) {
     let before = install.state();
     for run in [import(install, dump), import_stdin(install, dump)] {
@@ -19,7 +19,7 @@ fn refused(install: &Install, (what, dump, line, word): &Bad<'_>) {
     assert!(install.state() == before, "{what} has changed something");
 }
 
-/// With line ends of both kinds: the number of the line is the same.
+/// Tests both kinds of line ends; the line number must be the same.
 fn refused_either_way(install: &Install, bad: Bad<'_>) {
     let text = String::from_utf8(bad.1.clone()).expect("text");
     refused(install, &(bad.0, text.replace("\r\n", "\n").into_bytes(), bad.2, bad.3));
@@ -197,7 +197,7 @@ fn a_file_that_cannot_be_read_is_no_bad_dump() {
     }
 }
 
-/// A dump may know that a blob is bad, or the database may: both count.
+/// A blob is bad if the dump or the database says so.
 #[test]
 fn what_either_side_knows_to_be_bad_is_bad_for_all_versions() {
     let (install, first, _, dump) = with_a_dump();

@@ -1,4 +1,4 @@
-//! Where dumps go and come from, and how much memory that takes.
+//! Sources and destinations of dumps, and the memory that they take.
 
 use super::{Install, Run, import_stdin, with_a_dump};
 use crate::common::database::padded;
@@ -44,7 +44,7 @@ fn a_reader_that_goes_away_has_not_got_the_dump() {
     }
 }
 
-/// Makes a version of that many blocks, every second of them a blob of its own, without any data.
+/// Makes a version of `blocks` blocks without any data; every second block has its own blob.
 fn big_version(install: &Install, blocks: u64) -> String {
     let uid = "11111111-e505-11f1-90ca-02fc00000001";
     let digits = |n: usize| "9".repeat(n);
@@ -70,7 +70,7 @@ fn big_version(install: &Install, blocks: u64) -> String {
     uid.to_owned()
 }
 
-/// Runs a command with its address space limited, in kibibytes.
+/// Runs a command with an address space of `kibibytes` KiB.
 fn in_little_memory(install: &Install, kibibytes: u64, args: &[&str]) -> Run {
     let command = install.command(args);
     let mut shell = std::process::Command::new("sh");
@@ -79,7 +79,7 @@ fn in_little_memory(install: &Install, kibibytes: u64, args: &[&str]) -> Run {
     Run::from(shell.stdin(Stdio::null()).output().expect("runs"))
 }
 
-/// The dump has 107 MB, not much less than the memory that may be taken.
+/// The dump has 107 MB, not much less than the allowed memory.
 #[test]
 fn half_a_million_blocks_go_out_and_in_within_seconds_and_in_little_memory() {
     const ENOUGH: u64 = 144 << 10;

@@ -1,4 +1,4 @@
-//! Images on loop devices: file systems are mounted from them, written to, and the version stays what it was.
+//! Images on loop devices: their file systems are mounted and written to, and the version does not change.
 
 use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;
@@ -8,14 +8,14 @@ use crate::common::install::{Install, noise};
 use std::fs;
 use std::path::Path;
 
-/// Why a test cannot run here, if it cannot.
+/// Why a test cannot run on this machine; `None` if it can.
 fn missing(programs: &[&str]) -> Option<String> {
     let absent =
         programs.iter().find(|program| run(program, &["-V"]).is_err_and(|why| why.contains("cannot be run")));
     absent.map(|program| format!("there is no {program}"))
 }
 
-/// Makes an image, backs it up, mounts it twice from the mount with changes in between, and looks at all of it.
+/// Makes an image, backs it up, mounts it twice from the FUSE mount with changes in between, and checks the content.
 fn written_and_thrown_away(make: impl FnOnce(&Path), check: &[&str]) {
     let install = Install::new(1 << 20);
     let image = install.path("image");
@@ -56,7 +56,7 @@ fn written_and_thrown_away(make: impl FnOnce(&Path), check: &[&str]) {
     install.assert_sound();
 }
 
-/// Makes a file system in a new file of so many MiB, with a file in it.
+/// Makes a file system in a new file of `mib` MiB, with one file in it.
 fn make_disk(image: &Path, mib: u64, mkfs: &[&str]) {
     fs::File::create(image).expect("made").set_len(mib << 20).expect("grown");
     run(mkfs[0], &[&mkfs[1..], &[text(image)]].concat()).expect("made");
@@ -99,7 +99,7 @@ fn partitions_are_found() {
     let install = Install::new(1 << 20);
     let part = install.path("part");
     make_disk(&part, 32, &["mkfs.ext4", "-q"]);
-    // A partition of 32 MiB that begins at 1 MiB: a table and the file system behind it.
+    // A disk with one partition of 32 MiB at 1 MiB: the table, then the file system.
     let mut disk = vec![0; 1 << 20];
     disk.extend(fs::read(&part).expect("read"));
     fs::write(install.path("image"), disk).expect("written");
@@ -114,13 +114,13 @@ fn partitions_are_found() {
     let device = LoopDevice(name);
     let listed = run("sfdisk", &["--dump", &device.0]).expect("listed");
     assert!(listed.contains("start=        2048, size=       65536"), "{listed}");
-    // Not every kernel reads such tables. This one does if it does so for a plain file.
+    // Not every kernel reads partition tables of loop devices. Try with a plain file first.
     let plain =
         run("losetup", &["--find", "--show", "--partscan", &install.text("image")]).expect("attached");
     let plain = LoopDevice(plain);
     let size = |device: &LoopDevice| {
         let number = device.0.trim_start_matches("/dev/");
-        // It does not read the table while others have the device open, if only to look what it is.
+        // The kernel does not read the table while other processes have the device open, if only to examine it.
         let _ = run("blockdev", &["--rereadpt", &device.0]);
         fs::read_to_string(format!("/sys/block/{number}/{number}p1/size")).ok()
     };

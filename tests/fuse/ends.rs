@@ -1,4 +1,4 @@
-//! Every way in which a mount ends.
+//! All ways in which a mount can end.
 
 use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;

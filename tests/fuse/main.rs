@@ -1,4 +1,4 @@
-//! `backy2 fuse`: the tree, images on loop devices, writes that change no version, and wrong use.
+//! `backy2 fuse`: the tree, images on loop devices, writes that change no version, and wrong usage.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-/// Within this time a mount is there, or gone.
+/// A mount must appear and disappear within this time.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// A running `backy2 fuse`.
@@ -23,7 +23,7 @@ impl Mount {
         Self::on(install, "mnt", args)
     }
 
-    /// The same on another folder of it.
+    /// Mounts the installation on another of its folders.
     pub fn on(install: &Install, folder: &str, args: &[&str]) -> Self {
         let at = install.path(folder);
         let _ = std::fs::create_dir(&at);
@@ -33,7 +33,7 @@ impl Mount {
         mount
     }
 
-    /// Whether mounts can be made here; says so if not.
+    /// Whether mounts can be made on this machine. If not, the test is reported as skipped.
     pub fn possible(test: &str) -> bool {
         let root = rustix::process::geteuid().is_root();
         let possible = root && Path::new("/dev/fuse").exists();
@@ -66,15 +66,15 @@ impl Mount {
 
     /// Waits for the process to end.
     pub fn ended(mut self) -> Run {
-        // What it prints fits into the pipes.
+        // The output fits into the pipes, so nothing blocks.
         let child = self.child.as_mut().expect("runs");
         wait_until("the mount's process has ended", 3 * SOON, || child.try_wait().expect("asked").is_some());
         crate::common::checks::ended(self.child.take().expect("runs"))
     }
 
-    /// Unmounts it and returns what it said.
+    /// Unmounts, and returns the output of the process.
     pub fn unmount(self) -> Run {
-        // A program that another test is just starting may have a file of it open for an instant.
+        // A program that another test is just starting may have a file of the mount open for a moment.
         wait_until("unmounted", SOON, || run("umount", &[text(&self.at)]).is_ok());
         let run = self.ended();
         assert_eq!(run.code, 0, "{run:?}");

@@ -1,4 +1,4 @@
-//! What is where, and that it follows the database.
+//! The layout of the tree, and its updates when the database changes.
 
 use super::mount::{Mount, SOON};
 use crate::common::checks::wait_until;
@@ -60,7 +60,7 @@ fn the_tree_is_as_the_manual_says() {
         ("valid", "valid"),
     ] {
         let content = read(&folder.join(name));
-        // Each engine has an order of its own.
+        // Each engine lists tags in its own order.
         let mut words: Vec<&str> = content.split(',').collect();
         words.sort_unstable();
         assert_eq!(words.join(","), text, "{name}");
@@ -134,7 +134,7 @@ fn what_changes_while_it_is_mounted_shows() {
     let refusal = install.fails(100, &["cleanup", "--full"]);
     assert!(refusal.contains("Other backy instances are running"), "{refusal}");
     drop(open);
-    // The kernel tells of the last handle a little later.
+    // The kernel reports the end of the last handle a little later.
     wait_until("it can be removed", SOON, || install.run(&["rm", "-f", &first]).code == 0);
     wait_until("it is gone", SOON, || !mount.data(&first).exists());
     mount.unmount();
@@ -201,7 +201,7 @@ fn a_thousand_versions_are_listed_in_a_second() {
     mount.unmount();
 }
 
-/// So `du` is right, and `cp` keeps the holes.
+/// So `du` shows the right size, and `cp` keeps the holes.
 #[test]
 fn an_image_takes_as_much_as_is_stored_of_it() {
     if !Mount::possible("an_image_takes_as_much_as_is_stored_of_it") {
@@ -224,7 +224,7 @@ fn an_image_takes_as_much_as_is_stored_of_it() {
     crate::common::disk::run("cp", &[from.to_str().expect("utf-8"), &to]).expect("copied");
     assert!(fs::read(&copy).expect("read") == image);
     assert!(taken(&copy) < 6 * BLOCK as u64, "{}", taken(&copy));
-    // What is written counts as well, as long as it is there.
+    // Written data counts, too, while the mount keeps it.
     let file = fs::File::options().write(true).open(mount.data(&uid)).expect("opened");
     file.write_all_at(&[1; 3 * BLOCK], 5 * BLOCK as u64).expect("written");
     file.sync_all().expect("flushed");
@@ -254,7 +254,7 @@ fn a_version_whose_uid_is_no_file_name_harms_no_other() {
     assert_eq!(names(&mount.path("by_version_uid")), wanted);
     for name in &wanted {
         let data = fs::read(mount.path("by_version_uid").join(name).join("data"));
-        // What is no name of a lock file cannot be opened.
+        // A version whose uid cannot name a lock file cannot be opened.
         assert!(name.contains('%') || data.expect("read") == image, "{name}");
         assert!(mount.path("by_name/vm").join(name).join("name").exists(), "{name}");
     }

@@ -1,4 +1,4 @@
-//! Many writers and readers at once, as a running machine does it: nothing is lost, and memory stays bounded.
+//! Many threads write and read at once, as in a running machine: no data is lost, and memory use stays limited.
 
 use super::mount::Mount;
 use crate::common::all;
@@ -44,7 +44,7 @@ fn a_machines_workload_loses_no_write() {
     });
     println!("{written} writes, peak {} MiB", peak(mount.pid()));
     assert!(written > 50, "{written}");
-    // The cache, what is under way, and the program itself; the image is 256 MiB.
+    // Enough for the cache, requests under way, and the program itself; the image has 256 MiB.
     assert!(peak(mount.pid()) < 200, "{} MiB", peak(mount.pid()));
     drop(file);
     mount.unmount();
@@ -52,7 +52,7 @@ fn a_machines_workload_loses_no_write() {
     assert!(install.restored(&uid, "restored") == image, "the version is what it was");
 }
 
-/// One thread's part of the image: 70 % writes of some pages or parts of them, 30 % reads, each compared.
+/// Works on one thread's part of the image: 70 % writes of some pages or parts of them, 30 % reads that are compared.
 fn writes_and_reads(file: &fs::File, image: &[u8], from: usize, length: usize, end: Instant) -> usize {
     let mut random = fastrand::Rng::with_seed(from as u64);
     let mut model = image[from..from + length].to_vec();

@@ -1,4 +1,4 @@
-//! What cannot work is refused, in one clear line.
+//! Wrong usage is refused with one clear line.
 
 use super::mount::Mount;
 use crate::common::disk::run;

@@ -8,7 +8,7 @@ use backy2::types::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-/// What to back up, and how.
+/// Source and options of a backup.
 struct Plan {
     name: String,
     image: Image,
@@ -17,7 +17,7 @@ struct Plan {
     resume: Option<String>,
 }
 
-/// Runs it, with an end after `patience` blocks.
+/// Runs the backup; after `patience` blocks it is interrupted.
 fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
     let path = world.install.path("source.img");
     plan.image.write(&path, holes);
@@ -48,13 +48,13 @@ fn run(world: &World, plan: &Plan, holes: bool, patience: i64) -> Result<Made> {
     made
 }
 
-/// A row with the checksum and the size of a blob.
+/// Checksum and size of a blob, from a row.
 fn content(row: Row) -> (String, usize) {
     (row[0].clone().expect("a checksum"), number(&row[1]))
 }
 
-/// The data (checksum and size) of valid blobs that blocks name, in the configured encryption version. A blob that is
-/// damaged may be noticed before it is reused, and its data stored anew.
+/// Checksum and size of all valid blobs that blocks name, in the configured encryption version. Data of damaged blobs
+/// is left out: a backup may notice the damage before it reuses a blob, and store the data again.
 fn known(world: &World) -> BTreeSet<(String, usize)> {
     let sql = format!(
         "SELECT DISTINCT b.checksum, b.size, b.uid FROM blobs b JOIN block_map m ON m.blob_id = b.id
@@ -67,14 +67,14 @@ fn known(world: &World) -> BTreeSet<(String, usize)> {
     rows.into_iter().map(content).filter(|data| !doubtful.contains(data)).collect()
 }
 
-/// A backup may find that a blob is bad which it was about to reuse, if it is.
+/// Notes damaged blobs that a backup has found before it reused them.
 fn note_what_was_found(world: &mut World) {
     let marked = world.install.texts("SELECT uid FROM blobs WHERE id > 0 AND valid = 0");
     let found: Vec<String> = marked.into_iter().filter(|uid| world.damaged.contains(uid)).collect();
     world.found_bad.extend(found);
 }
 
-/// What each new blob holds: none may be what was known, or what another new one holds.
+/// No new blob has the same content as a known blob or another new one.
 fn nothing_is_stored_twice(world: &World, known: &BTreeSet<(String, usize)>, new: &[String]) {
     let mut all = known.clone();
     for uid in new {
@@ -84,7 +84,7 @@ fn nothing_is_stored_twice(world: &World, known: &BTreeSet<(String, usize)>, new
     }
 }
 
-/// A backup that goes through, or is interrupted.
+/// Runs a backup, which may be interrupted.
 fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
     let known = known(world);
     let holes = world.random.bool();
@@ -130,7 +130,7 @@ fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
     }
 }
 
-/// Every row of the version names a blob of the right data.
+/// Every row of the version names a blob with the right data.
 fn assert_checksums(world: &World, uid: &str) {
     let image = &world.versions[uid].image;
     let hasher = backy2::hash::Hasher::new(world.config.hash_function);
@@ -147,7 +147,7 @@ fn name(world: &mut World) -> String {
     ["vm1", "vm2"][world.random.usize(0..2)].to_owned()
 }
 
-/// All blocks are read; perhaps with hints that tell of all that is not zeros.
+/// Makes a backup without a base. The hints, if there are any, name all blocks but those of zeros.
 pub fn full(world: &mut World, seen: &mut Seen) {
     let image = Image::random(&mut world.random);
     let hints = (world.random.u8(0..4) == 0).then(|| {
@@ -158,7 +158,7 @@ pub fn full(world: &mut World, seen: &mut Seen) {
     back_up(world, seen, plan);
 }
 
-/// From a base, with hints or without.
+/// Makes a backup on a base, with or without hints.
 pub fn incremental(world: &mut World, seen: &mut Seen) {
     let Some(base) = world.some(|world, uid, version| version.finished && world.is_valid(uid)) else {
         return;
@@ -169,7 +169,7 @@ pub fn incremental(world: &mut World, seen: &mut Seen) {
     back_up(world, seen, Plan { name: old.name, image, hints, base: Some(base), resume: None });
 }
 
-/// Hints that do not tell of a change are found out: the images have few blocks, all outside are looked at.
+/// Wrong hints that omit a change are detected: the images are so small that all blocks outside the hints are compared.
 pub fn wrong_hints(world: &mut World, seen: &mut Seen) {
     let fits = |world: &World, uid: &str, version: &Expected| {
         version.finished && (2..=10).contains(&version.image.blocks.len()) && world.is_valid(uid)
@@ -188,7 +188,7 @@ pub fn wrong_hints(world: &mut World, seen: &mut Seen) {
     seen.mismatches += 1;
 }
 
-/// Goes on with an unfinished version.
+/// Continues an unfinished version.
 pub fn resume(world: &mut World, seen: &mut Seen) {
     let Some(uid) = world.some(|_, _, version| !version.finished) else { return };
     let Expected { name, image, .. } = world.versions[&uid].clone();

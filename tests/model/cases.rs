@@ -1,8 +1,8 @@
-//! Random sequences of commands on small images, against a model in memory. Everything happens through the
-//! engine, in this process.
+//! Random sequences of commands on small images, compared with a model in memory. The commands are calls of the engine
+//! in this process.
 //!
-//! `BACKY2_SEED` repeats a run; `BACKY2_MODEL` says how many sequences there are: 60 by default, 400 with
-//! `BACKY2_TESTS=all`; fewer on a server.
+//! `BACKY2_SEED` repeats a run. `BACKY2_MODEL` sets the number of sequences; the default is 60, or 400 with
+//! `BACKY2_TESTS=all`, and fewer with PostgreSQL.
 
 mod backups;
 mod image;
@@ -50,7 +50,7 @@ fn whatever_is_done_versions_are_what_was_backed_up() {
         seen
     });
     println!("{seen:?}");
-    // In fewer sequences what is rare may not occur.
+    // In fewer sequences, rare events may be missing.
     if runs >= 200 {
         seen.assert_all();
     }

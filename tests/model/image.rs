@@ -2,12 +2,12 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
-/// Bytes of a block.
+/// Block size in bytes.
 pub const BLOCK: usize = 512;
-/// Contents; the first is zeros.
+/// The number of contents; content 0 is zeros.
 pub const CONTENTS: u8 = 6;
 
-/// An image: the contents of its blocks, and how long the last one is.
+/// An image: the contents of its blocks, and the length of the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     pub blocks: Vec<u8>,
@@ -34,7 +34,7 @@ impl Image {
         Image { blocks, tail }
     }
 
-    /// Length of block `id`.
+    /// The length of block `id` in bytes.
     pub fn length(&self, id: usize) -> usize {
         if id + 1 == self.blocks.len() { self.tail } else { BLOCK }
     }
@@ -47,7 +47,7 @@ impl Image {
         (0..self.blocks.len()).flat_map(|id| data(self.blocks[id], self.length(id))).collect()
     }
 
-    /// Writes it to a file; with `holes` blocks of zeros are left out.
+    /// Writes the image to a file; with `holes`, blocks of zeros become holes.
     pub fn write(&self, path: &std::path::Path, holes: bool) {
         let mut file = std::fs::File::create(path).expect("created");
         for (id, content) in self.blocks.iter().enumerate().filter(|(_, content)| **content > 0 || !holes) {
@@ -57,7 +57,7 @@ impl Image {
         file.set_len(self.size() as u64).expect("sized");
     }
 
-    /// The same with some blocks changed, and which they are; perhaps longer or shorter.
+    /// A copy with some blocks changed, perhaps longer or shorter, and the numbers of the changed blocks.
     pub fn changed(&self, random: &mut fastrand::Rng) -> (Self, Vec<usize>) {
         let mut new = self.clone();
         match random.u8(0..6) {
@@ -75,14 +75,14 @@ impl Image {
         (new, changed)
     }
 
-    /// Hints that tell of these blocks, and of some others too.
+    /// Hints for these blocks, and for some other blocks.
     pub fn hints(&self, blocks: &[usize], random: &mut fastrand::Rng) -> String {
         let mut hints = Vec::new();
         let more = (0..self.blocks.len()).filter(|_| random.u8(0..8) == 0).collect::<Vec<_>>();
         for id in blocks.iter().chain(&more) {
             let (offset, length) = (id * BLOCK, self.length(*id));
             let gone = self.blocks[*id] == 0 && random.bool();
-            // A part of a block is enough, where something exists.
+            // Where data exists, a hint for a part of the block is enough.
             let (from, to) = match gone {
                 true => (0, length),
                 false => {

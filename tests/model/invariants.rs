@@ -1,4 +1,4 @@
-//! What must hold after every step.
+//! Conditions that must hold after every step.
 
 use super::world::World;
 use std::collections::BTreeSet;

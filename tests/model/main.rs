@@ -1,8 +1,4 @@
-//! Random sequences of commands on small images, against a model in memory. Everything happens through the
-//! engine, in this process.
-//!
-//! `BACKY2_SEED` repeats a run; `BACKY2_MODEL` says how many sequences there are: 60 by default, a thousand with
-//! `BACKY2_TESTS=all`.
+//! Random sequences of commands on small images, compared with a model in memory. `cases` describes the settings.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The steps of a sequence that are no backups.
+//! All steps of a sequence but backups.
 
 use super::backups;
 use super::image::{BLOCK, data};
@@ -7,7 +7,7 @@ use backy2::engine::{cleanup, remove, restore, scrub, transfer};
 use backy2::types::error::Error;
 use std::collections::BTreeSet;
 
-/// One random step.
+/// Does one random step.
 pub fn step(world: &mut World, seen: &mut Seen) {
     seen.steps += 1;
     match world.random.u8(0..38) {
@@ -28,7 +28,7 @@ pub fn step(world: &mut World, seen: &mut Seen) {
     }
 }
 
-/// At the end everything is scrubbed and restored once more, and a full cleanup leaves what is named.
+/// Scrubs and restores all versions once more, and checks that a full cleanup leaves only named blobs.
 pub fn end(world: &mut World, seen: &mut Seen) {
     for uid in world.versions.keys().cloned().collect::<Vec<_>>() {
         restore(world, seen, &uid);
@@ -59,7 +59,7 @@ fn after_cleanup(world: &mut World, seen: &mut Seen, before: BTreeSet<String>) -
     let named = world.install.named_uids();
     assert!(!gone.iter().any(|uid| named.contains(uid)), "a cleanup has deleted what versions name");
     seen.blobs_cleaned += gone.len() as u64;
-    // If a dump brings one of them back, it is bad from the beginning.
+    // If a dump brings one of them back, it counts as damaged from the beginning.
     world.damaged.extend(gone);
     after
 }
@@ -86,13 +86,13 @@ fn clean_up_fully(world: &mut World, seen: &mut Seen) {
     seen.full_cleanups += 1;
 }
 
-/// A blob is deleted or changed.
+/// Deletes or changes a blob.
 fn damage(world: &mut World, seen: &mut Seen) {
     let good: Vec<String> =
         world.install.stored_uids().into_iter().filter(|uid| !world.damaged.contains(uid)).collect();
     let Some(uid) = world.random.choice(good) else { return };
     let path = world.install.blob(&uid);
-    // Several plain blobs with another checksum look like a wrong hash function, which is refused.
+    // Several unencrypted blobs with wrong checksums look like a wrong hash function, which is refused.
     if world.config.encryption_version == 0 || world.random.bool() {
         std::fs::remove_file(path).expect("removed");
     } else {
@@ -106,7 +106,7 @@ fn damage(world: &mut World, seen: &mut Seen) {
     seen.damaged += 1;
 }
 
-/// A blob is put back as it was.
+/// Restores a damaged blob.
 fn repair(world: &mut World, seen: &mut Seen) {
     let named = world.install.named_uids();
     let bad: Vec<String> = world.damaged.iter().filter(|uid| named.contains(*uid)).cloned().collect();
@@ -134,7 +134,7 @@ fn scrub(world: &mut World, seen: &mut Seen, uid: &str) {
     assert_eq!(matches!(verdict, scrub::Verdict::Good { .. }), bad.is_empty(), "{verdict:?} {bad:?}");
     assert_eq!(world.is_valid(uid), bad.is_empty());
     if bad.is_empty() {
-        // An unfinished version may have all of its blocks.
+        // An unfinished version may have all its blocks, and then it becomes valid.
         world.versions.get_mut(uid).expect("there").finished = true;
         world.found_bad.retain(|bad| !blobs.iter().flatten().any(|blob| blob == bad));
     } else {
@@ -144,7 +144,7 @@ fn scrub(world: &mut World, seen: &mut Seen, uid: &str) {
     seen.scrubs += 1;
 }
 
-/// The bad ones of these blobs are known to be bad from now on.
+/// Notes the damaged ones of these blobs as found.
 fn found(world: &mut World, blobs: &[Option<String>]) {
     let bad = blobs.iter().flatten().filter(|blob| world.damaged.contains(*blob));
     let bad: Vec<String> = bad.cloned().collect();
@@ -163,7 +163,7 @@ fn restore(world: &mut World, seen: &mut Seen, uid: &str) {
     let was_valid = world.is_valid(uid);
     let image = world.versions[uid].image.clone();
     let target = world.install.url("target.img");
-    // Old data that must not show.
+    // Old data, which must not show.
     std::fs::write(world.install.path("target.img"), data(5, BLOCK).repeat(12)).expect("written");
     let options = restore::Options {
         version: uid,
@@ -184,7 +184,7 @@ fn restore(world: &mut World, seen: &mut Seen, uid: &str) {
     assert_eq!((told, restored.was_valid), (bad.clone(), was_valid));
     let mut wanted = image.bytes();
     for id in &bad {
-        // Of what is missing, or does not decrypt, there is nothing.
+        // Missing blobs, and blobs that cannot be decrypted, are restored as zeros.
         wanted[id * BLOCK..][..image.length(*id)].fill(0);
     }
     let data = std::fs::read(world.install.path("target.img")).expect("read");
@@ -219,7 +219,7 @@ fn import(world: &mut World, seen: &mut Seen) {
     }
 }
 
-/// What is listed as deletable comes back: cleanup must see that.
+/// Removes a version and imports it again: cleanup must notice that blobs marked for deletion are needed again.
 fn there_and_back(world: &mut World, seen: &mut Seen) {
     let Some(uid) = world.some(|_, _, version| version.finished) else { return };
     export_one(world, seen, uid.clone());
@@ -236,7 +236,7 @@ fn import_one(world: &mut World, seen: &mut Seen, (uid, dump, expected): (String
         (Ok(imported), false) => {
             assert_eq!(imported, uid);
             world.versions.insert(uid.clone(), expected);
-            // It may tell of blobs that were found bad before it was written.
+            // The dump may mark blobs as bad that were found before it was written.
             let told: Vec<&str> =
                 dump.lines().skip(2).filter(|line| line.split(',').nth(6) == Some("0")).collect();
             world.found_bad.extend(told.iter().filter_map(|line| line.split(',').next()).map(str::to_owned));

@@ -1,4 +1,4 @@
-//! An installation, what should be in it, and what has been seen to happen.
+//! An installation, its expected content, and counters of events.
 
 use super::image::{BLOCK, Image};
 use crate::common::install::Install;
@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// A monitor that interrupts the work after a while, and remembers which version was begun.
+/// A monitor that interrupts the work after a while, and notes which version was begun.
 #[derive(Default)]
 pub struct Double {
-    /// How many more blocks may be done; below zero there is no end.
+    /// The number of blocks until the interruption; if negative, there is none.
     pub patience: AtomicI64,
     pub created: Mutex<Option<String>>,
 }
@@ -36,18 +36,18 @@ impl Monitor for Double {
     }
 }
 
-/// A version as it should be.
+/// The expected content of a version.
 #[derive(Clone, Debug)]
 pub struct Expected {
     pub name: String,
     pub image: Image,
-    /// False while it is being made and can be continued.
+    /// False as long as it is incomplete and can be continued.
     pub finished: bool,
 }
 
 macro_rules! seen {
     ($($what:ident),* $(,)?) => {
-        /// What has happened, and how often.
+        /// Events and how often they happened.
         #[derive(Debug, Default)]
         pub struct Seen { pub steps: u64, $(pub $what: u64),* }
 
@@ -72,7 +72,7 @@ seen! {
     imports_refused, encrypted, plain,
 }
 
-/// A number in a row.
+/// Parses a number from a row.
 pub fn number(text: &Option<String>) -> usize {
     text.as_deref().and_then(|text| text.parse().ok()).expect("a number")
 }
@@ -83,15 +83,15 @@ pub struct World {
     pub monitor: Double,
     pub random: fastrand::Rng,
     pub versions: BTreeMap<String, Expected>,
-    /// Data of blobs as it was stored.
+    /// The original data of stored blobs.
     pub stored: BTreeMap<String, Vec<u8>>,
-    /// Blobs that are not in the store as they were stored: changed or deleted.
+    /// Blobs whose data in the store was changed or deleted.
     pub damaged: BTreeSet<String>,
-    /// Blobs that the program has found to be bad.
+    /// Damaged blobs that the program has found.
     pub found_bad: BTreeSet<String>,
-    /// Dumps, and what their versions should be.
+    /// The uids and texts of dumps, and the expected content of their versions.
     pub dumps: Vec<(String, String, Expected)>,
-    /// Blobs that once had a row.
+    /// Blobs that have had a row at some time.
     pub named_once: BTreeSet<String>,
 }
 
@@ -123,7 +123,7 @@ impl World {
         Site::open(&self.config, &self.monitor, Access::Write).expect("opened")
     }
 
-    /// Some version that `fits`.
+    /// A random version that `fits`.
     pub fn some(&mut self, fits: impl Fn(&World, &str, &Expected) -> bool) -> Option<String> {
         let uids: Vec<&String> = self
             .versions
@@ -149,12 +149,12 @@ impl World {
         blobs
     }
 
-    /// Whether the database calls the version valid.
+    /// Whether the version is marked valid in the database.
     pub fn is_valid(&self, uid: &str) -> bool {
         self.install.count(&format!("SELECT valid FROM versions WHERE uid = '{uid}'")) == 1
     }
 
-    /// Remembers the data of blobs that were stored since the last time, and returns their names.
+    /// Keeps the data of blobs that are new since the last call, and returns their uids.
     pub fn take_stock(&mut self) -> Vec<String> {
         let stored = self.install.stored_uids();
         let new: Vec<String> = stored.into_iter().filter(|uid| !self.stored.contains_key(uid)).collect();
@@ -165,7 +165,7 @@ impl World {
         new
     }
 
-    /// The blocks that a restore cannot have as they were, given what is wrong in the store.
+    /// The blocks that a restore cannot get right, because their blobs are damaged or missing.
     pub fn bad_blocks(&self, uid: &str) -> BTreeSet<usize> {
         let blobs = self.blobs_of(uid);
         let bad = |blob: &Option<String>| blob.as_ref().is_none_or(|blob| self.damaged.contains(blob));

@@ -1,4 +1,4 @@
-//! A small client that says exactly what a test wants it to say.
+//! A small NBD client that sends exactly what a test wants.
 
 use super::server::Server;
 use std::io::{Read, Write};
@@ -34,7 +34,7 @@ pub const EINVAL: u32 = 22;
 pub const ENOSPC: u32 = 28;
 pub const EOVERFLOW: u32 = 75;
 
-/// A connection.
+/// A connection to a server.
 pub struct Client {
     pub stream: TcpStream,
     cookie: u64,
@@ -44,7 +44,7 @@ pub struct Client {
 pub type Chunk = (u16, u16, Vec<u8>);
 
 impl Client {
-    /// Connects, and shakes hands as modern clients do.
+    /// Connects, and begins the handshake as modern clients do.
     pub fn new(server: &Server) -> Self {
         let mut client = Self::silent(server);
         assert_eq!(client.take(18), b"NBDMAGICIHAVEOPT\0\x03");
@@ -52,7 +52,7 @@ impl Client {
         client
     }
 
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     pub fn silent(server: &Server) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", server.port)).expect("connected");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
@@ -60,7 +60,7 @@ impl Client {
         Client { stream, cookie: 0 }
     }
 
-    /// Opens an export; structured replies and `base:allocation` if wanted.
+    /// Opens an export; `structured` also asks for structured replies and `base:allocation`.
     pub fn opened(server: &Server, export: &str, structured: bool) -> Self {
         let mut client = Self::new(server);
         if structured {
@@ -92,7 +92,7 @@ impl Client {
         self.stream.read(&mut [0; 1]).is_ok_and(|count| count == 0)
     }
 
-    /// Says an option, and takes all answers: the last one is an acknowledgement or an error.
+    /// Sends an option, and returns all replies, up to an acknowledgement or an error.
     pub fn option(&mut self, option: u32, data: &[u8]) -> Vec<(u32, Vec<u8>)> {
         self.say(b"IHAVEOPT");
         self.say(&[&option.to_be_bytes(), &(data.len() as u32).to_be_bytes(), data].concat());
@@ -118,7 +118,7 @@ impl Client {
         self.cookie
     }
 
-    /// Sends one whose reply is simple, and returns its error.
+    /// Sends a request with a simple reply, and returns its error number.
     pub fn simple(&mut self, command: u16, offset: u64, length: u32, data: &[u8]) -> u32 {
         let cookie = self.request(0, command, offset, length, data);
         assert_eq!(self.u32(), 0x6744_6698);
@@ -127,7 +127,7 @@ impl Client {
         error
     }
 
-    /// Reads by a simple reply.
+    /// Reads data by a simple reply.
     pub fn read(&mut self, offset: u64, length: u32) -> Result<Vec<u8>, u32> {
         match self.simple(READ, offset, length, b"") {
             0 => Ok(self.take(length as usize)),
@@ -135,12 +135,12 @@ impl Client {
         }
     }
 
-    /// Writes.
+    /// Writes data, and returns the error number.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> u32 {
         self.simple(WRITE, offset, data.len() as u32, data)
     }
 
-    /// Sends one whose reply is structured, and returns its chunks.
+    /// Sends a request with a structured reply, and returns its chunks.
     pub fn structured(&mut self, flags: u16, command: u16, offset: u64, length: u32) -> Vec<Chunk> {
         let cookie = self.request(flags, command, offset, length, b"");
         let mut chunks = Vec::new();
@@ -158,14 +158,14 @@ impl Client {
         }
     }
 
-    /// Says goodbye, and waits until the server has closed.
+    /// Disconnects, and waits until the server has closed the connection.
     pub fn leave(mut self) {
         self.request(0, DISC, 0, 0, b"");
         assert!(self.is_dropped());
     }
 }
 
-/// The data of `INFO` and `GO`.
+/// The data of the options `INFO` and `GO`.
 pub fn info(export: &str, kinds: &[u16]) -> Vec<u8> {
     let mut data = [&(export.len() as u32).to_be_bytes(), export.as_bytes()].concat();
     data.extend((kinds.len() as u16).to_be_bytes());
@@ -173,7 +173,7 @@ pub fn info(export: &str, kinds: &[u16]) -> Vec<u8> {
     data
 }
 
-/// The data of options about contexts.
+/// The data of the options about contexts.
 pub fn contexts(export: &str, queries: &[&str]) -> Vec<u8> {
     let mut data = [&(export.len() as u32).to_be_bytes(), export.as_bytes()].concat();
     data.extend((queries.len() as u32).to_be_bytes());
@@ -183,7 +183,7 @@ pub fn contexts(export: &str, queries: &[&str]) -> Vec<u8> {
     data
 }
 
-/// What structured chunks make of a buffer, and the errors among them with their offsets.
+/// Copies the data of structured chunks into a buffer, and returns their errors with the offsets.
 pub fn assembled(chunks: &[Chunk], offset: u64, buffer: &mut [u8]) -> Vec<(u32, u64)> {
     let number = |bytes: &[u8]| bytes.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     let mut errors = Vec::new();

@@ -1,4 +1,4 @@
-//! The clients that people use: libnbd's, and those of QEMU.
+//! Clients in common use: libnbd's and QEMU's.
 
 use super::protocol::{BLOCK, install};
 use super::server::{SOON, Server};
@@ -7,7 +7,7 @@ use crate::common::disk::run;
 use crate::common::install::{Install, noise};
 use std::os::unix::fs::MetadataExt;
 
-/// Whether the programs are there; says so if not.
+/// Whether the programs are installed. If not, the test is reported as skipped.
 fn have(test: &str, programs: &[&str]) -> bool {
     for program in programs {
         if let Err(reason) = run(program, &["--version"]) {
@@ -106,7 +106,7 @@ fn qemu_converts_and_compares() {
     server.end();
 }
 
-/// Reads, writes, zeroes, trims and flushes at odd offsets: what is read back fits, and becomes a version.
+/// Reads, writes, zeroes, trims and flushes at odd offsets. The data read back is right, and becomes a version.
 #[test]
 fn qemu_io_writes_and_the_copy_is_what_it_wrote() {
     if !have("qemu_io_writes_and_the_copy_is_what_it_wrote", &["qemu-io"]) {

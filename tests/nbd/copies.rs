@@ -1,4 +1,4 @@
-//! What clients write becomes versions of their own.
+//! Data that clients write becomes new versions.
 
 use super::client::*;
 use super::protocol::{BLOCK, install};
@@ -7,7 +7,7 @@ use crate::common::checks::wait_until;
 use crate::common::install::{Install, noise};
 use rustix::process::Signal;
 
-/// The copies that there are: uid, snapshot name, valid.
+/// All copies: uid, snapshot name, and whether it is valid.
 fn copies(install: &Install) -> Vec<(String, String, bool)> {
     let out = install.ok(&["-ms", "ls", "-f", "uid,snapshot_name,valid,name,tags", "copy on write"]);
     let rows = out.lines().map(|line| line.split('|').collect::<Vec<_>>());
@@ -18,7 +18,7 @@ fn copies(install: &Install) -> Vec<(String, String, bool)> {
     .collect()
 }
 
-/// Waits for the one copy to be valid, and returns its uid.
+/// Waits until the only copy is valid, and returns its uid.
 fn complete(install: &Install) -> String {
     wait_until("a valid copy", SOON, || copies(install).iter().any(|copy| copy.2));
     copies(install).remove(0).0
@@ -44,7 +44,7 @@ fn what_is_written_is_read_again_and_becomes_a_version() {
     assert_eq!(client.simple(TRIM, 3 * BLOCK as u64, BLOCK as u32, b""), 0);
     image[3 * BLOCK..4 * BLOCK].fill(0);
     assert_eq!(client.simple(FLUSH, 0, 0, b""), 0);
-    // Behind the image there is room for zeros only.
+    // Only zeros can be written beyond the end of the image.
     let size = image.len() as u64;
     assert_eq!(client.write(size - 2, &[image[size as usize - 2], image[size as usize - 1], 0, 0]), 0);
     assert_eq!(client.write(size, b"x"), ENOSPC);
@@ -54,7 +54,7 @@ fn what_is_written_is_read_again_and_becomes_a_version() {
     assert!(install.restored(&copy, "restored") == image);
     let original = super::protocol::image();
     assert!(install.restored(&uid, "original") == original);
-    // Blocks 0, 1, 2, 5, 9 and 10 were changed; 3 became a hole, and all others are shared.
+    // Blocks 0, 1, 2, 5, 9 and 10 were changed, 3 became a hole, and the others are shared.
     assert_eq!(install.blobs().len(), blobs + 6, "{}", log(&install));
     for version in [&uid, &copy] {
         install.ok(&["scrub", version]);
@@ -108,7 +108,7 @@ fn a_client_that_vanishes_loses_nothing_it_was_told_was_written() {
     let mut client = Client::opened(&server, &uid, false);
     assert_eq!(client.write(7, b"written"), 0);
     image[7..14].copy_from_slice(b"written");
-    // In the middle of the next write.
+    // Disconnect in the middle of the next write.
     client.request(0, WRITE, 0, 100_000, b"torn");
     drop(client);
     let copy = complete(&install);
@@ -182,7 +182,7 @@ fn what_is_invalid_is_served_read_only() {
     assert_eq!(copies(&install), []);
 }
 
-/// Random writes, zeros and trims at odd places, through two copies one after the other.
+/// Random writes, zeros and trims at odd offsets, through two copies one after the other.
 #[test]
 fn copies_of_copies_are_what_was_written() {
     let (install, mut uid, mut image) = install();

@@ -1,4 +1,4 @@
-//! Nonsense in every phase: the server goes on serving others, and its memory stays small.
+//! Invalid data in every phase: the server continues to serve others, and its memory stays small.
 
 use super::client::*;
 use super::protocol::install;
@@ -18,7 +18,7 @@ fn random_bytes(random: &mut fastrand::Rng, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// Sends what may not be taken, then leaves in one of several ways. The server may have closed long before.
+/// Sends garbage, and then leaves in one of several ways. The server may have closed the connection long before.
 fn leave(client: Client, garbage: &[u8], random: &mut fastrand::Rng) {
     let mut stream = client.stream;
     let _ = stream.write_all(garbage);
@@ -35,12 +35,12 @@ fn garbage_in_every_phase_harms_nobody() {
     let mut witness = Client::opened(&server, &uid, false);
     let mut random = fastrand::Rng::with_seed(42);
     for session in 0..sessions() {
-        // Instead of the handshake flags, or behind them.
+        // In place of the handshake flags, or after them.
         let client = Client::silent(&server);
         let garbage = random_bytes(&mut random, 300);
         leave(client, &garbage, &mut random);
 
-        // Options: random ones with plausible heads, lengths that lie, data that lies.
+        // Options: random ones with plausible headers, wrong lengths, or wrong data.
         let mut client = Client::new(&server);
         let option = random.u32(0..14);
         let mut data = random_bytes(&mut random, 80);
@@ -52,7 +52,7 @@ fn garbage_in_every_phase_harms_nobody() {
         let garbage = random_bytes(&mut random, 300);
         leave(client, &garbage, &mut random);
 
-        // Requests: random commands, flags, offsets and lengths; then no request at all.
+        // Requests: random commands, flags, offsets and lengths; then something that is no request.
         let mut client = Client::opened(&server, &uid, session % 2 == 0);
         for _ in 0..random.usize(0..6) {
             let command =
@@ -78,7 +78,7 @@ fn garbage_in_every_phase_harms_nobody() {
     install.assert_sound();
 }
 
-/// Those that say nothing make room for those that come, and never the other way round.
+/// Silent clients are dropped to make room for new ones; clients with an export open are not.
 #[test]
 fn many_clients_are_served_and_too_many_turned_away() {
     let (install, uid, image) = install();
@@ -105,7 +105,7 @@ fn many_clients_are_served_and_too_many_turned_away() {
     server.end();
 }
 
-/// A byte now and then does not keep a connection for ever.
+/// A client cannot keep a connection by sending a byte now and then.
 #[test]
 fn who_chooses_no_export_is_dropped_however_much_it_says() {
     if !all() {
@@ -132,7 +132,7 @@ fn who_chooses_no_export_is_dropped_however_much_it_says() {
     server.end();
 }
 
-/// Large replies are few for all clients together: who takes nothing of one does not keep it for ever.
+/// All clients share few permits for large replies; a client that reads none of its reply cannot keep one for ever.
 #[test]
 fn who_takes_no_replies_keeps_nobody_from_large_ones() {
     if !all() {

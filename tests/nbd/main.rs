@@ -1,4 +1,4 @@
-//! `backy2 nbd`: the protocol, real clients, copies of what is written, garbage, neighbours, TLS, and wrong use.
+//! `backy2 nbd`: the protocol, real clients, copies of written data, garbage, other users, TLS, and wrong usage.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Other users of the host: the data is none of their business.
+//! Other users of the host must not get at the data.
 
 use super::client::*;
 use super::protocol::install;
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 /// The user `nobody`.
 const NOBODY: u32 = 65534;
 
-/// Whether this can be another user; says so if not.
+/// Whether this process can act as another user. If not, the test is reported as skipped.
 fn possible(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     let possible = root && Command::new("nbdinfo").arg("--version").output().is_ok();
@@ -80,7 +80,7 @@ fn a_unix_socket_asks_who_connects_whatever_its_rights_have_become() {
     server.end();
 }
 
-/// Of a socket that was closed the kernel says that root has it.
+/// The kernel shows a closed socket as root's.
 #[test]
 fn who_sends_a_write_and_closes_at_once_is_not_taken_for_root() {
     if !possible("who_sends_a_write_and_closes_at_once_is_not_taken_for_root") {

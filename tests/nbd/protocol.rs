@@ -1,4 +1,4 @@
-//! What the server says to what a client says, word by word.
+//! The server's replies, byte by byte.
 
 use super::client::*;
 use super::server::Server;
@@ -6,7 +6,7 @@ use crate::common::install::{Install, noise};
 
 pub const BLOCK: usize = 64 << 10;
 
-/// Data, a hole, data, and an end that is no whole sector.
+/// Data, a hole, data, and an end that does not fill a sector.
 pub fn image() -> Vec<u8> {
     let mut image = noise(1, 4 * BLOCK);
     image.extend(vec![0; 4 * BLOCK]);
@@ -64,7 +64,7 @@ fn exports_are_listed_and_described() {
     server.end();
 }
 
-/// A name means the version that it means on the command line, and stays with it during a handshake.
+/// A name means the same version as on the command line, and keeps that meaning during a handshake.
 #[test]
 fn exports_are_found_as_the_command_line_finds_versions() {
     let (install, first, image) = install();
@@ -83,7 +83,7 @@ fn exports_are_found_as_the_command_line_finds_versions() {
     ] {
         let told = client.option(INFO, &info(name, &[1]));
         assert_eq!(told[1].1, [&[0, 1], uid.as_bytes()].concat(), "{name}");
-        // Many connections may be made where all of them get the same version.
+        // The flag for many connections is set if all of them get the same version.
         assert_eq!(told[0].1[10], if name == uid { 0x01 } else { 0x00 }, "{name}");
     }
     assert_eq!(client.option(INFO, &info("vm:2", &[]))[0].0, ERR_UNKNOWN);
@@ -91,7 +91,7 @@ fn exports_are_found_as_the_command_line_finds_versions() {
     let mut data = vec![0; 4096];
     let chunks = client.structured(0, READ, 0, 4096);
     assert!(assembled(&chunks, 0, &mut data).is_empty() && data == image[..4096]);
-    // A backup between two options does not come between the context and the export.
+    // A backup between two options must not separate the context from the export.
     let mut client = Client::new(&server);
     client.option(STRUCTURED_REPLY, b"");
     client.option(SET_META_CONTEXT, &contexts("vm", &["base:allocation"]));
@@ -99,7 +99,7 @@ fn exports_are_found_as_the_command_line_finds_versions() {
     let told = client.option(GO, &info("vm", &[1]));
     assert_eq!(told[1].1[2..], *second.as_bytes());
     assert_eq!(client.structured(0, BLOCK_STATUS, 0, 4096)[0].1, 5);
-    // The only version that is served has no other names than its own.
+    // If only one version is served, no name leads to another one.
     server.end();
     let server = Server::new(&install, &["-r", "vm:2"]);
     let mut client = Client::new(&server);
@@ -120,7 +120,7 @@ fn the_one_version_that_is_served_needs_no_name() {
         let mut client = Client::opened(&server, name, false);
         assert!(client.read(0, 4096).expect("read") == image[..4096]);
     }
-    // The old way, with its zeros behind.
+    // The old option `EXPORT_NAME`, whose reply ends with zeros.
     let mut client = Client::silent(&server);
     client.take(18);
     client.say(&[&[0, 0, 0, 1], &b"IHAVEOPT"[..], &EXPORT_NAME.to_be_bytes(), &[0; 4]].concat());
@@ -156,7 +156,7 @@ fn reads_give_the_image_and_zeros_behind_it() {
     }
     assert_eq!(client.read(0, 0), Ok(vec![]));
     assert_eq!(structured.structured(0, READ, 0, 0), [(1, 0, vec![])]);
-    // A hole is told, not sent.
+    // A hole is sent as a hole, without data.
     let chunks = structured.structured(0, READ, 4 * BLOCK as u64, 4 * BLOCK as u32);
     assert_eq!((chunks.len(), chunks[0].1, chunks[0].2.len()), (1, 2, 12));
     server.end();
@@ -219,7 +219,7 @@ fn allocation_is_told() {
     assert_eq!(extents(&all[0]), [(4 * block, 0), (4 * block, 3), (rest, 0), (end - 8 * block - rest, 3)]);
     let one = client.structured(8, BLOCK_STATUS, 100, end - 100);
     assert_eq!(extents(&one[0]), [(4 * block - 100, 0)]);
-    // For another export than that which is opened it was not agreed on; nor without structured replies.
+    // The context holds only for the export for which it was chosen, and only with structured replies.
     let other = install.backup(&["null://1MB", "other"]);
     let mut client = Client::new(&server);
     assert_eq!(client.option(SET_META_CONTEXT, &contexts(&uid, &["base:allocation"]))[0].0, ERR_INVALID);

@@ -8,15 +8,15 @@ use std::process::{Child, ExitStatus};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
-/// Within this time a server is there, or gone, and what was written is stored.
+/// A server must appear, disappear and store written data within this time.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// A running `backy2 nbd`.
 pub struct Server {
     child: Option<Child>,
-    /// They take what it prints, which may be more than a pipe holds.
+    /// Threads that read its output, which may be more than a pipe holds.
     printed: Option<[JoinHandle<String>; 2]>,
-    /// Its port on the loopback address.
+    /// The port on the loopback address.
     pub port: u16,
 }
 
@@ -38,14 +38,14 @@ impl Server {
         Self::on_path(install, &install.text("nbd.sock"), args)
     }
 
-    /// As [`Server::on_socket`], with a path anywhere.
+    /// As [`Server::on_socket`], with any path.
     pub fn on_path(install: &Install, path: &str, args: &[&str]) -> Self {
         let (child, printed) = start(install, &[&["--socket", path], args].concat());
         wait_until("a server that listens", SOON, || announced(install).is_some());
         Server { child: Some(child), printed: Some(printed), port: 0 }
     }
 
-    /// The address of an export, as clients understand it.
+    /// The URI of an export.
     pub fn uri(&self, export: &str) -> String {
         format!("nbd://127.0.0.1:{}/{export}", self.port)
     }
@@ -55,12 +55,12 @@ impl Server {
         self.child.as_ref().expect("runs").id()
     }
 
-    /// Ends it as Ctrl-C does, and returns what it said.
+    /// Stops the server like Ctrl-C, and returns its output.
     pub fn end(self) -> Run {
         self.end_by(Signal::INT)
     }
 
-    /// Ends it by a signal.
+    /// Stops the server with a signal, and returns its output.
     pub fn end_by(mut self, signal: Signal) -> Run {
         let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("a pid");
         kill_process(pid, signal).expect("sent");
@@ -102,17 +102,17 @@ fn taken(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     })
 }
 
-/// What the server says when it listens.
+/// The address in the server's message that it is listening.
 fn announced(install: &Install) -> Option<String> {
     log(install).lines().find_map(|line| Some(line.split_once("Serving NBD on ")?.1.to_owned()))
 }
 
-/// What was logged since the server was started.
+/// The log since the server was started.
 pub fn log(install: &Install) -> String {
     std::fs::read_to_string(install.path("backy.log")).unwrap_or_default()
 }
 
-/// Waits until the server has said that.
+/// Waits until the log contains `text`.
 pub fn wait_for(install: &Install, text: &str) {
     wait_until(text, SOON, || log(install).contains(text));
 }

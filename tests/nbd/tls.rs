@@ -1,4 +1,4 @@
-//! TLS, with certificates that openssl makes, and the clients that people use.
+//! TLS with certificates made by openssl, and with clients in common use.
 
 use super::client::*;
 use super::protocol::install;
@@ -13,13 +13,14 @@ use std::path::Path;
 const STARTTLS: u32 = 5;
 const ERR_TLS_REQD: u32 = 1 << 31 | 5;
 
-/// Folders of certificates: an authority with a server's and a client's, and another authority with a client's.
+/// Folders of certificates: `ours` has an authority with certificates for the server and a client, `theirs` another
+/// authority with a certificate for a client.
 struct Certificates {
     folder: tempfile::TempDir,
 }
 
 impl Certificates {
-    /// `None`, and the test is told to be skipped, where something is absent.
+    /// `None` if a program is missing; the test is then reported as skipped.
     fn new(test: &str) -> Option<Self> {
         for program in ["openssl", "nbdinfo", "nbdcopy", "qemu-img", "qemu-io"] {
             let asked = if program == "openssl" { "version" } else { "--version" };
@@ -36,13 +37,13 @@ impl Certificates {
             signed(&folder, "server", "serverAuth", "\nsubjectAltName=DNS:localhost,IP:127.0.0.1");
             signed(&folder, "client", "clientAuth", "");
         }
-        // Trusts the server, and has a certificate that the server does not trust.
+        // This client trusts the server, and has a certificate that the server does not trust.
         std::fs::copy(
             made.folder.path().join("ours/ca-cert.pem"),
             made.folder.path().join("theirs/ca-cert.pem"),
         )
         .expect("copied");
-        // Trusts the server, and has no certificate.
+        // This client trusts the server, and has no certificate.
         std::fs::create_dir(made.folder.path().join("none")).expect("mkdir");
         std::fs::copy(
             made.folder.path().join("ours/ca-cert.pem"),
@@ -107,16 +108,16 @@ fn libnbd_reads_and_writes_through_tls() {
     }
     run("nbdcopy", &[&certificates.uri(&server, "vm", "none"), &install.text("copy")]).expect("copied");
     assert!(std::fs::read(install.path("copy")).expect("read") == image);
-    // Both ways at once: many requests under way, large ones among them.
+    // Both directions at once: many requests under way, large ones among them.
     let other = noise(6, image.len());
     std::fs::write(install.path("other"), &other).expect("written");
     run("nbdcopy", &[&install.text("other"), &certificates.uri(&server, &uid, "none")]).expect("copied");
     wait_for(&install, "is complete: what a client has written");
     assert!(install.restored("copy on write", "restored") == other);
-    // Without TLS nothing is told.
+    // Without TLS the server lists nothing.
     run("nbdinfo", &["--list", &server.uri("")]).expect_err("TLS is required");
     server.end();
-    // A read-only server is read by several connections.
+    // Clients read from a read-only server over several connections.
     let server = Server::new(&install, &["-r", "--tls-certs", &certificates.text("ours")]);
     let from = certificates.uri(&server, &uid, "none");
     run("nbdcopy", &["--connections=4", "--requests=32", &from, &install.text("copy2")]).expect("copied");
@@ -223,7 +224,7 @@ fn before_tls_nothing_is_answered_and_after_it_nothing_is_believed() {
         .say(&[&b"IHAVEOPT"[..], &EXPORT_NAME.to_be_bytes(), &36u32.to_be_bytes(), uid.as_bytes()].concat());
     assert!(client.is_dropped());
     wait_for(&install, "it has not asked for TLS");
-    // What follows the acknowledgement is TLS, or nothing: options that somebody has slipped in are not.
+    // Data after the acknowledgement must be TLS: options that somebody injects there must have no effect.
     let mut random = fastrand::Rng::with_seed(3);
     for round in 0..20 {
         let mut client = Client::new(&server);
@@ -276,7 +277,7 @@ fn certificates_make_an_address_of_other_hosts_possible() {
         }
         std::fs::write(&path, kept).expect("written");
     }
-    // The key of another certificate.
+    // The key belongs to another certificate.
     std::fs::copy(Path::new(&ours).join("client-key.pem"), Path::new(&ours).join("server-key.pem"))
         .expect("copied");
     install.refuses(100, &["nbd", "-p", "0", "--tls-certs", &ours], &["server-key.pem"]);

@@ -1,4 +1,4 @@
-//! How it is started, what it says, and wrong use.
+//! Starting the server, its messages, and wrong usage.
 
 use super::client::Client;
 use super::protocol::install;
@@ -65,7 +65,7 @@ fn sockets_are_for_their_owner_and_never_replace_what_is_there() {
     let socket = install.text("nbd.sock");
     let error = install.fails(100, &["nbd", "--socket", &socket]);
     assert!(error.contains("the socket of a server that is running"), "{error}");
-    // What a killed server leaves is no obstacle.
+    // The socket of a killed server is no obstacle.
     drop(server);
     assert!(path.exists());
     Server::on_socket(&install, &[]).end();

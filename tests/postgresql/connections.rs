@@ -1,4 +1,4 @@
-//! How many connections a command needs, and what is in front of the server.
+//! The number of connections that a command needs, and poolers in front of the server.
 
 use crate::common::install::{Install, noise};
 use crate::common::pgbouncer::PgBouncer;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 4096;
 
-/// An installation on a server whose user may have so many connections.
+/// An installation on a server that allows its user at most `most` connections.
 fn limited(test: &str, most: u32) -> Option<Install> {
     let server = Server::own(test)?;
     let install = Install::on_server(BLOCK as u32, Database::new(&server));

@@ -1,4 +1,4 @@
-//! Servers that are none, or that somebody else runs.
+//! Servers that are not PostgreSQL, or belong to an attacker.
 
 use crate::common::checks::ended;
 use crate::common::install::Install;
@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Reads a message without a kind: a request for TLS, or the first one of a client.
+/// Reads a message without a kind: a request for TLS, or a client's first message.
 fn start(client: &mut TcpStream) -> Result<Vec<u8>> {
     let mut length = [0; 4];
     client.read_exact(&mut length)?;
@@ -17,7 +17,7 @@ fn start(client: &mut TcpStream) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-/// Has no TLS, and waits for the first message.
+/// Declines TLS, and waits for the first message.
 fn without_tls(client: &mut TcpStream) -> Result<()> {
     if start(client)? == [4, 210, 22, 47] {
         client.write_all(b"N")?;
@@ -26,7 +26,7 @@ fn without_tls(client: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Runs a server in the background, as long as the process. Returns its port, and what came after its answer.
+/// Runs a server in the background until the process ends. Returns its port, and the data that came after its answer.
 fn serve(
     answer: impl Fn(&mut TcpStream) -> Result<()> + Send + Sync + 'static,
 ) -> (u16, Arc<std::sync::Mutex<Vec<u8>>>) {
@@ -50,14 +50,14 @@ fn serve(
     (port, heard)
 }
 
-/// An installation with that engine, and no database.
+/// An installation with that engine, and without a database.
 fn installed(engine: &str) -> Install {
     let install = Install::without_database(4096);
     install.set("engine", engine);
     install
 }
 
-/// A request for the password, as a server numbers the ways.
+/// A request for the password, by the method with that number.
 fn wants(number: i32) -> Vec<u8> {
     let salt: &[u8] = if number == 5 { b"salt" } else { b"" };
     [&b"R"[..], &(8 + salt.len() as u32).to_be_bytes(), &number.to_be_bytes(), salt].concat()
@@ -69,7 +69,7 @@ fn a_message_that_claims_to_be_huge_is_not_waited_for() {
         let (port, _) = serve(move |client| {
             without_tls(client)?;
             client.write_all(&[kind, 0x7f, 0xff, 0xff, 0xff])?;
-            // As much as is taken.
+            // Send as much as the client reads.
             loop {
                 client.write_all(&[0; 1 << 16])?;
             }
@@ -82,7 +82,7 @@ fn a_message_that_claims_to_be_huge_is_not_waited_for() {
     }
 }
 
-/// `0.0.0.0` is another address than those of the loopback, and leads to this host all the same.
+/// `0.0.0.0` is no loopback address, but it leads to this host.
 #[test]
 fn no_password_goes_to_another_host_without_tls_unless_that_is_written() {
     for (number, word) in [(3, "clear text"), (5, "MD5"), (0, "SCRAM")] {
@@ -143,7 +143,7 @@ fn a_password_that_is_not_encoded_is_not_told_and_the_encoding_is() {
         assert!(run.stderr.contains("%40 for @"), "{run:?}");
         assert!(![run.stdout, run.stderr, log].concat().contains("secret"), "{password}");
     }
-    // Good as it is; should it be wrong all the same, that is probably why.
+    // This URL is accepted; but if it fails, the doubtful password is the likely reason.
     let error = installed("postgresql://u:top@secret@127.0.0.1:1/d").fails(1, &["ls"]);
     assert!(error.contains("several @") && !error.contains("secret@"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Several hosts with one database and one store: nothing but the database keeps them apart.
+//! Several hosts with one database and one store: only the database keeps them apart.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::install::{Install, noise};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 100;
 const SOON: Duration = Duration::from_secs(5);
-/// Bytes a second at which the image takes five seconds.
+/// Bytes per second at which the image takes five seconds.
 const SLOW: u64 = (BLOCKS * BLOCK / 5) as u64;
 
 /// An installation that two hosts share.
@@ -18,7 +18,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// With a file `a` of noise, and a version of it that the first host has made.
+    /// An installation with a file `a` of noise, and a version of it that the first host has made.
     fn new() -> (Hosts, String, Vec<u8>) {
         let install = Install::new(BLOCK as u32);
         let configs = ["one", "two"].map(|name| install.another_host(name));
@@ -29,7 +29,7 @@ impl Hosts {
         (hosts, uid, image)
     }
 
-    /// The arguments for the host of that number.
+    /// The arguments for the host with that number.
     fn on<'a>(&'a self, host: usize, args: &[&'a str]) -> Vec<&'a str> {
         [&["-c", self.configs[host].as_str()], args].concat()
     }
@@ -43,7 +43,7 @@ impl Hosts {
         out.lines().last().expect("a uid").to_owned()
     }
 
-    /// Starts a backup of new noise on the first host, slow enough for all that follows.
+    /// Starts a backup of new noise on the first host, slow enough for the rest of the test.
     fn slow_backup(&self, name: &str, args: &[&str]) -> (Child, String, Vec<u8>) {
         let image = noise(name.bytes().map(u64::from).sum(), BLOCKS * BLOCK);
         let source = self.install.image(name, &image);
@@ -58,7 +58,7 @@ impl Hosts {
         (child, uid, image)
     }
 
-    /// Refused on the second host, soon, for a reason that contains `word`.
+    /// The second host refuses the command soon, for a reason that contains `word`.
     fn refused(&self, args: &[&str], word: &str) {
         let start = Instant::now();
         let error = self.install.fails(100, &self.on(1, args));

@@ -1,8 +1,8 @@
-//! The tests of commands, damage, dumps and wrong input once more, with PostgreSQL: each installation has a database
-//! of its own on a server that runs as long as these tests. The name of this binary chooses the engine
+//! Runs the tests of commands, damage, dumps and wrong input again with PostgreSQL. Each installation has its own
+//! database on a server that runs as long as these tests. The name of this binary selects the engine
 //! (`common::database::Engine`).
 //!
-//! What is not here is about files of SQLite, or about no database at all:
+//! Some tests are missing, as they are about SQLite files or need no database:
 //! - `commands/upgrade` and `upgraded`: files of older releases, copies beside them, files that cannot be written;
 //!   `upgrade` here is about databases of older releases on a server;
 //! - `wrong_input/files`: files that are no database;

@@ -1,4 +1,4 @@
-//! What a mount asks the database for: the tree, changes of the list of versions, and locks.
+//! The parts of a mount that use the database: the tree, changes of the list of versions, and locks.
 
 #[path = "../fuse/ends.rs"]
 mod ends;

@@ -1,4 +1,4 @@
-//! What the NBD server asks the database for: exports, and the copies that clients write.
+//! The parts of the NBD server that use the database: exports, and the copies that clients write.
 
 #[path = "../nbd/client.rs"]
 mod client;
@@ -6,7 +6,7 @@ mod client;
 mod copies;
 #[path = "../nbd/protocol.rs"]
 mod protocol;
-// Not all of it is needed here.
+// Some of its functions are not used here.
 #[allow(dead_code)]
 #[path = "../nbd/server.rs"]
 mod server;

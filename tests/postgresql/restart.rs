@@ -1,4 +1,4 @@
-//! The server crashes, or stays away, in the middle of the work.
+//! The server crashes, or stays down, while a command runs.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::install::{Install, Run, noise};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 200;
-/// Bytes a second at which the image takes five seconds.
+/// Bytes per second at which the image takes five seconds.
 const SLOW: u64 = (BLOCKS * BLOCK / 5) as u64;
-/// For two minutes a command waits for a server that was there; and some more for a machine that is busy.
+/// A command waits two minutes for a server that it has reached before; the rest is for a busy machine.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// An installation on a server of its own, with an image.
+/// An installation with an image, on a separate server.
 fn with_image(test: &str) -> Option<(Arc<Server>, Install, Vec<u8>)> {
     let server = Server::own(test)?;
     let install = Install::on_server(BLOCK as u32, Database::new(&server));
@@ -84,7 +84,7 @@ fn reading_goes_on_after_a_crash_of_the_server() {
     install.assert_sound();
 }
 
-/// What a command says that has no server.
+/// The error of a command that has lost its server.
 fn assert_told(server: &Server, code: i32, run: &Run) {
     assert_eq!(run.code, code, "{run:?}");
     let error = run.stderr.lines().rfind(|line| line.contains("ERROR: ") && !line.contains("Backy failed"));
@@ -93,7 +93,7 @@ fn assert_told(server: &Server, code: i32, run: &Run) {
     assert!(!run.stderr.contains("panicked"), "{run:?}");
 }
 
-/// The server is stopped in the middle of a backup, which then ends as `end` sees to; and is continued.
+/// Stops the server during a backup. `end` decides how the backup ends; then it is continued.
 fn stopped_and_continued(test: &str, end: impl FnOnce(&Server, Child)) {
     let Some((server, install, image)) = with_image(test) else { return };
     let source = install.url("image");
@@ -132,7 +132,7 @@ fn a_backup_that_waits_for_its_server_can_be_interrupted_and_continued() {
     });
 }
 
-/// Takes as long as a command waits.
+/// Takes as long as a command waits for the server.
 #[test]
 fn a_backup_whose_server_stays_away_ends_and_is_continued() {
     const NAME: &str = "a_backup_whose_server_stays_away_ends_and_is_continued";

@@ -1,4 +1,4 @@
-//! Several schemas in one database, and the order of what is in a table.
+//! Several schemas in one database, and the order of rows in a table.
 
 use crate::common::install::{Install, noise};
 use crate::common::postgres::{Database, Server, USER};
@@ -60,7 +60,7 @@ fn two_sets_of_tables_are_an_error_until_one_is_named() {
 fn tables_in_a_schema_without_rights_are_no_reason_for_new_ones() {
     let (install, uid) = installed();
     let server = install.postgres().expect("PostgreSQL").server().clone();
-    // The rights of the schema `public` are the administrator's to give and take.
+    // Only the administrator can change permissions on the schema `public`.
     let database = install.postgres().expect("PostgreSQL").url();
     let name = database.rsplit('/').next().expect("a name").to_owned();
     let mut admin = postgres::Config::new();
@@ -84,7 +84,7 @@ fn migrate_db_finds_the_tables_of_its_target_along_the_path() {
     let (install, uid) = installed();
     let target = Database::new(&server);
     target.client().batch_execute(&format!("CREATE SCHEMA {USER}")).expect("made");
-    // Names of schemas may be anything.
+    // A schema may have any name.
     target.client().batch_execute("CREATE SCHEMA \"odd Schema\"").expect("made");
     let path = "?options=-csearch_path%3D%22odd\\%20Schema%22";
     install.ok(&["migrate-db", &format!("{}{path}", target.url())]);

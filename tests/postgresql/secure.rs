@@ -1,4 +1,4 @@
-//! Servers that want a password and TLS.
+//! Servers that require a password and TLS.
 
 use crate::common::disk::run;
 use crate::common::install::{Install, noise};
@@ -8,18 +8,18 @@ use std::os::unix::fs::PermissionsExt;
 
 const BLOCK: usize = 4096;
 const PASSWORD: &str = "open/sesame:7%";
-/// The same in a URL, as a configuration has it.
+/// The password as it is written in the URL in a configuration.
 const ENCODED: &str = "open%%2Fsesame%%3A7%%25";
 
-/// A server of its own that lets the user of the tests in with a password over TLS only, an installation that was
-/// made before it became so, a version, and the file with the server's certificate for 127.0.0.1.
+/// A separate server that lets the user of the tests in only with a password and TLS. It comes with an installation
+/// that was made before that, a version, and the file with the server's certificate for 127.0.0.1.
 struct Secure {
     install: Install,
     uid: String,
     certificate: String,
 }
 
-/// Makes a key and a certificate that signs itself, in the folder of the server's data.
+/// Makes a key and a self-signed certificate in the server's data folder.
 const MAKE: &str = "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
     -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
     -keyout server.key -out server.crt 2>&1";
@@ -43,7 +43,7 @@ impl Secure {
             "host all admin 127.0.0.1/32 trust\nhostssl all {USER} 127.0.0.1/32 scram-sha-256\n\
              local all {USER} scram-sha-256\n"
         );
-        // Written into the file that the server owns.
+        // Write into the existing file, which the server owns.
         std::fs::write(data.join("pg_hba.conf"), rules).expect("written");
         std::fs::copy(data.join("server.crt"), install.path("server.crt")).expect("copied");
         server.restart(Stop::Fast);
@@ -51,19 +51,19 @@ impl Secure {
         Some(Secure { install, uid, certificate })
     }
 
-    /// The URL with what stands between `//` and `@`, and parameters.
+    /// The URL with `account` between `//` and `@`, and with parameters.
     fn url(&self, account: &str, parameters: &str) -> String {
         let usual = self.install.postgres().expect("PostgreSQL").url();
         format!("{}{parameters}", usual.replacen(&format!("{USER}@"), &format!("{account}@"), 1))
     }
 
-    /// With that URL commands work.
+    /// Commands work with that URL.
     fn works(&self, url: &str) {
         self.install.set("engine", url);
         assert_eq!(self.install.uids(&[]), [self.uid.as_str()], "{url}");
     }
 
-    /// With that URL no command begins, and what is said has `word` in it and not the password.
+    /// With that URL a command fails at the start. Its output contains `word`, and not the password.
     fn refused(&self, url: &str, word: &str) {
         self.install.set("engine", url);
         let run = self.install.run(&["-d", "ls"]);
@@ -99,7 +99,7 @@ fn passwords_come_from_the_url_or_a_file_and_are_never_told() {
     mode(0o600);
     secure.works(&secure.url(USER, &parameter));
 
-    // In a command that works the password is not told, either, nor is it in anybody's sight meanwhile.
+    // A command that works does not show the password, either: not in its output, nor in the list of processes.
     secure.install.set("engine", &secure.url(&format!("{USER}:{ENCODED}"), ""));
     let done = secure.install.run(&["-d", "scrub", &secure.uid]);
     assert_eq!(done.code, 0, "{done:?}");
@@ -142,7 +142,7 @@ fn certificates_are_verified_as_far_as_the_url_says() {
     for mode in ["verify-ca", "verify-full"] {
         secure.works(&secure.url(&account, &format!("?sslmode={mode}{good}")));
         secure.refused(&secure.url(&account, &format!("?sslmode={mode}{bad}")), "certificate");
-        // Nobody whom the system trusts has signed it.
+        // No authority of the system has signed it.
         secure.refused(&secure.url(&account, &format!("?sslmode={mode}")), "certificate");
     }
     secure.refused(&secure.url(&account, "?sslmode=disable"), "pg_hba.conf");

@@ -1,4 +1,4 @@
-//! The server of the tests itself: what the other tests rely on.
+//! The test server itself, on which the other tests rely.
 
 use crate::common::postgres::{Database, Server, Stop};
 use std::process::{Command, Stdio};
@@ -42,11 +42,11 @@ fn what_is_committed_outlives_a_crash_of_a_server_of_its_own() {
     assert!(!folder.exists(), "nothing is left");
 }
 
-/// The script of the server, as the tests start it, whose starter is killed.
+/// Kills the process that has started the server's script, as the tests start it.
 #[test]
 fn a_server_ends_with_the_process_that_started_it_however_that_ends() {
     const NAME: &str = "a_server_ends_with_the_process_that_started_it_however_that_ends";
-    // Run by itself as below: starts a server, tells where, and waits to be killed.
+    // This part runs in the child: it starts a server, prints the folder, and waits to be killed.
     if std::env::var_os("BACKY2_TEST_IS_STARTER").is_some() {
         let server = Server::own(NAME).expect("there is one");
         println!("FOLDER={}", server.socket_folder().display());

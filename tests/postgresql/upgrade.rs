@@ -1,4 +1,4 @@
-//! Databases that older releases have made on a server become current ones, once, or stay as they are.
+//! Databases of older releases on a server are upgraded once, or stay unchanged.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::database::{Row, sqlite_rows};
@@ -8,7 +8,7 @@ use crate::common::install::{Install, fixture_folder};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
-/// A fixture as its administrator had to configure it for 2.13.
+/// A fixture with the configuration that its administrator needed for 2.13.
 fn fixture(name: &str) -> Install {
     let install = Install::fixture(name);
     if name == "E" {
@@ -17,7 +17,7 @@ fn fixture(name: &str) -> Install {
     install
 }
 
-/// The database is sound, and says so to releases 2.13 and 3.
+/// The database is sound, and has the revisions that releases 2.13 and 3 expect.
 fn is_current(install: &Install) {
     install.assert_references();
     assert_eq!(install.count("SELECT count(*) FROM schema_version"), 1);
@@ -26,7 +26,7 @@ fn is_current(install: &Install) {
     assert_eq!(install.count(aside), 0, "nothing is left of the old tables");
 }
 
-/// What the other tests rely on: the fixtures are on the server as they are in their files.
+/// The other tests rely on this: the databases on the server have the same rows as the files of the fixtures.
 #[test]
 fn the_old_tables_are_those_of_the_files() {
     for name in ["A", "B", "D", "E"] {
@@ -35,7 +35,7 @@ fn the_old_tables_are_those_of_the_files() {
         for table in ["versions", "tags", "blocks", "deleted_blocks", "stats", "alembic_version"] {
             let sql = format!("SELECT * FROM {table}");
             let sorted = |mut rows: Vec<Row>| {
-                // PostgreSQL shows no zeros at the end of fractions of seconds.
+                // PostgreSQL omits trailing zeros in fractions of seconds.
                 let times = rows.iter_mut().flatten().flatten().filter(|text| text.len() == 26);
                 times.for_each(|text| *text = text.trim_end_matches('0').trim_end_matches('.').to_owned());
                 rows.sort();
@@ -130,7 +130,7 @@ fn an_upgrade_is_refused_while_release_2_13_runs() {
     let install = fixture("D");
     let name = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
     let name = name.lines().find_map(|line| line.strip_prefix("process_name: ")).expect("a name").to_owned();
-    // Another program of that name, as the Python release would show in the list of processes.
+    // Another program with that process name, as the list of processes would show the Python release.
     std::fs::copy("/bin/sleep", install.path(&name)).expect("copied");
     let mut other = std::process::Command::new(install.path(&name)).arg("60").spawn().expect("starts");
     let before = install.dump();
@@ -147,7 +147,7 @@ fn an_upgrade_is_refused_while_release_2_13_runs() {
 #[test]
 fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
     let install = fixture("D");
-    // The upgrade waits for whoever reads the old tables, in one of its statements.
+    // One of the upgrade's statements has to wait for a transaction that reads the old tables.
     let mut reader = install.postgres().expect("a server").client();
     reader.batch_execute("BEGIN; LOCK TABLE blocks IN ACCESS SHARE MODE").expect("locked");
     let rows = "SELECT count(*) FROM blocks";

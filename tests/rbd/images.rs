@@ -1,4 +1,4 @@
-//! RBD images of all kinds, as sources and as targets: file systems, clones, namespaces, data pools; what is refused;
+//! RBD images of all kinds as sources and targets: file systems, clones, namespaces, data pools; refused restores; and
 //! clusters that do not answer.
 
 use crate::common::ceph::{Ceph, errors, hints, with_env};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 1 << 20;
 
-/// Restores a version into a file and an image and compares with what Ceph exports of `at`.
+/// Restores a version to a file and to an image, and compares both with Ceph's export of `at`.
 fn assert_restored(ceph: &Ceph, install: &Install, uid: &str, at: &str) {
     let data = ceph.export(at);
     assert!(install.restored(uid, "out.img") == data, "{at}: the file differs");
@@ -42,7 +42,7 @@ fn a_file_system_comes_back() {
     let full = install.backup(&["rbd://rbd/root@one", "root"]);
     let incremental = install.backup(&["--incremental", "rbd://rbd/root", "incremental"]);
 
-    // Files are removed and written; the image gets what has changed.
+    // Remove and write files, and copy the changed parts into the image.
     std::fs::copy(&old, &new).expect("copied");
     let debugfs =
         |command: &str| disk::run("debugfs", &["-w", "-R", command, disk::text(&new)]).expect(command);
@@ -108,7 +108,7 @@ fn clones_have_the_data_of_their_parents() {
         let incremental = install.backup(&["--incremental", &url, "incremental"]);
         assert_restored(&ceph, &install, &first, &format!("{clone}@a"));
         assert_restored(&ceph, &install, &incremental, &format!("{clone}@a"));
-        // What hides the parent's data reads as zeros.
+        // Zeros written over the parent's data must read as zeros.
         let target = ceph.writer(&url);
         target.zero(3 * MIB as u64..5 * MIB as u64 + 100, Zeroing::Always).expect("zeroed");
         target.flush().expect("flushed");
@@ -116,7 +116,7 @@ fn clones_have_the_data_of_their_parents() {
         ceph.rbd(&["snap", "create", &format!("{clone}@b")]);
         let second = install.backup(&["-f", &first, &format!("{url}@b"), "vm"]);
         assert_restored(&ceph, &install, &second, &format!("{clone}@b"));
-        // Flattened, shrunk into the parent's data, and grown again.
+        // Shrink the clone into the parent's data, grow it again, and flatten it.
         ceph.rbd(&["resize", "--allow-shrink", "--size", "6M", &clone]);
         ceph.rbd(&["resize", "--size", "12M", &clone]);
         ceph.rbd(&["flatten", &clone]);
@@ -136,7 +136,7 @@ fn namespaces_and_data_pools() {
     ceph.ceph(&["osd", "pool", "application", "enable", "bulk", "rbd"]);
     ceph.rbd(&["namespace", "create", "rbd/tenant"]);
     ceph.rbd(&["create", "--size", "16M", "--data-pool", "bulk", "rbd/tenant/disk"]);
-    // The same name elsewhere is another image.
+    // An image with the same name in another namespace is another image.
     ceph.rbd(&["create", "--size", "16M", "rbd/disk"]);
     let url = "rbd://rbd/tenant/disk";
     ceph.writer(url).write_at(5_000_000, &noise(1, 3 * MIB)).expect("written");
@@ -150,7 +150,7 @@ fn namespaces_and_data_pools() {
     install.ok(&["restore", &second, "rbd://rbd/tenant/again"]);
     assert!(ceph.export("rbd/tenant/again") == data);
     assert!(install.restored(&second, "out.img") == data && install.restored(&first, "out.img") != data);
-    // Into a data pool, as Ceph's configuration says.
+    // Restore to a new image that gets the data pool of Ceph's configuration.
     let conf = std::fs::read_to_string(&ceph.conf).expect("read");
     std::fs::write(install.path("ceph.conf"), conf + "\n[client]\nrbd default data pool = bulk\n")
         .expect("written");
@@ -185,16 +185,16 @@ fn what_is_zero_is_not_written_to_a_new_image_and_zeroed_in_an_old_one() {
     assert_eq!(ceph.objects("rbd", "new"), 2, "objects that hold data");
     let info = ceph.rbd(&["info", "new"]);
     assert!(info.contains("features: layering, exclusive-lock, object-map"), "{info}");
-    // Over old data, with and without -s: nothing of it shows.
+    // Restore over old data, with and without -s: none of it may show.
     for sparse in [&["-s"][..], &[]] {
         ceph.writer("rbd://rbd/new").write_at(0, &noise(2, size)).expect("written");
         install.refuses(1, &["restore", &uid, "rbd://rbd/new"], &["Target already exists"]);
         install.ok(&[&["restore", "-f"], sparse, &[&uid, "rbd://rbd/new"]].concat());
         assert!(ceph.export("new") == data, "{sparse:?}");
-        // The last one is wider than the image, and so it is not removed but emptied.
+        // The last object extends beyond the image, so it is emptied instead of removed.
         assert!(ceph.objects("rbd", "new") <= 3, "{sparse:?}");
     }
-    // A larger one keeps what lies behind; a smaller one is refused; one in use, too.
+    // A larger image keeps the data beyond the version's end; a smaller one is refused, and so is one in use.
     ceph.rbd(&["create", "--size", "70M", "large"]);
     let tail = noise(3, 70 * MIB - size);
     ceph.writer("rbd://rbd/large").write_at(size as u64, &tail).expect("written");
@@ -280,7 +280,7 @@ fn what_is_wrong_is_one_clear_line() {
         "rbd://rbd/there",
         &["no connection", "client.nobody", "profile rbd"],
     );
-    // It has rights in the pool rbd only.
+    // This client has permissions only in the pool rbd.
     tell(
         "rados_name: client.backup\n",
         100,
@@ -326,7 +326,7 @@ fn a_monitor_that_does_not_answer_is_an_error() {
 fn without_the_libraries_it_names_the_packages() {
     let install = Install::in_memory(BLOCK as u32);
     install.ok(&["initdb"]);
-    // The loader takes the first file of that name, and this one is no library.
+    // The loader takes the first file with that name, and this one is no library.
     for library in ["librbd.so.1", "librados.so.2"] {
         let folder = install.path(library).with_extension("d");
         std::fs::create_dir(&folder).expect("made");
@@ -336,7 +336,7 @@ fn without_the_libraries_it_names_the_packages() {
         assert_eq!(run.code, 100, "{run:?}");
         let told = errors(&run)[0];
         assert!(told.contains("librados2") && told.contains("librbd1") && told.contains("apt-get"), "{told}");
-        // Everything else works.
+        // Commands without RBD still work.
         let run = with_env(&install, "LD_LIBRARY_PATH", disk::text(&folder), &["backup", "null://1M", "vm"]);
         assert_eq!(run.code, 0, "{run:?}");
     }
@@ -367,7 +367,7 @@ fn a_cluster_that_stops_answering_ends_the_backup() {
     assert_eq!(run.code, 100, "{run:?}");
     assert!(run.stderr.contains("did not answer within 3 seconds"), "{run:?}");
     assert_eq!(install.held_locks(), [""; 0]);
-    // It has come back: the next run works, and tidies up.
+    // The cluster is back: the next run works, and cleans up.
     install.bandwidth(0, 0);
     std::thread::sleep(Duration::from_secs(1));
     let uid = install.backup(&["--incremental", "rbd://rbd/disk", "vm"]);

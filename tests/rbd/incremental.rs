@@ -1,4 +1,4 @@
-//! `backup --incremental` of RBD images: which base it takes, which snapshots it removes, and that it can be killed.
+//! `backup --incremental` of RBD images: the choice of the base, the removal of snapshots, and killed runs.
 
 use crate::common::ceph::{Ceph, errors};
 use crate::common::checks::{ended, seed, wait_until};
@@ -10,7 +10,7 @@ const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
 const SIZE: usize = 16 * MIB;
 
-/// An image of noise, but for a hole at its end.
+/// An image of noise with a hole at its end.
 fn image(ceph: &Ceph, name: &str) -> String {
     ceph.rbd(&["create", "--size", "16M", "--object-size", "256K", name]);
     let url = format!("rbd://rbd/{name}");
@@ -18,7 +18,7 @@ fn image(ceph: &Ceph, name: &str) -> String {
     url
 }
 
-/// Writes a few blocks.
+/// Overwrites a few blocks.
 fn change(ceph: &Ceph, url: &str, random: &mut fastrand::Rng) {
     let target = ceph.writer(url);
     for _ in 0..8 {
@@ -42,7 +42,7 @@ fn read(install: &Install, uid: &str) -> i64 {
     install.count(&format!("SELECT sum(blocks_read) FROM stats WHERE version_uid = '{uid}'"))
 }
 
-/// The version is what its snapshot holds, which must be there.
+/// The version has the same data as its snapshot, which must exist.
 fn assert_same(ceph: &Ceph, install: &Install, image: &str, uid: &str) {
     let snapshot = format!("{image}@{}", snapshot_of(install, uid));
     assert!(install.restored(uid, "out.img") == ceph.export(&snapshot), "{snapshot}");
@@ -53,7 +53,7 @@ fn each_run_leaves_the_snapshot_that_the_next_one_needs() {
     let Some(ceph) = Ceph::get("each_run_leaves_the_snapshot_that_the_next_one_needs") else { return };
     let (install, url) = (ceph.install(BLOCK as u32), image(&ceph, "plain"));
     let mut random = fastrand::Rng::with_seed(7);
-    // One of somebody else's, though it is called so.
+    // Somebody else's snapshot with a similar name.
     ceph.rbd(&["snap", "create", "plain@backy2-20200101T000000"]);
     let out = install.ok(&["backup", "--incremental", &url, "vm"]);
     assert!(out.contains("No valid version of vm has its snapshot on the image: a full backup."), "{out}");
@@ -74,11 +74,11 @@ fn each_run_leaves_the_snapshot_that_the_next_one_needs() {
     assert!(digits.len() == 15 && digits.as_bytes()[8] == b'T', "{name}");
     assert_same(&ceph, &install, "plain", &second);
 
-    // Nothing has changed: nothing is read but nothing is missing.
+    // Nothing has changed: no block is read, and the version is complete.
     let third = install.backup(&["--incremental", &url, "vm"]);
     assert_eq!(read(&install, &third), 0);
     assert_same(&ceph, &install, "plain", &third);
-    // The base is gone: a full backup, which stores nothing.
+    // The base is gone: a full backup, which stores nothing new.
     install.ok(&["rm", "-f", &third]);
     let out = install.ok(&["backup", "--incremental", &url, "vm"]);
     assert!(out.contains("a full backup"), "{out}");
@@ -105,14 +105,14 @@ fn names_that_share_an_image_keep_each_others_snapshots() {
         assert!(read(&install, &new) < 12 * MIB as i64 / BLOCK as i64);
         assert_same(&ceph, &install, "shared", &new);
     }
-    // Of another installation: neither knows of the other's.
+    // Another installation makes a snapshot, too: each one leaves the other's alone.
     let other = ceph.install(BLOCK as u32);
     let theirs = other.backup(&["--incremental", &url, "one"]);
     let last = install.backup(&["--incremental", &url, "two"]);
     assert!(made(&ceph, "shared").contains(&snapshot_of(&other, &theirs)));
     assert_eq!(made(&ceph, "shared").len(), 3);
     assert_same(&ceph, &install, "shared", &last);
-    // A protected snapshot stays, and goes when it is no longer protected.
+    // A protected snapshot stays, and is removed once it is no longer protected.
     let held = snapshot_of(&install, &last);
     ceph.rbd(&["snap", "protect", &format!("shared@{held}")]);
     let out = install.ok(&["backup", "--incremental", &url, "two"]);
@@ -123,7 +123,7 @@ fn names_that_share_an_image_keep_each_others_snapshots() {
     assert_eq!(made(&ceph, "shared").len(), 3);
 }
 
-/// Moments at which a run is killed by itself.
+/// Failpoints at which a run kills itself.
 const FAILPOINTS: [&str; 6] = [
     "incremental-noted",
     "incremental-made",
@@ -154,7 +154,7 @@ fn a_run_killed_at_any_moment_harms_nothing_and_the_next_one_tidies_up() {
         install.assert_sound();
         let (newest, valid) = install.newest("vm").expect("a version");
         let base = if valid { newest } else { before };
-        // What is valid has its snapshot.
+        // A valid version has its snapshot.
         assert_same(&ceph, &install, "killed", &base);
         let uid = install.backup(&["--incremental", &url, "vm"]);
         assert_eq!(made(&ceph, "killed"), [snapshot_of(&install, &uid)], "moment {moment}");
@@ -200,7 +200,7 @@ fn a_base_must_be_of_this_very_snapshot() {
     let at = |snapshot: &str| format!("{url}@{snapshot}");
     let base = install.backup(&[&at("a"), "vm"]);
     assert_eq!(snapshot_of(&install, &base), "a", "the snapshot's name is noted");
-    // The same snapshot again, by another name, and an earlier one.
+    // The same snapshot under another name, and an earlier snapshot.
     let again = install.backup(&["-f", &base, &at("a"), "vm"]);
     assert_eq!(read(&install, &again), 0);
     ceph.rbd(&["snap", "rename", "proven@a", "proven@z"]);
@@ -208,7 +208,7 @@ fn a_base_must_be_of_this_very_snapshot() {
     assert_eq!(read(&install, &renamed), 0);
     let out = install.ok(&["backup", "-f", &renamed, &at("z"), "vm"]);
     assert!(out.contains("is newer than the source. All is read"), "{out}");
-    // Another image; another snapshot of that name; none.
+    // Another image; another snapshot with that name; no snapshot.
     let error = install.fails(100, &["backup", "-f", &base, &format!("{other}@a"), "vm"]);
     assert!(error.contains("an image with another identity"), "{error}");
     ceph.rbd(&["snap", "rm", "proven@z"]);
@@ -217,13 +217,13 @@ fn a_base_must_be_of_this_very_snapshot() {
     ceph.rbd(&["snap", "rm", "proven@a"]);
     let out = install.ok(&["backup", "-f", &base, &at("b"), "vm"]);
     assert!(out.contains("its snapshot a is no longer there. All is read"), "{out}");
-    // A version that nobody knows the snapshot of, and the image itself.
+    // A version without a recorded snapshot, and the image itself as source.
     install.change(&format!("DELETE FROM version_origins WHERE version_uid = '{renamed}'"));
     let out = install.ok(&["backup", "-f", &renamed, &at("b"), "vm"]);
     assert!(out.contains("no snapshot of an image was recorded with it. All is read"), "{out}");
     let whole = install.backup(&["-f", &base, &url, "vm"]);
     assert_eq!(read(&install, &whole), 12 * MIB as i64 / BLOCK as i64);
-    // A copy in another encryption version is as good a base.
+    // A copy in another encryption version works as a base, too.
     let base = install.backup(&[&at("b"), "vm"]);
     install.ok(&["migrate-encryption", &base]);
     let copy = install.newest("vm").expect("a version").0;
@@ -310,7 +310,7 @@ fn a_database_of_the_first_revision_gets_the_tables_when_something_is_changed() 
     );
     install.ok(&["ls"]);
     assert_eq!(install.count("SELECT revision FROM schema_version"), 1);
-    // It may mark blobs.
+    // A restore upgrades the database, since it may mark blobs.
     install.ok(&["restore", &uid, "null://"]);
     assert_eq!(install.count("SELECT revision FROM schema_version"), 3);
     install.backup(&["-f", &uid, &source, "vm"]);

@@ -1,4 +1,4 @@
-//! Ceph RBD, on a real cluster: images of all kinds as sources and targets, hints, `--incremental`.
+//! Ceph RBD on a real cluster: images of all kinds as sources and targets, hints, `--incremental`.
 
 #[path = "../common/mod.rs"]
 mod common;

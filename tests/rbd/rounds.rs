@@ -1,5 +1,5 @@
-//! RBD images as sources and targets, against a real cluster: every version restored into a file and into an image is
-//! what Ceph itself exports.
+//! Rounds of changes to RBD images on a real cluster: every version, restored to a file and to an image, is the same as
+//! Ceph's own export.
 
 use crate::common::ceph::{Ceph, hints};
 use crate::common::checks::seed;
@@ -7,16 +7,16 @@ use crate::common::install::{Install, noise};
 use backy2::io::Zeroing;
 
 const MIB: u64 = 1 << 20;
-/// Rounds of changes.
+/// The number of rounds.
 const ROUNDS: usize = 10;
 
-/// A version, and what its snapshot was by Ceph's own account.
+/// A version, and the data of its snapshot according to Ceph.
 struct Kept {
     uid: String,
     data: Vec<u8>,
 }
 
-/// Restores a version into a file and, if wanted, into a new image, and compares.
+/// Restores a version to a file and, with `image`, to a new image, and compares the data.
 fn check(ceph: &Ceph, install: &Install, kept: &Kept, what: &str, image: bool) {
     assert!(install.restored(&kept.uid, "out.img") == kept.data, "{what}: the file differs");
     if image {
@@ -27,7 +27,7 @@ fn check(ceph: &Ceph, install: &Install, kept: &Kept, what: &str, image: bool) {
     }
 }
 
-/// Some writes, discards and resizes. Returns the new size.
+/// Makes some writes, discards and resizes. Returns the new size in bytes.
 fn change(ceph: &Ceph, image: &str, size: u64, random: &mut fastrand::Rng) -> u64 {
     let mut size = size;
     for _ in 0..random.usize(1..4) {
@@ -36,7 +36,7 @@ fn change(ceph: &Ceph, image: &str, size: u64, random: &mut fastrand::Rng) -> u6
             let text = format!("{size}B");
             ceph.rbd(&["resize", "--allow-shrink", "--size", &text, image]);
             if random.bool() {
-                // Shrunk and grown again: what was there must be zero now.
+                // Grow the image again: the data that was cut off must read as zeros.
                 size += random.u64(0..8 * MIB) / 512 * 512;
                 let text = format!("{size}B");
                 ceph.rbd(&["resize", "--allow-shrink", "--size", &text, image]);
@@ -57,7 +57,7 @@ fn change(ceph: &Ceph, image: &str, size: u64, random: &mut fastrand::Rng) -> u6
     size
 }
 
-/// Ten rounds of changes to `image`; after each, backups by a hints file, by `-f` alone and by `--incremental`.
+/// Changes `image` in rounds, and after each makes backups with a hints file, with `-f` alone and with `--incremental`.
 fn rounds(ceph: &Ceph, image: &str, block: u32, random: &mut fastrand::Rng, disturb: impl Fn(usize)) {
     let install = ceph.install(block);
     let mut size = 40 * MIB;
@@ -95,7 +95,7 @@ fn rounds(ceph: &Ceph, image: &str, block: u32, random: &mut fastrand::Rng, dist
         }
         let read =
             |uid: &str| install.count(&format!("SELECT blocks_read FROM stats WHERE version_uid = '{uid}'"));
-        // Ten blocks are compared with the base, and a round may change nearly all.
+        // Ten blocks are compared with the base, and a round may change nearly all blocks.
         let all = size.div_ceil(u64::from(block)) as i64;
         saved += usize::from(round > 0 && read(&based).max(read(&incremental)) < all);
         let made: Vec<String> =

@@ -1,31 +1,31 @@
-//! Moments: those that come from the clock are replaced by their distance to it, others are kept.
+//! Replaces moments that depend on the clock by their distance from it, and keeps all others.
 
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 
 const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
-/// Moments that come from the clock have a distance to it that is a multiple of this: the intervals and
-/// margins of the configured schedulers are.
+/// A moment that depends on the clock differs from it by a multiple of this many seconds, as the intervals and margins
+/// of the configured schedulers do.
 const GRID: i64 = 6 * 3600;
-/// Characters of a moment.
+/// Length of a moment in characters.
 const LENGTH: usize = 19;
 
-/// The time in which the recorded run took place, and that of this one.
+/// The times of the recorded run and of this run.
 #[derive(Clone)]
 pub struct Clock {
     recorded: (NaiveDateTime, NaiveDateTime),
     own: NaiveDateTime,
     literal: BTreeSet<NaiveDateTime>,
-    /// Whether the text is of this run.
+    /// Whether the texts are from this run.
     of_own: bool,
 }
 
 impl Clock {
-    /// This run begins now. Moments in `recorded` that do not come from its clock never do.
+    /// A clock for a run that begins now. Moments in `recorded` that do not depend on its clock are never replaced.
     pub fn new(recorded: &str) -> Self {
         let day = NaiveDate::from_ymd_opt(2026, 11, 20).expect("a day");
         let at = |minute: u32| day.and_hms_opt(17, minute, 0).expect("a time");
-        // Dates are cut to seconds.
+        // Dates are cut to whole seconds.
         let own = Utc::now().naive_utc() - TimeDelta::seconds(1);
         let mut clock = Clock { recorded: (at(2), at(22)), own, literal: BTreeSet::new(), of_own: false };
         let moments = recorded.char_indices().filter_map(|(at, _)| moment(recorded, at));
@@ -34,12 +34,12 @@ impl Clock {
         clock
     }
 
-    /// The same for texts of this run, in which there are recorded moments as well.
+    /// The clock for texts of this run, which have recorded moments, too.
     pub fn of_own(&self) -> Self {
         Clock { of_own: true, ..self.clone() }
     }
 
-    /// `line` with all moments replaced that come from the clock. The text keeps its length.
+    /// `line`, with all moments replaced that depend on the clock. The text keeps its length.
     pub fn normal(&self, line: &str) -> String {
         let mut out = String::new();
         let mut at = 0;
@@ -49,7 +49,7 @@ impl Clock {
                 at += LENGTH;
                 continue;
             }
-            // What `sed` has made of one.
+            // A moment that `sed` has changed.
             if let Some(broken) = line.get(at..at + LENGTH).filter(|piece| piece.starts_with("xxxx-")) {
                 out.push_str(if broken.contains(':') { "<broken moment>" } else { broken });
                 at += LENGTH;
@@ -69,8 +69,8 @@ impl Clock {
         let now = Utc::now().naive_utc() + TimeDelta::seconds(1);
         let recorded = distance(moment, self.recorded);
         let own = distance(moment, (self.own, now));
-        // Four times a day the clocks differ by a multiple of the grid, and a moment may be of either: then it is the one
-        // that is no distance away, else the one that the text is of.
+        // Four times a day both clocks differ by a multiple of the grid, and a moment may belong to either. Then take
+        // the clock from which it has no distance, or else the clock of the text's own run.
         let hours = |distance: &Option<i64>| distance.map(i64::abs);
         let (first, second) = if self.of_own { (own, recorded) } else { (recorded, own) };
         match (hours(&first), hours(&second)) {
@@ -81,13 +81,13 @@ impl Clock {
     }
 }
 
-/// The moment that stands in `text` at `at`.
+/// The moment at position `at` of `text`.
 fn moment(text: &str, at: usize) -> Option<NaiveDateTime> {
     let piece = text.get(at..at + LENGTH).filter(|piece| piece.as_bytes()[4] == b'-')?;
     NaiveDateTime::parse_from_str(piece, FORMAT).ok()
 }
 
-/// How many hours `moment` is from a clock that shows something in that range.
+/// The distance in hours of `moment` from a clock that shows a time in the given range.
 fn distance(moment: NaiveDateTime, (from, to): (NaiveDateTime, NaiveDateTime)) -> Option<i64> {
     let seconds = (moment - from).num_seconds();
     if seconds.rem_euclid(GRID) > (to - from).num_seconds() {
@@ -113,7 +113,7 @@ fn moments() {
     assert_eq!(clock.of_own().normal(&now), "<now..............>");
 }
 
-/// At any time of the day.
+/// Holds at any time of day.
 #[test]
 fn of_moments_that_both_clocks_could_have_shown_each_text_means_its_own() {
     let recorded = Clock::new("");

@@ -1,10 +1,10 @@
-//! The stores that the recorded commands find damaged: `e1` is encrypted, `e0` is not.
+//! Makes the stores whose damage the recorded commands find: `e1` is encrypted, `e0` is not.
 
 use super::images::noise;
 use super::stage::Stage;
 use std::fs;
 
-/// The versions, each with the first digits of its uid in `e1` and in `e0`.
+/// The versions, with the first digits of their uids in `e1` and in `e0`.
 const VERSIONS: &[(&str, &str, &str)] = &[
     ("ok", "30c4b05e", "3b4389c4"),
     ("del", "31b496aa", "3be206e4"),
@@ -13,14 +13,14 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("flip", "33825904", "3de764de"),
     ("extra", "34480f6e", "3ea019fc"),
 ];
-/// The block that is damaged in each.
+/// The block that is damaged in each version.
 const BAD: u64 = 3;
 
 fn uid(begin: &str) -> String {
     format!("{begin}-e505-11f1-90ca-02fc00000001")
 }
 
-/// What is done before a step.
+/// The preparations for a step.
 pub fn before(number: u32, stage: &mut Stage) {
     match number {
         221 => {
@@ -58,7 +58,7 @@ fn make(stage: &mut Stage, name: &str) {
     }
 }
 
-/// The database has another checksum for block 2 than the data.
+/// Changes the checksum of block 2 in the database.
 fn wrong_checksum(stage: &Stage, name: &str, begin: &str) {
     let blob = format!("SELECT uid FROM blocks WHERE version_uid = '{}' AND id = 2", uid(begin));
     let sql = format!("UPDATE blobs SET checksum = '00' || substr(checksum, 3) WHERE uid = ({blob})");

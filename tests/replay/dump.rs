@@ -1,6 +1,6 @@
-//! What `od -c` shows, as the text that it shows.
+//! Decodes the output of `od -c`.
 
-/// `text` with each dump of `od -c` replaced by one line for each line of what was dumped.
+/// `text` with each dump of `od -c` replaced by the lines that were dumped.
 pub fn decoded(text: &str) -> String {
     let mut out = String::new();
     let mut bytes: Vec<u8> = Vec::new();
@@ -18,7 +18,7 @@ pub fn decoded(text: &str) -> String {
     out
 }
 
-/// The bytes of a line of a dump.
+/// The bytes in a line of a dump.
 fn cells(line: &str) -> Option<Vec<u8>> {
     let offset = line.get(..7)?;
     if !offset.bytes().all(|c| (b'0'..b'8').contains(&c))
@@ -44,7 +44,7 @@ fn byte(cell: &str) -> Option<u8> {
 fn flush(out: &mut String, bytes: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(bytes);
     for line in text.split_inclusive('\n') {
-        // A tail may begin, and a head may end, within a hex number; the name of a blob only begins like one.
+        // The text may begin or end in the middle of a hex number; a blob's uid only begins like one.
         let hex = |c: char| c.is_ascii_hexdigit();
         let begin = line.chars().take_while(|c| hex(*c)).count();
         let ends = !line[begin..].starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -1,4 +1,4 @@
-//! The images and the files of hints that the recorded commands name. What they hold follows from the recorded
+//! Makes the images and hints files that the recorded commands name. Their content was inferred from the recorded
 //! statistics and from `du`.
 
 use super::stage::Stage;
@@ -6,7 +6,7 @@ use std::fs;
 
 const BLOCK: usize = 4 << 20;
 
-/// `length` bytes that look random, the same for the same seed.
+/// `length` pseudo-random bytes, the same for the same seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut data = vec![0; length];
     fastrand::Rng::with_seed(seed).fill(&mut data);
@@ -17,7 +17,7 @@ fn hint(offset: usize, length: usize, exists: &str) -> String {
     format!("{{\"offset\": {offset}, \"length\": {length}, \"exists\": {exists}}}")
 }
 
-/// Writes them all.
+/// Writes all files.
 pub fn write(stage: &Stage) {
     let write = |name: &str, data: &[u8]| fs::write(stage.path(name), data).expect("write");
     let rnd40 = noise(1, 10 * BLOCK);

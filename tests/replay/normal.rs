@@ -1,23 +1,22 @@
-//! Makes outputs of two runs comparable: what must differ between runs is replaced by what it is.
+//! Makes outputs of two runs comparable: values that differ between runs are replaced by placeholders.
 //!
 //! `docs/differences-recorded.md` lists these replacements for its readers.
 
 use super::clock::Clock;
 use super::tokens;
 
-/// The recorded texts have lines cut at so many characters.
+/// Lines of the recorded texts are cut to this many characters.
 const CUT: usize = 400;
 /// 2.13 put this before every message.
 const PREFIX: &str = "[backy2.logging] ";
 
-/// `text` with everything replaced that differs from run to run. Folders and version uids must be the
-/// recorded ones already.
+/// Replaces everything in `text` that differs from run to run. Folders and uids must already be the recorded ones.
 pub fn normal(text: &str, clock: &Clock) -> String {
     let with_duration = text.contains("duration (s)");
     let mut lines: Vec<String> = Vec::new();
     let mut blobs = Vec::new();
     for line in text.lines() {
-        // What a program tells of its own inner life.
+        // Debug messages are internal to each program.
         if line.starts_with("   DEBUG: ") {
             continue;
         }
@@ -42,7 +41,7 @@ pub fn normal(text: &str, clock: &Clock) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Cuts lines as those of `recorded` are cut.
+/// Cuts lines as those of `recorded` were cut.
 pub fn cut_like(text: &str, recorded: &str) -> String {
     if !recorded.lines().any(|line| line.chars().count() == CUT) {
         return text.to_owned();
@@ -50,7 +49,7 @@ pub fn cut_like(text: &str, recorded: &str) -> String {
     text.lines().map(|line| line.chars().take(CUT).collect::<String>() + "\n").collect()
 }
 
-/// Leaves out of `text` what was left out of `recorded`, where a line says `… (37 lines) …`.
+/// Omits the lines of `text` that were omitted in `recorded`, where a line says `… (37 lines) …`.
 pub fn elide_like(text: &str, recorded: &str) -> String {
     let recorded: Vec<&str> = recorded.lines().collect();
     let Some(at) = recorded.iter().position(|line| line.starts_with("… (")) else { return text.to_owned() };
@@ -65,7 +64,7 @@ pub fn elide_like(text: &str, recorded: &str) -> String {
     kept.map(|line| format!("{line}\n")).collect()
 }
 
-/// Without the numbers of blobs, which are counted in the order of the lines.
+/// Removes the numbers of blobs, which depend on the order of the lines.
 pub fn uncounted(text: &str) -> String {
     let mut parts = text.split("<blob ");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -79,7 +78,7 @@ pub fn sorted(text: &str) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Queues, percent, rate and ETA of a progress line.
+/// Masks queues, percentage, rate and ETA in a progress line.
 fn progress(line: &str) -> String {
     let Some((before, rest)) = line.split_once(" Read Queue [") else { return line.to_owned() };
     let Some((_, after)) = rest.split_once(") ") else { return line.to_owned() };
@@ -87,7 +86,7 @@ fn progress(line: &str) -> String {
     format!("{before} Read Queue [*] Write Queue [*] (*) {after}")
 }
 
-/// `Deleted 2 blocks in 0s (224/s). Blocks left: 0 ETA 0s. DB delete took 0s`
+/// Masks the rates in `Deleted 2 blocks in 0s (224/s). Blocks left: 0 ETA 0s. DB delete took 0s`.
 fn rates(line: &str) -> String {
     let Some((before, _)) = line.split_once(" blocks in ").filter(|(before, _)| before.contains("Deleted "))
     else {
@@ -97,7 +96,7 @@ fn rates(line: &str) -> String {
     format!("{before} blocks in *s (*/s). Blocks left: {left} ETA *s. DB delete took *s")
 }
 
-/// `15 blobs (60 MiB before compression) wait until 2026-11-27 21:09:07 (UTC): …`
+/// Masks the time in `15 blobs (60 MiB before compression) wait until 2026-11-27 21:09:07 (UTC): …`.
 fn waits(line: &str) -> String {
     match line
         .split_once(" wait until ")
@@ -108,7 +107,7 @@ fn waits(line: &str) -> String {
     }
 }
 
-/// The last column of `stats`.
+/// Masks the last column of `stats`.
 fn duration(line: &str) -> String {
     if let Some((before, last)) = line.strip_suffix(" |").and_then(|line| line.rsplit_once("| ")) {
         let digits = last.trim_start();
@@ -124,14 +123,14 @@ fn duration(line: &str) -> String {
     line.to_owned()
 }
 
-/// Owner and time in a line of `ls -l`.
+/// Masks owner and time in a line of `ls -l`.
 fn listed_file(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let is_one = words.len() == 9 && words[0].len() == 10 && words[0].starts_with("-rw");
     if is_one { format!("{} * {} * {}", words[0], words[4], words[8]) } else { line.to_owned() }
 }
 
-/// What `du -k` says of a file, in whole MiB: file systems need some blocks of their own.
+/// Rounds the size that `du -k` prints to whole MiB, as file systems need some blocks for themselves.
 fn allocated(line: &str) -> String {
     match line.split_once('\t').map(|(size, name)| (size.parse::<u64>(), name)) {
         Some((Ok(size), name)) => format!("{}\t{name}", size / 1024 * 1024),
@@ -139,7 +138,7 @@ fn allocated(line: &str) -> String {
     }
 }
 
-/// Who holds a lock, in `is held by "TITLE", process 4711 on HOST`.
+/// Masks the holder of a lock in `is held by "TITLE", process 4711 on HOST`.
 fn holder(line: &str) -> String {
     const HELD: &str = " is held by \"";
     let Some((before, rest)) = line.split_once(HELD) else { return line.to_owned() };
@@ -148,7 +147,7 @@ fn holder(line: &str) -> String {
     format!("{before}{HELD}*\", process * on *{}", &rest[end..])
 }
 
-/// The number in `(process 4711)`.
+/// Masks the number in `(process 4711)`.
 fn process(line: &str) -> String {
     match line.split_once("(process ").map(|(before, rest)| (before, rest.split_once(')'))) {
         Some((before, Some((_, after)))) => format!("{before}(process *){after}"),
@@ -156,7 +155,7 @@ fn process(line: &str) -> String {
     }
 }
 
-/// `cmp` counts the lines of random data.
+/// Masks the line number that `cmp` prints, which depends on random data.
 fn line_number(line: &str) -> String {
     match line.strip_prefix("cmp: ").and_then(|_| line.rsplit_once(", in line ")) {
         Some((before, _)) => format!("{before}, in line *"),

@@ -1,7 +1,7 @@
-//! What happened between the recorded steps. Those commands were not recorded; these here lead to what was.
+//! Does the work between the recorded steps. Those commands were not recorded; these lead to the same state.
 //!
-//! Where this program does better than the recorded one (a backup works that failed then), the database is
-//! put back to what 2.13 left, so that the steps after it can be compared.
+//! Where this program succeeds and 2.13 failed, the database is set back to the state that 2.13 left, so that the next
+//! steps can be compared.
 
 use super::stage::Stage;
 use super::{damage, images};
@@ -17,23 +17,23 @@ const CONT: &str = "4c05261a-e504-11f1-90ca-02fc00000001";
 const SLOW: &str = "eb1f53b0-e504-11f1-90ca-02fc00000001";
 const TAGDUP: &str = "4ef1b99c-e504-11f1-90ca-02fc00000001";
 const SIG2: &str = "a936d8a4-e506-11f1-90ca-02fc00000001";
-/// A blob that no row names.
+/// The file of a blob without a row.
 const ORPHAN: &str = "f26fe5e0e4ABCDEFGHJKLMNPQRSTUVWX.blob";
 
-/// What is needed from one step to another.
+/// State that is kept from one step to the next.
 pub struct Setup {
     running: Option<Child>,
     lock: Option<fs::File>,
 }
 
 impl Setup {
-    /// Makes the images and the files of hints.
+    /// Makes the images and the hints files.
     pub fn new(stage: &Stage) -> Self {
         images::write(stage);
         Setup { running: None, lock: None }
     }
 
-    /// Recorded uids that a step made without telling them.
+    /// Recorded uids of versions that a step made without printing their uids.
     pub fn uids(&self, number: u32) -> Option<Vec<String>> {
         let uids: &[&str] = match number {
             56 => &["47e91de8-e504-11f1-90ca-02fc00000001"],
@@ -43,7 +43,7 @@ impl Setup {
         Some(uids.iter().map(|&uid| uid.to_owned()).collect())
     }
 
-    /// What is done before a step.
+    /// The preparations for a step.
     pub fn before(&mut self, number: u32, stage: &mut Stage) {
         match number {
             0..=170 => before_backups(number, stage),
@@ -54,14 +54,14 @@ impl Setup {
         }
     }
 
-    /// What is done after a step.
+    /// The work after a step.
     pub fn after(&mut self, number: u32, stage: &mut Stage) {
         let of = |text: &str| format!("version_uid = '{text}'");
         match number {
-            // The version that 2.13 did not make.
+            // Remove the version that 2.13 did not make.
             54 => forget(stage, "00000000-0000-0000-0054-000000000001"),
             91 => forget(stage, "00000000-0000-0000-0091-000000000001"),
-            // The version that 2.13 left empty.
+            // 2.13 left this version empty.
             56 => {
                 let these = of("47e91de8-e504-11f1-90ca-02fc00000001");
                 stage.sql(
@@ -74,7 +74,7 @@ impl Setup {
             }
             // 2.13 has made it valid.
             173 => set_valid(stage, TAGDUP, 1),
-            // The versions that 2.13 left behind in its place.
+            // Remove the versions, and restore those that 2.13 left behind instead.
             269 => {
                 for number in 1..3 {
                     forget(stage, &format!("00000000-0000-0000-0269-{number:012}"));
@@ -104,7 +104,7 @@ impl Setup {
                     &format!("UPDATE versions SET date = '2026-01-01 00:00:00' WHERE uid = '{uid}'"),
                 );
             }
-            // 2.13's backup with the wrong hints left one that nothing names.
+            // 2.13's backup with wrong hints left a blob without a row.
             193 => {
                 let folder = stage.path("t1/data/f2/6f");
                 fs::create_dir_all(&folder).expect("mkdir");
@@ -136,7 +136,7 @@ impl Setup {
             }
             210 => {
                 self.lock = None;
-                // The commands write them with `>`, which leaves the mode as it is.
+                // The commands write these files with `>`, which keeps their mode.
                 for name in ["nolock", "nolog", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "wk", "nk", "rk"] {
                     stage.write_private(&format!("{name}.cfg"), "");
                 }
@@ -148,7 +148,7 @@ impl Setup {
 
 fn before_backups(number: u32, stage: &mut Stage) {
     match number {
-        // 2.13 has done so with hints of another image.
+        // 2.13 has made this backup with hints of another image.
         58 => backup(
             stage,
             &format!("rnd40.img hintempty -r hempty.json -f {RND}"),
@@ -189,12 +189,12 @@ fn before_import_and_schedule(number: u32, stage: &mut Stage) {
 fn before_the_rest(number: u32, stage: &mut Stage) {
     match number {
         330 => {
-            // One block of it is known.
+            // One block of the image is known.
             stage.prepare("tail -c 4194304 other40.img > tail.img", &[]);
             backup(stage, "tail.img sig1", "00000000-0000-0000-0330-000000000001");
             interrupted_backup(stage);
         }
-        // 2.13 has done so under another name.
+        // 2.13 has made this backup under another name.
         332 => {
             let again =
                 format!("backy2 -m -c @CFG@/backy.cfg backup -t c1 -c {SIG2} file://@DIR@/other40.img sig2");
@@ -212,7 +212,7 @@ fn before_the_rest(number: u32, stage: &mut Stage) {
     }
 }
 
-/// Ctrl-C in the middle of a backup; two of its rows are kept, and not its statistics.
+/// Interrupts a backup; two of its rows are kept, and its statistics are not.
 fn interrupted_backup(stage: &mut Stage) {
     let slow = "[DataBackend]\nbandwidth_write: 8388608\n";
     variant(stage, "backy.cfg", "sig.cfg", "[DataBackend]\n", slow);
@@ -235,7 +235,7 @@ fn interrupted_backup(stage: &mut Stage) {
     );
 }
 
-/// Ctrl-C.
+/// Interrupts a process like Ctrl-C.
 fn interrupt(mut child: Child) {
     kill_process(Pid::from_child(&child), Signal::INT).expect("runs");
     assert_eq!(child.wait().expect("ended").code(), Some(130));
@@ -271,7 +271,7 @@ fn set_valid(stage: &Stage, uid: &str, valid: u8) {
     stage.sql("t1", &format!("UPDATE versions SET valid = {valid} WHERE uid = '{uid}'"));
 }
 
-/// Takes a version out of the database as if it had never been made.
+/// Removes a version from the database as if it had never been made.
 fn forget(stage: &Stage, uid: &str) {
     stage.sql(
         "t1",

@@ -1,4 +1,4 @@
-//! The folders, configurations and images that the recorded commands find, and the shell that runs them.
+//! The folders, configurations and images for the recorded commands, and the shell that runs them.
 
 use super::{dump, tokens, transcript::Answer};
 use std::fs;
@@ -6,21 +6,21 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The key that the recorded commands know.
+/// The key in the recorded commands.
 const KEY: &str = "decafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbaddecafbad";
 /// The databases in the recorded folder.
 const DATABASES: &[&str] = &["t1", "e1", "e0", "imp"];
 
-/// Where a run takes place.
+/// The place where a run takes place.
 pub struct Stage {
     top: tempfile::TempDir,
     process_name: String,
-    /// Uids of versions: recorded, and in this run.
+    /// Pairs of version uids: the recorded one, and the one in this run.
     uids: Vec<(String, String)>,
 }
 
 impl Stage {
-    /// With configurations and folders; no database yet.
+    /// Makes configurations and folders, without databases.
     pub fn new() -> Self {
         let top = tempfile::Builder::new().prefix("replay").tempdir().expect("tempdir");
         let stage = Stage { top, process_name: format!("b2r{}", std::process::id()), uids: Vec::new() };
@@ -45,7 +45,7 @@ impl Stage {
         stage
     }
 
-    /// A `sqlite3` for the recorded commands: this test's own SQLite, as the machine may have no other.
+    /// Makes a `sqlite3` for the recorded commands. It uses this test's SQLite, as the machine may have no other.
     fn sqlite3(&self) {
         let own = std::env::current_exe().expect("its path");
         let text = format!(
@@ -58,12 +58,12 @@ impl Stage {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
     }
 
-    /// A path in the folder of the images, `@DIR@`.
+    /// A path in the folder of images, `@DIR@`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.top.path().join("dir").join(name)
     }
 
-    /// Writes a file that only its owner may read: it holds a key.
+    /// Writes a file with a key, which only the owner may read.
     pub fn write_private(&self, name: &str, text: &str) {
         let path = self.path(&self.here(name));
         fs::write(&path, self.here(text)).expect("write");
@@ -103,7 +103,7 @@ impl Stage {
         ]
     }
 
-    /// The command in a shell, in `@DIR@`.
+    /// A shell command that runs in `@DIR@`.
     fn shell(&self, command: &str) -> Command {
         let mut shell = Command::new("bash");
         let path = std::env::var("PATH").unwrap_or_default();
@@ -122,17 +122,17 @@ impl Stage {
         Answer { stdout: text(&output.stdout), stderr: text(&output.stderr), exit }
     }
 
-    /// What a command has printed, dumps as text.
+    /// The output of a command, with dumps decoded.
     fn told(&self, text: &str) -> String {
         dump::decoded(text)
     }
 
-    /// An answer of this run as it would have been in the recorded one, if both agree.
+    /// An answer of this run, in the terms of the recorded one.
     pub fn as_recorded(&self, answer: &Answer) -> Answer {
         answer.map(|text| self.there(text))
     }
 
-    /// Runs a command that is not recorded, and that must succeed; it makes the versions of `uids`.
+    /// Runs a command that is not recorded and must succeed; it makes versions with the recorded `uids`.
     pub fn prepare(&mut self, command: &str, uids: &[&str]) {
         let answer = self.run(command);
         assert_eq!(answer.exit, "0", "{command}: {answer:?}");
@@ -145,8 +145,8 @@ impl Stage {
         self.shell(command).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("bash")
     }
 
-    /// Finds the versions that the last command made: they are the `recorded` ones in this order. Those
-    /// that the recorded run did not have get a uid from the name of the step.
+    /// Finds the versions that the last command has made, and pairs them with `recorded` in this order. A version that
+    /// the recorded run did not have gets a uid from the name of the step.
     pub fn learn(&mut self, recorded: &[String], step: &str) {
         let mut recorded = recorded.iter().filter(|uid| self.uids.iter().all(|(known, _)| known != *uid));
         let mut learnt: Vec<(String, String)> = Vec::new();
@@ -168,7 +168,7 @@ impl Stage {
         self.uids.extend(learnt);
     }
 
-    /// The uids in a database, oldest first; none if it is not there yet.
+    /// The uids in a database, oldest first; empty if there is no database yet.
     fn versions(&self, name: &str) -> Vec<String> {
         let path = self.path(&format!("{name}/backy.sqlite"));
         if !path.exists() {
@@ -182,13 +182,13 @@ impl Stage {
         uids.collect::<Result<_, _>>().expect("uids")
     }
 
-    /// The recorded uids in an answer that this run does not know yet.
+    /// The recorded uids in an answer that are not paired yet.
     pub fn unknown(&self, answer: &Answer) -> Vec<String> {
         let uids = tokens::uids(&format!("{}\n{}", answer.stdout, answer.stderr));
         uids.into_iter().filter(|uid| self.uids.iter().all(|(known, _)| known != uid)).collect()
     }
 
-    /// Changes a database with other means than the program.
+    /// Changes a database without the program.
     pub fn sql(&self, name: &str, text: &str) {
         let path = self.path(&format!("{name}/backy.sqlite"));
         let sql = rusqlite::Connection::open(path).expect("opens");
@@ -202,14 +202,14 @@ impl Stage {
         sql.query_row(&self.here(text), [], |row| row.get(0)).expect("a value")
     }
 
-    /// The file of a block's blob.
+    /// The path of a block's blob.
     pub fn blob(&self, name: &str, version: &str, block: u64) -> PathBuf {
         let sql = format!("SELECT uid FROM blocks WHERE version_uid = '{version}' AND id = {block}");
         let uid = self.ask(name, &sql);
         self.path(&format!("{name}/data/{}/{}/{uid}.blob", &uid[..2], &uid[2..4]))
     }
 
-    /// A copy of an installation from `tests/fixtures` in `@DIR@`.
+    /// Copies an installation from `tests/fixtures` into `@DIR@`.
     pub fn fixture(&self, name: &str, folder: &str) {
         let target = self.path(folder);
         copy(&super::project().join("tests/fixtures").join(name), &target);

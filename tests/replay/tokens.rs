@@ -1,11 +1,11 @@
-//! Random words in a text: names of blobs, checksums, wrapped keys, nonces.
+//! Finds random words in a text: uids of blobs, checksums, wrapped keys, nonces.
 
-/// Hex digits of a checksum, a wrapped key and a nonce.
+/// Numbers of hex digits of a checksum, a wrapped key and a nonce.
 const NAMED: &[(usize, &str)] = &[(128, "<checksum>"), (80, "<envkey>"), (32, "<nonce>")];
-/// A piece of a checksum that something has cut.
+/// The fewest hex digits of a checksum that was cut.
 const PIECE: usize = 65;
 
-/// `line` with such words replaced. Blobs are counted: the n-th new one of `blobs` is `<blob n>`.
+/// `line` with such words replaced. Blobs are numbered: the n-th one in `blobs` becomes `<blob n>`.
 pub fn normal(line: &str, blobs: &mut Vec<String>) -> String {
     let mut out = String::new();
     let mut word = String::new();
@@ -33,7 +33,7 @@ fn add(out: &mut String, word: &str, blobs: &mut Vec<String>) {
         out.push_str(word);
         return;
     }
-    // In a path the folders have the first letters.
+    // In a path, the uid is preceded by folders named by its first letters.
     let folders = format!("/{}/{}/", &word[..2], &word[2..4]);
     if out.ends_with(&folders) {
         out.truncate(out.len() - folders.len());
@@ -46,7 +46,7 @@ fn add(out: &mut String, word: &str, blobs: &mut Vec<String>) {
     out.push_str(&format!("<blob {}>", number + 1));
 }
 
-/// Where a version's uid stands in `text`.
+/// The version uids in `text`.
 pub fn uids(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for start in 0..text.len().saturating_sub(35) {

@@ -1,9 +1,9 @@
-//! What the real program was told and what it answered, read from `tests/transcripts`.
+//! Reads the commands and answers of the real program from `tests/transcripts`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What a command printed, and how it ended.
+/// The result of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// All of stdout.
@@ -15,12 +15,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The parts by their names, in the order of the documents.
+    /// The parts and their names, in the order of the documents.
     pub fn parts(&self) -> [(&'static str, &str); 3] {
         [("stdout", &self.stdout), ("stderr", &self.stderr), ("exit", &self.exit)]
     }
 
-    /// The same with every part changed.
+    /// The answer with stdout and stderr changed.
     pub fn map(&self, change: impl Fn(&str) -> String) -> Self {
         Answer { stdout: change(&self.stdout), stderr: change(&self.stderr), exit: self.exit.clone() }
     }
@@ -33,20 +33,20 @@ pub struct Step {
     pub name: String,
     /// The shell command.
     pub command: String,
-    /// What came of it.
+    /// The recorded answer.
     pub answer: Answer,
-    /// The scenario, for messages.
+    /// The name of the scenario, for messages.
     pub scenario: String,
 }
 
 impl Step {
-    /// The number in front of the name.
+    /// The number at the beginning of the name.
     pub fn number(&self) -> u32 {
         self.name[..3].parse().expect("a number")
     }
 }
 
-/// All steps by their names. A step that stands in two scenarios is the same in both.
+/// All steps by name. A step that is in two scenarios is the same in both.
 pub fn all() -> Vec<Step> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut steps: BTreeMap<String, Step> = BTreeMap::new();
@@ -65,7 +65,7 @@ pub fn all() -> Vec<Step> {
 }
 
 fn parse(text: &str, scenario: &str) -> Vec<Step> {
-    // A step ends where the next one's heading begins. No output has such a line.
+    // A step ends at the heading of the next one. No output has such a line.
     let steps = text.strip_prefix("### ").expect("a heading").split("\n### ");
     steps.map(|step| parse_step(step.strip_suffix('\n').unwrap_or(step), scenario)).collect()
 }

@@ -1,27 +1,27 @@
-//! `docs/differences-recorded.md`: where this program answers otherwise on purpose, step by step.
+//! Reads and writes `docs/differences-recorded.md`, which lists the intended differences step by step.
 
 use super::transcript::Answer;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Begins the list of differing steps.
+/// The heading of the list of differing steps.
 const DIFFERENCES: &str = "\n## Differences in the recorded runs\n";
-/// Begins the list of steps that cannot be replayed.
+/// The heading of the list of steps that cannot be replayed.
 const LEFT_OUT: &str = "\n## Recorded steps that are not replayed\n";
-/// Stands for a reason that nobody has written yet.
+/// Stands for a reason that is not written yet.
 pub const NO_REASON: &str = concat!("TO", "DO-REASON");
 
-/// What differs in a step, and why.
+/// The differences of a step, and the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// For the reader.
+    /// The reason, for readers.
     pub reason: String,
     /// The new texts of the parts that differ: stdout, stderr, exit.
     pub parts: BTreeMap<String, String>,
 }
 
 impl Difference {
-    /// What differs between two answers; `None` if nothing does.
+    /// The differences between two answers; `None` if there are none.
     pub fn between(recorded: &Answer, own: &Answer) -> Option<Self> {
         let pairs = recorded.parts().into_iter().zip(own.parts());
         let differing = pairs.filter(|((_, old), (_, new))| old != new);
@@ -32,10 +32,10 @@ impl Difference {
     }
 }
 
-/// The document.
+/// The content of the document.
 pub struct Wanted {
     introduction: String,
-    /// By the names of the steps.
+    /// Differences by the names of the steps.
     pub differences: BTreeMap<String, Difference>,
     /// Steps that are not replayed, and why.
     pub left_out: BTreeMap<String, String>,
@@ -46,7 +46,7 @@ fn path() -> PathBuf {
 }
 
 impl Wanted {
-    /// Reads it.
+    /// Reads the document.
     pub fn read() -> Self {
         let text = std::fs::read_to_string(path()).expect("docs/differences-recorded.md");
         let (introduction, rest) = text.split_once(DIFFERENCES).expect("the section of differences");
@@ -62,7 +62,7 @@ impl Wanted {
         }
     }
 
-    /// Writes it anew with `found`; reasons are kept.
+    /// Writes the document with the differences `found`; the reasons are kept.
     pub fn write(&self, found: &BTreeMap<String, Difference>) {
         let mut text = format!("{}{DIFFERENCES}", self.introduction);
         for (name, difference) in found {
@@ -82,7 +82,7 @@ impl Wanted {
     }
 }
 
-/// The texts under the headings. A line within a block never begins as a heading does.
+/// The texts under the headings. Lines in a block never begin like a heading.
 fn entries(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for entry in text.split("\n### ").skip(1) {

@@ -1,4 +1,4 @@
-//! What the file store can, a bucket can.
+//! A bucket can do everything that the file store can.
 
 use crate::common::fixture::{restores_right, versions};
 use crate::common::install::{Install, noise};
@@ -25,7 +25,7 @@ fn the_quick_start_on_a_bucket() {
         install.ok(&["rm", &second]);
         let out = install.ok(&["cleanup", "--dangerous-force"]);
         assert!(out.contains("Deleted 11 blocks."), "{out}");
-        // Nothing is left to be deleted.
+        // Nothing is left to delete.
         let out = install.ok(&["cleanup", "--full"]);
         assert!(out.contains("Removed 0 blobs"), "{out}");
     }
@@ -37,7 +37,7 @@ fn what_2_13_has_put_into_a_bucket_is_scrubbed_and_restored() {
         let install = Install::fixture("A");
         let blobs = install.blobs();
         use_bucket(&install, &server);
-        // As 2.13 does: the key is the uid.
+        // As in 2.13, the key is the uid.
         for blob in &blobs {
             let uid = blob.file_stem().and_then(|stem| stem.to_str()).expect("a name");
             server.put(uid, &std::fs::read(blob).expect("read"));

@@ -1,4 +1,4 @@
-//! `cleanup` on a bucket: in bulk, and what cannot be deleted waits for the next time.
+//! `cleanup` on a bucket deletes in bulk. Blobs that cannot be deleted wait for the next cleanup.
 
 use crate::common::install::{Install, noise};
 use crate::common::proxy::Fault;
@@ -8,7 +8,7 @@ use backy2::types::uid::BlobUid;
 
 const BLOCK: usize = 4096;
 
-/// Backs up that many blocks and removes the version.
+/// Backs up `blocks` blocks and removes the version.
 fn doomed(server: &S3Server, blocks: usize) -> Install {
     let install = installed(server, BLOCK as u32);
     let uid = install.backup(&[&install.image("image", &noise(13, blocks * BLOCK)), "a"]);
@@ -16,7 +16,7 @@ fn doomed(server: &S3Server, blocks: usize) -> Install {
     install
 }
 
-/// As [`Install::count`], of what waits to be deleted.
+/// The number of blobs that wait to be deleted.
 fn waiting(install: &Install) -> i64 {
     install.count("SELECT count(*) FROM deleted_blocks")
 }
@@ -60,8 +60,8 @@ fn what_cannot_be_deleted_is_told_and_waits() {
     let install = doomed(&server, 20);
     let objects = server.objects();
     let (denied, busy) = (objects[3].clone(), objects[4].clone());
-    // The server deletes all of them and claims that it did not delete two: the next cleanup finds them missing,
-    // which counts as deleted.
+    // The server deletes all blobs, but claims that it failed for two. The next cleanup finds them missing, which
+    // counts as deleted.
     let answer: &'static str = format!(
         "<DeleteResult><Error><Key>{denied}</Key><Code>AccessDenied</Code><Message>Not you</Message></Error>\
          <Error><Key>{busy}</Key><Code>SlowDown</Code><Message>Later</Message></Error></DeleteResult>"

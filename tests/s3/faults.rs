@@ -1,4 +1,4 @@
-//! Requests that fail in passing.
+//! Requests that fail temporarily.
 
 use crate::common::install::{Install, noise};
 use crate::common::proxy::Fault;
@@ -90,7 +90,7 @@ fn what_is_no_answer_of_s3_makes_no_blob_missing() {
     let Some(server) = rclone("what_is_no_answer_of_s3_makes_no_blob_missing") else { return };
     let (install, source, _) = with_image(&server);
     let uid = install.backup(&[&source, "a"]);
-    // As a web server that stands in the place of the right one.
+    // Like a web server in place of the right server.
     let proxy = through(&install, &server, |_, line| match line.contains("list-type") {
         true => Fault::None,
         false => Fault::Answer(404, "<html>Not here</html>"),

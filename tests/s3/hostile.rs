@@ -1,4 +1,4 @@
-//! Servers that answer slowly, without end, or with conditions of their own.
+//! Servers that answer slowly, endlessly, or with requirements of their own.
 
 use crate::common::checks::ended;
 use crate::common::hostile::{Asked, Hostile, reply};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// An installation whose bucket is there.
+/// An installation with its bucket on this server.
 fn installed(server: &Hostile, timeout: u32) -> Install {
     let install = Install::new(4096);
     let text = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
@@ -27,7 +27,7 @@ fn installed(server: &Hostile, timeout: u32) -> Install {
     install
 }
 
-/// Ten bytes a second of an answer that promises many.
+/// Sends ten bytes per second of an answer that promises many.
 fn drip(_: &Asked, client: &mut TcpStream) -> Result<()> {
     write!(client, "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")?;
     loop {
@@ -36,7 +36,7 @@ fn drip(_: &Asked, client: &mut TcpStream) -> Result<()> {
     }
 }
 
-/// Headers that do not end.
+/// Sends headers that never end.
 fn headers(_: &Asked, client: &mut TcpStream) -> Result<()> {
     write!(client, "HTTP/1.1 200 OK\r\n")?;
     loop {
@@ -119,7 +119,7 @@ fn a_listing_that_does_not_get_on_is_an_error() {
     }
 }
 
-/// As servers that refuse `UNSIGNED-PAYLOAD`, and as a proxy that logs addresses.
+/// Some servers refuse `UNSIGNED-PAYLOAD`, and some proxies log addresses.
 #[test]
 fn signatures_are_in_the_header_with_the_digest_of_what_is_sent() {
     let seen = Arc::new(Mutex::new(Vec::new()));

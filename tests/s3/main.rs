@@ -1,4 +1,4 @@
-//! Blobs in a bucket, through the binary, on real servers: rclone and Ceph's radosgw, and a network that fails by plan.
+//! Blobs in a bucket, with real servers, rclone and Ceph's radosgw, and with a network that fails by plan.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! A server that goes away, for a while or for good.
+//! A server that goes down, for a while or for good.
 
 use crate::common::checks::{ended, wait_until};
 use crate::common::install::{Install, noise};
@@ -13,7 +13,7 @@ const BLOCK: usize = 64 << 10;
 const BLOCKS: usize = 300;
 const SOON: Duration = Duration::from_secs(20);
 
-/// A backup that takes some seconds, and has stored some of its blobs.
+/// Starts a backup that takes some seconds, and waits until it has stored some blobs.
 fn begun(server: &S3Server) -> (Install, String, Vec<u8>, Child) {
     let install = installed(server, BLOCK as u32);
     let image = noise(7, BLOCKS * BLOCK);

@@ -1,22 +1,22 @@
-//! Installations whose blobs are in a bucket.
+//! Installations with their blobs in a bucket.
 
 use crate::common::install::Install;
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::s3_server::{BUCKET, S3Server};
 use crate::common::skip;
 
-/// A server, or `None` after the test was skipped.
+/// A server. `None` if there is none; the test is then reported as skipped.
 pub fn rclone(test: &str) -> Option<S3Server> {
     S3Server::rclone().map_err(|reason| skip(test, &reason)).ok()
 }
 
-/// All kinds of servers that there are here.
+/// One server of each kind that is installed.
 pub fn servers(test: &str) -> Vec<S3Server> {
     let radosgw = S3Server::radosgw().map_err(|reason| skip(test, &reason)).ok();
     rclone(test).into_iter().chain(radosgw).collect()
 }
 
-/// Moves the blobs of an installation's configuration into the bucket.
+/// Changes an installation's configuration so that its blobs are in the bucket.
 pub fn use_bucket(install: &Install, server: &S3Server) {
     let text = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("path:")).collect();
@@ -38,7 +38,7 @@ pub fn installed(server: &S3Server, block_size: u32) -> Install {
     install
 }
 
-/// Puts a network that fails by plan in between.
+/// Puts a proxy that fails by plan between the installation and the server.
 pub fn through(
     install: &Install,
     server: &S3Server,
@@ -49,7 +49,7 @@ pub fn through(
     proxy
 }
 
-/// The bucket has exactly what versions name.
+/// The bucket holds exactly the blobs that versions name.
 pub fn assert_no_strays(install: &Install, server: &S3Server) {
     let named: Vec<String> = install.named_uids().into_iter().collect();
     assert_eq!(server.objects(), named);

@@ -1,5 +1,5 @@
-//! How fast a bucket is filled and read, next to what the server's own client does with as many files of the same
-//! size. Prints and compares nothing: `benches/s3.sh` runs it alone on a quiet machine.
+//! Compares the speed of a bucket with that of the server's own client for as many files of the same size. It prints
+//! the results and checks nothing: `benches/s3.sh` runs it alone on a quiet machine.
 
 use crate::common::install::Install;
 use crate::common::s3_server::{BUCKET, S3Server, rclone};
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 const BLOCK: usize = 4 << 20;
-/// Threads on both sides.
+/// The number of threads on both sides.
 const PARALLEL: &str = "20";
 
 fn copy(server: &S3Server, from: &str, to: &str) -> f64 {
@@ -43,7 +43,7 @@ fn cut(image: &Path, folder: &Path) {
 #[test]
 fn a_bucket_is_filled_and_read_as_fast_as_by_a_tool_made_for_it() {
     let name = "a_bucket_is_filled_and_read_as_fast_as_by_a_tool_made_for_it";
-    // MiB of noise; 1024 is what is worth measuring.
+    // Size in MiB; 1024 gives meaningful results.
     let size: usize = match std::env::var("BACKY2_S3_SPEED").ok().and_then(|text| text.parse().ok()) {
         Some(size) => size,
         None if crate::common::all() => 64,
@@ -58,7 +58,7 @@ fn a_bucket_is_filled_and_read_as_fast_as_by_a_tool_made_for_it() {
         let install = Install::new(BLOCK as u32);
         use_bucket(&install, &server);
         install.set("encryption_version", "0");
-        // In both sections where there is such a key.
+        // Set in all sections that have such a key.
         install.set("simultaneous_writes", PARALLEL);
         install.set("simultaneous_reads", PARALLEL);
         let image = install.path("image");

@@ -1,11 +1,11 @@
-//! Wrong settings: one clear line each, within seconds.
+//! Wrong settings give one clear line each, within seconds.
 
 use crate::common::install::{Install, noise};
 use crate::common::s3_server::S3Server;
 use crate::setup::{installed, rclone, servers};
 use std::time::{Duration, Instant};
 
-/// Backup and restore fail with the code and say each of the words; once, and within seconds.
+/// Backup and restore fail with the code, and print each of the words once, within seconds.
 fn fails(install: &Install, code: i32, words: &[&str]) {
     let source = install.image("image", &noise(10, 40_960));
     let target = install.url("out");

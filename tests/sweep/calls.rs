@@ -1,30 +1,30 @@
-//! System calls by number, and what each of them is about.
+//! System calls by number, and the files that they concern.
 
 use std::path::Path;
 
-/// Where a call's arguments say what it is about.
+/// Which arguments of a call name its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The first argument is a descriptor.
     Descriptor,
     /// The first argument is a path.
     Path,
-    /// The first argument is a folder's descriptor, the second a path from there.
+    /// The first argument is the descriptor of a folder, the second a path relative to it.
     PathAt,
-    /// A thread.
+    /// The call starts a thread.
     Thread,
 }
 
 /// A system call that can be made to fail.
 #[derive(Debug)]
 pub struct Call {
-    /// Its number on x86-64.
+    /// The number on x86-64.
     pub number: u64,
     /// Its name.
     pub name: &'static str,
-    /// What it is about.
+    /// Which arguments name its file.
     pub subject: Subject,
-    /// The errors that are worth a try: names and numbers.
+    /// The errors to try: their names and numbers.
     pub errors: &'static [(&'static str, i32)],
 }
 
@@ -35,7 +35,7 @@ const EMFILE: (&str, i32) = ("EMFILE", 24);
 const EAGAIN: (&str, i32) = ("EAGAIN", 11);
 const EINTR: (&str, i32) = ("EINTR", 4);
 
-/// The calls that are made to fail. A `close` closes the descriptor all the same, as it does in the kernel.
+/// The calls that are made to fail. A failing `close` still closes the descriptor, as in the kernel.
 pub const CALLS: &[Call] = &[
     Call { number: 0, name: "read", subject: Subject::Descriptor, errors: &[EIO, ENOMEM, EINTR] },
     Call { number: 17, name: "pread64", subject: Subject::Descriptor, errors: &[EIO, ENOMEM, EINTR] },
@@ -60,19 +60,19 @@ pub const CALLS: &[Call] = &[
     Call { number: 435, name: "clone3", subject: Subject::Thread, errors: &[EAGAIN] },
 ];
 
-/// One call of a run, as it will be found again in the next one: threads make the order of all calls differ, the order
-/// of those of one kind hardly.
+/// A call of a run, in a form that finds it again in the next run: threads change the order of all calls, but hardly
+/// the order of the calls of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site {
-    /// Name of the call.
+    /// The name of the call.
     pub call: &'static str,
-    /// What it is about, in general: `data/*.blob` for any blob.
+    /// The general form of its file: `data/*.blob` for any blob.
     pub class: String,
-    /// How many of that call and class came before it.
+    /// The number of calls of the same name and class before it.
     pub nth: usize,
 }
 
-/// What a path is in general, or `None` where it is none of the installation's in `folder`.
+/// The general form of a path; `None` if it is not in `folder`, the installation's.
 pub fn class(path: &str, folder: &Path) -> Option<String> {
     let rest = path.strip_prefix(folder.to_str()?)?.trim_start_matches('/');
     let rest = rest.strip_suffix(" (deleted)").unwrap_or(rest);

@@ -1,4 +1,4 @@
-//! The commands, and what must hold after each fault.
+//! The commands, and the conditions that must hold after each fault.
 
 use super::calls::{CALLS, Site};
 use super::tracer::{Counts, Fault, Traced, run};
@@ -7,12 +7,12 @@ use crate::common::{all, skip};
 use std::sync::LazyLock;
 
 const BLOCK: u32 = 4096;
-/// In the short form, so many calls of each kind are tried at the most, and with one error each.
+/// In the short form, at most this many calls of each kind are tried, with one error each.
 const FEW: usize = 2;
-/// In the long form, so many, and with each error. `BACKY2_SWEEP=NUMBER` tries more; a large number tries every call.
+/// In the long form, this many, with every error. `BACKY2_SWEEP=NUMBER` tries more; a large number tries every call.
 const MANY: usize = 6;
 
-/// Ten blocks: data, a hole, the same data once more.
+/// Ten blocks: data, a hole, the same data again.
 fn image(seed: u64) -> Vec<u8> {
     let block = BLOCK as usize;
     let mut data = noise(seed, 6 * block);
@@ -49,7 +49,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground { install, first }
 });
 
-/// The versions: uid, and whether it is valid.
+/// The uids of the versions with that name, and whether each is valid.
 fn versions(install: &Install, name: &str) -> Vec<(String, bool)> {
     let sql =
         format!("SELECT uid || CASE WHEN valid THEN '+' ELSE '-' END FROM versions WHERE name LIKE '{name}'");
@@ -57,7 +57,7 @@ fn versions(install: &Install, name: &str) -> Vec<(String, bool)> {
     install.texts(&sql).into_iter().map(split).collect()
 }
 
-/// What a version must be restored to.
+/// The data that a restore of the version must give.
 fn expected(uid: &str, name: &str) -> Vec<u8> {
     match (name, uid == GROUND.first) {
         ("other", _) => std::fs::read(GROUND.install.path("other.img")).expect("read"),
@@ -66,7 +66,7 @@ fn expected(uid: &str, name: &str) -> Vec<u8> {
     }
 }
 
-/// The calls to try, of those that were made.
+/// Chooses the calls to try.
 fn faults(counts: &Counts) -> Vec<Fault> {
     let wanted = std::env::var("BACKY2_SWEEP").ok().and_then(|number| number.parse().ok());
     let most: usize = wanted.unwrap_or(if all() { MANY } else { FEW });
@@ -74,7 +74,7 @@ fn faults(counts: &Counts) -> Vec<Fault> {
     for ((call, class), &count) in counts {
         let errors = CALLS.iter().find(|c| c.name == *call).expect("known").errors;
         let errors = if all() || wanted.is_some() { errors } else { &errors[..1] };
-        // The first ones and the last ones, and some between.
+        // The first one, the last one, and some in between.
         let picked =
             (0..count.min(most)).map(|n| if count <= most { n } else { n * (count - 1) / (most - 1) });
         for nth in picked {
@@ -88,7 +88,7 @@ fn faults(counts: &Counts) -> Vec<Fault> {
     chosen
 }
 
-/// Runs a command once for each fault, in an installation of its own, and looks at what is left.
+/// Runs a command once for each fault, each time in a new installation, and checks the result.
 fn sweep(args: &dyn Fn(&Install) -> Vec<String>, look: &dyn Fn(&Install, &Traced, &str)) {
     if !cfg!(target_arch = "x86_64") {
         return skip("sweep", "the numbers of system calls are those of x86-64");
@@ -124,7 +124,7 @@ fn sweep(args: &dyn Fn(&Install) -> Vec<String>, look: &dyn Fn(&Install, &Traced
     assert!(missed * 5 <= faults.len(), "{missed} of {} faults were not met", faults.len());
 }
 
-/// Every valid version has the content that it should have, and nothing else is wrong.
+/// Every valid version has the right content, and nothing else is wrong.
 fn nothing_valid_is_wrong(install: &Install, what: &str) {
     for name in ["vm", "other"] {
         for (uid, _) in versions(install, name).iter().filter(|(_, valid)| *valid) {
@@ -139,7 +139,7 @@ fn a_backup_survives_every_failing_call() {
     let args = |install: &Install| ["backup".to_owned(), install.url("vm.img"), "vm".to_owned()].to_vec();
     let look = |install: &Install, traced: &Traced, what: &str| {
         nothing_valid_is_wrong(install, what);
-        // Some file systems tell only here that what was written is lost.
+        // Some file systems report lost data only at `close`.
         if what.contains("close of data/*.tmp") {
             assert_eq!(traced.run.code, 6, "{what}: {:?}", traced.run);
         }
@@ -147,7 +147,7 @@ fn a_backup_survives_every_failing_call() {
         if traced.run.code == 0 {
             assert_eq!(valid(), 2, "{what}: {:?}", traced.run);
         }
-        // Nothing is in the way of the next one.
+        // The next backup works.
         let before = valid();
         install.ok(&["backup", &install.url("vm.img"), "vm"]);
         assert_eq!(valid(), before + 1, "{what}");

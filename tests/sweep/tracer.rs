@@ -1,4 +1,4 @@
-//! Runs a program and makes one of its system calls fail, by ptrace.
+//! Runs a program under ptrace and makes one of its system calls fail.
 
 use super::calls::{CALLS, Call, Site, Subject, class};
 use crate::common::install::Run;
@@ -17,39 +17,39 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A run that takes longer hangs.
+/// A run that takes longer counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How often each call was made, by its name and what it was about.
+/// How often each call was made, by its name and the class of its file.
 pub type Counts = HashMap<(&'static str, String), usize>;
 
-/// What is to fail.
+/// The failure to produce.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// The call.
+    /// The call that fails.
     pub site: Site,
-    /// The number of its error.
+    /// The error number.
     pub errno: i32,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Traced {
-    /// Its output and exit code; minus the signal's number if one killed it.
+    /// Output and exit code. If a signal killed it, the code is minus the signal's number.
     pub run: Run,
     /// The calls that it made.
     pub counts: Counts,
-    /// Whether the fault was met.
+    /// Whether the failing call was reached.
     pub struck: bool,
-    /// Whether it had to be killed.
+    /// Whether it was killed because it hung.
     pub hung: bool,
 }
 
 /// Runs `command`, whose installation is in `folder`, and makes the fault happen.
-// The tracer waits for the child: a second wait would find none.
+// The tracer has already waited for the child, so a second wait would find none.
 #[allow(clippy::zombie_processes)]
 pub fn run(command: &Command, folder: &Path, fault: Option<&Fault>) -> Traced {
-    // The shell waits until it is traced, and becomes the program.
+    // The shell waits until it is traced, and then becomes the program.
     let mut gate = Command::new("/bin/sh");
     gate.args(["-c", "read go; exec \"$@\" </dev/null", "sh"]);
     gate.arg(command.get_program()).args(command.get_args());
@@ -78,7 +78,7 @@ pub fn run(command: &Command, folder: &Path, fault: Option<&Fault>) -> Traced {
     Traced { run, counts: tracer.counts, struck: tracer.struck, hung }
 }
 
-/// Reads all that comes, so that the program never waits for us.
+/// Reads a pipe to its end, so that the program never waits for the reader.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     let mut pipe = pipe.expect("piped");
     std::thread::spawn(move || {
@@ -88,7 +88,7 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     })
 }
 
-/// Kills what hangs.
+/// Kills a program that hangs.
 struct Watchdog {
     done: Sender<()>,
     thread: JoinHandle<bool>,
@@ -107,14 +107,14 @@ impl Watchdog {
         Watchdog { done, thread }
     }
 
-    /// Whether it had to kill.
+    /// Stops the watchdog. Returns whether it has killed the program.
     fn end(self) -> bool {
         let _ = self.done.send(());
         self.thread.join().expect("ends")
     }
 }
 
-/// What is done with the call that a thread is in, when it returns.
+/// The action when a thread's current call returns.
 enum Pending {
     Nothing,
     Fail(i32),
@@ -124,18 +124,18 @@ struct Tracer<'t> {
     folder: &'t Path,
     fault: Option<&'t Fault>,
     counts: Counts,
-    /// Threads that are within a call.
+    /// Threads that are inside a call.
     inside: HashMap<Pid, Pending>,
     struck: bool,
 }
 
 impl Tracer<'_> {
-    /// Until the program ends: its exit code, or minus the number of the signal that killed it.
+    /// Runs until the program ends. Returns its exit code, or minus the number of the signal that killed it.
     fn follow(&mut self, main: Pid) -> i32 {
-        // Only what this thread traces: other tests have children, too.
+        // Wait only for threads that this thread traces, as other tests have children, too.
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
         loop {
-            // A thread that was killed is gone before it can go on, which is no error.
+            // A killed thread may be gone before it can continue, which is no error.
             let (pid, signal) = match waitpid(None, Some(flags)).expect("there is a child") {
                 WaitStatus::Exited(pid, code) if pid == main => return code,
                 WaitStatus::Signaled(pid, signal, _) if pid == main => return -(signal as i32),
@@ -143,7 +143,7 @@ impl Tracer<'_> {
                     let _ = self.at_call(pid);
                     (pid, None)
                 }
-                // A stop that ptrace makes of its own.
+                // A stop that ptrace itself has caused.
                 WaitStatus::PtraceEvent(pid, ..) => (pid, None),
                 WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
                 _ => continue,
@@ -152,7 +152,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// A thread begins a call, or comes back from one.
+    /// Handles a thread that enters a call or returns from one.
     fn at_call(&mut self, pid: Pid) -> nix::Result<()> {
         let mut registers = ptrace::getregs(pid)?;
         match self.inside.remove(&pid) {
@@ -184,7 +184,7 @@ impl Tracer<'_> {
         let Some(fault) = fault else { return Ok(Pending::Nothing) };
         self.struck = true;
         if call.name != "close" {
-            // No such call: the kernel does nothing.
+            // Replace the call by an invalid one, so that the kernel does nothing.
             registers.orig_rax = u64::MAX;
             ptrace::setregs(pid, *registers)?;
         }
@@ -192,7 +192,7 @@ impl Tracer<'_> {
     }
 }
 
-/// The path that a call is about; for a thread, the installation's folder itself would do, so a name of its own.
+/// The path of the file that a call concerns. The start of a thread gets an artificial path, `thread`.
 fn subject(call: &Call, pid: Pid, registers: &user_regs_struct) -> Option<String> {
     let link = |descriptor: u64| {
         let path = std::fs::read_link(format!("/proc/{pid}/fd/{}", descriptor as i32)).ok()?;
@@ -219,11 +219,11 @@ fn absolute(path: &str, from: impl Fn() -> Option<String>) -> Option<String> {
     if path.starts_with('/') { Some(path.to_owned()) } else { Some(format!("{}/{path}", from()?)) }
 }
 
-/// A string in the memory of a process.
+/// Reads a string from the memory of a process.
 fn text(pid: Pid, address: u64) -> Option<String> {
     let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
     let mut bytes = [0; 4096];
-    // The end of the string may be near the end of what is mapped.
+    // The string may lie near the end of the mapped memory, so do not read across a page.
     let most = (4096 - (address % 4096) as usize).max(256);
     let length =
         memory.read_at(&mut bytes[..most], address).or_else(|_| memory.read_at(&mut bytes[..64], address));

@@ -1,9 +1,9 @@
-//! Backups that cannot be made.
+//! Backups that must be refused.
 
 use super::{BLOCK, UNKNOWN, image, with_version};
 use crate::common::install::{Install, noise};
 
-/// Writes a hints file and gives its path.
+/// Writes a hints file and returns its path.
 fn hints(install: &Install, text: &str) -> String {
     std::fs::write(install.path("hints.json"), text).expect("write");
     install.text("hints.json")
@@ -56,7 +56,7 @@ fn a_hints_file_that_is_missing_is_named() {
 fn what_2_13_could_not_read_of_good_hints_is_read() {
     let (install, uid) = with_version();
     let source = install.url("a.img");
-    // Over several lines, and with fewer than five blocks outside.
+    // Hints on several lines, with fewer than five blocks outside.
     let file = hints(
         &install,
         &format!(
@@ -85,7 +85,7 @@ fn an_empty_list_of_hints_is_compared_as_well() {
     install.refuses(5, &["backup", "-r", &empty, "-f", &uid, &other, "vm"], &[&uid, "block 0"]);
     let same = install.backup(&["-r", &empty, "-f", &uid, &install.url("a.img"), "vm"]);
     assert!(install.restored(&same, "out") == image());
-    // Hints of no bytes say as little.
+    // Hints of length 0 count as no hints.
     let empty = hints(&install, r#"[{"offset": 0, "length": 0, "exists": true}]"#);
     install.refuses(5, &["backup", "-r", &empty, "-f", &uid, &other, "vm"], &[&uid, "block 0"]);
 }
@@ -178,7 +178,7 @@ fn an_empty_source_does_not_become_the_newest_version() {
         assert_eq!(run.code, 0, "{run:?}");
         assert!((run.stdout + &run.stderr).contains("has 0 bytes: the version will be empty"));
     }
-    // Now it is what is expected.
+    // Allowed once the last version is empty, too.
     install.backup(&[&empty, "a"]);
     let run = install.run(&["restore", "-f", "a", &install.url("a.img")]);
     assert!(run.code == 0 && (run.stdout + &run.stderr).contains("is empty (0 bytes)"));

@@ -1,5 +1,4 @@
-//! Wrong input of every kind: the exit codes that 2.13 gave, a message that names what was wrong, and nothing
-//! written.
+//! Wrong input of every kind: the exit codes of 2.13, a message that names the error, and no change.
 
 mod backup;
 mod config;
@@ -11,7 +10,7 @@ mod usage;
 
 use crate::common::install::{Install, noise};
 
-/// Bytes of a block.
+/// Block size in bytes.
 const BLOCK: usize = 4096;
 
 /// An installation with one version of an image `a.img` of eight blocks, the third and the last one sparse.
@@ -29,6 +28,6 @@ fn image() -> Vec<u8> {
     data
 }
 
-/// No version is called so, however it is written.
+/// No version can be found by these texts.
 const UNKNOWN: [&str; 6] =
     ["nosuch", "", "../../etc/passwd", "' OR 1=1 --", "00000000-0000-0000-0000-000000000000", "näme|%s"];

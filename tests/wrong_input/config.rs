@@ -60,7 +60,7 @@ fn a_bad_key_is_told_without_showing_it() {
     }
 }
 
-/// As [`with_version`], with one line of the configuration taken out or put in.
+/// As [`with_version`], with an edited configuration.
 fn edited(edit: impl Fn(String) -> String) -> Install {
     let (install, _) = with_version();
     let text = std::fs::read_to_string(install.path("backy.cfg")).expect("read");

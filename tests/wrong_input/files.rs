@@ -1,4 +1,4 @@
-//! Files that should be a database of SQLite.
+//! Files that should be SQLite databases and are not.
 
 use crate::common::install::{Install, noise};
 

@@ -1,8 +1,8 @@
-//! Names that would forge lines of the log, move the cursor or turn the direction of writing.
+//! Names that would forge log lines, move the cursor or change the direction of writing.
 
 use crate::common::install::{Install, noise};
 
-/// A line of the log, escape sequences of both kinds, and characters that change the direction of writing.
+/// A log line, escape sequences of both kinds, and a character that changes the direction of writing.
 const NAME: &str = "vm\n2030-01-01 00:00:00,000 [1] Backy complete.\r\u{1b}[2J\u{9b}1A\u{202e}gpj|x";
 
 fn is_unruly(c: char) -> bool {
@@ -42,7 +42,7 @@ fn no_name_forges_a_line_of_the_log_or_moves_the_cursor() {
     let log = std::fs::read_to_string(install.path("backy.log")).expect("a log");
     assert!(!log.contains(is_unruly) && !log.lines().any(|line| line.starts_with("2030")), "{log}");
 
-    // A script splits a row at its bars; JSON has the name as it is.
+    // Scripts split rows at `|`, so it is escaped; JSON has the original name.
     let out = install.ok(&["-ms", "ls", "-f", "uid,name,tags"]);
     assert_eq!(out.lines().map(|line| line.split('|').count()).collect::<Vec<_>>(), [3], "{out}");
     let json: serde_json::Value = serde_json::from_str(&install.ok(&["--json", "ls"])).expect("json");

@@ -9,8 +9,8 @@ use std::fs::File;
 const ALONE: bool = true;
 const SHARED: bool = false;
 
-/// Holds a lock as another backy does, until it is dropped: one of this host, or, in a database on a server, one of
-/// another host.
+/// Holds a lock like another backy2 process, until it is dropped. With SQLite the process is on this host, with
+/// PostgreSQL on another host.
 fn hold(install: &Install, name: &str, exclusive: bool) -> Held {
     if install.engine() == Engine::Postgres {
         let holder = fastrand::i64(1..);
@@ -62,10 +62,10 @@ fn while_somebody_is_alone_no_command_runs() {
         &["initdb"],
     ];
     let before = install.state();
-    // What only lists disturbs nobody on another host; and `initdb` only looks whether the database is empty.
+    // Commands that only list do not conflict with another host, and `initdb` only checks that the database is empty.
     let other_host = install.engine() == Engine::Postgres;
     let commands = commands.into_iter().filter(|args| !other_host || !["ls", "initdb"].contains(&args[0]));
-    // At the same time, since each tries for a second.
+    // Start them all at once, as each one waits for a second.
     let started: Vec<_> = commands.map(|args| (install.start(args), args)).collect();
     for (child, args) in started {
         let run = Run::from(child.wait_with_output().expect("ended"));

@@ -1,5 +1,4 @@
-//! Wrong input of every kind: the exit codes that 2.13 gave, a message that names what was wrong, and nothing
-//! written.
+//! Wrong input of every kind: the exit codes of 2.13, a message that names the error, and no change.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
-//! What other users of the host have prepared: configuration, logfile, folder, database. And what they can see of ours.
+//! Files that other users of the host have prepared: configuration, logfile, folder, database. And files of ours that
+//! they can see.
 
 use crate::common::disk::{self, Mounted};
 use crate::common::install::{Install, Run, noise};
@@ -9,10 +10,10 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Somebody else.
+/// Another user.
 const NOBODY: u32 = 65534;
 
-/// The binary in a folder, with a home of its own and with that umask.
+/// Runs the binary in a folder, with a separate home folder and the given umask.
 fn bare(folder: &Path, umask: &str, args: &[&str]) -> Run {
     let mut shell = Command::new("sh");
     let run = format!("umask {umask}; exec \"$0\" \"$@\"");
@@ -35,7 +36,7 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
 }
 
-/// All that is below a folder, with its mode.
+/// All files below a folder, with their modes.
 fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("listed") {
@@ -72,7 +73,7 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_umask_is() {
     for (path, mode) in &made {
         assert_eq!(*mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
     }
-    // A group that shares it gets what was asked for, though the umask is narrow.
+    // A shared installation gets the configured mode, although the umask is narrow.
     let config = at("backup/backy.cfg");
     let text = fs::read_to_string(&config).expect("read");
     let text = text.replace("[DEFAULTS]\n", "[DEFAULTS]\nfile_mode: 0660\n");
@@ -85,7 +86,7 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_umask_is() {
     for name in ["dump2", "c.img", "backup/shared.sqlite", "backup/shared.log"] {
         assert_eq!(mode(&at(name)), 0o660, "{name}");
     }
-    // What is there keeps what it has.
+    // An existing file keeps its mode.
     chmod(&at("dump2"), 0o644);
     good(folder.path(), "077", &["-b", &dir, "export", "vm:latest", "dump2"]);
     assert_eq!(mode(&at("dump2")), 0o644);
@@ -119,7 +120,7 @@ fn the_configuration_in_a_folder_of_others_is_not_read() {
         chown(trap.join("backy.cfg"), Some(0), None).expect("given back");
         chown(&trap, Some(NOBODY), None).expect("given away");
         refused("of another user");
-        // By name it is read, with a word about whose it is.
+        // If the file is named by `-c`, it is read with a warning.
         let run = bare(&trap, "022", &["-c", "./backy.cfg", "ls"]);
         assert!(run.code == 0 && run.stderr.contains("others can change what backy2 does"), "{run:?}");
     }
@@ -160,7 +161,7 @@ fn init_that_was_killed_or_met_a_full_disk_goes_on() {
         good(folder.path(), "022", &["-b", text, "ls"]);
         let run = bare(folder.path(), "022", &["-b", text, "init"]);
         assert!(run.code == 100 && run.stderr.contains("is not empty"), "{run:?}");
-        // A database with something in it is no attempt.
+        // A folder whose database has versions is no interrupted `init`.
         fs::write(folder.path().join("a.img"), noise(7, 5000)).expect("written");
         good(folder.path(), "022", &["-b", text, "backup", "./a.img", "vm"]);
         fs::remove_file(dir.join("backy.cfg")).expect("removed");

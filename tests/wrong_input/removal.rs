@@ -1,4 +1,4 @@
-//! Versions that cannot be protected, released, removed, and clean-ups with options that mean nothing.
+//! Versions that cannot be protected, unprotected or removed, and clean-ups with meaningless options.
 
 use super::{BLOCK, UNKNOWN, with_version};
 use crate::common::database::hours_ago;
@@ -67,7 +67,7 @@ fn a_prefix_without_full_is_told_to_mean_nothing() {
 fn a_full_cleanup_removes_only_unnamed_blobs_with_the_prefix() {
     let (install, uid) = with_version();
     let kept = install.blobs();
-    // Blobs of a version that is gone without a trace.
+    // Blobs of a version of which no rows are left.
     let other = install.backup(&[&install.image("b.img", &noise(8, 2 * BLOCK)), "b"]);
     let strays = [0, 1].map(|id| install.blob_uid(&other, id));
     install.ok(&["rm", &other]);

@@ -1,4 +1,4 @@
-//! Restores and scrubs that cannot be done.
+//! Restores and scrubs that must be refused.
 
 use super::{BLOCK, UNKNOWN, image, with_version};
 use crate::common::disk::LoopDevice;
@@ -118,11 +118,11 @@ fn a_source_that_has_changed_does_not_make_a_version_invalid() {
     install.ok(&["scrub", "-s", &install.image("grown.img", &grown), &uid]);
 }
 
-/// A program of QEMU that has an image open, as a virtual machine would.
+/// A QEMU program that has an image open, like a virtual machine.
 struct Qemu(std::process::Child);
 
 impl Qemu {
-    /// `None`, and the test is told to be skipped, where there is none.
+    /// `None` if QEMU is not installed; the test is then reported as skipped.
     fn open(test: &str, options: &[&str], image: &str) -> Option<Self> {
         use std::io::Read;
         use std::process::{Command, Stdio};
@@ -132,7 +132,7 @@ impl Qemu {
             crate::common::skip(test, "qemu-io cannot be run");
             return None;
         };
-        // Its prompt: the image is open.
+        // The prompt appears when the image is open.
         let mut prompt = [0; 7];
         child.stdout.as_mut().expect("piped").read_exact(&mut prompt).expect("a prompt");
         assert_eq!(&prompt, b"qemu-io");

@@ -1,4 +1,4 @@
-//! Words that are no command line.
+//! Invalid command lines.
 
 use super::with_version;
 use crate::common::install::{Install, Run};
@@ -90,7 +90,7 @@ fn an_argument_that_is_no_text_is_wrong_usage() {
     assert!(!run.stderr.contains("panicked"), "{run:?}");
 }
 
-/// As `backy2 … | head -0`.
+/// Runs a command whose output nobody reads, as with `backy2 … | head -0`.
 fn unread(install: &Install, args: &[&str]) -> Run {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -105,7 +105,7 @@ fn a_reader_that_has_gone_is_no_reason_to_complain() {
         let run = unread(&install, args);
         assert_eq!(run.stderr, "", "{args:?}");
     }
-    // Half a dump is none.
+    // Half a dump is useless, so `export` fails.
     let run = unread(&install, &["export", &uid, "-"]);
     assert!(run.code == 100 && run.stderr.contains("reader of stdout has gone"), "{run:?}");
     assert_eq!(unread(&install, &["diff-meta", &uid, &uid]).code, 0);
