@@ -32,6 +32,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/performance.md",
     "docs/differences.md",
     "docs/architecture.md",
+    "docs/internals.md",
     "docs/format.md",
     "docs/glossary.md",
     "CONTRIBUTING.md",
@@ -258,7 +259,7 @@ fn the_tests_that_the_documentation_names_exist() {
         .iter()
         .map(|path| std::fs::read_to_string(path).expect("a source file"))
         .collect();
-    for file in ["docs/differences.md", "docs/architecture.md"] {
+    for file in ["docs/differences.md", "docs/architecture.md", "docs/internals.md"] {
         let text = std::fs::read_to_string(project.join(file)).expect("the documentation");
         let mut named = Vec::new();
         for behind in text.split("Test:").skip(1) {
