@@ -158,7 +158,7 @@ fn url(keys: Keys, key: &str, text: &str) -> Result<Url> {
 }
 
 fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3Config> {
-    // The names are boto's. With `auto` it chooses the style that the server supports.
+    // The names are boto's. For `auto`, boto chooses the style that the server is known to support.
     let styles = [("path", Addressing::Path), ("virtual", Addressing::Virtual), ("auto", Addressing::Path)];
     let addressing = keys.choice("addressing_style", &styles, Addressing::Path)?;
     if let Some((version, value)) = keys.text("signature_version")?

@@ -91,7 +91,7 @@ fn hash_function(keys: Keys) -> Result<HashFunction> {
     keys.choice("hash_function", &names, HashFunction::Sha512)
 }
 
-/// Other instances recognize this one by the first word of its title, or by the last part of its path.
+/// Other instances recognize this one by the first word of its title, without the path in it.
 fn process_name(keys: Keys) -> Result<String> {
     let Some((name, value)) = keys.text("process_name")? else { return Ok("backy2".to_owned()) };
     if name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {

@@ -1,4 +1,4 @@
-//! What happens when the system has no memory left.
+//! Memory shortage: an allocator that ends the program, and allocations that may fail.
 //!
 //! The standard library ends a program with SIGABRT if an allocation fails. [`Careful`], the program's allocator, ends
 //! it with one line and an exit code instead. That is as abrupt as `kill -9`: it loses and marks nothing. For large

@@ -1,4 +1,4 @@
-//! Who could have written a file that controls the program or holds a secret.
+//! Checks whether another user may have written a file that controls the program or holds a secret.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::geteuid;

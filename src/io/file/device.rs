@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-/// The unit of the page cache in bytes. The kernel zeroes the device without the cache, so whole pages are zeroed.
+/// The unit of the page cache in bytes. The kernel zeroes behind the cache, so it is asked for whole pages only.
 const PAGE: u64 = 4096;
 
 /// Properties of a block device to write to.

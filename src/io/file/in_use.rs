@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// The user of `file`, in words that follow "it is in use: ". `None` if no user is known.
 ///
-/// If the system cannot report one kind of use (no `/proc`, no `/sys`, a file system without locks), there is no such
-/// use.
+/// If the system cannot report one kind of use (no `/proc`, no `/sys`, a file system without locks), the file counts as
+/// not used that way.
 pub(super) fn user_of(file: &File, metadata: &Metadata) -> Option<String> {
     locked(file).or_else(|| attached(metadata, Path::new("/sys/block"))).or_else(|| {
         let swaps = fs::read("/proc/swaps").unwrap_or_default();

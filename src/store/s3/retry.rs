@@ -5,7 +5,7 @@ use crate::monitor::Monitor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The limit for a server that has never answered. Its address is probably wrong, so a long wait is useless.
+/// The limit for a server that has never answered. Some setting is probably wrong, so a long wait is useless.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// The pause after the first failure. It doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(100);

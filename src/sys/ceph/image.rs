@@ -224,9 +224,8 @@ impl Image {
             };
             let snapshots = list[..found].iter().map(|s| Snapshot { id: s.id, name: text(s.name) }).collect();
             if found > 0 {
-                // SAFETY: `rbd_snap_list` has filled the list, and its names are not used any more. The function stops
-                // at an entry without a name. There is one at the end: fewer entries were found than the list has room
-                // for.
+                // SAFETY: `rbd_snap_list` has filled the list, and its names are not used any more. The call stops at
+                // an entry without a name, and the last one has none: the list has room for more than was found.
                 unsafe { (self.functions().rbd_snap_list_end)(list.as_mut_ptr()) };
             }
             return Ok(snapshots);
