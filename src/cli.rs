@@ -188,7 +188,7 @@ fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &C
     }
     let waits = command.gives_up_waiting().then(monitor::signal_cell);
     let watched = terminal.watch_signals(command.minds_signals(), waits);
-    watched.map_err(|error| Error::Internal(format!("cannot take signals: {error}")))
+    watched.map_err(|error| Error::Internal(format!("cannot install signal handlers: {error}")))
 }
 
 /// Reports the error, if there is one, and logs the last line. Without a result the command has panicked, and the hook

@@ -43,7 +43,7 @@ pub enum DecodeError {
     #[error("it is encrypted and no encryption_key is configured")]
     NoKey,
     /// The master key does not unwrap the blob's key.
-    #[error("its key does not open with the configured encryption_key")]
+    #[error("the configured encryption_key does not open its key")]
     KeyUnwrap,
     /// The metadata's `enc_envkey` is not 80 hex digits.
     #[error("its enc_envkey in the database is not a wrapped key")]
@@ -58,7 +58,7 @@ pub enum DecodeError {
     #[error("its compressed data is damaged: {0}")]
     Frame(String),
     /// No release has written this version.
-    #[error("encryption version {0} is not known to this release")]
+    #[error("this release does not know encryption version {0}")]
     Version(u32),
     /// There is not enough memory for this many bytes. The blob may be good.
     #[error("there is no memory for its {0} bytes")]

@@ -50,7 +50,7 @@ pub fn run(
         let hint = if rustix::process::geteuid().is_root() {
             ""
         } else {
-            " Without root this takes the program fusermount3 (package fuse3)."
+            " Without root, mounting needs the program fusermount3 (package fuse3)."
         };
         Error::Refused(format!("Cannot mount on {}: {error}.{hint}", path.display()))
     })?;
@@ -106,8 +106,8 @@ fn end(session: BackgroundSession, path: &Path, monitor: &dyn Monitor) -> Result
             let how = detached
                 .map_or_else(|e| format!("It cannot be detached: {e}."), |()| "It was detached.".into());
             monitor.warning(&format!(
-                "{} is still in use ({error}): by a loop device, a mount, or a program that has a file or folder of it \
-                 open. {how} Whatever uses it gets errors from now on.",
+                "{} is still in use ({error}) by a loop device, a mount, or a program with an open file or \
+                 folder. {how} Its users get errors from now on.",
                 path.display()
             ));
         }

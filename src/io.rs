@@ -75,7 +75,7 @@ pub trait Source: Send + Sync {
     /// [`Error::Refused`] if `base` belongs to another image or its name now means another snapshot, [`Error::Source`],
     /// or the error from `check`.
     fn changes_since(&self, _base: &Origin, _name: &str, _check: &dyn Fn() -> Result<()>) -> Result<Changes> {
-        Ok(Changes::Unknown("the source is no snapshot of an RBD image".to_owned()))
+        Ok(Changes::Unknown("the source is not a snapshot of an RBD image".to_owned()))
     }
 }
 
@@ -221,7 +221,8 @@ fn shrunk(source: &dyn Source, offset: u64) -> Error {
     source_error(
         source.url(),
         format!(
-            "the source ends at offset {offset}, though it had {} bytes when it was opened: it has shrunk meanwhile",
+            "the source ends at offset {offset}, but it had {} bytes when it was opened: it has shrunk \
+             since then",
             source.size()
         ),
     )

@@ -156,15 +156,16 @@ impl Admission {
             (None, _) if self.insecure => "without a password and unencrypted",
             (None, _) => {
                 return Err(Error::Refused(format!(
-                    "Other hosts may reach {address}: whoever connects could read all versions that are served, without a \
-                     password and unencrypted. Give certificates by --tls-certs, listen on 127.0.0.1 and use a tunnel \
-                     (ssh -L), or give --insecure if all who reach the address may read."
+                    "Other hosts can reach {address}. Every client could read all served versions, without \
+                     a password and unencrypted. Use certificates (--tls-certs), or listen on 127.0.0.1 and \
+                     use a tunnel (ssh -L), or give --insecure if everybody who can reach the address may \
+                     read them."
                 )));
             }
         };
         monitor.warning(&format!(
-            "Listening on {address}, which other hosts may reach: whoever connects can read all versions that are served, \
-             {what}."
+            "Listening on {address}, which other hosts can reach: every client can read all served \
+             versions, {what}."
         ));
         Ok(())
     }
@@ -212,7 +213,7 @@ impl Server<'_> {
             let Some((_, oldest)) = waiting.min_by_key(|(number, _)| **number) else {
                 self.say(
                     Level::Warning,
-                    &format!("{} was turned away: there are {CLIENTS} clients already.", socket.peer()),
+                    &format!("{} was refused: there are already {CLIENTS} clients.", socket.peer()),
                 );
                 return None;
             };
@@ -232,7 +233,7 @@ impl Server<'_> {
                 let (peer, patience) = (guest.socket.peer(), PATIENCE.as_secs());
                 self.say(
                     Level::Warning,
-                    &format!("{peer} was dropped: it has chosen no export within {patience} s."),
+                    &format!("{peer} was disconnected: it did not choose an export within {patience} s."),
                 );
             }
         }
@@ -254,7 +255,7 @@ impl Server<'_> {
     ) {
         let client = Arc::clone(&socket);
         if let Err(error) = threads::start_scoped(scope, move || self.serve(number, &client)) {
-            self.say(Level::Error, &format!("{} was turned away: {error}", socket.peer()));
+            self.say(Level::Error, &format!("{} was refused: {error}", socket.peer()));
             self.forget(number, &socket);
         }
     }
@@ -270,9 +271,9 @@ impl Server<'_> {
             match error.kind() {
                 // Most clients leave this way, and port scanners do.
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                    self.say(Level::Debug, &format!("{peer} has left without a word: {error}"));
+                    self.say(Level::Debug, &format!("{peer} closed the connection unexpectedly: {error}"));
                 }
-                _ => self.say(Level::Warning, &format!("{peer} was dropped: {error}.")),
+                _ => self.say(Level::Warning, &format!("{peer} was disconnected: {error}.")),
             }
         }
         self.forget(number, socket);
@@ -283,7 +284,7 @@ impl Server<'_> {
             && let Err(why) = peer::check(socket)
         {
             // Only once per user, so that other users cannot fill the log.
-            self.exports.depot.warn_once(format!("A client was turned away: {why}."));
+            self.exports.depot.warn_once(format!("A client was refused: {why}."));
             return Ok(());
         }
         let greeting = handshake::greet(&mut &*socket)?;

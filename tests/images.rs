@@ -235,7 +235,7 @@ fn restored_to_a_device_it_is_a_clean_file_system_that_can_be_mounted() {
         let run = install.run(&[options, &[&uid, &device.0]].concat());
         assert_eq!(run.code, 0, "{run:?}");
         // If the kernel cannot zero the device cheaply, the restore says so.
-        if run.stdout.contains("old data of the target shows") {
+        if run.stdout.contains("old data of the target remains") {
             assert_eq!(options.len(), 3);
             println!("the device shows old data, as was said");
             continue;

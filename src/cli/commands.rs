@@ -72,9 +72,9 @@ fn warn_of_weak_checksums(context: &Context, command: &Command) {
     let function = context.config.hash_function;
     if stores && function.is_weak() {
         context.terminal.notice(&format!(
-            "hash_function {function}: two different blocks with the same checksum can be made on purpose, and one is then \
-             restored in the place of the other. Where others decide what is backed up, make a new installation with \
-             sha512."
+            "hash_function {function}: somebody can make two different blocks with the same checksum on \
+             purpose, and one is then restored in place of the other. If others decide what is backed up, \
+             make a new installation with sha512."
         ));
     }
 }

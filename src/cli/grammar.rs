@@ -19,7 +19,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     if no_folder && matches!(cli.command, Some(Command::Init)) {
         return Err(grammar.error(
             ErrorKind::MissingRequiredArgument,
-            "init needs the folder to make, before the command: backy2 -b DIR init",
+            "init needs a folder, given before the command: backy2 -b DIR init",
         ));
     }
     if let Some(Command::Backup(args)) = &cli.command
@@ -29,7 +29,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     {
         return Err(grammar.error(
             ErrorKind::ArgumentConflict,
-            "the argument '--incremental' makes the snapshot of an RBD image itself, and notes its name: \
+            "the argument '--incremental' makes the snapshot of an RBD image itself, and records its name: \
              '--snapshot-name' cannot be used with it",
         ));
     }

@@ -10,26 +10,29 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
     (
         "1",
-        "No command was given. Or it could not begin: the configuration is missing or has a bad value, the logfile \
-         cannot be written, the database is not initialised or cannot be read, an expiry date is bad. Or a restore \
-         found that its target exists and --force was not given, or that the target is too small.",
+        "No command was given, or the command could not begin: the configuration is missing or has a bad \
+         value, the logfile cannot be written, the database is not initialised or cannot be read, or an \
+         expiry date is bad. For a restore also: the target exists and --force was not given, or the target \
+         is too small.",
     ),
     ("2", "Wrong usage."),
     (
         "5",
-        "The source differs from the base version where the hints say that it does not. The new version is removed.",
+        "The source differs from the base version where the hints say that nothing has changed. The new \
+         version is removed.",
     ),
     (
         "6",
-        "The data store failed during a backup (its version stays, is invalid, and can be continued) or a restore.",
+        "The data store failed during a backup or a restore. The version of a failed backup stays, is \
+         invalid, and can be continued.",
     ),
     (
         "20",
-        "A scrub found errors. Or a restore went through, but some of the data is bad or missing, or the version is \
-         invalid.",
+        "A scrub found errors. Or a restore was completed, but some of the data is bad or missing, or the \
+         version is invalid.",
     ),
-    ("22", "The version to import exists."),
-    ("23", "The file to import is not what export writes."),
+    ("22", "The version to import already exists."),
+    ("23", "The file to import was not written by export, or is damaged."),
     ("100", "Every other error."),
     ("130, 143", "Ended by SIGINT or SIGTERM, after the locks were released."),
 ];
@@ -38,23 +41,24 @@ const EXIT_CODES: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     (
         "/etc/backy.cfg, /etc/backy/backy.cfg, /etc/backy/conf.d/*, ~/.backy.cfg, ./backy.cfg",
-        "The configuration. All of these that exist are read in this order, and what a later one says overrides, key \
-         by key. With --configfile only that file is read. A file that holds the key should be readable for its \
-         owner only.",
+        "The configuration. All of these files that exist are read in this order, and later files override \
+         earlier ones key by key. With --configfile only that file is read. A file that contains the key \
+         should be readable only for its owner.",
     ),
     ("DIR/backy.cfg", "The configuration with --backupdir DIR."),
     (
         "/var/log/backy.log, /var/cache/backy2, /tmp/backy.sqlite, /tmp",
-        "The logfile, the folder for temporary copies, the database, and the folder of the data, where no configuration \
-         names others. For other users than root the logfile is ~/.local/state/backy2/backy.log, and temporary copies \
-         are in ~/.cache/backy2.",
+        "The logfile, the folder for temporary copies, the database, and the folder of the data, unless the \
+         configuration names others. For users other than root the logfile is \
+         ~/.local/state/backy2/backy.log, and temporary copies are in ~/.cache/backy2.",
     ),
 ];
 
 /// How a version is named on the command line.
-const VERSIONS: &str = "Wherever a VERSION_UID is expected, these are accepted too: the first characters of one, 6 or more, \
-     as long as only one version starts so; NAME or NAME:latest for the newest valid version of that name; NAME:N for \
-     the N-th newest, 0 being the newest.";
+const VERSIONS: &str = "Wherever a VERSION_UID is expected, these are accepted too: the first 6 or more \
+                        characters of a uid, if only one version starts with them; NAME or NAME:latest for \
+                        the newest valid version of that name; NAME:N for the N-th newest, 0 being the \
+                        newest.";
 
 /// All pages: the main page, and one page for each command. Each has a name, without the section, and a text.
 ///
@@ -84,10 +88,7 @@ fn main_page(grammar: &clap::Command) -> Result<Vec<u8>> {
          that is already stored is not stored again, and stored blocks are compressed and encrypted. Each backup \
          is a version, complete in itself: any of them can be restored or removed in any order.",
     );
-    paragraph(
-        &mut text,
-        "Options stand before the command, or behind it if they are options of the command.",
-    );
+    paragraph(&mut text, "Global options stand before the command, and options of the command behind it.");
     text.to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
     man.render_subcommands_section(&mut page)?;
@@ -113,7 +114,7 @@ fn main_page_end() -> Roff {
         text.text([roman(*meaning)]);
     }
     text.control("SH", ["EXAMPLES"]);
-    paragraph(&mut text, "An installation of its own in a folder, a backup, and what is in it:");
+    paragraph(&mut text, "Make a self-contained installation and a backup, and list the versions:");
     example(
         &mut text,
         &[
@@ -122,7 +123,7 @@ fn main_page_end() -> Roff {
             "backy2 -b /srv/backup ls",
         ],
     );
-    paragraph(&mut text, "The newest version of it is verified and restored:");
+    paragraph(&mut text, "Restore and verify the newest version:");
     let restore = "backy2 -b /srv/backup restore vm1:latest /var/tmp/vm1.img";
     example(&mut text, &["backy2 -b /srv/backup scrub vm1:latest", restore]);
     text

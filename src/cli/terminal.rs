@@ -108,7 +108,7 @@ impl Terminal {
         let written = self.state().log.print_whole(text);
         written.map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => {
-                Error::Refused("The reader of stdout has gone before all was written.".to_owned())
+                Error::Refused("The reader of stdout closed it before everything was written.".to_owned())
             }
             _ => Error::Refused(format!("Cannot write to stdout: {error}")),
         })

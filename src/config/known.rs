@@ -134,8 +134,8 @@ pub(super) fn warnings(raw: &Raw) -> Vec<String> {
                 warnings.push(format!("{place}: [{name}] {key} is not a known key: it is ignored."));
             } else if has_comment(value) {
                 warnings.push(format!(
-                    "{}: [{name}] {key}: what follows the # belongs to the value. Give the comment \
-                     a line of its own.",
+                    "{}: [{name}] {key}: the text after the # is part of the value. Put the comment on a \
+                     line of its own.",
                     value.place
                 ));
             }

@@ -150,8 +150,8 @@ fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>
     let name = path.display();
     if let Some(doubt) = doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
         return Err(Error::Config(format!(
-            "{name} {doubt}: it could have been changed to make this program overwrite files. `chmod go-w {name}` \
-             mends that, once you have looked at what it says."
+            "{name} {doubt}: somebody could have changed it to make this program overwrite files. Check its \
+             content, then run `chmod go-w {name}`."
         )));
     }
     let is_owner = |doubt: &&Doubt| matches!(doubt, Doubt::Owner(_));
@@ -159,8 +159,8 @@ fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>
         && doubts.iter().any(|doubt| is_owner(&doubt));
     match doubts {
         [doubt, ..] if planted || chosen == Chosen::Found => Err(Error::Config(format!(
-            "{name} {doubt}: it is not read, for it could make this program overwrite files. Leave the folder, or \
-             name a configuration with -c."
+            "{name} {doubt}: it is not read, because it could make this program overwrite files. Change to \
+             another folder, or name a configuration with -c."
         ))),
         _ => Ok(doubts
             .iter()
@@ -209,7 +209,7 @@ fn exposed(raw: &Raw, mode: u32, name: &str) -> Option<String> {
     };
     let (_, key) = CONFIDENTIAL.iter().find(|confidential| holds(confidential))?;
     (mode & 0o044 != 0).then(|| {
-        format!("{name} holds {key} and others than its owner can read it. `chmod 600 {name}` mends that.")
+        format!("{name} contains {key}, and users other than its owner can read it. Run `chmod 600 {name}`.")
     })
 }
 

@@ -98,7 +98,7 @@ pub(super) fn s3(keys: Keys) -> Result<(S3Config, Option<String>)> {
         Some((text, value)) if text.contains("://") => {
             if let Some(contradicted) = keys.find("use_ssl").filter(|_| tls == text.starts_with("http://")) {
                 warning = Some(format!(
-                    "{}: [DataBackend] use_ssl has no effect: {ENDPOINT} ({}) says which it is.",
+                    "{}: [DataBackend] use_ssl has no effect: {ENDPOINT} ({}) already determines it.",
                     contradicted.place, value.place
                 ));
             }
@@ -109,7 +109,10 @@ pub(super) fn s3(keys: Keys) -> Result<(S3Config, Option<String>)> {
             let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             let text = format!("{}s3.{region}.{domain}", scheme(tls));
             Url::parse(&text).map_err(|error| {
-                Error::Config(format!("[DataBackend] region_name: {region:?} makes no address: {error}."))
+                Error::Config(format!(
+                    "[DataBackend] region_name: {region:?} does not give a valid address: \
+                                       {error}."
+                ))
             })?
         }
     };
@@ -152,7 +155,9 @@ fn url(keys: Keys, key: &str, text: &str) -> Result<Url> {
             && url.fragment().is_none()
     };
     Url::parse(text).ok().filter(good).ok_or_else(|| match keys.find(key) {
-        Some(value) => keys.bad(key, value, "is no address of a server (as https://s3.example.com)"),
+        Some(value) => {
+            keys.bad(key, value, "is not the address of a server (such as https://s3.example.com)")
+        }
         None => missing(keys, key, "the address of the server"),
     })
 }
@@ -164,7 +169,11 @@ fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3C
     if let Some((version, value)) = keys.text("signature_version")?
         && !["v4", "s3v4"].contains(&version.as_str())
     {
-        return Err(keys.bad("signature_version", value, "cannot be had: requests are signed by v4 only"));
+        return Err(keys.bad(
+            "signature_version",
+            value,
+            "is not supported: requests are signed with v4 only",
+        ));
     }
     let Some((bucket, value)) = keys.text(BUCKET)? else {
         return Err(missing(keys, BUCKET, "the bucket for the blobs, which must exist"));
@@ -172,7 +181,7 @@ fn common(keys: Keys, endpoint: Url, region: String, names: Names) -> Result<S3C
     if !bucket.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c))
         || [".", ".."].contains(&&bucket[..])
     {
-        return Err(keys.bad(BUCKET, value, "is no name of a bucket: letters, digits, -, . and _"));
+        return Err(keys.bad(BUCKET, value, "is not the name of a bucket: use letters, digits, -, . and _"));
     }
     Ok(S3Config {
         endpoint,
@@ -194,8 +203,12 @@ pub(super) fn exposed(config: &S3Config) -> Option<String> {
     let Credential::File(path) = &config.secret_access_key else { return None };
     let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.mode();
     let path = path.display();
-    (mode & 0o044 != 0)
-        .then(|| format!("Others than its owner can read {path}, a key. `chmod 600 {path}` mends that."))
+    (mode & 0o044 != 0).then(|| {
+        format!(
+            "Users other than its owner can read {path}, which contains a key. Run `chmod 600 \
+                          {path}`."
+        )
+    })
 }
 
 fn credential(keys: Keys, key: &str, file: &str) -> Result<Credential> {

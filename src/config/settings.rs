@@ -194,8 +194,8 @@ fn scheduler(raw: &Raw, section: &Section) -> Result<Scheduler> {
     for key in known::SCHEDULER {
         if keys.find(key).is_none() {
             return Err(Error::Config(format!(
-                "{}: [{name}] there is no key {key}. A scheduler, as every section that is not one of the \
-                 program's own, needs {}.{}",
+                "{}: [{name}] there is no key {key}. Every section that is not one of backy2's own is a \
+                 scheduler, and needs {}.{}",
                 section.place,
                 known::SCHEDULER.join(", "),
                 known::hint(name)

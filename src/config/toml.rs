@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
         let start = name.span().start;
         let place = place(text, file, start);
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(Error::Config(format!("{place}: {} stands outside of a [section].", name.get_ref())));
+            return Err(Error::Config(format!("{place}: {} is outside of a [section].", name.get_ref())));
         };
         sections.push((start, section(text, name.get_ref(), place, table)?));
     }
@@ -58,7 +58,7 @@ fn section(text: &str, name: &str, at: Place, table: &DeTable) -> Result<Section
             other => {
                 let found = other.type_str();
                 return Err(error(&format!(
-                    "is of the type {found}, it must be a string, a whole number or a boolean"
+                    "has the type {found}, but it must be a string, a whole number or a boolean"
                 )));
             }
         };
@@ -120,12 +120,12 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_told_with_file_section_and_key() {
         for (text, message) in [
-            ("a = 1", "f.toml:1: a stands outside of a [section]."),
-            ("[[s]]\na = 1", "f.toml:1: s stands outside of a [section]."),
-            ("[s]\na = 1.5", "f.toml:2: [s] a is of the type float, it must be a string"),
-            ("[s]\n\na = 1979-05-27", "f.toml:3: [s] a is of the type datetime"),
-            ("[s]\na = ['x']", "f.toml:2: [s] a is of the type array"),
-            ("[s.a]\nb = 1", "f.toml:1: [s] a is of the type table"),
+            ("a = 1", "f.toml:1: a is outside of a [section]."),
+            ("[[s]]\na = 1", "f.toml:1: s is outside of a [section]."),
+            ("[s]\na = 1.5", "f.toml:2: [s] a has the type float, but it must be a string"),
+            ("[s]\n\na = 1979-05-27", "f.toml:3: [s] a has the type datetime"),
+            ("[s]\na = ['x']", "f.toml:2: [s] a has the type array"),
+            ("[s.a]\nb = 1", "f.toml:1: [s] a has the type table"),
             (
                 "[io_rbd]\nnew_image_features = [1]",
                 "[io_rbd] new_image_features must be an array of strings.",

@@ -34,7 +34,7 @@ impl<'a> Keys<'a> {
     pub fn bad(&self, key: &str, value: &Value, problem: impl Display) -> Error {
         let value_shown = shown(key, &value.text);
         let comment = if has_comment(value) {
-            " (there are no comments behind values: give the comment a line of its own)"
+            " (a value cannot be followed by a comment: put the comment on a line of its own)"
         } else {
             ""
         };
@@ -80,11 +80,7 @@ impl<'a> Keys<'a> {
             return Err(self.error(key, value, "the value is empty"));
         }
         if text.contains(['\n', '\r', '\0']) {
-            return Err(self.bad(
-                key,
-                value,
-                "is longer than one line (lines that are indented continue it)",
-            ));
+            return Err(self.bad(key, value, "is longer than one line (indented lines continue it)"));
         }
         Ok(Some((text, value)))
     }

@@ -160,7 +160,8 @@ fn way_on(monitor: &dyn Monitor, uid: &str, again: Option<(&str, &str)>) -> Stri
             format!("Version {uid} is incomplete; continue it with `backy2 backup -c {uid} {source} {name}`.")
         }
         None => format!(
-            "Version {uid} is incomplete. Back up again: what it has is used again. Then `backy2 rm -f {uid}`."
+            "Version {uid} is incomplete. Start a new backup, which reuses its data. Then run `backy2 rm -f \
+             {uid}`."
         ),
     }
 }
@@ -187,7 +188,8 @@ pub fn copy(
     let job = Job { site, store, source, geometry, version: &version, tally, reads, started };
     let run = job.complete(&plan, None, name).inspect_err(|_| {
         site.monitor.error(&format!(
-            "The new version {0} is incomplete. Begin again: what it has is used again. Then `backy2 rm -f {0}`.",
+            "The new version {0} is incomplete. Start again: its data is reused. Then run `backy2 rm -f \
+             {0}`.",
             version.uid
         ));
     })?;

@@ -11,7 +11,7 @@ use crate::types::version::Version;
 /// The database fails.
 pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>> {
     let versions = site.versions(filter)?;
-    future::tell(site, &versions, "They are left out of automatic tags, `due` and `sla`.");
+    future::tell(site, &versions, "Automatic tags, `due` and `sla` ignore them.");
     Ok(versions)
 }
 

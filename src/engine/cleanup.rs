@@ -87,8 +87,8 @@ fn trust_times(site: &mut Site<'_>) -> Result<()> {
     let entries = site.meta.restamp_deleted(now.unix(), now.latest_plausible().unix())?;
     if entries > 0 {
         site.monitor.notice(&format!(
-            "{entries} blobs are listed as deletable since a time in the future: the clock was wrong then, or it is \
-             wrong now. They wait for an hour from now on."
+            "{entries} blobs were listed for deletion at a time in the future: the clock was wrong then, or \
+             it is wrong now. They are kept for an hour from now."
         ));
     }
     Ok(())

@@ -87,7 +87,7 @@ impl<'a> Copy<'a> {
         let url = format!("what was written to version {}", self.original.uid);
         image.arrived().map_err(|e| Error::Source {
             url: url.clone(),
-            message: format!("it was lost on its way to the disk of cachedir: {e}"),
+            message: format!("it could not be written to the disk of cachedir: {e}"),
         })?;
         let changed = image.changed().into_iter();
         let hints: Vec<Hint> = changed

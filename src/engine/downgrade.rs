@@ -51,8 +51,8 @@ pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Res
     let copy = match meta::since_upgrade(&config.meta.engine, copy)? {
         GoingBack::NoCopies => {
             monitor.info(
-                "The upgrade keeps no copy of a database on PostgreSQL. 2.13 can go on with the upgraded tables, but \
-                 for its rekey.",
+                "The upgrade keeps no copy of a database on PostgreSQL. 2.13 can use the upgraded tables, \
+                 except for its rekey.",
             );
             None
         }
@@ -62,8 +62,8 @@ pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Res
         }
         GoingBack::CopyMissing(copy) => {
             return Err(Error::Refused(format!(
-                "There is no database from before the upgrade at {}. Name the file, if it is elsewhere. Without one, \
-                 2.13 can go on with the upgraded database, but for its rekey.",
+                "There is no database from before the upgrade at {}. Name the file if it is elsewhere. \
+                 Without it, 2.13 can use the upgraded database, except for its rekey.",
                 copy.display()
             )));
         }
@@ -86,12 +86,15 @@ fn before(since: &Since, steps: &mut Vec<Step>) {
         steps.push(step(
             When::Before,
             "backy2 rekey PRESENT_KEY",
-            "The keys have been wrapped anew since. Put the former key into the configuration before this command: the \
-             old database needs it",
+            "The keys were changed by rekey since then. Put the old key into the configuration before this \
+             command: the old database needs it",
         ));
     }
     for LoneVersion { uid, name, .. } in &since.made {
-        let reason = format!("The version of {name} was made since, and the old database does not know it");
+        let reason = format!(
+            "This version of {name} was made since then, and the old database does not \
+                              know it"
+        );
         steps.push(step(When::Before, &format!("backy2 export {uid} {uid}.dump"), reason));
     }
 }
@@ -100,22 +103,22 @@ fn before(since: &Since, steps: &mut Vec<Step>) {
 fn after(since: Since, steps: &mut Vec<Step>) {
     for LoneVersion { uid, name, protected, gone } in &since.removed {
         if *protected {
-            let reason = "It was protected then";
+            let reason = "It was protected at that time";
             steps.push(step(When::After, &format!("backy2 unprotect {uid}"), reason));
         }
         let data = match gone {
             0 => "its data is still there".to_owned(),
-            gone => format!("{gone} of its blobs are deleted, and a backup would take them for stored"),
+            gone => format!("{gone} of its blobs are deleted, and a backup would treat them as stored"),
         };
-        let reason = format!("The version of {name} was removed since; {data}");
+        let reason = format!("This version of {name} was removed since then; {data}");
         steps.push(step(When::After, &format!("backy2 rm -f {uid}"), reason));
     }
     for LoneVersion { uid, .. } in &since.made {
-        let reason = "Before any cleanup: until then its data is named by nothing. Tags are not in dumps";
+        let reason = "Do this before any cleanup, which would delete its data. Dumps do not contain tags";
         steps.push(step(When::After, &format!("backy2 import {uid}.dump"), reason));
     }
     for uid in &since.damaged {
-        let reason = "Damage was found in it since, and the old database does not know that";
+        let reason = "Damage was found in it since then, and the old database does not know that";
         steps.push(step(When::After, &format!("backy2 scrub {uid}"), reason));
     }
 }

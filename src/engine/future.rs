@@ -54,8 +54,8 @@ pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) 
         return None;
     }
     let mut text = format!(
-        "The clock says {now} (UTC), and these versions are dated later. Either it was wrong when they were made, or it \
-         is wrong now. {what}"
+        "The clock says {now} (UTC), but these versions have later dates. The clock was wrong when they \
+         were made, or it is wrong now. {what}"
     );
     for version in found.iter().take(LISTED) {
         text += &format!("\n  {} {} {}", version.uid, version.date, version.name);
@@ -77,7 +77,7 @@ pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) 
 pub fn date_of_new(site: &mut Site<'_>, name: &str) -> Result<Timestamp> {
     let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
     let versions = site.versions(&filter)?;
-    tell(site, &versions, "They are left out of automatic tags, `due` and `sla`.");
+    tell(site, &versions, "Automatic tags, `due` and `sla` ignore them.");
     let now = Timestamp::now();
     Ok(behind(versions.iter().map(|version| version.date), now))
 }

@@ -44,10 +44,10 @@ pub enum Fault {
     #[error("the image is read-only")]
     ReadOnly,
     /// There is no space left for what is written.
-    #[error("no space left for what is written")]
+    #[error("no space is left for written data")]
     Full,
     /// The temporary file of what is written failed in another way.
-    #[error("the temporary file of what is written: {0}")]
+    #[error("the temporary file for written data: {0}")]
     Overlay(String),
 }
 
@@ -119,8 +119,8 @@ fn serve_from<R>(
 fn check_folder(folder: &Path) -> Result<()> {
     let bad = |why: String| {
         Error::Refused(format!(
-            "cachedir {}: {why}. What is written to a mounted version is kept there; set it to a folder that can be \
-             written, or use --read-only.",
+            "cachedir {}: {why}. Changes to mounted versions are kept there. Set it to a writable folder, \
+             or use --read-only.",
             folder.display()
         ))
     };

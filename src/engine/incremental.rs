@@ -45,9 +45,9 @@ fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let base = newest.map(|version| version.uid);
     site.monitor.info(&match &base {
         Some(uid) => {
-            format!("The base is version {uid}. All is read; what is stored already is not stored again.")
+            format!("The base is version {uid}. All blocks are read; stored data is not stored again.")
         }
-        None => format!("There is no valid version of {}: a full backup.", options.name),
+        None => format!("There is no valid version of {}: this is a full backup.", options.name),
     });
     backup::run(site, Options { base: base.as_deref(), ..options })
 }
@@ -67,10 +67,13 @@ fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     let base = find_base(site, &snapshots, options.name)?;
     site.monitor.info(&match &base {
         Some((version, snapshot)) => format!(
-            "The base is version {}, of snapshot {}: what has changed since is backed up.",
+            "The base is version {}, made from snapshot {}: only later changes are backed up.",
             version.uid, snapshot.name
         ),
-        None => format!("No valid version of {} has its snapshot on the image: a full backup.", options.name),
+        None => format!(
+            "No valid version of {} has its snapshot on the image: this is a full backup.",
+            options.name
+        ),
     });
     let new = make(site, &snapshots)?;
     site.monitor.info(&format!("Made snapshot {}.", new.name));
@@ -81,7 +84,8 @@ fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     );
     if let Err(Error::BaseMismatch { base, block, .. }) = &made {
         site.monitor.warning(&format!(
-            "Block {block} of version {base} is not what its snapshot has, so that version is no base: a full backup."
+            "Block {block} of version {base} differs from its snapshot, so that version cannot be the base: \
+             this is a full backup."
         ));
         made = backup::run(site, of_snapshot(options, &url, &new.name, None));
     }
@@ -170,7 +174,8 @@ fn make(site: &mut Site<'_>, snapshots: &Snapshots) -> Result<Held> {
         site.meta.forget_snapshot(image, &name)?;
     }
     Err(Error::Refused(format!(
-        "No snapshot could be made: those that the next {NAMES} seconds would name are there already. Is the clock right?"
+        "No snapshot could be made: snapshots with the names of the next {NAMES} seconds already exist. Is \
+         the clock right?"
     )))
 }
 
@@ -182,7 +187,10 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
     });
     match removed {
         Ok(true) => site.monitor.info(&format!("Removed snapshot {name}.")),
-        Ok(false) => site.monitor.warning(&format!("Snapshot {name} is protected or in use, and stays.")),
+        Ok(false) => site.monitor.warning(&format!(
+            "Snapshot {name} is protected or in use, and was not \
+                                                    removed."
+        )),
         Err(error) => site.monitor.warning(&format!("{error}. The next --incremental removes it.")),
     }
 }
@@ -219,7 +227,7 @@ fn remove_unneeded(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) -> Res
                 site.monitor.info(&format!("Removed snapshot {name}."));
             }
             Removal::InUse => {
-                site.monitor.info(&format!("Snapshot {name} is protected or in use, and stays."));
+                site.monitor.info(&format!("Snapshot {name} is protected or in use, and was not removed."));
             }
         }
     }

@@ -15,7 +15,8 @@ pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let (old, _pin) = site.pin(version)?;
     if !old.valid || count(&site.meta.missing(&old)?) > 0 {
         return Err(Error::Refused(format!(
-            "Version {} is invalid: what is bad cannot be migrated. Scrub it, or restore what can be had.",
+            "Version {} is invalid: damaged data cannot be migrated. Scrub the version, or restore its good \
+             data.",
             old.uid
         )));
     }

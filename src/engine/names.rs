@@ -104,8 +104,7 @@ fn nth_newest(versions: &mut dyn Catalogue, text: &str, name: &str, n: usize) ->
     future::by_making(&mut found, |version| version, Timestamp::now());
     let meant = found.iter().rev().nth(n).cloned();
     if let Some(Version { uid, date, .. }) = &meant {
-        let what =
-            format!("'{text}' is taken to mean {uid} of {date}, by the order in which they were made.");
+        let what = format!("'{text}' means {uid} of {date}, by the order in which the versions were made.");
         if let Some(text) = future::warning(&found, &what) {
             versions.notice(&text);
         }
@@ -138,8 +137,8 @@ fn not_found(versions: &mut dyn Catalogue, text: &str) -> Result<Error> {
     let invalid: Vec<&Version> = similar.iter().filter(named).collect();
     if !invalid.is_empty() && invalid.iter().all(|version| !version.valid) {
         return Ok(Error::Similar(format!(
-            "Version {} not found: there is no valid version of that name. Invalid ones must be named by their \
-             uid; a restore says what of them is bad:{}",
+            "Version {} not found: there is no valid version of that name. Invalid versions must be named \
+             by their uid; a restore lists their bad ranges:{}",
             line(text),
             listed(&invalid)
         )));

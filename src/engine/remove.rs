@@ -24,8 +24,8 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(String, u
     let age = now.since(version.date).num_days().max(0);
     if !force && version.date.is_future(now) && limit > 0 {
         return Err(Error::Refused(format!(
-            "Version {uid} is dated {}, and the clock says {now} (UTC): nobody knows how old it is. Will not delete, as \
-             disallow_rm_when_younger_than_days is {limit}; -f ignores that.",
+            "Version {uid} is dated {}, and the clock says {now} (UTC): its age is unknown. Will not \
+             delete, as disallow_rm_when_younger_than_days is {limit}; -f ignores that.",
             version.date
         )));
     }
@@ -51,8 +51,7 @@ const PIECES: (usize, usize) = (8192, 8);
 /// Removes a version by many small transactions, for which little space is enough. One that is interrupted leaves an
 /// invalid version, which can be removed again.
 fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
-    site.monitor
-        .notice("The disk is full. The version is removed in small pieces, for which there may be space.");
+    site.monitor.notice("The disk is full. The version is removed in small steps, which need less space.");
     site.meta.mark_version_invalid(version)?;
     let (mut piece, least) = PIECES;
     let mut removed = 0;
@@ -64,8 +63,8 @@ fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
             Err(Error::Full { .. }) if piece > least => piece /= 4,
             Err(Error::Full { database, message }) if removed > 0 => {
                 let message = format!(
-                    "{message}. Or go on in turns: {removed} blocks of version {} are removed; call `backy2 cleanup \
-                     --dangerous-force`, and then `backy2 rm {}` again",
+                    "{message}. Or alternate: {removed} blocks of version {} are removed; run `backy2 \
+                     cleanup --dangerous-force`, and then `backy2 rm {}` again",
                     version.uid, version.uid
                 );
                 return Err(Error::Full { database, message });

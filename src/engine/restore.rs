@@ -156,8 +156,8 @@ fn zero_sparse(
     }
     if shows_old {
         site.monitor.warning(&format!(
-            "{}: sparse ranges were left out and could not be zeroed cheaply. Where the image has no data, old data \
-             of the target shows! Restore without -s to have zeros there.",
+            "{}: sparse ranges were skipped and could not be zeroed cheaply. Where the image has no data, \
+             old data of the target remains! Restore without -s to write zeros there.",
             options.target
         ));
     }

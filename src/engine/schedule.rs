@@ -136,7 +136,7 @@ fn tagged<'v>(versions: &'v [Version], tag: &str, now: Timestamp) -> Vec<&'v Ver
 }
 
 fn tell_of_future(site: &Site<'_>, names: &[(String, Vec<Version>)]) {
-    future::tell(site, names.iter().flat_map(|(_, versions)| versions), "They do not count here.");
+    future::tell(site, names.iter().flat_map(|(_, versions)| versions), "They are ignored here.");
 }
 
 /// Longer than all dates are apart, and short enough that sums of some of them can be had.

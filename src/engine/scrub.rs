@@ -100,7 +100,7 @@ fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn
         true => Err(Error::Source {
             url: url.to_owned(),
             message: format!(
-                "it has {} bytes, the version {}: this is not its source, or it was shrunk",
+                "it has {} bytes, but the version has {}: this is not its source, or it was shrunk",
                 source.size(),
                 geometry.size_bytes()
             ),
@@ -142,8 +142,8 @@ fn conclude(
     }
     if !healed.valid {
         site.monitor.error(&format!(
-            "All blocks of version {uid} were good when they were read; another backy has found one bad since. The version \
-             stays invalid: scrub it again."
+            "All blocks of version {uid} were good when they were read; another backy found a bad one since \
+             then. The version stays invalid: scrub it again."
         ));
         return Ok(Verdict::Bad { version_is_bad: true });
     }

@@ -109,7 +109,8 @@ impl<'a> Site<'a> {
         let version = self.meta.version(&uid)?;
         if let Some(block) = self.meta.stray_row(&version)? {
             self.monitor.warning(&format!(
-                "The database is damaged: version {uid} has {} blocks, and a row for block {block}. Such rows are left out.",
+                "The database is damaged: version {uid} has {} blocks, and a row for block {block}. Such \
+                 rows are ignored.",
                 version.size
             ));
         }
@@ -157,7 +158,7 @@ impl<'a> Site<'a> {
 
 /// What is told of a version whose row cannot be read.
 pub(super) fn left_out(why: &str) -> String {
-    format!("The database is damaged, and a version is left out: {why}.")
+    format!("The database is damaged, and a version is ignored: {why}.")
 }
 
 /// Opens the configured database for a command, and registers locks in it from now on.

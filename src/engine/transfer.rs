@@ -117,7 +117,7 @@ impl<R: Read> Lines<'_, R> {
         let text = match read {
             Ok(false) => return Ok(None),
             Ok(true) if !record.as_slice().contains('\0') => return Ok(Some(format::without_cr(record))),
-            Ok(true) => "it holds a NUL byte".to_owned(),
+            Ok(true) => "it contains a NUL byte".to_owned(),
             Err(e) => match e.into_kind() {
                 csv::ErrorKind::Io(e) => {
                     let text = format!("{} cannot be read: {e}. Nothing was imported.", self.what);

@@ -86,11 +86,12 @@ impl<'a> Fetch<'a> {
     pub fn tell_doubts(&self, monitor: &dyn Monitor) {
         let which = match self.doubtful.swap(0, Ordering::Relaxed) {
             0 => return,
-            1 => "One blob was bad when it was read, and good when it was read once more.".to_owned(),
-            n => format!("{n} blobs were bad when they were read, and good when they were read once more."),
+            1 => "One blob was bad when it was read, and good when it was read again.".to_owned(),
+            n => format!("{n} blobs were bad when they were read, and good when they were read again."),
         };
         monitor.warning(&format!(
-            "{which} Nothing was marked. Look at the data store's disk, at the network, and at this machine's memory."
+            "{which} Nothing was marked invalid. Check the disk of the data store, the network, and the \
+             memory of this machine."
         ));
     }
 
@@ -115,7 +116,12 @@ impl<'a> Fetcher<'a> {
     /// # Errors
     /// There is none.
     pub fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
-        let decoder = Decoder::new(fetch.keys).map_err(|e| Error::Internal(format!("no decoder: {e}")))?;
+        let decoder = Decoder::new(fetch.keys).map_err(|e| {
+            Error::Internal(format!(
+                "cannot set up the \
+                                                                                    decoder: {e}"
+            ))
+        })?;
         Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new(), second: Vec::new() })
     }
 
@@ -269,8 +275,8 @@ impl<'a> Fetcher<'a> {
 
     fn no_memory(&self, id: u64, blob: &Blob, bytes: usize) -> Error {
         Error::Resources(format!(
-            "no memory ({bytes} bytes) to read block {id} (UID {}). Nothing is wrong with the blob. Free some memory, or \
-             lower simultaneous_reads.",
+            "there is not enough memory ({bytes} bytes) to read block {id} (UID {}). The blob itself is not \
+             damaged. Free some memory, or lower simultaneous_reads.",
             blob.uid
         ))
     }

@@ -168,7 +168,7 @@ impl Ingest<'_> {
     fn write(&self, jobs: Receiver<Job>, done: Sender<Done>, permits: &Permits, latch: &Latch) {
         let mut encoder = match Encoder::new(self.enc_version, self.keys) {
             Ok(encoder) => encoder,
-            Err(error) => return latch.fail(Error::Internal(format!("no encoder: {error}"))),
+            Err(error) => return latch.fail(Error::Internal(format!("cannot set up the encoder: {error}"))),
         };
         for mut job in jobs {
             if latch.is_closed() {

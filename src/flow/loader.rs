@@ -236,7 +236,7 @@ impl Stages<'_> {
     fn bad(&self, version: &str, id: u64, blob: &Blob, damage: &Damage) -> String {
         let text = format!("Version {version}: block {id} (UID {}) is bad: {damage}", blob.uid);
         if self.told.lock().unwrap_or_else(|e| e.into_inner()).insert(blob.id) {
-            self.monitor.error(&format!("{text}. Scrub the version to have it marked."));
+            self.monitor.error(&format!("{text}. Scrub the version to mark the block invalid."));
         }
         text
     }

@@ -21,7 +21,7 @@ pub fn flaw(
         Presence::Unknown => None,
         Presence::Missing => Some("is missing from the data store".to_owned()),
         Presence::Bytes(bytes) if may_hold(enc_version, bytes, size) => None,
-        Presence::Bytes(bytes) => Some(format!("has {bytes} bytes, which cannot be")),
+        Presence::Bytes(bytes) => Some(format!("has {bytes} bytes, which is impossible")),
     };
     if wrong(store.presence(uid)?).is_none() {
         return Ok(None);
@@ -40,7 +40,8 @@ pub fn flaw(
 /// What is said of a block whose data could not be shared.
 pub fn told(block: u64, uid: &str, flaw: &str) -> String {
     format!(
-        "Block {block}: a stored blob should hold the same data, and it {flaw} (UID {uid}). The data is stored anew."
+        "Block {block}: a stored blob should have the same data, but it {flaw} (UID {uid}). The data is \
+         stored again."
     )
 }
 

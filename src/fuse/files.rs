@@ -49,7 +49,7 @@ fn grown(depot: &Depot, numbers: &mut Numbers) -> Result<Arc<Tree>> {
     let tree = Tree::new(depot.versions()?, numbers);
     for uid in tree.odd_uids() {
         depot.warn_once(format!(
-            "The uid {uid:?} of a version is no name of a file: the mount shows it as {:?}.",
+            "The uid {uid:?} of a version cannot be a file name: the mount shows it as {:?}.",
             uid_name(uid)
         ));
     }
@@ -86,7 +86,13 @@ impl Files {
             watch.checked = Instant::now();
             let failed = refreshed.is_err();
             if let (Err(error), false) = (refreshed, watch.failing) {
-                self.depot.say(Level::Error, format!("{error}. The mount shows what it knew before."));
+                self.depot.say(
+                    Level::Error,
+                    format!(
+                        "{error}. The mount still shows the old list of \
+                                                      versions."
+                    ),
+                );
             }
             watch.failing = failed;
         }

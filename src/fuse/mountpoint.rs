@@ -25,32 +25,32 @@ pub fn check(path: &Path) -> Result<()> {
             ));
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return refused(format!("There is no folder {shown} to mount on. Create it first."));
+            return refused(format!("The mountpoint {shown} does not exist. Create the folder first."));
         }
-        Err(e) => return refused(format!("{shown} cannot be mounted on: {e}")),
+        Err(e) => return refused(format!("Cannot mount on {shown}: {e}")),
     };
     if !metadata.is_dir() {
-        return refused(format!("{shown} is no folder. A mount needs an empty folder."));
+        return refused(format!("{shown} is not a folder. A mount needs an empty folder."));
     }
     if is_mountpoint(path) {
         return refused(format!(
-            "Something is mounted on {shown} already. Take another folder, or `umount {shown}` first."
+            "Something is already mounted on {shown}. Use another folder, or `umount {shown}` first."
         ));
     }
     match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}
         Ok(false) => {
             return refused(format!(
-                "{shown} is not empty: the mount would hide what it holds. Take an empty folder."
+                "{shown} is not empty: the mount would hide its content. Use an empty folder."
             ));
         }
-        Err(e) => return refused(format!("{shown} cannot be mounted on: {e}")),
+        Err(e) => return refused(format!("Cannot mount on {shown}: {e}")),
     }
     match fs::metadata(DEVICE) {
         Ok(_) => Ok(()),
         Err(_) => refused(format!(
-            "There is no {DEVICE}. Load the kernel's module with `modprobe fuse`; a container needs the device handed in \
-             (as by --device {DEVICE})."
+            "{DEVICE} does not exist. Load the kernel module with `modprobe fuse`. A container needs access \
+             to the device (--device {DEVICE})."
         )),
     }
 }
@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn what_cannot_be_mounted_on_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(refusal(&folder.path().join("x")).starts_with("There is no folder"));
+        assert!(refusal(&folder.path().join("x")).starts_with("does not exist"));
         fs::write(folder.path().join("file"), "").expect("written");
-        assert!(refusal(&folder.path().join("file")).contains("is no folder"));
+        assert!(refusal(&folder.path().join("file")).contains("is not a folder"));
         assert!(refusal(folder.path()).contains("is not empty"));
         assert!(refusal(Path::new("/proc")).contains("mounted on /proc already"));
         assert_eq!(unescaped("/a\\040b\\134c"), "/a b\\c");

@@ -61,13 +61,14 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 fn reason(error: &io::Error, config: &RbdConfig) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::TIMEDOUT) => format!(
-            "the cluster did not answer within {} seconds (timeout in [io_rbd]). `ceph -s` tells how it is; the \
-             addresses of its monitors are those in {}",
+            "the cluster did not answer within {} seconds (timeout in [io_rbd]). `ceph -s` shows its state; \
+             the addresses of its monitors come from {}",
             config.timeout.as_secs(),
             config.conffile.display()
         ),
         Some(Errno::PERM | Errno::ACCESS) => format!(
-            "{error}. {} needs the rights `mon 'profile rbd' osd 'profile rbd pool=POOL'`, and its right key",
+            "{error}. {} needs the rights `mon 'profile rbd' osd 'profile rbd pool=POOL'`, and the correct \
+             key",
             config.user
         ),
         _ => error.to_string(),
@@ -83,8 +84,8 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
         .map_err(|e| about.failed("no connection can be prepared", &e))?;
     cluster.read_configuration(&config.conffile).map_err(|e| {
         Error::Config(format!(
-            "[io_rbd] ceph_conffile: {} cannot be read: {e}. It is what Ceph's own commands have, usually \
-             /etc/ceph/ceph.conf.",
+            "[io_rbd] ceph_conffile: {} cannot be read: {e}. It is the file that Ceph's own commands use, \
+             usually /etc/ceph/ceph.conf.",
             config.conffile.display()
         ))
     })?;
@@ -104,8 +105,8 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
     }
     cluster.connect().map_err(|e| match Errno::from_io_error(&e) {
         Some(Errno::NOENT) => about.error(format!(
-            "no connection to the cluster: there is no key of {} where {} says that keyrings are (or no monitor is \
-             named there)",
+            "no connection to the cluster: there is no key of {} in the keyrings that {} names (or it names \
+             no monitor)",
             config.user,
             config.conffile.display()
         )),
@@ -138,7 +139,7 @@ fn no_image(about: About<'_>, spec: &Spec) -> Error {
 }
 
 fn identify(about: About<'_>, cluster: &Cluster, pool: &Pool, spec: &Spec, image: &Image) -> Result<ImageId> {
-    let unknown = |e: io::Error| about.failed("its identity cannot be had", &e);
+    let unknown = |e: io::Error| about.failed("its identity cannot be read", &e);
     Ok(ImageId {
         cluster: cluster.fsid().map_err(unknown)?,
         pool: pool.id(),
@@ -151,6 +152,6 @@ fn identify(about: About<'_>, cluster: &Cluster, pool: &Pool, spec: &Spec, image
 fn origin(about: About<'_>, id: &ImageId, image: &Image, snapshot: &Snapshot) -> Result<Origin> {
     let taken = image
         .snapshot_time(snapshot.id)
-        .map_err(|e| about.failed(&format!("the time of snapshot {} cannot be had", snapshot.name), &e))?;
+        .map_err(|e| about.failed(&format!("the time of snapshot {} cannot be read", snapshot.name), &e))?;
     Ok(Origin { image: id.clone(), snapshot: snapshot.id, taken })
 }

@@ -124,7 +124,7 @@ impl LockDir {
                 Err(e) => return Err(self.why(&path, &e)),
             };
             if !self.counts(&file) {
-                return Err(self.error(format!("{} is another user's", path.display())));
+                return Err(self.error(format!("{} belongs to another user", path.display())));
             }
             let locked = match flock(&file, operation) {
                 Ok(()) => true,
@@ -160,7 +160,7 @@ impl LockDir {
                 self.error("there is no such folder. Create it, or set lock_dir to one that exists.")
             }
             Err(e) => self.error(e),
-            Ok(metadata) if !metadata.is_dir() => self.error("it is no folder"),
+            Ok(metadata) if !metadata.is_dir() => self.error("it is not a folder"),
             Ok(_) if error.kind() == ErrorKind::PermissionDenied => self.error(format!(
                 "{} cannot be opened: {error}. Users who share an installation need a file_mode such as 0660",
                 path.display()
@@ -330,7 +330,7 @@ mod tests {
         let (dir, _, _) = two();
         fs::write(dir.path().join("file"), "").expect("written");
         for (name, what) in
-            [("absent", "no such folder"), ("file", "no folder"), ("file/x", "Not a directory")]
+            [("absent", "no such folder"), ("file", "not a folder"), ("file/x", "Not a directory")]
         {
             let path = dir.path().join(name);
             let error = LockDir::new(&path, FileMode::PRIVATE).try_shared("uid").expect_err(name).to_string();

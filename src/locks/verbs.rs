@@ -67,8 +67,8 @@ impl Locks {
         let held = self.files_of_others()?;
         if !held.is_empty() {
             return Err(Error::Locked(format!(
-                "Other backy instances are running: these are locked: {}. This needs to be alone: wait until they \
-                 have ended.",
+                "Other backy instances are running. They hold these locks: {}. This needs to be alone: wait \
+                 until they have ended.",
                 held.join(", ")
             )));
         }
@@ -128,8 +128,8 @@ impl Locks {
             // This program registers a lock an instant after it has got the file.
             if start.elapsed() >= INSTANT {
                 return Err(Error::Locked(format!(
-                    "A backup by another program than this one, such as release 2.13, is running ({found}). What it takes \
-                     from its base is not safe until it has ended. Try again then."
+                    "A backup by another program, such as release 2.13, is running ({found}). Data that it \
+                     takes from its base must not be deleted until it has ended. Try again then."
                 )));
             }
             sleep(PAUSE);
@@ -168,8 +168,8 @@ impl Locks {
         while let Some((pid, _)) = old(process_name, begins) {
             if start.elapsed() >= BEGINNING {
                 return Err(Error::Locked(format!(
-                    "Another program, such as release 2.13, is preparing its work (process {pid}), which may be a backup \
-                     that is based on the version. Try again in a while."
+                    "Another program, such as release 2.13, is preparing its work (process {pid}). It may \
+                     be a backup that is based on this version. Try again in a moment."
                 )));
             }
             if let Some(signal) = signalled() {
@@ -238,10 +238,7 @@ impl Locks {
         if others.is_empty() {
             return Ok(guard);
         }
-        Err(running(
-            &others,
-            "The database must be upgraded, which needs them to have ended. Nothing was changed.",
-        ))
+        Err(running(&others, "The database must be upgraded, and they must end first. Nothing was changed."))
     }
 }
 

@@ -93,20 +93,20 @@ impl Sqlite {
             Unopened::Busy => match signalled() {
                 Some(signal) => Error::Interrupted(signal),
                 None => Error::Locked(format!(
-                "The database {location} is in use by another process that lets nobody else read it, for longer than {} \
-                 seconds. Try again later; `fuser {}` tells who it is.",
-                open::BUSY.as_secs(),
-                path.display()
+                    "Another process has kept the database {location} locked for more than {} seconds. Try \
+                 again later; `fuser {}` shows the process.",
+                    open::BUSY.as_secs(),
+                    path.display()
                 )),
             },
             Unopened::Journal(Obstacle::Full) => Error::Full {
-                message: format!("its journal cannot be brought in: {}", open::full(path, false)),
+                message: format!("its journal cannot be applied: {}", open::full(path, false)),
                 database: location.clone(),
             },
             Unopened::Journal(Obstacle::Rights) => unusable(
-                "It has a journal (a file beside it that ends in -wal or -journal), which cannot be brought in here. \
-                 Check the rights of these files and of their folder; where the file system is mounted for reading \
-                 only, copy the database together with its journal to another place."
+                "It has a journal (a file beside it that ends in -wal or -journal), which cannot be applied \
+                 here. Check the rights of these files and of their folder. If the file system is mounted \
+                 read-only, copy the database together with its journal to another place."
                     .into(),
             ),
             Unopened::Failed(e) => unusable(e.to_string()),
@@ -202,8 +202,8 @@ fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     match anchor.as_ref().is_none_or(Anchor::holds) {
         true => Ok(()),
         false => Err(Fault::Because(Error::Database(format!(
-            "The file of the database, {}, was deleted, moved or replaced (or its -wal file) while it was used. What was \
-             written since is lost with it: put it back, and run the command again.",
+            "The file of the database, {}, or its -wal file was deleted, moved or replaced while it was in \
+             use. Later changes are lost with it. Put it back, and run the command again.",
             path.display()
         )))),
     }
@@ -222,8 +222,8 @@ impl Engine for Sqlite {
                 message: open::full(&self.path, self.spends.is_some()),
             }),
             Some(Obstacle::Rights) => Err(Error::Database(format!(
-                "The database {} cannot be written. Check the rights of the file and of its folder, and whether the \
-                 file system is mounted for reading only.",
+                "The database {} cannot be written. Check the rights of the file and of its folder, and \
+                 whether the file system is mounted read-only.",
                 self.location
             ))),
         }
@@ -280,7 +280,7 @@ fn error(location: &str, what: &str, error: &rusqlite::Error) -> Error {
             ". Check the rights of the file and of its folder"
         }
         Some(ErrorCode::SystemIoFailure) => {
-            ". Check the disk (`dmesg` may tell more) and the rights of the files"
+            ". Check the disk (`dmesg` may show more) and the rights of the files"
         }
         Some(ErrorCode::OutOfMemory) => ". Memory is short: end other programs, or raise the limit",
         _ => "",

@@ -14,10 +14,11 @@ pub enum DatabaseUrl {
 }
 
 /// What to do with a database that 2.13 could use and this program cannot.
-const FROM_MYSQL: &str = "MySQL is not supported. To go on with SQLite, let release 2.13 export each version with the \
-     present configuration (backy2 -ms ls -f uid, then backy2 export UID FILE). Then set engine to \
-     sqlite:////path/of/the/database, and call `backy2 initdb` and `backy2 import FILE` for each file. Tags are not in \
-     these files; docs/migration.md has the commands for them.";
+const FROM_MYSQL: &str = "MySQL is not supported. To continue with SQLite, let release 2.13 export each \
+                          version with the present configuration (backy2 -ms ls -f uid, then backy2 export \
+                          UID FILE). Then set engine to sqlite:////path/of/the/database, and call `backy2 \
+                          initdb` and `backy2 import FILE` for each file. Tags are not in these files; \
+                          docs/migration.md has the commands for them.";
 
 impl DatabaseUrl {
     /// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
@@ -29,7 +30,7 @@ impl DatabaseUrl {
         let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
         let Some((scheme, rest)) = engine.split_once("://") else {
             return bad(
-                "this is no URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",
+                "this is not a URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",
             );
         };
         match scheme.split('+').next().unwrap_or_default() {
@@ -44,7 +45,7 @@ impl DatabaseUrl {
                 .or_else(|text| bad(&text)),
             // 2.13 takes whatever its library knows.
             "mysql" | "mariadb" => bad(FROM_MYSQL),
-            other => bad(&format!("{other}:// is not known; use sqlite:// or postgresql://")),
+            other => bad(&format!("{other}:// is not supported; use sqlite:// or postgresql://")),
         }
     }
 

@@ -43,8 +43,7 @@ impl<'a> Exports<'a> {
             let fits = version.uid.len() <= MAX_STRING && !version.uid.contains('\0');
             if !fits {
                 self.depot.warn_once(format!(
-                    "The uid of a version cannot be the name of an export, and the version is not listed: it is called \
-                     {:?}.",
+                    "The version with the uid {:?} is not listed: this uid cannot be the name of an export.",
                     version.name
                 ));
             }
@@ -243,7 +242,7 @@ impl<'a> Export<'a> {
             *state = match Copy::begin(self.config, self.monitor, self.version(), &self.copies) {
                 Ok(copy) => {
                     self.monitor.info(&format!(
-                        "A client writes to version {}: what it writes becomes version {}.",
+                        "A client writes to version {}: its changes become version {}.",
                         self.version().uid,
                         copy.version().uid
                     ));
@@ -271,14 +270,14 @@ impl<'a> Export<'a> {
             Ok(made) => {
                 let written = made.run.statistics.written;
                 self.monitor.info(&format!(
-                    "Version {uid} is complete: what a client has written to version {}. New blocks: {}.",
+                    "Version {uid} is complete: it has a client's changes to version {}. New blocks: {}.",
                     self.image.version().uid,
                     written.blocks
                 ));
             }
             Err(error) => self.monitor.error(&format!(
-                "What a client has written to version {} could not be stored and is lost: {error}. Version {uid} stays \
-                 incomplete; `backy2 rm -f {uid}` removes it.",
+                "A client's changes to version {} could not be stored and are lost: {error}. Version {uid} \
+                 stays incomplete; `backy2 rm -f {uid}` removes it.",
                 self.image.version().uid
             )),
         }

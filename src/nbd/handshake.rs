@@ -113,7 +113,7 @@ pub(super) fn negotiate<'a>(
 }
 
 fn nonsense<T>(what: &str) -> io::Result<T> {
-    Err(io::Error::new(ErrorKind::InvalidData, format!("these are no {what} of the NBD protocol")))
+    Err(io::Error::new(ErrorKind::InvalidData, format!("these are not {what} of the NBD protocol")))
 }
 
 struct Talk<'t, 'a, S> {
@@ -188,7 +188,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         let Ok((export, version)) = found else {
             return Err(io::Error::new(
                 ErrorKind::NotFound,
-                format!("it wants '{name}', and there is no such version that it could have"),
+                format!("it asked for '{name}', and there is no such version"),
             ));
         };
         let (size, flags) = self.exports.facts(&version, &name, self.structured);

@@ -29,12 +29,12 @@ pub(super) fn check(socket: &Socket) -> Result<(), String> {
     match uid {
         Ok(uid) if uid == 0 || uid == own => Ok(()),
         Ok(uid) => Err(format!(
-            "it is of the user with uid {uid}, and only root and the server's own user may connect. --any-user lets \
-             everybody in"
+            "it belongs to the user with uid {uid}, and only root and the server's own user may connect. \
+             Use --any-user to let everybody in"
         )),
         Err(why) => Err(format!(
-            "it cannot be told whose it is ({why}), and only root and the server's own user may connect. --any-user lets \
-             everybody in"
+            "its user cannot be determined ({why}), and only root and the server's own user may connect. \
+             Use --any-user to let everybody in"
         )),
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn check(socket: &Socket) -> Result<(), String> {
 /// The uid of the user at the other end of a connection within this host.
 fn owner(tcp: &TcpStream, from: SocketAddr) -> io::Result<u32> {
     let here = tcp.local_addr()?;
-    let mut found = Err(io::Error::other("its socket is not there any more"));
+    let mut found = Err(io::Error::other("its socket no longer exists"));
     for list in LISTS {
         // Without IPv6 there is only one list.
         let Ok(text) = fs::read_to_string(list) else { continue };

@@ -116,18 +116,17 @@ impl Drop for Listener {
 /// Removes the socket that a killed server has left. Any other file stays and is an error.
 fn clear(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    let in_the_way = |why: &str| {
-        Err(Error::Refused(format!("{} {why}. --socket needs a path that is free.", path.display())))
-    };
+    let in_the_way =
+        |why: &str| Err(Error::Refused(format!("{} {why}. --socket needs an unused path.", path.display())));
     if !metadata.file_type().is_socket() {
-        return in_the_way("is there already, and is no socket");
+        return in_the_way("already exists and is not a socket");
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             let _ = fs::remove_file(path);
             Ok(())
         }
-        _ => in_the_way("is the socket of a server that is running"),
+        _ => in_the_way("is the socket of a running server"),
     }
 }
 

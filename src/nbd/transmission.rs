@@ -316,7 +316,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
 fn stalled(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            io::Error::other(format!("it has taken nothing of a reply for {} s", STALL.as_secs()))
+            io::Error::other(format!("it has not read anything of a reply for {} s", STALL.as_secs()))
         }
         _ => error,
     }
@@ -345,6 +345,6 @@ fn read_request(from: &mut impl Read) -> io::Result<Option<Request>> {
     }
     match Request::parse(&wire) {
         Some(request) => Ok(Some(request)),
-        None => Err(io::Error::new(ErrorKind::InvalidData, "this is no request of the NBD protocol")),
+        None => Err(io::Error::new(ErrorKind::InvalidData, "this is not a request of the NBD protocol")),
     }
 }

@@ -79,7 +79,7 @@ impl Address {
     pub fn parse(url: &str) -> Result<Self, String> {
         let is_doubtful = pitfalls(url)?;
         let (url, host_is_missing) = with_host(url);
-        let url = Url::parse(&url).map_err(|e| format!("this is no URL ({e})"))?;
+        let url = Url::parse(&url).map_err(|e| format!("this is not a URL ({e})"))?;
         let account = passfile::account();
         let mut address = Address {
             host: decoded(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_owned(),
@@ -112,7 +112,7 @@ impl Address {
         let path = || Some(PathBuf::from(value));
         match key {
             "host" | "hostaddr" => self.host = value.to_owned(),
-            "port" => self.port = value.parse().map_err(|_| format!("port={value} is no port number"))?,
+            "port" => self.port = value.parse().map_err(|_| format!("port={value} is not a port number"))?,
             "dbname" => self.database = value.to_owned(),
             "user" => self.user = value.to_owned(),
             "password" => self.password = Some(value.to_owned()),
@@ -126,8 +126,9 @@ impl Address {
             "options" => self.options = Some(value.to_owned()),
             "application_name" => self.application_name = value.to_owned(),
             "connect_timeout" => {
-                let seconds: u64 =
-                    value.parse().map_err(|_| format!("connect_timeout={value} is no number of seconds"))?;
+                let seconds: u64 = value
+                    .parse()
+                    .map_err(|_| format!("connect_timeout={value} is not a number of seconds"))?;
                 // As in libpq, 2 seconds is the least.
                 self.connect_timeout = Duration::from_secs(seconds.max(2));
             }
@@ -156,7 +157,7 @@ impl Address {
         self.client_certificate = match (files.certificate, files.key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((certificate, key)),
-            _ => return Err("sslcert and sslkey go together".to_owned()),
+            _ => return Err("sslcert and sslkey must be given together".to_owned()),
         };
         if self.verify == Verify::Careful && self.is_within_host() {
             self.verify = Verify::Optional;
@@ -241,12 +242,12 @@ fn pitfalls(url: &str) -> Result<bool, String> {
 }
 
 fn misplaced() -> String {
-    format!("there is an @ or a # behind the host, probably of the password. {ENCODE}")
+    format!("there is an @ or a # after the host, which is probably part of the password. {ENCODE}")
 }
 
 fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(|text| text.into_owned()).map_err(|_| "it holds bytes that are no UTF-8".to_owned())
+    decoded.map(|text| text.into_owned()).map_err(|_| "it contains bytes that are not UTF-8".to_owned())
 }
 
 fn binding(text: &str) -> Result<ChannelBinding, String> {

@@ -193,8 +193,8 @@ fn pinned(
 ) -> Result<Option<String>, Failure> {
     if let [first, second, ..] = &schemas[..] {
         return Err(Failure::Settings(format!(
-            "there are tables of backy2 in the schemas {first} and {second} of the database, and only one of them is \
-             meant. Name it in the URL (?options=-csearch_path%3D{first}), or remove the other"
+            "the schemas {first} and {second} of the database both have tables of backy2. Name the right \
+             one in the URL (?options=-csearch_path%3D{first}), or remove the other"
         )));
     }
     let Some(schema) = before.or_else(|| schemas.into_iter().next()) else { return Ok(None) };

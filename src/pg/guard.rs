@@ -113,9 +113,12 @@ impl Connecting {
         match (socket.read_u8().await?, self.verify) {
             (b'S', _) => Ok(Wire::Encrypted(Box::new(tls.connect(socket).await?))),
             (b'N', Verify::Optional | Verify::Careful) => Ok(Wire::Clear(socket)),
-            (b'N', _) => Err(Refusal::error("the server has no TLS, and sslmode wants it")),
-            (b'E', _) => Err(Refusal::error("the server takes no connections now, or does not know of TLS")),
-            _ => Err(Refusal::error("this is no PostgreSQL server")),
+            (b'N', _) => Err(Refusal::error("the server has no TLS, and sslmode requires it")),
+            (b'E', _) => Err(Refusal::error(
+                "the server accepts no connections at present, or does not know \
+                                             TLS",
+            )),
+            _ => Err(Refusal::error("this is not a PostgreSQL server")),
         }
     }
 }

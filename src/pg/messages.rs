@@ -99,7 +99,8 @@ impl Reader {
         let most = if self.ready { MOST_LATE } else { MOST_EARLY };
         if body > most {
             return Err(Refusal::error(format!(
-                "the server sends a message of {body} bytes, which no PostgreSQL server does here"
+                "the server sent a message of {body} bytes, which a PostgreSQL server never does at this \
+                 point"
             )));
         }
         let number = i32::from_be_bytes([self.head[5], self.head[6], self.head[7], self.head[8]]);
@@ -123,13 +124,13 @@ impl Reader {
             _ if !self.careful => return Ok(()),
             method::CLEAR => "it asks for the password in clear text",
             method::MD5 => "it asks for the password as MD5",
-            method::DONE if !self.scram => "it does not ask who we are by SCRAM",
+            method::DONE if !self.scram => "it does not use SCRAM for the password",
             _ => return Ok(()),
         };
         Err(Refusal::error(format!(
-            "the server has no TLS, and {what}: who listens on the network could get in. No password was sent. Switch \
-             TLS on at the server, or let it use scram-sha-256; or write sslmode=disable in the URL if the network is to \
-             be trusted"
+            "the server has no TLS, and {what}: somebody who listens on the network could learn the \
+             password. No password was sent. Enable TLS on the server, or let it use scram-sha-256, or \
+             write sslmode=disable in the URL if the network can be trusted"
         )))
     }
 }

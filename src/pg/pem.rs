@@ -13,7 +13,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     let read = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
     match read {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!("{}: it holds no certificate", path.display())),
+        Ok(_) => Err(format!("{}: it contains no certificate", path.display())),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }
 }

@@ -43,9 +43,9 @@ pub(super) fn listed(address: &Address, process: Process) -> Result<Place, Strin
 }
 
 fn mixed() -> String {
-    "a pooler in front of the server gives one of its connections to several sessions (transaction pooling), and what \
-     backy2 sets in one would hold in others. Let it pool whole sessions (PgBouncer: pool_mode = session, which can be \
-     set for one database or user), or connect to the server itself"
+    "a pooler in front of the server shares each of its connections between several sessions (transaction \
+     pooling), so that settings of one session would affect others. Let it pool whole sessions (PgBouncer: \
+     pool_mode = session, which can be set for one database or user), or connect to the server directly"
         .to_owned()
 }
 
@@ -63,8 +63,8 @@ pub(super) fn probe(address: &Address, client: &mut Client, process: &Process) -
     };
     let (mut second, other) = second().map_err(|failure| match failure {
         Failure::Postgres(e) => Failure::Settings(format!(
-            "the pooler in front of the server gives no second connection ({}). Each command needs up to three at a time: \
-             see docs/postgresql.md",
+            "the pooler in front of the server refuses a second connection ({}). Each command needs up to \
+             three at a time: see docs/postgresql.md",
             describe(&e)
         )),
         other => other,

@@ -152,8 +152,9 @@ impl Fence {
     /// The error for a process that others took for dead.
     pub fn lost(place: &str) -> Error {
         Error::Locked(format!(
-            "This process had no connection to {place} for so long that others took it for dead and removed its \
-             locks. Nothing more was written. Run the command again; an incomplete version can be continued."
+            "This process had no connection to {place} for so long that other processes considered it dead \
+             and removed its locks. Nothing more was written. Run the command again; an incomplete version \
+             can be continued."
         ))
     }
 }

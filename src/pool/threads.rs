@@ -92,8 +92,9 @@ pub fn can_start(count: usize) -> Result<()> {
 /// The error for a thread that did not start, with advice.
 pub fn refused(error: &io::Error) -> Error {
     Error::Resources(format!(
-        "cannot start a thread: {error}. A limit of processes is reached (`ulimit -u`, TasksMax= of a systemd unit, \
-         pids.max of a cgroup), or one of memory (`ulimit -v`). Raise it, or lower the simultaneous_* settings."
+        "cannot start a thread: {error}. A limit on processes (`ulimit -u`, TasksMax= of a systemd unit, \
+         pids.max of a cgroup) or on memory (`ulimit -v`) is reached. Raise it, or lower the simultaneous_* \
+         settings."
     ))
 }
 

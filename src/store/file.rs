@@ -55,7 +55,7 @@ impl FileStore {
     /// The path of the blob, relative to the folder.
     fn file(&self, uid: &str) -> Result<PathBuf> {
         if !BlobUid::is_plain(uid) {
-            return Err(self.error(format!("{uid:?} is no name of a blob")));
+            return Err(self.error(format!("{uid:?} is not the name of a blob")));
         }
         Ok(Path::new(&uid[..2]).join(&uid[2..4]).join(format!("{uid}{ENDING}")))
     }
@@ -105,9 +105,10 @@ impl FileStore {
         let link = self.path.join([inner.parent()?, inner].into_iter().find(is_link)?);
         let (link, target) = (link.display(), fs::read_link(&link).unwrap_or_else(|_| "TARGET".into()));
         Some(self.error(format!(
-            "{link} is a symbolic link, and below the store's folder none is followed: whoever can put one there would \
-             lead blobs elsewhere. If you have put it there to use another disk, mount that in its place: \
-             `rm {link} && mkdir {link} && mount --bind {target} {link}`, and the same in /etc/fstab",
+            "{link} is a symbolic link, and links below the store's folder are not followed, because they \
+             could lead blobs elsewhere. If you made the link to use another disk, mount that disk in its \
+             place: `rm {link} && mkdir {link} && mount --bind {target} {link}`, and add the mount to \
+             /etc/fstab",
             target = target.display()
         )))
     }
@@ -119,7 +120,7 @@ impl FileStore {
             return match self.linked_folder(file) {
                 Some(error) => GetError::Store(error),
                 None => GetError::Unreadable(format!(
-                    "{} is a symbolic link, and none is followed there",
+                    "{} is a symbolic link, and links are not followed there",
                     path.display()
                 )),
             };
@@ -144,7 +145,7 @@ impl FileStore {
             Ok(Some((opened, metadata.len())))
         } else {
             let what = kind(metadata.file_type());
-            Err(GetError::Unreadable(format!("{} is {what} and no file", self.path.join(file).display())))
+            Err(GetError::Unreadable(format!("{} is {what} and not a file", self.path.join(file).display())))
         }
     }
 
@@ -187,7 +188,8 @@ impl FileStore {
     /// Records that written data may be lost.
     fn broke(&self, what: &str, error: &io::Error) -> Error {
         let text = format!("{what}: {}", advised(error));
-        let first = self.broken.get_or_init(|| format!("{text}. What was written before is not relied on"));
+        let first =
+            self.broken.get_or_init(|| format!("{text}. Data that was written before is not trusted"));
         self.error(first.as_str())
     }
 }
@@ -348,8 +350,8 @@ impl BlobStore for FileStore {
             Ok(())
         } else {
             Err(self.error(
-                "another folder is there than the one that was written to: it was mounted or unmounted meanwhile. Begin \
-                 again",
+                "the folder is not the one that was written to: it was mounted or unmounted in the \
+                 meantime. Start again",
             ))
         }
     }

@@ -101,7 +101,7 @@ impl BlobStore for S3Store<'_> {
     fn put(&self, uid: &str, data: &[u8]) -> Result<()> {
         let what = || format!("cannot write blob {uid}");
         if !BlobUid::is_plain(uid) {
-            return Err(self.error(Failure::new(Kind::Lasting, "this is no name of a blob"), &what()));
+            return Err(self.error(Failure::new(Kind::Lasting, "this is not the name of a blob"), &what()));
         }
         let md5 = md5(data);
         let headers = [("content-md5", &md5[..]), ("content-type", "application/octet-stream")];
@@ -120,7 +120,7 @@ impl BlobStore for S3Store<'_> {
         data.clear();
         let uid = wanted.uid;
         if !BlobUid::is_plain(uid) {
-            return Err(GetError::Unreadable(format!("{uid:?} is no name of a blob")));
+            return Err(GetError::Unreadable(format!("{uid:?} is not the name of a blob")));
         }
         // A body that is longer than the largest possible blob of this block is damaged. It must not fill the memory.
         let most = wanted.size.saturating_add(wanted.size / 128).saturating_add(1 << 16);

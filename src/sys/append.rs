@@ -69,7 +69,7 @@ fn open_in(folder: &OwnedFd, name: &OsStr, mode: FileMode, follow: bool) -> io::
             Err(e) => return Err(e.into()),
         }
     }
-    Err(refused("it is a symbolic link to what does not exist"))
+    Err(refused("it is a symbolic link whose target does not exist"))
 }
 
 /// Checks the opened file, not its name: another file may have that name by now.
@@ -80,7 +80,7 @@ fn check(file: &File, folder: &Stat, is_open_elsewhere: impl FnOnce() -> bool) -
         return Ok(());
     }
     if !kind.is_file() {
-        return Err(refused("it is no regular file"));
+        return Err(refused("it is not a regular file"));
     }
     if !is_ours(folder) && found.nlink() > 1 {
         return Err(refused(

@@ -37,7 +37,11 @@ impl fmt::Display for Doubt {
     /// The text follows the name of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doubt::Writable(mode) => write!(f, "can be written by others than its owner (mode {mode:04o})"),
+            Doubt::Writable(mode) => write!(
+                f,
+                "can be written by users other than its owner (mode \
+                                                {mode:04o})"
+            ),
             Doubt::Owner(owner) => write!(f, "belongs to another user (number {owner})"),
             Doubt::FolderOwner(folder, owner) => {
                 write!(f, "is in the folder {} of another user (number {owner})", folder.display())
@@ -83,7 +87,7 @@ pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     }
     if !metadata.is_file() {
         return if regular {
-            Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"))
+            Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
         } else {
             Ok(Opened { file, metadata, doubts: Vec::new() })
         };
@@ -210,7 +214,7 @@ mod tests {
         let pipe = dir.path().join("pipe");
         let bits = Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, bits, 0).expect("a pipe");
-        assert!(open(&pipe, true).expect_err("a pipe").to_string().contains("no regular file"));
+        assert!(open(&pipe, true).expect_err("a pipe").to_string().contains("not a regular file"));
         assert_eq!(open(dir.path(), true).expect_err("a folder").kind(), ErrorKind::IsADirectory);
         assert_eq!(open(Path::new(""), false).expect_err("nothing").kind(), ErrorKind::NotFound);
         assert_eq!(open(Path::new("/dev/null"), false).expect("a device").doubts, []);

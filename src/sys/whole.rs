@@ -45,7 +45,7 @@ impl Whole {
                 (std::fs::read_link(format!("/proc/self/fd/{}", old.as_raw_fd()))?, Some(old.metadata()?))
             }
             Err(Errno::NOENT) if private::is_taken(path) => {
-                return Err(io::Error::new(ErrorKind::NotFound, "it is a link to what does not exist"));
+                return Err(io::Error::new(ErrorKind::NotFound, "it is a link whose target does not exist"));
             }
             Err(Errno::NOENT) => (path.to_owned(), None),
             Err(e) => return Err(e.into()),

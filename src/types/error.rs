@@ -113,9 +113,9 @@ pub enum Error {
 
     /// The source differs from the version that is continued.
     #[error(
-        "Source and version {version}, which was to be continued, differ at block {block} (offset {offset}). The source \
-         is another one than before, or was written to meanwhile. Nothing was done: start a new backup, which finds \
-         what is stored already."
+        "Source and version {version}, which was to be continued, differ at block {block} (offset \
+         {offset}). The source is not the same as before, or it was written to since then. Nothing was \
+         done: start a new backup, which reuses the stored data."
     )]
     ContinueMismatch {
         /// Uid of the version.

@@ -180,15 +180,17 @@ impl FileMode {
         let mode = u32::from_str_radix(digits, 8).map_err(|_| FORM)?;
         let (owner, group, others) = (mode >> 6, mode >> 3 & 7, mode & 7);
         if others & 2 != 0 {
-            return Err(
-                "lets everybody write: whoever can change backups can do as they like with what is restored",
-            );
+            return Err("lets everybody write: people who can change backups control what is restored");
         }
         if mode & 0o111 != 0 {
-            return Err("has a 1, which is for programs: these are files. Folders get theirs by themselves");
+            return Err("contains a 1 (execute permission), but backups are plain files. Folders get that \
+                        permission automatically");
         }
         if owner != 6 || group & 2 > group & 4 || others & !group != 0 {
-            return Err("makes no sense: the owner must read and write (6), others no more than the group");
+            return Err(
+                "makes no sense: the owner needs read and write permission (6), and others must not \
+                        have more than the group",
+            );
         }
         Ok(FileMode(mode))
     }
@@ -248,8 +250,8 @@ mod tests {
             ("0666", "everybody"),
             ("0602", "everybody"),
             ("777", "everybody"),
-            ("0700", "programs"),
-            ("0650", "programs"),
+            ("0700", "execute"),
+            ("0650", "execute"),
             ("0400", "no sense"),
             ("0000", "no sense"),
             ("0620", "no sense"),

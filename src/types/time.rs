@@ -160,8 +160,8 @@ pub fn check_clock() -> Result<()> {
     match SystemTime::now() < UNIX_EPOCH {
         false => Ok(()),
         true => Err(Error::Refused(format!(
-            "The system's clock says {} (UTC), which is before 1970: servers cannot be talked to with that. Set the \
-             clock and try again.",
+            "The system's clock says {} (UTC), which is before 1970: servers do not accept connections with \
+             that date. Set the clock and try again.",
             Timestamp::now()
         ))),
     }

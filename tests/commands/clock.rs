@@ -93,7 +93,7 @@ fn what_was_removed_while_the_clock_was_ahead_waits_for_an_hour_and_not_for_mont
     let uid = install.backup(&[&image, "vm"]);
     ahead.ok(&install, &["rm", &uid]);
     let run = install.run(&["cleanup"]);
-    assert!(run.stderr.contains("3 blobs are listed as deletable since a time in the future"), "{run:?}");
+    assert!(run.stderr.contains("3 blobs were listed for deletion at a time in the future"), "{run:?}");
     assert!(run.stdout.contains("3 blobs (12 KiB before compression) wait until "), "{run:?}");
     assert_eq!(install.blobs().len(), 3);
     let soon = Clock::new("+30m").expect("installed").run(&install, &["cleanup"]);

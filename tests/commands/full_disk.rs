@@ -111,7 +111,7 @@ fn rm_and_cleanup_free_a_full_disk_that_holds_database_and_store() {
             rounds += 1;
             match more {
                 0 => {
-                    assert!(removed.code == 0 && !removed.stderr.contains("in small pieces"), "{removed:?}");
+                    assert!(removed.code == 0 && !removed.stderr.contains("in small steps"), "{removed:?}");
                     assert!(removed.stdout.contains(&format!("with {BLOCKS} blocks")), "{removed:?}");
                     let waits = install.run(&["cleanup"]);
                     assert!(
@@ -121,7 +121,7 @@ fn rm_and_cleanup_free_a_full_disk_that_holds_database_and_store() {
                 }
                 _ if rounds == 1 => {
                     assert_eq!(removed.code, 100, "{removed:?}");
-                    assert!(removed.stderr.contains("in small pieces"), "{removed:?}");
+                    assert!(removed.stderr.contains("in small steps"), "{removed:?}");
                     assert!(removed.stderr.contains("then `backy2 rm"), "{removed:?}");
                 }
                 _ => assert!(rounds < 8 && (removed.code == 0 || removed.code == 100), "{removed:?}"),
@@ -152,7 +152,7 @@ fn a_backup_that_fills_the_disk_says_so_and_leaves_a_sound_database() {
             install.run(&["backup", &install.image("b.img", &noise(left as u64, BLOCKS * BLOCK)), "big"]);
         assert!(run.code == 6 || run.code == 100, "{run:?}");
         let said =
-            ["is full", "No space left", "no space left"].iter().any(|words| run.stderr.contains(words));
+            ["is full", "No space left", "no space is left"].iter().any(|words| run.stderr.contains(words));
         assert!(said && !run.stderr.contains("Check the rights"), "{run:?}");
         disk.is_sound();
         for uid in install.ok(&["-ms", "ls", "-f", "uid", "big"]).lines() {

@@ -42,8 +42,8 @@ fn bad_fields_in_the_middle() {
     let other = "da3b9c6a-e505-11f1-90ca-02fc00000001";
     // Block 5 is in line 8.
     for (field, text, word) in [
-        (0, "../../etc/passwd", "no name of a blob"),
-        (0, "0123456789012345678901234567890123456789", "no name of a blob"),
+        (0, "../../etc/passwd", "not the name of a blob"),
+        (0, "0123456789012345678901234567890123456789", "not the name of a blob"),
         (1, other, "belongs to version"),
         (1, "", "belongs to version"),
         (2, "12", "beyond the end"),
@@ -74,9 +74,9 @@ fn bad_fields_in_the_middle() {
 fn a_bad_line_of_the_version() {
     let (install, dump) = removed();
     for (field, text, word) in [
-        (0, "", "no uid"),
-        (0, "../x", "no uid"),
-        (0, "0123456789012345678901234567890123456789", "no uid"),
+        (0, "", "not the uid"),
+        (0, "../x", "not the uid"),
+        (0, "0123456789012345678901234567890123456789", "not the uid"),
         (1, "x", "no date"),
         (4, "x", "size is"),
         (4, "99999999999999999999", "size is"),
@@ -111,10 +111,7 @@ fn wrong_numbers_of_fields_and_of_lines() {
     let shorter = all[..all.len() - 1].concat().into_bytes();
     refused_either_way(&install, ("a block less", shorter, 14, "ends after 11 blocks"));
     let longer = dump.clone() + all[13];
-    refused_either_way(
-        &install,
-        ("the last block twice", longer.into_bytes(), 15, "block 11 is there twice"),
-    );
+    refused_either_way(&install, ("the last block twice", longer.into_bytes(), 15, "block 11 occurs twice"));
     refused_either_way(&install, ("no block", all[..2].concat().into_bytes(), 3, "ends after 0 blocks"));
     refused_either_way(&install, ("no version", all[0].into(), 2, "missing"));
     let size = with_field(&dump, 8, 5, "4095").into_bytes();

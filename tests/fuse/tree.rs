@@ -259,7 +259,7 @@ fn a_version_whose_uid_is_no_file_name_harms_no_other() {
         assert!(mount.path("by_name/vm").join(name).join("name").exists(), "{name}");
     }
     let run = mount.unmount();
-    for told in ["\"a/b\" of a version is no name of a file", "%2E%2E", "size_bytes is negative"] {
+    for told in ["\"a/b\" of a version cannot be a file name", "%2E%2E", "size_bytes is negative"] {
         assert_eq!(run.stdout.matches(told).count(), 1, "{told}: {run:?}");
     }
 }

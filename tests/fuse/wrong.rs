@@ -20,9 +20,9 @@ fn refused(run: &Run, code: i32, words: &[&str]) {
 fn folders_that_cannot_be_mounted_on_are_refused() {
     let install = Install::new(65536);
     let missing = install.text("missing");
-    refused(&install.run(&["fuse", &missing]), 100, &["There is no folder", &missing]);
+    refused(&install.run(&["fuse", &missing]), 100, &["does not exist", &missing]);
     fs::write(install.path("file"), "").expect("written");
-    refused(&install.run(&["fuse", &install.text("file")]), 100, &["is no folder"]);
+    refused(&install.run(&["fuse", &install.text("file")]), 100, &["is not a folder"]);
     refused(&install.run(&["fuse", &install.text("data/..")]), 100, &["is not empty"]);
     assert_eq!(install.run(&["fuse"]).code, 2);
     fs::create_dir(install.path("mnt")).expect("made");
@@ -44,7 +44,7 @@ fn a_second_mount_on_the_same_folder_is_refused_and_one_elsewhere_is_not() {
     let uid = install.backup(&[&install.image("image", &image), "vm"]);
     let mount = Mount::new(&install, &[]);
     let again = install.run(&["fuse", &install.text("mnt")]);
-    refused(&again, 100, &["Something is mounted on", &install.text("mnt")]);
+    refused(&again, 100, &["Something is already mounted on", &install.text("mnt")]);
     let other = Mount::on(&install, "mnt2", &[]);
     assert!(fs::read(other.data(&uid)).expect("read") == image);
     other.unmount();

@@ -161,7 +161,7 @@ fn what_cannot_be_stored_is_told() {
     assert_eq!(client.write(0, b"changed"), 0);
     std::fs::rename(install.path("data"), install.path("away")).expect("moved");
     client.leave();
-    wait_for(&install, "could not be stored and is lost");
+    wait_for(&install, "could not be stored and are lost");
     let copy = copies(&install).remove(0);
     assert!(!copy.2 && log(&install).contains(&format!("`backy2 rm -f {}`", copy.0)));
     std::fs::rename(install.path("away"), install.path("data")).expect("moved");

@@ -42,8 +42,8 @@ fn other_users_of_the_host_cannot_connect_unless_they_may() {
         }
         assert!(Command::new("nbdinfo").args(["--size", &uri]).output().expect("runs").status.success());
         let told = log(&install);
-        assert_eq!(told.matches("turned away: it is of the user with uid 65534").count(), 1, "{told}");
-        assert!(told.contains("--any-user lets everybody in"), "{told}");
+        assert_eq!(told.matches("refused: it belongs to the user with uid 65534").count(), 1, "{told}");
+        assert!(told.contains("Use --any-user to let everybody in"), "{told}");
         server.end();
         let server = Server::new(&install, &["-a", address, "-r", "--any-user"]);
         let uri = format!("nbd://{host}:{}/{uid}", server.port);
@@ -71,7 +71,7 @@ fn a_unix_socket_asks_who_connects_whatever_its_rights_have_become() {
     assert!(!as_nobody("nbdinfo", &["--size", &uri]).status.success());
     mode(&path, 0o666);
     assert!(!as_nobody("nbdinfo", &["--size", &uri]).status.success());
-    wait_for(&install, "turned away: it is of the user with uid 65534");
+    wait_for(&install, "refused: it belongs to the user with uid 65534");
     assert!(Command::new("nbdinfo").args(["--size", &uri]).output().expect("runs").status.success());
     server.end();
     let server = Server::on_path(&install, text, &["-r", "--any-user"]);
@@ -106,7 +106,7 @@ fn who_sends_a_write_and_closes_at_once_is_not_taken_for_root() {
     let script = format!("for i in {{1..40}}; do printf '{said}' > /dev/tcp/127.0.0.1/{}; done", server.port);
     let output = as_nobody("bash", &["-c", &script]);
     assert!(output.stderr.is_empty(), "{output:?}");
-    wait_for(&install, "A client was turned away");
+    wait_for(&install, "A client was refused");
     let run = server.end();
     assert!(!run.stdout.contains("has opened version"), "{run:?}");
     assert_eq!(install.ok(&["-ms", "ls", "-f", "uid"]).trim(), uid);

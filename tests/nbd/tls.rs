@@ -112,7 +112,7 @@ fn libnbd_reads_and_writes_through_tls() {
     let other = noise(6, image.len());
     std::fs::write(install.path("other"), &other).expect("written");
     run("nbdcopy", &[&install.text("other"), &certificates.uri(&server, &uid, "none")]).expect("copied");
-    wait_for(&install, "is complete: what a client has written");
+    wait_for(&install, "is complete: it has a client's changes");
     assert!(install.restored("copy on write", "restored") == other);
     // Without TLS the server lists nothing.
     run("nbdinfo", &["--list", &server.uri("")]).expect_err("TLS is required");

@@ -20,7 +20,7 @@ fn it_says_where_it_serves_and_how_clients_get_there() {
     ] {
         assert!(said.contains(&words), "{words}: {said}");
     }
-    assert!(said.contains("becomes a version called 'copy on write'. --read-only keeps"), "{said}");
+    assert!(said.contains("become versions called 'copy on write'. Use --read-only"), "{said}");
     let mut client = Client::opened(&server, "", false);
     client.read(0, 1).expect("read");
     client.leave();
@@ -33,9 +33,9 @@ fn it_says_where_it_serves_and_how_clients_get_there() {
 fn other_hosts_are_warned_of() {
     let (install, ..) = install();
     let address = ["nbd", "-p", "0", "-a", "0.0.0.0"];
-    install.refuses(100, &address, &["Other hosts may reach", "--tls-certs", "--insecure", "ssh -L"]);
+    install.refuses(100, &address, &["Other hosts can reach", "--tls-certs", "--insecure", "ssh -L"]);
     let server = Server::new(&install, &["-a", "0.0.0.0", "--insecure"]);
-    assert!(log(&install).contains("which other hosts may reach"), "{}", log(&install));
+    assert!(log(&install).contains("which other hosts can reach"), "{}", log(&install));
     assert!(log(&install).contains("`nbd-client -l localhost -p"));
     server.end();
     let server = Server::new(&install, &["-a", "localhost"]);
@@ -64,7 +64,7 @@ fn sockets_are_for_their_owner_and_never_replace_what_is_there() {
     assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
     let socket = install.text("nbd.sock");
     let error = install.fails(100, &["nbd", "--socket", &socket]);
-    assert!(error.contains("the socket of a server that is running"), "{error}");
+    assert!(error.contains("the socket of a running server"), "{error}");
     // The socket of a killed server is no obstacle.
     drop(server);
     assert!(path.exists());
@@ -72,7 +72,7 @@ fn sockets_are_for_their_owner_and_never_replace_what_is_there() {
     assert!(!path.exists());
     std::fs::write(&path, "precious").expect("written");
     let error = install.fails(100, &["nbd", "--socket", &socket]);
-    assert!(error.contains("is no socket"), "{error}");
+    assert!(error.contains("is not a socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).expect("read"), "precious");
 }
 

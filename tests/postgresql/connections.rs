@@ -89,6 +89,6 @@ fn a_pooler_with_one_connection_is_told_instead_of_waited_for() {
     install.set("engine", &format!("{url}?connect_timeout=2"));
     let started = Instant::now();
     let error = install.fails(1, &["backup", &install.url("image"), "vm"]);
-    assert!(error.contains("no second connection") && error.contains("up to three"), "{error}");
+    assert!(error.contains("refuses a second connection") && error.contains("up to three"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

@@ -56,7 +56,10 @@ fn each_run_leaves_the_snapshot_that_the_next_one_needs() {
     // Somebody else's snapshot with a similar name.
     ceph.rbd(&["snap", "create", "plain@backy2-20200101T000000"]);
     let out = install.ok(&["backup", "--incremental", &url, "vm"]);
-    assert!(out.contains("No valid version of vm has its snapshot on the image: a full backup."), "{out}");
+    assert!(
+        out.contains("No valid version of vm has its snapshot on the image: this is a full backup."),
+        "{out}"
+    );
     let first = install.uids(&["vm"]).remove(0);
     assert_eq!(made(&ceph, "plain"), ["backy2-20200101T000000".to_owned(), snapshot_of(&install, &first)]);
     assert_eq!(read(&install, &first), 12 * MIB as i64 / BLOCK as i64, "the hole is not read");
@@ -116,7 +119,7 @@ fn names_that_share_an_image_keep_each_others_snapshots() {
     let held = snapshot_of(&install, &last);
     ceph.rbd(&["snap", "protect", &format!("shared@{held}")]);
     let out = install.ok(&["backup", "--incremental", &url, "two"]);
-    assert!(out.contains(&format!("Snapshot {held} is protected or in use, and stays.")), "{out}");
+    assert!(out.contains(&format!("Snapshot {held} is protected or in use, and was not removed.")), "{out}");
     ceph.rbd(&["snap", "unprotect", &format!("shared@{held}")]);
     install.ok(&["backup", "--incremental", &url, "two"]);
     assert!(!made(&ceph, "shared").contains(&held));
@@ -181,7 +184,7 @@ fn a_signal_takes_the_snapshot_back() {
         assert_eq!(run.code, code, "{run:?}");
         assert_eq!(made(&ceph, "stopped"), [""; 0], "{run:?}");
         let (uid, valid) = install.newest("vm").expect("a version");
-        assert!(!valid && run.stderr.contains(&format!("Then `backy2 rm -f {uid}`")), "{run:?}");
+        assert!(!valid && run.stderr.contains(&format!("Then run `backy2 rm -f {uid}`")), "{run:?}");
         install.assert_sound();
         install.ok(&["rm", "-f", &uid]);
     }
@@ -285,7 +288,7 @@ fn of_a_file_all_but_holes_is_read_and_nothing_is_stored_twice() {
     let mut data = noise(2, 8 * BLOCK);
     let source = install.image("a.img", &data);
     let out = install.ok(&["backup", "--incremental", "-s", "mine", &source, "vm"]);
-    assert!(out.contains("There is no valid version of vm: a full backup."), "{out}");
+    assert!(out.contains("There is no valid version of vm: this is a full backup."), "{out}");
     let first = install.newest("vm").expect("a version").0;
     assert_eq!(snapshot_of(&install, &first), "mine");
     data[..BLOCK].fill(7);

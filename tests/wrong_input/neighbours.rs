@@ -248,7 +248,7 @@ fn a_database_in_which_something_foreign_runs_is_not_used() {
     install.sqlite().execute_batch("DROP TRIGGER gotcha").expect("dropped");
     install.ok(&["ls"]);
     chmod(&install.path("backy.sqlite"), 0o666);
-    install.refuses(1, &["ls"], &["can be written by everybody", "chmod o-w"]);
+    install.refuses(1, &["ls"], &["Everybody can write the database", "chmod o-w"]);
 }
 
 #[test]

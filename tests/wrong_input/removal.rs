@@ -51,7 +51,7 @@ fn a_version_from_the_future_counts_as_young() {
     let (install, uid) = with_version();
     install.set("disallow_rm_when_younger_than_days", "1");
     install.change("UPDATE versions SET date = '2999-01-01 00:00:00.000000'");
-    install.refuses(100, &["rm", &uid], &["nobody knows how old it is"]);
+    install.refuses(100, &["rm", &uid], &["its age is unknown"]);
     install.ok(&["rm", "-f", &uid]);
 }
 

@@ -129,7 +129,7 @@ fn tips_do_not_mislead() {
         (&["rekey", "-c", "x", "y"], "'-c'"),
     ] {
         let text = said(line);
-        assert!(text.contains(&format!("{word} stands before the command")), "{text}");
+        assert!(text.contains(&format!("{word} must stand before the command")), "{text}");
         assert!(!text.contains("as a value"), "{text}");
     }
     for (line, tip) in [

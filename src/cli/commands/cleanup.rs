@@ -85,7 +85,7 @@ fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result
         terminal.info(&format!("Would delete {blobs} blobs ({} before compression).", human::size(bytes)));
         tell_waiting(context, &preview.waiting);
         if preview.in_use > 0 {
-            terminal.info(&format!("{} are listed, but in use, and would stay.", preview.in_use));
+            terminal.info(&format!("{} are listed but in use, and would be kept.", preview.in_use));
         }
         context.report(|| {
             json!({

@@ -41,11 +41,11 @@ pub fn init(terminal: &Terminal, dir: &Path) -> Result<Outcome> {
     let made = engine::init::folder(dir)?;
     let shown = dir.display();
     if let Some(mode) = made.was_open {
-        terminal.info(&format!("{shown} had the mode {mode:04o}; it is for its owner alone (0700) now."));
+        terminal.info(&format!("{shown} had the mode {mode:04o}; now only its owner can use it (0700)."));
     }
     terminal.info(&format!(
-        "Made an installation in {shown}. Its key is in {shown}/backy.cfg: keep a copy of it elsewhere, without it \
-         the backups cannot be read."
+        "Made an installation in {shown}. Its key is in {shown}/backy.cfg: keep a copy of it elsewhere. \
+         Without it the backups cannot be read."
     ));
     terminal.info(&format!("Back up with: backy2 -b {shown} backup file:///path/of/image NAME"));
     Ok(Outcome::Done)

@@ -20,7 +20,8 @@ pub(super) fn rekey(context: &Context, args: &RekeyArgs) -> Result<Outcome> {
     let rekeyed = engine::rekey::run(&mut site, &old)?;
     for uid in &rekeyed.damaged {
         terminal.warning(&format!(
-            "The key of blob {uid} opens with neither the old nor the configured key: its row is damaged, and stays."
+            "The key of blob {uid} opens with neither the old nor the configured key: its row is damaged, \
+             and was not changed."
         ));
     }
     if rekeyed.already > 0 {

@@ -52,7 +52,8 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
             terminal.info(&announcement(&listening, &address, uid.as_deref(), args.tls_certs.is_some()));
             if !args.read_only {
                 terminal.info(&format!(
-                    "Clients may write: what one writes becomes a version called '{}'. --read-only keeps them from it.",
+                    "Clients may write: their changes become versions called '{}'. Use --read-only to \
+                     prevent that.",
                     args.copy_name
                 ));
             }

@@ -29,7 +29,7 @@ pub(super) fn downgrade_check(context: &Context, args: &DowngradeCheckArgs) -> R
         terminal.info(&format!("Compared with {}.", copy.display()));
     }
     if plan.steps.is_empty() {
-        terminal.info("Nothing has happened since that going back would lose.");
+        terminal.info("Going back would lose nothing.");
     }
     if !plan.steps.is_empty() || context.json || context.style.machine {
         listing::show(context, "steps", &plan.steps, Field::ALL, listing::complete)?;

@@ -27,7 +27,7 @@ const GOOD: &[Case] = &[
     ),
     ("sections are case-sensitive", "[S]\na: 1\n[s]\na: 2\n", &[("S", "a", "1"), ("s", "a", "2")]),
     (
-        "no comments behind values",
+        "value cannot be followed by a comment",
         "[s]\na: x # no comment\nb: y ; no comment\nc: #z\n",
         &[("s", "a", "x # no comment"), ("s", "b", "y ; no comment"), ("s", "c", "#z")],
     ),

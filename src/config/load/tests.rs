@@ -185,7 +185,7 @@ fn a_key_that_others_can_read_is_a_warning() {
         let expected = exposed.map(|key| {
             let path = path.display();
             format!(
-                "{path} holds {key} and others than its owner can read it. `chmod 600 {path}` mends that."
+                "{path} contains {key}, and users other than its owner can read it. Run `chmod 600 {path}`."
             )
         });
         assert_eq!(config.warnings, expected.into_iter().collect::<Vec<_>>(), "{mode:o}");
@@ -226,7 +226,10 @@ fn what_others_can_write_is_refused_wherever_it_is() {
             .expect_err("refused")
             .to_string();
         for error in [named, in_folder, etc] {
-            assert!(error.contains("can be written by others") && error.contains("chmod go-w"), "{error}");
+            assert!(
+                error.contains("can be written by users other") && error.contains("chmod go-w"),
+                "{error}"
+            );
         }
     }
     write(&path, REQUIRED_ONLY, 0o644);

@@ -57,7 +57,7 @@ fn a_contradiction_is_told() {
     let warnings = all(lines).expect("good").warnings;
     assert_eq!(
         warnings,
-        ["f.cfg:7: [DataBackend] use_ssl has no effect: endpoint_url (f.cfg:6) says which it is."]
+        ["f.cfg:7: [DataBackend] use_ssl has no effect: endpoint_url (f.cfg:6) already determines it."]
     );
     for good in [
         "endpoint_url: http://h\nuse_ssl: no",
@@ -75,12 +75,12 @@ fn bad_values_are_named() {
         ("type: s3", "f.cfg:4: [DataBackend] bucket_name is missing"),
         ("type: minio\nbucket_name: b", "f.cfg:4: [DataBackend] host is missing"),
         ("type: minio\nbucket_name: b\nhost: http://h", "host: \"http://h\" is not HOST:PORT"),
-        ("type: minio\nbucket_name: b\nhost: h:x", "host: \"h:x\" is no address of a server"),
+        ("type: minio\nbucket_name: b\nhost: h:x", "host: \"h:x\" is not the address of a server"),
         ("type: s3\nbucket_name: a/b", "bucket_name: \"a/b\" is no name of a bucket"),
         ("type: s3\nbucket_name: ..", "bucket_name: \"..\" is no name of a bucket"),
         (
             "type: s3\nbucket_name: b\nendpoint_url: ftp://h",
-            "endpoint_url: \"ftp://h\" is no address of a server",
+            "endpoint_url: \"ftp://h\" is not the address of a server",
         ),
         (
             "type: s3\nbucket_name: b\nendpoint_url: http://u:pass@h",
@@ -93,7 +93,7 @@ fn bad_values_are_named() {
         ),
         (
             "type: s3\nbucket_name: b\nsignature_version: s3",
-            "signature_version: \"s3\" cannot be had: requests are",
+            "signature_version: \"s3\" is not supported: requests are",
         ),
         ("type: s3\nbucket_name: b\nuse_ssl: perhaps", "use_ssl: \"perhaps\" is not one of"),
         ("type: s3\nbucket_name: b\ntimeout: 0", "timeout: \"0\" is not a whole number from 1"),

@@ -208,14 +208,14 @@ fn unknown_keys_and_sections_are_warnings() {
         (
             "DEFAULTS",
             "logfile: /l # decafbad",
-            "f.cfg:2: [DEFAULTS] logfile: what follows the # belongs to the \
-            value. Give the comment a line of its own.",
+            "f.cfg:2: [DEFAULTS] logfile: the text after the # is part of the \
+            value. Put the comment on a line of its own.",
         ),
         (
             "io_rbd",
             "ceph_conffile: # x",
-            "f.cfg:2: [io_rbd] ceph_conffile: what follows the # belongs to the value. \
-            Give the comment a line of its own.",
+            "f.cfg:2: [io_rbd] ceph_conffile: the text after the # is part of the value. \
+            Put the comment on a line of its own.",
         ),
     ] {
         let config = ini(&with(section, lines)).expect(lines);

@@ -117,7 +117,7 @@ impl Job<'_, '_> {
     fn tell_of_growth(&self) {
         let Some(now) = self.source.size_now().filter(|now| *now > self.source.size()) else { return };
         self.site.monitor.warning(&format!(
-            "{} has grown to {now} bytes while it was backed up. The version has the first {}.",
+            "{} has grown to {now} bytes during the backup. The version has the first {}.",
             self.source.url(),
             self.source.size()
         ));

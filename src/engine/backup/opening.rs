@@ -46,7 +46,7 @@ pub(super) fn changes(
         Changes::Known(hints) => Hints::new(&hints, source.url(), geometry).map(Some),
         Changes::Unknown(why) => {
             monitor.info(&format!(
-                "What has changed since version {} is not known: {why}. All is read; what is stored already is not \
+                "The changes since version {} are not known: {why}. All blocks are read; stored data is not \
                  stored again.",
                 base.uid
             ));
@@ -95,8 +95,8 @@ pub(super) fn open_unfinished(
     let begun = site.meta.origin(&version)?;
     if begun.is_some() && begun.as_ref() != source.origin() {
         return Err(Error::Refused(format!(
-            "Version {uid} was begun from snapshot {} of an RBD image, and {} is not that. Cannot continue: give that \
-             snapshot, or start a new backup.",
+            "Version {uid} was started from snapshot {} of an RBD image, and {} is another source. Cannot \
+             continue: give that snapshot, or start a new backup.",
             version.snapshot_name,
             source.url()
         )));
@@ -131,8 +131,8 @@ pub(super) fn check_size(
         return Err(Error::Source {
             url: url.to_owned(),
             message: format!(
-                "it has 0 bytes, and the newest version of {name} ({}) has {}: was it truncated? Nothing was done. If \
-                 it is right, --allow-empty backs it up",
+                "it has 0 bytes, but the newest version of {name} ({}) has {}: was it truncated? Nothing \
+                 was done. If the source is really empty, use --allow-empty",
                 newest.uid, newest.size_bytes
             ),
         });
@@ -157,8 +157,8 @@ pub(super) fn tell_of_others(site: &mut Site<'_>, version: &Version) {
         let by = holders.iter().find(|holder| holder.exclusive && holder.name == other.uid);
         if let Some(by) = by.filter(|by| (by.pid, &by.host) != (own.0, &own.1)) {
             site.monitor.warning(&format!(
-                "Another backup of {} is running: version {}, by process {} on {} ({}). What both of them store is \
-                 stored twice.",
+                "Another backup of {} is running: version {}, by process {} on {} ({}). Data that both of \
+                 them store is stored twice.",
                 version.name, other.uid, by.pid, by.host, by.command
             ));
         }

@@ -38,7 +38,7 @@ pub struct Made {
 pub fn folder(folder: &Path) -> Result<Made> {
     let failed = |what: &str, e: io::Error| {
         Error::Refused(format!(
-            "cannot make {what} in {}: {e}. Run `init` again once that is mended: it goes on.",
+            "cannot make {what} in {}: {e}. Fix that and run `init` again: it continues.",
             folder.display()
         ))
     };
@@ -82,12 +82,12 @@ fn foreign(folder: &Path, doubt: &Doubt) -> Error {
     let shown = folder.display();
     Error::Refused(match doubt {
         Doubt::FolderWritable(_, mode) => format!(
-            "Others can write to {shown} (mode {mode:04o}), and could put a configuration of theirs in the place of the \
-             new one. `chmod 700 {shown}` mends that."
+            "Others can write to {shown} (mode {mode:04o}), and could replace the new configuration. Run \
+             `chmod 700 {shown}`."
         ),
         _ => format!(
-            "{shown} belongs to another user, who could put a configuration in the place of the new one. Run `init` as \
-             that user, or give the folder away by `chown`."
+            "{shown} belongs to another user, who could replace the new configuration. Run `init` as that \
+             user, or change the owner with `chown`."
         ),
     })
 }
@@ -100,7 +100,8 @@ fn refuse_others(folder: &Path) -> Result<()> {
         if !is_left_over(&path).map_err(unreadable)? {
             let name = path.file_name().unwrap_or_default().display();
             return Err(Error::Refused(format!(
-                "{} is not empty: there is {name}. `init` makes an installation in a new or empty folder only.",
+                "{} is not empty: it contains {name}. `init` makes an installation only in a new or empty \
+                 folder.",
                 folder.display()
             )));
         }

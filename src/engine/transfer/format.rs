@@ -111,7 +111,7 @@ impl Dialect {
         let shift = if self == Dialect::V2_1 { 1 } else { 0 };
         let uid = record[0].to_owned();
         if uid.is_empty() || uid.len() > 36 || !uid.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
-            return Err(format!("{uid:?} is no uid of a version"));
+            return Err(format!("{uid:?} is not the uid of a version"));
         }
         let expire = match record.get(8) {
             None | Some("") => None,
@@ -153,7 +153,7 @@ impl Dialect {
         let uid = text(&record[0]);
         let plain = |uid: &String| uid.len() <= 32 && uid.bytes().all(|c| c.is_ascii_alphanumeric());
         if let Some(uid) = uid.as_ref().filter(|uid| !plain(uid)) {
-            return Err(format!("{uid:?} is no name of a blob"));
+            return Err(format!("{uid:?} is not the name of a blob"));
         }
         let size = number(&record[5], "size")?;
         if size == 0 {
@@ -182,7 +182,12 @@ fn encryption(record: &StringRecord) -> std::result::Result<Encryption, Wrong> {
         version: match version {
             0 => 0,
             1 => 1,
-            other => return Err(format!("enc_version is {other}: no such encryption version is known")),
+            other => {
+                return Err(format!(
+                    "enc_version is {other}: this release does not know that encryption \
+                                         version"
+                ));
+            }
         },
         envkey: hex(&record[8], 80, "enc_envkey")?,
         nonce: hex(nonce, 32, "enc_nonce")?,

@@ -171,5 +171,5 @@ fn memory_that_cannot_be_had_is_no_damage() {
     let mut plain = Vec::new();
     let mut fetcher = Fetcher::new(&fetch).expect("made");
     let error = fetcher.load(7, &blob, isize::MAX as usize, &mut plain, || false).expect_err("too much");
-    assert!(error.to_string().contains("Nothing is wrong with the blob"), "{error}");
+    assert!(error.to_string().contains("The blob itself is not damaged"), "{error}");
 }

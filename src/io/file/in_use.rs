@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn user_of(file: &File, metadata: &Metadata) -> Option<String> {
     locked(file).or_else(|| attached(metadata, Path::new("/sys/block"))).or_else(|| {
         let swaps = fs::read("/proc/swaps").unwrap_or_default();
-        swapped(metadata, &swaps).then(|| "the system swaps to it. Call swapoff first".to_owned())
+        swapped(metadata, &swaps).then(|| "the system uses it as swap space. Run swapoff first".to_owned())
     })
 }
 
@@ -27,7 +27,7 @@ fn locked(file: &File) -> Option<String> {
     // host.
     let pid = holder.pid.map(|pid| pid.as_raw_pid()).filter(|pid| *pid > 0);
     let who = pid.map_or_else(
-        || "a program has locked it, as QEMU does as long as it has an image open".to_owned(),
+        || "a program has locked it, as QEMU does while it has an image open".to_owned(),
         |pid| format!("process {pid} has locked it"),
     );
     Some(format!("{who}. Stop the virtual machine or the program first"))
@@ -42,7 +42,7 @@ fn attached(metadata: &Metadata, devices: &Path) -> Option<String> {
     })?;
     let device = found.file_name();
     let device = device.to_string_lossy();
-    Some(format!("/dev/{device} is made of it. Unmount that and call `losetup --detach /dev/{device}` first"))
+    Some(format!("/dev/{device} uses it. Unmount that device and run `losetup --detach /dev/{device}` first"))
 }
 
 /// Whether the file is in the list of swap files.

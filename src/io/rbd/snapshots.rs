@@ -38,13 +38,13 @@ impl Snapshots {
         let about = About { url, side: Side::Source, config };
         let spec = match Location::parse(url) {
             Ok(Location::Rbd(spec)) => spec,
-            Ok(_) => return Err(about.error("only images in Ceph have snapshots that can be made here")),
+            Ok(_) => return Err(about.error("only snapshots of images in Ceph can be made here")),
             Err(message) => return Err(about.error(message)),
         };
         if let Some(snapshot) = &spec.snapshot {
             return Err(about.error(format!(
-                "a snapshot is made by the backup itself: leave @{snapshot} out, or back up that snapshot without \
-                 --incremental"
+                "the backup makes the snapshot itself: leave @{snapshot} out, or back up that snapshot \
+                 without --incremental"
             )));
         }
         let cluster = connect(about, false)?;

@@ -35,7 +35,7 @@ impl RbdSource {
         let cluster = connect(about, false)?;
         let pool = open_pool(about, &cluster, spec)?;
         let image = open_image(about, &pool, spec)?;
-        let size = image.size().map_err(|e| about.failed("its size cannot be had", &e))?;
+        let size = image.size().map_err(|e| about.failed("its size cannot be read", &e))?;
         let origin = match &spec.snapshot {
             None => None,
             Some(name) => {
@@ -217,7 +217,7 @@ impl Source for RbdSource {
                     }
                 })
                 .map_err(|e| {
-                    self.about().failed(&format!("the changes since snapshot {from} cannot be had"), &e)
+                    self.about().failed(&format!("the changes since snapshot {from} cannot be read"), &e)
                 })?;
         }
         // The hints say what to read, so holes need not be looked up any more.

@@ -22,7 +22,7 @@ impl Spec {
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Spec, String> {
         let help =
-            "Give rbd://POOL/IMAGE or rbd://POOL/NAMESPACE/IMAGE, for a snapshot with @SNAPSHOT behind it.";
+            "Give rbd://POOL/IMAGE or rbd://POOL/NAMESPACE/IMAGE, for a snapshot followed by @SNAPSHOT.";
         let (path, snapshot) = match text.split_once('@') {
             Some((path, snapshot)) => (path, Some(snapshot)),
             None => (text, None),
@@ -40,10 +40,10 @@ impl Spec {
             ));
         }
         if snapshot.is_some_and(|name| name.is_empty() || name.contains(['@', '/'])) {
-            return Err(format!("Invalid URL: what follows the @ is no name of a snapshot. {help}"));
+            return Err(format!("Invalid URL: the text after the @ is not the name of a snapshot. {help}"));
         }
         if text.contains('\0') {
-            return Err(format!("Invalid URL: a name holds a NUL. {help}"));
+            return Err(format!("Invalid URL: a name contains a NUL. {help}"));
         }
         Ok(Spec {
             pool: pool.to_owned(),

@@ -55,7 +55,7 @@ impl RbdTarget {
 
 /// Opens an existing image for writing. `seen` is the same image, open for reading.
 fn open_existing(about: About<'_>, pool: &Arc<Pool>, spec: &Spec, seen: Image, size: u64) -> Result<Image> {
-    let has = seen.size().map_err(|e| about.failed("its size cannot be had", &e))?;
+    let has = seen.size().map_err(|e| about.failed("its size cannot be read", &e))?;
     if has < size {
         let help = "Enlarge it with `rbd resize`, or restore to another one";
         return Err(too_small(about.url, has, size, help));

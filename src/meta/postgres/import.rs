@@ -106,7 +106,7 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
 }
 
 fn twice(block: u64) -> Fault {
-    Fault::Because(Error::DumpFormat(format!("block {block} is there twice")))
+    Fault::Because(Error::DumpFormat(format!("block {block} occurs twice")))
 }
 
 fn being_deleted(block: u64, uid: &str) -> Fault {

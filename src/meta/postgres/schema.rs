@@ -58,8 +58,8 @@ pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
 pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     let failed = |why: String| {
         Error::Database(format!(
-            "Cannot make the tables in the database {address}: {why}. The database itself and its user are made with \
-             createdb and createuser."
+            "Cannot make the tables in the database {address}: {why}. Create the database itself and its \
+             user with createdb and createuser."
         ))
     };
     let mut session = Session::new(address.clone(), monitor);
@@ -87,9 +87,10 @@ pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     match make() {
         Ok(true) => Ok(()),
         Ok(false) if !taken.is_empty() => Err(Error::Refused(format!(
-            "The database {address} has tables of backy2 already, in the schema {}. Nothing was changed. To use them, call \
-             the other commands; should they not find them, the user lacks rights to that schema. To start anew, name \
-             another database, or another schema in the URL (?options=-csearch_path%3DSCHEMA).",
+            "The database {address} already has tables of backy2, in the schema {}. Nothing was changed. To \
+             use them, call the other commands; if they do not find them, the user lacks rights to that \
+             schema. To start over, name another database, or another schema in the URL \
+             (?options=-csearch_path%3DSCHEMA).",
             taken.join(" and ")
         ))),
         Ok(false) => Err(Error::Refused(format!(

@@ -219,7 +219,7 @@ fn an_import_is_all_or_nothing() {
     assert!(import(&a, &good).expect_err("again").contains("already exists"));
     let b = Version { uid: "b".into(), ..a.clone() };
     let twice = [row(0, Some("x"), true), row(0, Some("x"), true)];
-    assert!(import(&b, &twice).expect_err("twice").contains("block 0 is there twice"));
+    assert!(import(&b, &twice).expect_err("twice").contains("block 0 occurs twice"));
     database
         .client()
         .batch_execute("INSERT INTO deleted_blocks (uid, delete_candidate, time) VALUES ('d', 1, 0)")

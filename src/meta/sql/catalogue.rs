@@ -26,7 +26,7 @@ fn checked(version: Version) -> Fallible<Version> {
     // Every block but the last has the same size, and the last has one byte at least.
     if size > size_bytes || size == 0 && size_bytes > 0 {
         return Err(Fault::Value(format!(
-            "size is {size} blocks, and size_bytes {size_bytes}: that cannot be"
+            "size is {size} blocks, and size_bytes {size_bytes}: that is impossible"
         )));
     }
     Ok(version)

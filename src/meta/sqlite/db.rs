@@ -282,7 +282,7 @@ fn refused(e: rusqlite::Error, row: &DumpRow) -> Fault {
     };
     let DumpRow { id, uid, .. } = row;
     Fault::Because(Error::DumpFormat(match (extended_code, uid) {
-        (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, _) => format!("block {id} is there twice"),
+        (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, _) => format!("block {id} occurs twice"),
         (ffi::SQLITE_CONSTRAINT_TRIGGER, Some(uid)) => {
             format!("block {id} names the blob {uid}, which a cleanup is deleting")
         }

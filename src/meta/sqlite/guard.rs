@@ -26,8 +26,8 @@ pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Resul
     let (mode, owner, shown) = (file.mode() & 0o7777, file.uid(), path.display());
     if mode & 0o002 != 0 {
         return Err(Error::Database(format!(
-            "The database {location} can be written by everybody (mode {mode:04o}), and is not used. `chmod o-w {shown}` \
-             mends that, once you have made sure that nobody has changed it."
+            "Everybody can write the database {location} (mode {mode:04o}), so it is not used. Make sure \
+             that nobody has changed it, then run `chmod o-w {shown}`."
         )));
     }
     if geteuid().is_root() && owner != 0 {
@@ -44,8 +44,8 @@ pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Resul
         let trusted = [0, geteuid().as_raw(), owner].contains(&found.uid());
         if !found.is_file() || !trusted {
             return Err(Error::Database(format!(
-                "{} is no file of the database's owner, and would change the database {location}. Find out who has put \
-                 it there, and move it away.",
+                "{} does not belong to the database's owner, and would change the database {location}. Find \
+                 out who put it there, and move it away.",
                 Path::new(&beside).display()
             )));
         }
@@ -63,8 +63,8 @@ pub(super) fn check_schema(connection: &Connection, location: &str) -> Result<()
         return Ok(());
     }
     Err(Error::Database(format!(
-        "The database {location} is not used: {} not made by backy2, and would run with each command. Look at it with \
-         `sqlite3 FILE .schema`; where it does no good, drop it there.",
+        "The database {location} is not used: {} not made by backy2, and would run with each command. Look \
+         at it with `sqlite3 FILE .schema`; if you do not need it, drop it there.",
         match &strangers[..] {
             [one] => format!("{one} was"),
             many => format!("{} were", many.join(", ")),

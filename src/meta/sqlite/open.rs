@@ -117,8 +117,8 @@ pub(super) fn full(path: &Path, spent: bool) -> String {
              hour, with --dangerous-force at once"
         ),
         true => format!(
-            "the disk of {folder} is full, or a quota is used up, and so is the reserve beside the database. Some MiB are \
-             enough: move something else away, and try again"
+            "the disk of {folder} is full, or a quota is used up, and the reserve beside the database is \
+             used up too. A few MiB are enough: move something else away, and try again"
         ),
     }
 }
@@ -204,7 +204,7 @@ mod tests {
             other.execute_batch(&sql).expect("begins");
             match refused(&path) {
                 Error::Locked(text) => {
-                    assert!(text.contains("another process") && text.contains("fuser"), "{text}")
+                    assert!(text.contains("Another process") && text.contains("fuser"), "{text}")
                 }
                 other => panic!("{journal}: {other:?}"),
             }

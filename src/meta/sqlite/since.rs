@@ -35,7 +35,7 @@ pub(super) fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
     let old = Sqlite::open(copy)?;
     if !matches!(schema::state(&old.connection, &shown)?, State::Old { .. }) {
         return Err(Error::Refused(format!(
-            "{shown} is an upgraded database, and none from before. Name the file that the upgrade has kept."
+            "{shown} is an upgraded database, and not the old one. Name the file that the upgrade has kept."
         )));
     }
     drop(old);

@@ -123,8 +123,8 @@ fn hold(database: &Sqlite) -> Result<()> {
     let mode: String = database.connection.query_row(mode, [], |row| row.get(0)).map_err(failed)?;
     if mode.eq_ignore_ascii_case("wal") {
         return Err(Error::Locked(format!(
-            "The database {} must be upgraded, and another program has it open. Nothing was changed. Try again when \
-             it has ended.",
+            "The database {} must be upgraded, but another program has it open. Nothing was changed. Try \
+             again when it has ended.",
             database.location
         )));
     }
@@ -192,7 +192,7 @@ impl Place {
 
     fn failed(&self, what: &str, e: &io::Error) -> Error {
         Error::Database(format!(
-            "The database {} must be upgraded, and {what}: {e}. Nothing was changed.",
+            "The database {} must be upgraded, but {what}: {e}. Nothing was changed.",
             self.location
         ))
     }
@@ -210,8 +210,8 @@ impl Place {
 
     fn fill(&self, watch: &Watch, monitor: &dyn Monitor) -> Made<()> {
         monitor.announce(&format!(
-            "The database {} was made by an older release and is being upgraded, which can take minutes. What it is now \
-             stays in {}.",
+            "The database {} was made by an older release and is being upgraded, which can take minutes. \
+             The old database is kept as {}.",
             self.location,
             self.kept.display()
         ));
@@ -219,7 +219,7 @@ impl Place {
         let extent = measure(&connection, &self.old, watch)?;
         check_space(extent, &self.folder, &self.location)?;
         monitor.info(&format!(
-            "{} blocks are to be mapped, which takes up to {} MiB beside the database.",
+            "{} blocks will be mapped, which needs up to {} MiB beside the database.",
             extent.rows,
             extent.bytes() >> 20
         ));
@@ -255,7 +255,7 @@ impl Place {
         failpoint::pass("upgrade-kept");
         std::fs::rename(&self.new, &self.old)
             .and_then(|()| sync_folder(&self.folder))
-            .map_err(|e| self.failed("the new file cannot take its place", &e))
+            .map_err(|e| self.failed("the new file cannot replace it", &e))
     }
 }
 
@@ -298,8 +298,8 @@ fn check_space(extent: Extent, folder: &Path, location: &str) -> Result<()> {
     let (free, needed) = (fs.f_bavail.saturating_mul(fs.f_frsize), extent.bytes());
     if free < needed {
         return Err(Error::Database(format!(
-            "The database {location} must be upgraded, which takes up to {} MiB in {}; {} MiB are free. Nothing was \
-             changed. Free some space and try again.",
+            "The database {location} must be upgraded, which needs up to {} MiB in {}; {} MiB are free. \
+             Nothing was changed. Free some space and try again.",
             needed >> 20,
             folder.display(),
             free >> 20

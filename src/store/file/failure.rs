@@ -37,14 +37,19 @@ pub(super) fn is_of_the_folder(error: &io::Error) -> bool {
 /// The error, with advice if there is no room.
 pub(super) fn advised(error: &io::Error) -> String {
     let advice = match error.kind() {
-        ErrorKind::StorageFull => "The data store is full: make room there",
-        ErrorKind::QuotaExceeded => {
-            "The quota of the data store's disk is used up: raise it, or make room there"
+        ErrorKind::StorageFull => {
+            "The data store is full: free some space there (`backy2 rm` and `backy2 cleanup` do that)"
         }
-        ErrorKind::FileTooLarge => "Blobs may not be that large there: see `ulimit -f`, and the file system",
+        ErrorKind::QuotaExceeded => {
+            "The quota of the data store's disk is used up: raise it, or free some space there (`backy2 rm` and \
+             `backy2 cleanup` do that)"
+        }
+        ErrorKind::FileTooLarge => {
+            "Blobs of that size are not allowed there: see `ulimit -f`, and the file system"
+        }
         _ => return error.to_string(),
     };
-    format!("{error}. {advice} (`backy2 rm` and `backy2 cleanup` do), and begin again")
+    format!("{error}. {advice}, and start again")
 }
 
 /// The name of a kind of file that is not a regular one.

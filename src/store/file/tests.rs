@@ -136,7 +136,7 @@ fn a_folder_that_was_exchanged_is_found_by_readers_and_refused_by_writers() {
     std::fs::rename(&root, &other).expect("moved");
     std::fs::create_dir(&root).expect("made");
     let error = writer.check().expect_err("not what was written to").to_string();
-    assert!(error.contains("another folder"), "{error}");
+    assert!(error.contains("not the one that was written to"), "{error}");
 }
 
 /// A store on a file system that can fail. `None` if there is no FUSE here.
@@ -212,7 +212,7 @@ fn a_full_store_is_said_as_such_and_goes_on_when_there_is_room() {
     let Some((fs, store, _folder)) = remote(name, Durability::Filesystem) else { return };
     fs.faults().full = Some((100, Full::Write(ENOSPC)));
     let error = store.put(&BlobUid::generate(), &[1; 1000]).expect_err("no room").to_string();
-    assert!(error.contains("The data store is full: make room"), "{error}");
+    assert!(error.contains("The data store is full: free some space"), "{error}");
     fs.faults().full = None;
     store.put(&BlobUid::generate(), &[1; 1000]).expect("there is room");
     store.sync().expect("nothing else was lost");

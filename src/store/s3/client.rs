@@ -77,7 +77,8 @@ impl Client {
         let bucket =
             Bucket::new(config.endpoint.clone(), config.addressing, &config.bucket).ok_or_else(|| {
                 Error::Config(format!(
-                    "[DataBackend] bucket_name and {}: they make no address; with addressing_style: path they may.",
+                    "[DataBackend] bucket_name and {}: together they do not give a valid address; try \
+                     addressing_style: path.",
                     config.names.endpoint
                 ))
             })?;
@@ -157,7 +158,7 @@ impl Client {
         }
         let built = built
             .body(body)
-            .map_err(|error| Failure::new(Kind::Lasting, format!("no request can be made: {error}")))?;
+            .map_err(|error| Failure::new(Kind::Lasting, format!("the request cannot be made: {error}")))?;
         let built = self
             .agent
             .configure_request(built)
@@ -262,7 +263,7 @@ fn from_file(path: &Path, key: &str) -> Result<String> {
     opened.file.take(LONGEST_KEY).read_to_string(&mut text).map_err(unreadable)?;
     let text = text.trim();
     if text.is_empty() || text.contains(char::is_whitespace) {
-        Err(error("must hold nothing but the key, on one line"))
+        Err(error("must contain only the key, on one line"))
     } else {
         Ok(text.to_owned())
     }

@@ -93,7 +93,7 @@ impl Failure {
         match error {
             E::Timeout(_) => Failure::new(Kind::Network, format!("no answer in time ({error})")),
             E::HostNotFound => {
-                Failure::new(Kind::Network, format!("the host is not known. See {endpoint} in [DataBackend]"))
+                Failure::new(Kind::Network, format!("the host is unknown. See {endpoint} in [DataBackend]"))
             }
             // TLS reports its errors as invalid data.
             E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(&io.to_string(), names),
@@ -112,7 +112,8 @@ impl Failure {
             E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(&error.to_string(), names),
             E::Protocol(_) | E::ConnectionFailed | E::BodyStalled | E::LargeResponseHeader(..) => {
                 let text = format!(
-                    "this is no answer of a web server ({error}). See {endpoint} and {tls} in [DataBackend]"
+                    "this is not the answer of a web server ({error}). See {endpoint} and {tls} in \
+                     [DataBackend]"
                 );
                 Failure::new(Kind::Network, text)
             }

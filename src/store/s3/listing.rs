@@ -23,7 +23,11 @@ pub(super) fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure
     let next = xml::text(list, "NextContinuationToken").filter(|token| truncated && !token.is_empty());
     Some(if truncated && next.is_none() {
         // A blob that is not listed would count as missing.
-        Err(Failure::new(Kind::Lasting, "the listing has more pages, and the server does not say where"))
+        Err(Failure::new(
+            Kind::Lasting,
+            "the listing has more pages, but the server does not say where they \
+                                         begin",
+        ))
     } else {
         Ok(Page { keys, next })
     })
@@ -51,7 +55,7 @@ impl Course {
     pub fn follow(&mut self, page: &Page) -> Result<(), Failure> {
         let astray = |text: &str| Err(Failure::new(Kind::Lasting, text));
         if page.next.is_some() && page.next == self.token {
-            return astray("the server gives the same page again and again");
+            return astray("the server returns the same page again and again");
         }
         let least = page.keys.iter().min();
         if least.is_some_and(|least| self.last.as_ref().is_some_and(|last| least <= last)) {
@@ -62,8 +66,8 @@ impl Course {
         self.empty = if page.keys.is_empty() { self.empty + 1 } else { 0 };
         if self.empty > MOST_EMPTY {
             return astray(
-                "the server gives pages without names, without end. If the bucket keeps old versions of removed \
-                 objects, let a rule of the bucket remove them",
+                "the server returns pages without names, without end. If the bucket keeps old versions of \
+                 removed objects, add a lifecycle rule that removes them",
             );
         }
         if let Some(most) = page.keys.iter().max() {

@@ -129,7 +129,7 @@ pub(super) fn functions() -> Result<&'static Functions, String> {
         };
         let (rados, rbd) = (open("librados.so.2").map_err(needs)?, open("librbd.so.1").map_err(needs)?);
         let functions = Functions::find(&rados, &rbd).map_err(|e| {
-            format!("The installed librbd1 is too old: {e}. Install that of Ceph 16 (Pacific) or newer.")
+            format!("The installed librbd1 is too old: {e}. Install the one of Ceph 16 (Pacific) or newer.")
         });
         // The libraries run threads of their own, so they are never unloaded.
         std::mem::forget((rados, rbd));

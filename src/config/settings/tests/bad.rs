@@ -33,8 +33,12 @@ const BAD: &[(&str, &str, &str)] = &[
         "new_image_features: \"object-map\" has RBD_FEATURE_OBJECT_MAP, which needs RBD_FEATURE_EXCLUSIVE_LOCK too.",
     ),
     ("DEFAULTS", "file_mode: 0666", "file_mode: \"0666\" lets everybody write: "),
-    ("DEFAULTS", "file_mode: 0755", "file_mode: \"0755\" has a 1, which is for programs"),
-    ("DEFAULTS", "file_mode: 0400", "file_mode: \"0400\" makes no sense: the owner must read and write (6)"),
+    ("DEFAULTS", "file_mode: 0755", "file_mode: \"0755\" contains a 1 (execute permission)"),
+    (
+        "DEFAULTS",
+        "file_mode: 0400",
+        "file_mode: \"0400\" makes no sense: the owner needs read and write permission (6)",
+    ),
     ("DEFAULTS", "file_mode: private", "file_mode: \"private\" is not an octal number such as 0600 or 0640"),
     ("DEFAULTS", "block_size: abc", "block_size: \"abc\" is not a whole number from 1 to 1073741824."),
     ("DEFAULTS", "block_size: 0", "block_size: \"0\" is not a whole number from 1 to 1073741824."),
@@ -47,7 +51,7 @@ const BAD: &[(&str, &str, &str)] = &[
         "DEFAULTS",
         "block_size: 4096 # small",
         "block_size: \"4096 # small\" is not a whole number from 1 to \
-        1073741824 (there are no comments behind values: give the comment a line of its own).",
+        1073741824 (a value cannot be followed by a comment: put the comment on a line of its own).",
     ),
     (
         "DEFAULTS",
@@ -188,7 +192,7 @@ fn toml_values_of_the_wrong_type_are_bad_values() {
         let error = toml(&with(section, line)).expect_err(line).to_string();
         let start = format!("f.toml:2: [{section}] {problem}");
         assert!(error.starts_with(&start), "{line:?}\n gave {error}\n  not {start}");
-        assert!(!error.contains("no comments"), "TOML has comments: {error}");
+        assert!(!error.contains("followed by a comment"), "TOML has comments: {error}");
     }
 }
 
