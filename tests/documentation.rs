@@ -1,5 +1,8 @@
 //! Compares docs/format.md with the schemas of the databases.
 
+mod common;
+
+use common::rust_source::{files_below, strings};
 use std::path::Path;
 
 /// The files that define the tables of a database.
@@ -82,4 +85,105 @@ fn the_format_names_every_table_and_column() {
         }
     }
     assert!(tables_found > 20, "only {tables_found} tables were found");
+}
+
+/// Documents whose sentences are looked at. The others follow when they have been rewritten.
+const DOCUMENTS: [&str; 18] = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/backup.md",
+    "docs/format.md",
+    "docs/glossary.md",
+    "docs/json.md",
+    "docs/maintenance.md",
+    "docs/manual.md",
+    "docs/migration.md",
+    "docs/packaging.md",
+    "docs/postgresql.md",
+    "docs/recovery.md",
+    "docs/restore.md",
+    "docs/s3.md",
+    "docs/schedules.md",
+    "docs/scripting.md",
+];
+
+/// Words that a sentence must not begin with, unless it is a question: "What is stored stays" wants a subject.
+const SUBJECTS: [&str; 3] = ["What ", "Who ", "Whoever "];
+/// Phrases that nobody would say.
+const PHRASES: [&str; 5] = ["is told", "are told", "who must be alone", "that this is is", "mends that"];
+
+/// What is wrong with the sentences of `text`, which is one paragraph, cell or message.
+fn bad_habits(text: &str) -> Vec<String> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut found = Vec::new();
+    for sentence in text.split_inclusive(['.', '?', '!', ':']) {
+        let sentence = sentence.trim_start_matches([' ', '*', '-']);
+        let relative = SUBJECTS.iter().any(|word| sentence.starts_with(word));
+        if relative && sentence.ends_with('.') {
+            found.push(sentence.to_owned());
+        }
+    }
+    found.extend(PHRASES.iter().filter(|phrase| text.contains(*phrase)).map(|phrase| (*phrase).to_owned()));
+    found
+}
+
+/// The paragraphs, items and cells of a document, without code.
+fn passages(document: &str) -> Vec<String> {
+    let mut passages = vec![String::new()];
+    let mut in_code = false;
+    for line in document.lines() {
+        in_code ^= line.trim_start().starts_with("```");
+        let is_item = line.trim_start().starts_with(['-', '#', '`']) || line.trim().is_empty();
+        if in_code || is_item {
+            passages.push(String::new());
+        }
+        match line.starts_with('|') {
+            _ if in_code => {}
+            true => passages.extend(line.split('|').map(str::to_owned)),
+            false => passages.last_mut().expect("there is one").extend([line, " "]),
+        }
+    }
+    passages
+}
+
+#[test]
+fn texts_have_no_bad_habits() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for file in DOCUMENTS {
+        for passage in passages(&read(file)) {
+            found.extend(bad_habits(&passage).iter().map(|bad| format!("{file}: {bad}")));
+        }
+    }
+    let is_test = |path: &str| path.contains("/tests/") || path.ends_with("/tests.rs");
+    for path in files_below(project, &["src"]) {
+        let name = path.strip_prefix(project).expect("below the project").to_str().expect("text").to_owned();
+        if is_test(&name) {
+            continue;
+        }
+        let text = read(&name);
+        let mut texts = strings(&text);
+        if name.starts_with("src/cli/args") {
+            // The help is made of these.
+            let lines = text.lines().enumerate();
+            texts.extend(lines.filter_map(|(n, l)| Some((n + 1, l.trim().strip_prefix("/// ")?.to_owned()))));
+        }
+        for (line, text) in texts {
+            found.extend(bad_habits(&text).iter().map(|bad| format!("{name}:{line}: {bad}")));
+        }
+    }
+    assert!(found.is_empty(), "in plain English, with a subject and a verb:\n{}", found.join("\n"));
+}
+
+#[test]
+fn bad_habits_are_found() {
+    let long = "It ends. What a client has written is lost. Is it lost? What is lost? Who knows?";
+    assert_eq!(bad_habits(long), ["What a client has written is lost."]);
+    assert_eq!(bad_habits("The user is told so"), ["is told"]);
+    assert_eq!(bad_habits("**Who holds a lock.** More"), ["Who holds a lock."]);
+    let rust = "// \"What is no text.\"\nlet a = \"What \\\n    is one.\";";
+    assert_eq!(strings(rust), [(2, "What is one.".to_owned())]);
+    assert_eq!(passages("a\nb\n\n| c | d |\n```\ne\n```\n")[..2], ["a b ", ""]);
 }

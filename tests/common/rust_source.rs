@@ -38,6 +38,32 @@ pub fn blank_out(text: &str) -> String {
     code
 }
 
+/// The string literals of `text` as the program has them, with their lines. Comments are left out, and so is everything
+/// from an inline module of tests on.
+pub fn strings(text: &str) -> Vec<(usize, String)> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let source: Vec<char> = code.chars().collect();
+    let (mut at, mut line, mut found) = (0, 1, Vec::new());
+    while at < source.len() {
+        let end = literal_end(&source, at).max(at + 1).min(source.len());
+        let literal: String = source[at..end].iter().collect();
+        if literal.starts_with('"') || literal.starts_with("r\"") || literal.starts_with("r#") {
+            let body = literal.trim_start_matches(['r', '#']).trim_end_matches('#');
+            found.push((line, joined(body.trim_matches('"'))));
+        }
+        line += literal.matches('\n').count();
+        at = end;
+    }
+    found
+}
+
+/// `literal` without the line breaks that a backslash takes away.
+fn joined(literal: &str) -> String {
+    let mut parts = literal.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.trim_start())
+}
+
 /// The end of the comment or literal that begins at `at`; `at` if none begins there.
 fn literal_end(source: &[char], at: usize) -> usize {
     let find = |from: usize, what: &str| {
