@@ -16,7 +16,8 @@ mod vectors;
 pub use keys::Keyring;
 
 use crate::sys::memory;
-use crate::types::block::{Encryption, from_hex, to_hex};
+use crate::types::block::Encryption;
+use crate::types::hex::{from_hex, to_hex};
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::aes::Aes256;

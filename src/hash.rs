@@ -1,11 +1,11 @@
 //! Digests of blocks, and the test for blocks of zeros.
 
-use crate::types::block::Checksum;
+use crate::types::checksum::Digest;
 use crate::types::settings::HashFunction;
 use blake2::{Blake2b512, Blake2s256};
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use sha2::{Sha224, Sha256, Sha384, Sha512};
 use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
 use sha512::{Kernel, Variant};
 
@@ -42,9 +42,9 @@ impl Hasher {
     }
 
     /// The digest of `data`.
-    pub fn digest(&self, data: &[u8]) -> Checksum {
-        fn of<D: Digest>(data: &[u8]) -> Checksum {
-            Checksum::new(&D::digest(data))
+    pub fn digest(&self, data: &[u8]) -> Digest {
+        fn of<D: sha2::Digest>(data: &[u8]) -> Digest {
+            Digest::new(&D::digest(data))
         }
         match self.function {
             HashFunction::Md5 => of::<Md5>(data),
@@ -59,15 +59,15 @@ impl Hasher {
             HashFunction::Sha3_256 => of::<Sha3_256>(data),
             HashFunction::Sha3_384 => of::<Sha3_384>(data),
             HashFunction::Sha3_512 => of::<Sha3_512>(data),
-            HashFunction::Blake3 => Checksum::new(blake3::hash(data).as_bytes()),
+            HashFunction::Blake3 => Digest::new(blake3::hash(data).as_bytes()),
         }
     }
 
     /// The digests of several blocks, in the same order. The blocks may have any lengths.
-    pub fn digest_all<'a>(&self, blocks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Checksum> {
+    pub fn digest_all<'a>(&self, blocks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Digest> {
         let blocks: Vec<&[u8]> = blocks.into_iter().collect();
         match self.lanes {
-            Some((kernel, variant)) if blocks.len() > 1 => kernel.digest_all(variant, &blocks, Checksum::new),
+            Some((kernel, variant)) if blocks.len() > 1 => kernel.digest_all(variant, &blocks, Digest::new),
             _ => blocks.iter().map(|block| self.digest(block)).collect(),
         }
     }

@@ -24,8 +24,11 @@ pub use since::{GoingBack, LoneVersion, Since, since_upgrade};
 pub use sqlite::{Begun, begun, claims};
 
 use crate::types::block::{Blob, BlockRow, Encryption, Geometry};
+use crate::types::checksum::Checksum;
 use crate::types::error::Result;
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, ImageId, NewVersion, Origin, Statistics, Version};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -56,16 +59,16 @@ pub struct Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The blob's row.
-    pub id: i64,
+    pub id: BlobId,
     /// Its name, checked again when the row is committed.
-    pub uid: String,
+    pub uid: BlobUid,
 }
 
 /// What identifies a block's data.
 #[derive(Clone, Debug)]
 pub struct Fingerprint {
-    /// Hex digest.
-    pub checksum: String,
+    /// Its checksum.
+    pub checksum: Checksum,
     /// Plain bytes.
     pub size: u64,
     /// Encryption version that a reused blob must have.
@@ -76,8 +79,8 @@ pub struct Fingerprint {
 #[derive(Clone, Debug)]
 pub struct NewBlob {
     /// Its name in the store.
-    pub uid: String,
-    /// Hex digest and size of the plain data.
+    pub uid: BlobUid,
+    /// Checksum and size of the plain data.
     pub fingerprint: Fingerprint,
     /// How it is encrypted.
     pub encryption: Encryption,
@@ -133,7 +136,7 @@ pub struct StatisticsRow {
     /// When the run ended.
     pub date: Timestamp,
     /// The version.
-    pub version_uid: String,
+    pub version_uid: VersionUid,
     /// Name as given on the command line.
     pub name: String,
     /// Shape of the image.
@@ -171,7 +174,7 @@ pub enum Rows {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
     /// No row names these any more, and from now on none can: their data is to be deleted.
-    pub doomed: Vec<String>,
+    pub doomed: Vec<BlobUid>,
     /// Entries that were dropped because a row names the blob.
     pub in_use: u64,
     /// Where the next batch goes on; `None` after the last one.
@@ -182,7 +185,7 @@ pub struct Candidates {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletable {
     /// Name of the blob.
-    pub uid: String,
+    pub uid: BlobUid,
     /// Plain bytes.
     pub size: u64,
     /// Since when nothing names it, in unix seconds.
@@ -230,7 +233,7 @@ pub trait MetaStore: Send {
     ///
     /// # Errors
     /// [`crate::types::Error::VersionNotFound`].
-    fn version(&mut self, uid: &str) -> Result<Version>;
+    fn version(&mut self, uid: &VersionUid) -> Result<Version>;
 
     /// Protects a version from `rm`, or ends that.
     fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()>;
@@ -248,10 +251,10 @@ pub trait MetaStore: Send {
     fn set_expire(&mut self, version: &Version, expire: Option<Timestamp>) -> Result<()>;
 
     /// Past runs, of one version uid or of all, oldest first; with `limit` only so many of the newest.
-    fn past_runs(&mut self, version_uid: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>>;
+    fn past_runs(&mut self, version_uid: Option<&VersionUid>, limit: Option<u64>) -> Result<Vec<PastRun>>;
 
     /// What `version` takes, or every version, by key; one that has no blocks is not in it.
-    fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<i64, Usage>>;
+    fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<VersionKey, Usage>>;
 
     /// At most `limit` rows of `version` from block `from` on, by block, as dumps hold them; without stray ones.
     fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>>;
@@ -337,10 +340,10 @@ pub trait MetaStore: Send {
 
     /// Size of the first block of `version`, or of the newest version, if that has several blocks; and the
     /// uid of that version.
-    fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(String, u64)>>;
+    fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(VersionUid, u64)>>;
 
     /// Marks blobs as bad, by uid and checksum, and every version that names one. Returns the versions.
-    fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<String>>;
+    fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<VersionUid>>;
 
     /// Marks a version as bad.
     fn mark_version_invalid(&mut self, version: &Version) -> Result<()>;
@@ -348,7 +351,7 @@ pub trait MetaStore: Send {
     /// Marks blobs of a version as good, by the ids of those that were bad and have been verified, and then the version,
     /// unless it has another bad one: somebody else has found that since. Other versions that were valid until one of
     /// their blobs was marked become valid again, if they are whole and none of their blobs is bad any more.
-    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<Healed>;
+    fn mark_version_valid(&mut self, version: &Version, mended: &[BlobId]) -> Result<Healed>;
 
     /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now`
     /// (unix seconds). Returns the number of its rows.
@@ -360,7 +363,7 @@ pub trait MetaStore: Send {
 
     /// Blobs that a cleanup doomed and that are not deleted yet: the first `limit` of those behind `after`, in
     /// byte order.
-    fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>>;
+    fn doomed(&mut self, after: Option<&BlobUid>, limit: usize) -> Result<Vec<BlobUid>>;
 
     /// Looks at up to `limit` entries of `deleted_blocks` behind entry `after`, of those uids whose newest
     /// entry is from before `before` (unix seconds): drops the blob rows that nothing names, and dooms the
@@ -372,18 +375,18 @@ pub trait MetaStore: Send {
     fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64>;
 
     /// Forgets doomed uids whose data is gone.
-    fn forget_deleted(&mut self, uids: &[String]) -> Result<()>;
+    fn forget_deleted(&mut self, uids: &[BlobUid]) -> Result<()>;
 
     /// What a cleanup would do with the entries behind `after`, in byte order, at most `limit`, with the same `before`
     /// as [`MetaStore::take_delete_candidates`]. Changes nothing.
-    fn deletable(&mut self, after: &str, before: i64, limit: usize) -> Result<Vec<Deletable>>;
+    fn deletable(&mut self, after: Option<&BlobUid>, before: i64, limit: usize) -> Result<Vec<Deletable>>;
 
     /// Which of `uids` no block names. Changes nothing; [`MetaStore::without_row`] is for who deletes.
-    fn unnamed(&mut self, uids: &[String]) -> Result<Vec<String>>;
+    fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>>;
 
     /// Drops all blob rows that nothing names. Needs exclusive use.
     fn drop_unnamed_blobs(&mut self) -> Result<u64>;
 
     /// Which of `uids` have no blob row.
-    fn without_row(&mut self, uids: &[String]) -> Result<Vec<String>>;
+    fn without_row(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>>;
 }

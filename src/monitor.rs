@@ -1,5 +1,6 @@
 //! The engine's connection to its observers: progress, messages, and requests to stop.
 
+use crate::types::uid::VersionUid;
 use crate::types::error::{Error, Signal};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -66,7 +67,7 @@ pub enum Activity<'a> {
         /// Name of the version.
         name: &'a str,
         /// Its uid.
-        uid: &'a str,
+        uid: &'a VersionUid,
     },
 }
 
@@ -101,7 +102,7 @@ pub trait Monitor: Sync {
     }
 
     /// A version exists from now on, although it is not valid yet.
-    fn version_created(&self, _uid: &str) {}
+    fn version_created(&self, _uid: &VersionUid) {}
 
     /// Takes the words of a command that continues the work if it fails from now on, without the program's name and
     /// configuration.

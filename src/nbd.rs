@@ -14,6 +14,7 @@ mod transmission;
 
 pub use socket::Address;
 
+use crate::types::uid::VersionUid;
 use crate::config::Config;
 use crate::engine::copy_on_write::Naming;
 use crate::engine::image::Depot;
@@ -49,7 +50,7 @@ pub struct Options<'o> {
     /// The address to listen on.
     pub address: Address,
     /// Uid of the only version to serve. `None` serves all versions.
-    pub only: Option<String>,
+    pub only: Option<VersionUid>,
     /// Settings for the versions that store what clients write.
     pub config: &'o Config,
     /// How those versions are named.

@@ -7,12 +7,13 @@ pub mod s3;
 use crate::config::{DataConfig, StoreConfig};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::uid::BlobUid;
 
 /// A request to read a blob.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The name of the blob.
-    pub uid: &'a str,
+    pub uid: &'a BlobUid,
     /// The number of the block that the blob is read for. The null store needs nothing else.
     pub block: u64,
     /// Plain size of the block in bytes.
@@ -52,7 +53,7 @@ pub trait BlobStore: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Store`], with the name of the blob.
-    fn put(&self, uid: &str, data: &[u8]) -> Result<()>;
+    fn put(&self, uid: &BlobUid, data: &[u8]) -> Result<()>;
 
     /// Reads a blob into `data` (cleared first). Returns `false` if there is no blob of that name.
     ///
@@ -69,18 +70,18 @@ pub trait BlobStore: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Store`] if the store as a whole fails.
-    fn presence(&self, _uid: &str) -> Result<Presence> {
+    fn presence(&self, _uid: &BlobUid) -> Result<Presence> {
         Ok(Presence::Unknown)
     }
 
     /// Deletes blobs. Returns those that could not be deleted, with the reason. A missing blob counts as deleted.
-    fn delete(&self, uids: &[String]) -> Vec<(String, Error)>;
+    fn delete(&self, uids: &[BlobUid]) -> Vec<(BlobUid, Error)>;
 
     /// Calls `each` with the name of every blob that begins with `prefix`, in any order.
     ///
     /// # Errors
     /// [`Error::Store`], or the error that `each` returned.
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()>;
 
     /// Returns once all blobs whose `put` has returned are durable.
     ///

@@ -1,18 +1,24 @@
 //! The words of the field as types: they know nothing of files, databases or threads.
 
 pub mod block;
+pub mod checksum;
 pub mod error;
 pub mod generated;
+pub mod hex;
 pub mod hints;
+pub mod keys;
 pub mod settings;
 pub mod text;
 pub mod time;
 pub mod uid;
+mod verbatim;
 pub mod version;
 
-pub use block::{Blob, BlockRow, Checksum, Encryption, Geometry};
+pub use block::{Blob, BlockRow, Encryption, Geometry};
+pub use checksum::{Checksum, Digest};
 pub use error::{Error, Result};
 pub use hints::Hints;
+pub use keys::{BlobId, VersionKey};
 pub use time::Timestamp;
 pub use uid::{BlobUid, VersionUid};
 pub use version::{NewVersion, Statistics, Version};

@@ -215,7 +215,7 @@ mod tests {
             assert!(data.starts_with("Restore phase 2/2 (data) to null:// Read Queue ["), "{data}");
             assert!(data.ends_with(&format!("(12.5% 35.3MB/sØ ETA 2s) Last ID: {shown}")), "{data}");
         }
-        let scrub = log_line(&at(Activity::Scrub { name: "rnd", uid: "432d" }, 1, 10), pace);
+        let scrub = log_line(&at(Activity::Scrub { name: "rnd", uid: &"432d".into() }, 1, 10), pace);
         assert!(scrub.starts_with("Scrubbing rnd (432d) Read Queue ["), "{scrub}");
         assert!(scrub.ends_with("(10.0% 35.3MB/sØ ETA 2s) "), "{scrub}");
     }

@@ -1,5 +1,6 @@
 //! The engine's monitor: shows messages and progress on the console, in the logfile and in the process title.
 
+use crate::types::uid::VersionUid;
 use super::live;
 use super::log::{Log, clean};
 use super::progress::{self, Meter};
@@ -194,7 +195,7 @@ impl Monitor for Terminal {
         self.state().way_on = Some(words.iter().map(|&word| word.to_owned()).collect());
     }
 
-    fn version_created(&self, uid: &str) {
+    fn version_created(&self, uid: &VersionUid) {
         self.begun.store(true, Ordering::Relaxed);
         if self.machine {
             // An error is ignored here: the command prints the uid again at its end, and that reports a stdout that
@@ -289,7 +290,8 @@ mod tests {
     }
 
     fn report(done: u64) -> Progress<'static> {
-        let activity = Activity::Scrub { name: "rnd", uid: "432d" };
+        let uid = VersionUid::from("432d");
+        let activity = Activity::Scrub { name: "rnd", uid: &uid };
         Progress { activity, done, total: 100, bytes: 0, read_queue: 0.0, write_queue: 0.0 }
     }
 
@@ -308,7 +310,7 @@ mod tests {
     #[test]
     fn scripts_see_data_only_and_the_logfile_all() {
         let bench = bench(true, false);
-        bench.terminal.version_created("uid");
+        bench.terminal.version_created(&VersionUid::from("uid"));
         bench.terminal.progress(&report(1));
         bench.terminal.warning("w");
         bench.terminal.notice("n");
@@ -323,7 +325,7 @@ mod tests {
     #[test]
     fn people_see_no_uid_of_a_version_that_begins() {
         let bench = bench(false, false);
-        bench.terminal.version_created("uid");
+        bench.terminal.version_created(&VersionUid::from("uid"));
         assert_eq!(bench.out.text(), "");
     }
 

@@ -1,5 +1,6 @@
 //! Making a version of a source.
 
+use crate::types::uid::VersionUid;
 use super::{Site, tags};
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::Plan;
@@ -152,10 +153,10 @@ fn tell_of_data(
 }
 
 /// How to go on with the incomplete version `uid`: from the same source and by the same name, if they stay.
-fn way_on(monitor: &dyn Monitor, uid: &str, again: Option<(&str, &str)>) -> String {
+fn way_on(monitor: &dyn Monitor, uid: &VersionUid, again: Option<(&str, &str)>) -> String {
     match again {
         Some((source, name)) => {
-            monitor.can_continue_with(&["backup", "-c", uid, source, name]);
+            monitor.can_continue_with(&["backup", "-c", uid.as_str(), source, name]);
             let (source, name) = (quoted(source), quoted(name));
             format!("Version {uid} is incomplete; continue it with `backy2 backup -c {uid} {source} {name}`.")
         }

@@ -2,6 +2,7 @@
 
 mod full;
 
+use crate::types::uid::BlobUid;
 use super::Site;
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
@@ -158,16 +159,16 @@ pub struct Preview {
 pub fn preview(
     site: &mut Site<'_>,
     no_grace: bool,
-    mut visit: impl FnMut(&str) -> Result<()>,
+    mut visit: impl FnMut(&BlobUid) -> Result<()>,
 ) -> Result<Preview> {
     let mut preview = Preview::default();
     let before = before(no_grace);
-    let mut after = String::new();
+    let mut after: Option<BlobUid> = None;
     loop {
         site.monitor.check()?;
-        let entries = site.meta.deletable(&after, before, BATCH)?;
+        let entries = site.meta.deletable(after.as_ref(), before, BATCH)?;
         let Some(last) = entries.last() else { return Ok(preview) };
-        after.clone_from(&last.uid);
+        after = Some(last.uid.clone());
         for entry in &entries {
             match entry.fate {
                 Fate::Goes => {
@@ -189,15 +190,15 @@ fn before(no_grace: bool) -> i64 {
 /// Calls `visit` with the doomed blobs, some at a time, and adds up what it returns.
 fn pages<'s>(
     site: &mut Site<'s>,
-    mut visit: impl FnMut(&mut Site<'s>, &[String]) -> Result<u64>,
+    mut visit: impl FnMut(&mut Site<'s>, &[BlobUid]) -> Result<u64>,
 ) -> Result<u64> {
     let mut sum = 0;
-    let mut after = String::new();
+    let mut after: Option<BlobUid> = None;
     loop {
         site.monitor.check()?;
-        let uids = site.meta.doomed(&after, BATCH)?;
+        let uids = site.meta.doomed(after.as_ref(), BATCH)?;
         let Some(last) = uids.last() else { return Ok(sum) };
-        after.clone_from(last);
+        after = Some(last.clone());
         sum += visit(site, &uids)?;
     }
 }
@@ -206,7 +207,7 @@ fn pages<'s>(
 fn delete(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
-    uids: &[String],
+    uids: &[BlobUid],
     left: u64,
     cleaned: &mut Cleaned,
 ) -> Result<()> {
@@ -220,7 +221,7 @@ fn delete(
         // Where nothing can be deleted nothing else needs to be tried.
         store.check()?;
     }
-    let gone: Vec<String> =
+    let gone: Vec<BlobUid> =
         uids.iter().filter(|uid| !failed.iter().any(|(other, _)| other == *uid)).cloned().collect();
     cleaned.deleted += gone.len() as u64;
     cleaned.failed += failed.len() as u64;
@@ -238,7 +239,7 @@ fn delete(
 }
 
 /// Tells of blobs that could not be deleted, but not of a thousand with the same reason.
-fn tell(monitor: &dyn Monitor, failed: &[(String, Error)], what_next: &str) {
+fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
     let told = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
     for (_, error) in told.clone().take(MOST_TOLD) {
         monitor.warning(&format!("{error}. {what_next}"));

@@ -61,7 +61,7 @@ impl<'a> Copy<'a> {
         let geometry = Geometry::new(original.size_bytes, config.block_size);
         let naming = job::Naming {
             name: &naming.name,
-            snapshot_name: &original.uid,
+            snapshot_name: original.uid.as_str(),
             tags: Vec::new(),
             expire: naming.expire,
             origin: None,

@@ -1,5 +1,7 @@
 //! Bad blocks: told to the user, marked in the database, and listed at the end.
 
+use crate::types::uid::{BlobUid, VersionUid};
+use crate::types::checksum::Checksum;
 use crate::flow::fetch::Damage;
 use crate::meta::MetaStore;
 use crate::monitor::Monitor;
@@ -12,7 +14,7 @@ use std::ops::Range;
 pub struct Casualties<'a> {
     monitor: &'a dyn Monitor,
     blocks: Vec<Range<u64>>,
-    marked: BTreeSet<String>,
+    marked: BTreeSet<BlobUid>,
     can_mark: bool,
 }
 
@@ -56,8 +58,8 @@ impl<'a> Casualties<'a> {
                 self.monitor.info(&format!(
                     "Marked block invalid (UID {}, Checksum {}. Affected versions: {}",
                     blob.uid,
-                    blob.checksum.as_deref().unwrap_or_default(),
-                    versions.join(", ")
+                    blob.checksum.as_ref().map_or("", Checksum::as_str),
+                    versions.iter().map(VersionUid::as_str).collect::<Vec<_>>().join(", ")
                 ));
                 for uid in versions {
                     self.monitor.info(&format!("Marked version invalid (UID {uid})"));

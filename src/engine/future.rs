@@ -1,5 +1,6 @@
 //! Versions that are dated in the future: some clock was or is wrong. Their dates are neither trusted nor changed.
 
+use crate::types::keys::VersionKey;
 use super::Site;
 use crate::meta::VersionFilter;
 use crate::types::error::Result;
@@ -20,7 +21,7 @@ pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Time
     let mut by_key: Vec<&Version> = items.iter().map(&version).collect();
     by_key.sort_by_key(|version| version.key);
     let mut newest: HashMap<&str, Timestamp> = HashMap::new();
-    let mut places: HashMap<i64, (Timestamp, bool)> = HashMap::new();
+    let mut places: HashMap<VersionKey, (Timestamp, bool)> = HashMap::new();
     let beginning = Timestamp::beginning();
     for Version { name, date, key, .. } in by_key {
         let before = newest.entry(name).or_insert(beginning);

@@ -12,6 +12,7 @@ mod view;
 
 pub use view::{Extent, Extents, Image};
 
+use crate::types::uid::VersionUid;
 use super::future;
 use super::names::{self, Catalogue};
 use super::site::{self, Site};
@@ -159,7 +160,7 @@ impl Depot {
     ///
     /// # Errors
     /// [`Error::VersionNotFound`]; the database fails.
-    pub fn version(&self, uid: &str) -> Result<Version> {
+    pub fn version(&self, uid: &VersionUid) -> Result<Version> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner).version(uid)
     }
 
@@ -172,7 +173,7 @@ impl Depot {
     ///
     /// # Errors
     /// There is none; it is being written or removed; it has another block size than the configuration.
-    pub fn open(self: &Arc<Self>, uid: &str) -> Result<Image> {
+    pub fn open(self: &Arc<Self>, uid: &VersionUid) -> Result<Image> {
         let pin = self.locks.pin(uid)?;
         let version = {
             let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,7 +208,7 @@ impl Depot {
 }
 
 impl Catalogue for &Depot {
-    fn version(&mut self, uid: &str) -> Result<Version> {
+    fn version(&mut self, uid: &VersionUid) -> Result<Version> {
         Depot::version(self, uid)
     }
 

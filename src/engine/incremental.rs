@@ -5,6 +5,7 @@
 //! noted, not locked, and not the base of some name's next backup is removed; so a snapshot that a killed run has left
 //! behind goes with the next run, and snapshots of others never go.
 
+use crate::types::uid::VersionUid;
 use super::backup::{self, Made, Options};
 use super::{Site, future};
 use crate::failpoint;
@@ -49,7 +50,7 @@ fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         }
         None => format!("There is no valid version of {}: this is a full backup.", options.name),
     });
-    backup::run(site, Options { base: base.as_deref(), ..options })
+    backup::run(site, Options { base: base.as_ref().map(VersionUid::as_str), ..options })
 }
 
 /// A snapshot that nobody removes as long as this lives.
@@ -80,7 +81,7 @@ fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     let url = snapshots.url_of(&new.name);
     let mut made = backup::run(
         site,
-        of_snapshot(options, &url, &new.name, base.as_ref().map(|(version, _)| &*version.uid)),
+        of_snapshot(options, &url, &new.name, base.as_ref().map(|(version, _)| version.uid.as_str())),
     );
     if let Err(Error::BaseMismatch { base, block, .. }) = &made {
         site.monitor.warning(&format!(

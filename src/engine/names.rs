@@ -1,5 +1,6 @@
 //! Versions by name: wherever a version is asked for, a user may say more than its uid.
 
+use crate::types::uid::VersionUid;
 use super::{Site, future};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
@@ -18,7 +19,7 @@ pub trait Catalogue {
     ///
     /// # Errors
     /// [`Error::VersionNotFound`]; the database fails.
-    fn version(&mut self, uid: &str) -> Result<Version>;
+    fn version(&mut self, uid: &VersionUid) -> Result<Version>;
 
     /// The versions that pass `filter`, by name, then date.
     ///
@@ -31,7 +32,7 @@ pub trait Catalogue {
 }
 
 impl Catalogue for Site<'_> {
-    fn version(&mut self, uid: &str) -> Result<Version> {
+    fn version(&mut self, uid: &VersionUid) -> Result<Version> {
         self.meta.version(uid)
     }
 
@@ -64,7 +65,7 @@ pub fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
 /// # Errors
 /// The database fails.
 pub fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
-    match versions.version(text) {
+    match versions.version(&VersionUid::from(text)) {
         Ok(version) => return Ok(vec![version]),
         Err(Error::VersionNotFound(_)) => {}
         Err(error) => return Err(error),
@@ -117,7 +118,7 @@ fn by_prefix(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
         return Ok(Vec::new());
     }
     let mut found = versions.versions(&VersionFilter::default())?;
-    found.retain(|version| version.uid.starts_with(text));
+    found.retain(|version| version.uid.as_str().starts_with(text));
     Ok(found)
 }
 
@@ -127,7 +128,7 @@ fn not_found(versions: &mut dyn Catalogue, text: &str) -> Result<Error> {
     let mut similar = versions.versions(&VersionFilter::default())?;
     similar.retain(|version| {
         let part = !word.is_empty() && (version.name.contains(word) || word.contains(&version.name));
-        part || version.uid.starts_with(word)
+        part || version.uid.as_str().starts_with(word)
     });
     if similar.is_empty() || word.is_empty() {
         return Ok(Error::VersionNotFound(text.to_owned()));
@@ -151,7 +152,7 @@ fn listed(versions: &[&Version]) -> String {
     let mut text = String::new();
     for version in versions.iter().take(LISTED) {
         let valid = if version.valid { "" } else { " (invalid)" };
-        text += &format!("\n  {} {} {}{valid}", line(&version.uid), version.date, line(&version.name));
+        text += &format!("\n  {} {} {}{valid}", line(version.uid.as_str()), version.date, line(&version.name));
     }
     if versions.len() > LISTED {
         text += &format!("\n  and {} more", versions.len() - LISTED);

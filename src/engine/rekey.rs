@@ -3,7 +3,7 @@
 use super::Site;
 use crate::crypt::Keyring;
 use crate::meta::{Rekeyed, Rewrapped};
-use crate::types::block::to_hex;
+use crate::types::hex::to_hex;
 use crate::types::error::{Error, Result};
 use crate::types::settings::MasterKey;
 

@@ -1,5 +1,6 @@
 //! Removing a version.
 
+use crate::types::uid::VersionUid;
 use super::Site;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
@@ -11,7 +12,7 @@ use crate::types::version::Version;
 ///
 /// # Errors
 /// There is no such version; it is protected, too young, or in use.
-pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(String, u64)> {
+pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUid, u64)> {
     let (version, _lock) = site.own(version)?;
     let uid = &version.uid;
     if version.protected {

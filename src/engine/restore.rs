@@ -69,7 +69,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let mut casualties = Casualties::new(site.monitor, site.meta.is_writable());
     let can_continue = |from: u64| {
         let from = from.to_string();
-        let mut words = vec!["restore", "-c", &from, &version.uid, options.target];
+        let mut words = vec!["restore", "-c", &from, version.uid.as_str(), options.target];
         let flags = [(options.sparse, "-s"), (options.force, "-f")];
         words.splice(1..1, flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag));
         site.monitor.can_continue_with(&words);

@@ -1,5 +1,6 @@
 //! Verifying a version's blobs, and comparing them with a source.
 
+use crate::types::keys::BlobId;
 use super::damage::Casualties;
 use super::{Site, site};
 use crate::config::Config;
@@ -115,7 +116,7 @@ fn conclude(
     percentile: u8,
     bad: bool,
     differs: bool,
-    mended: &[i64],
+    mended: &[BlobId],
 ) -> Result<Verdict> {
     let uid = &version.uid;
     if bad {
@@ -190,7 +191,7 @@ struct Watch<'a> {
     bytes: u64,
     differs: bool,
     /// Blobs that were marked as bad and are good.
-    mended: Vec<i64>,
+    mended: Vec<BlobId>,
     casualties: Casualties<'a>,
 }
 
@@ -210,7 +211,7 @@ impl Watch<'_> {
 impl Observer for Watch<'_> {
     fn skipped(&mut self, row: &BlockRow) {
         self.done += 1;
-        let uid = row.blob.as_ref().map_or("sparse", |blob| &blob.uid);
+        let uid = row.blob.as_ref().map_or("sparse", |blob| blob.uid.as_str());
         self.monitor.debug(&format!(
             "Scrub of block {} (UID {uid}) skipped (percentile is {}).",
             row.id, self.percentile
@@ -220,7 +221,7 @@ impl Observer for Watch<'_> {
     fn done(&mut self, meta: &mut dyn MetaStore, report: Report) -> Result<()> {
         self.done += 1;
         self.bytes += self.geometry.length(report.id) as u64;
-        let uid = report.blob.as_ref().map_or("sparse", |blob| &blob.uid);
+        let uid = report.blob.as_ref().map_or("sparse", |blob| blob.uid.as_str());
         match (&report.blob, &report.damage) {
             (Some(blob), Some(damage)) => self.casualties.blob(meta, report.id, blob, damage)?,
             _ if report.agreement == Agreement::Differs => {

@@ -1,5 +1,6 @@
 //! Dumps of a version's metadata: out and in.
 
+use crate::types::uid::VersionUid;
 use super::{Site, names};
 use crate::meta::DumpRow;
 use crate::sys::whole::Whole;
@@ -43,7 +44,7 @@ impl Output for &mut Vec<u8> {
 /// There is no such version; it cannot be written.
 pub fn export<W: Output>(site: &mut Site<'_>, version: &str, open: impl FnOnce() -> Result<W>) -> Result<()> {
     let uid = names::find(site, version)?.uid;
-    let (version, _pin) = site.pin(&uid)?;
+    let (version, _pin) = site.pin(uid.as_str())?;
     let mut output = BufWriter::new(open()?);
     let failed = |e: std::io::Error| Error::Refused(format!("The dump cannot be written: {e}"));
     output.write_all(format::SIGNATURE.as_bytes()).map_err(failed)?;
@@ -72,7 +73,7 @@ pub fn export<W: Output>(site: &mut Site<'_>, version: &str, open: impl FnOnce()
 ///
 /// # Errors
 /// [`Error::DumpFormat`] naming the line; [`Error::VersionExists`].
-pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Result<String> {
+pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Result<VersionUid> {
     let dialect = Dialect::from_signature(&mut input, what)?;
     let mut lines = Lines { records: format::reader(input.take(LONGEST)), what };
     let (line, first) = lines.next()?.ok_or_else(|| lines.bad(2, "the line of the version is missing"))?;

@@ -1,5 +1,6 @@
 //! What versions take, what backups did, and how versions differ.
 
+use crate::types::uid::VersionUid;
 use super::{Site, names};
 use crate::meta::{PastRun, Rows, Usage, VersionFilter};
 use crate::types::block::BlockRow;
@@ -36,17 +37,20 @@ pub fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version,
 /// The text may mean several versions; the database fails.
 pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>> {
     let uid = match version {
-        Some(text) => match site.meta.past_runs(Some(text), Some(1))?.is_empty() {
-            false => Some(text.to_owned()),
-            true => match &names::candidates(site, text)?[..] {
-                [] => Some(text.to_owned()),
-                [version] => Some(version.uid.clone()),
-                several => return Err(names::ambiguous(text, several)),
-            },
-        },
+        Some(text) => {
+            let whole = VersionUid::from(text);
+            match site.meta.past_runs(Some(&whole), Some(1))?.is_empty() {
+                false => Some(whole),
+                true => match &names::candidates(site, text)?[..] {
+                    [] => Some(whole),
+                    [version] => Some(version.uid.clone()),
+                    several => return Err(names::ambiguous(text, several)),
+                },
+            }
+        }
         None => None,
     };
-    site.meta.past_runs(uid.as_deref(), limit)
+    site.meta.past_runs(uid.as_ref(), limit)
 }
 
 /// How a block differs between two versions.

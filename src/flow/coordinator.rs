@@ -9,8 +9,10 @@ use super::reuse;
 use crate::meta::{Fingerprint, Known, MetaStore, NewBlob, NewRow};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::pool::Latch;
-use crate::types::block::{Blob, Checksum, Geometry};
+use crate::types::block::{Blob, Geometry};
+use crate::types::checksum::Digest;
 use crate::types::error::Error;
+use crate::types::keys::BlobId;
 use crate::types::version::{Statistics, Version};
 use crossbeam_channel::{Sender, never, select};
 use std::collections::{HashMap, HashSet};
@@ -68,7 +70,7 @@ const MOST_LOOKED_AT: usize = 1 << 18;
 /// A block under way, and all others of this run with the same data.
 struct UnderWay {
     ids: Vec<u64>,
-    checksum: Checksum,
+    digest: Digest,
 }
 
 /// The state of a run.
@@ -78,9 +80,9 @@ pub struct Coordinator<'a> {
     tally: &'a mut Tally,
     under_way: HashMap<u64, UnderWay>,
     /// The job that stores a digest. Empty without deduplication.
-    by_checksum: HashMap<Checksum, u64>,
+    by_digest: HashMap<Digest, u64>,
     /// Blobs that were looked at in this run.
-    looked: HashSet<i64>,
+    looked: HashSet<BlobId>,
     unsynced: Vec<Stored>,
     unsynced_bytes: u64,
     syncing: bool,
@@ -100,7 +102,7 @@ impl<'a> Coordinator<'a> {
             meta,
             tally,
             under_way: HashMap::new(),
-            by_checksum: HashMap::new(),
+            by_digest: HashMap::new(),
             looked: HashSet::new(),
             unsynced: Vec::new(),
             unsynced_bytes: 0,
@@ -191,9 +193,9 @@ impl<'a> Coordinator<'a> {
                     self.tally.done += 1;
                     self.rows.push(NewRow::Sparse { id, size });
                 }
-                Fresh::Hashed { id, checksum, data } => {
+                Fresh::Hashed { id, digest, data } => {
                     self.count_read(id);
-                    hashed.push(Job { id, checksum, data, known: None });
+                    hashed.push(Job { id, digest, data, known: None });
                 }
             }
         }
@@ -213,7 +215,7 @@ impl<'a> Coordinator<'a> {
 
     fn reuse_known(&mut self, hashed: Vec<Job>, jobs: Option<&Sender<Job>>) {
         let wanted: Vec<Fingerprint> =
-            hashed.iter().map(|job| self.fingerprint(job.id, job.checksum)).collect();
+            hashed.iter().map(|job| self.fingerprint(job.id, job.digest)).collect();
         let known = match wanted.is_empty() || self.context.latch.is_closed() {
             true => return,
             false => self.meta.find_known(&wanted),
@@ -224,14 +226,14 @@ impl<'a> Coordinator<'a> {
         };
         for (mut job, mut known) in hashed.into_iter().zip(known) {
             let size = job.data.len() as u64;
-            let same = self.by_checksum.get(&job.checksum).and_then(|first| self.under_way.get_mut(first));
+            let same = self.by_digest.get(&job.digest).and_then(|first| self.under_way.get_mut(first));
             if let Some(same) = same {
                 same.ids.push(job.id);
             } else if let Some(known) = known.take_if(|known| self.is_looked_at(known)) {
                 self.rows.push(NewRow::Reuse { id: job.id, known });
             } else {
                 job.known = known;
-                self.by_checksum.insert(job.checksum, job.id);
+                self.by_digest.insert(job.digest, job.id);
                 self.store(job, jobs);
                 continue;
             }
@@ -245,9 +247,9 @@ impl<'a> Coordinator<'a> {
         !self.context.looks || self.looked.contains(&known.id)
     }
 
-    fn fingerprint(&self, id: u64, checksum: Checksum) -> Fingerprint {
+    fn fingerprint(&self, id: u64, digest: Digest) -> Fingerprint {
         Fingerprint {
-            checksum: checksum.hex(),
+            checksum: digest.into(),
             size: self.context.geometry.length(id) as u64,
             enc_version: self.context.enc_version,
         }
@@ -257,7 +259,7 @@ impl<'a> Coordinator<'a> {
         if self.context.latch.is_closed() {
             return;
         }
-        self.under_way.insert(job.id, UnderWay { ids: vec![job.id], checksum: job.checksum });
+        self.under_way.insert(job.id, UnderWay { ids: vec![job.id], digest: job.digest });
         // The channel has room for every buffer there is, so this never waits.
         if jobs.is_none_or(|jobs| jobs.send(job).is_err()) {
             self.context.latch.fail(Error::Internal("the write pool ended early".into()));
@@ -283,7 +285,7 @@ impl<'a> Coordinator<'a> {
         }
         self.looked.insert(known.id);
         let Some(done) = self.under_way.remove(&id) else { return };
-        self.by_checksum.remove(&done.checksum);
+        self.by_digest.remove(&done.digest);
         self.tally.statistics.dedup.add(self.context.geometry.length(id) as u64);
         self.tally.done += 1;
         self.rows.extend(done.ids.into_iter().map(|id| NewRow::Reuse { id, known: known.clone() }));
@@ -341,13 +343,13 @@ impl<'a> Coordinator<'a> {
         let mut digests = Vec::with_capacity(batch.len());
         for stored in batch {
             if let Some(done) = self.under_way.remove(&stored.id) {
-                digests.push(done.checksum);
+                digests.push(done.digest);
                 self.rows.push(NewRow::Store { ids: done.ids, blob: stored.blob });
             }
         }
         self.commit_if_due(true);
         for digest in digests {
-            self.by_checksum.remove(&digest);
+            self.by_digest.remove(&digest);
         }
     }
 

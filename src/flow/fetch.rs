@@ -7,7 +7,8 @@ use crate::pool::Permits;
 use crate::store::{BlobStore, GetError, Wanted};
 use crate::sys::memory;
 use crate::throttle::Throttle;
-use crate::types::block::{Blob, Checksum};
+use crate::types::block::Blob;
+use crate::types::checksum::{Checksum, Digest};
 use crate::types::error::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,12 +33,12 @@ pub enum Damage {
         should: i64,
     },
     /// Its data is not what was stored.
-    #[error("the checksum is wrong: it is {is}, should be {should}")]
+    #[error("the checksum is wrong: it is {is}, should be {}", should.as_ref().map_or("", Checksum::as_str))]
     Checksum {
-        /// Digest of the data found.
-        is: String,
-        /// Digest in the metadata.
-        should: String,
+        /// Of the data found.
+        is: Digest,
+        /// In the metadata, if any is recorded.
+        should: Option<Checksum>,
     },
 }
 
@@ -193,7 +194,7 @@ impl<'a> Fetcher<'a> {
         &mut self,
         id: u64,
         blob: &Blob,
-        digest: &Checksum,
+        digest: &Digest,
         plain: &mut [u8],
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
@@ -283,11 +284,10 @@ impl<'a> Fetcher<'a> {
 }
 
 /// What is wrong if the digest of what was loaded is not the one in the metadata.
-fn differs(blob: &Blob, digest: &Checksum) -> Option<Damage> {
-    let is = digest.hex();
+fn differs(blob: &Blob, digest: &Digest) -> Option<Damage> {
     match &blob.checksum {
-        Some(should) if *should == is => None,
-        should => Some(Damage::Checksum { is, should: should.clone().unwrap_or_default() }),
+        Some(should) if digest.is(should) => None,
+        should => Some(Damage::Checksum { is: *digest, should: should.clone() }),
     }
 }
 
@@ -311,7 +311,7 @@ impl<'a> Verifier<'a> {
         &mut self,
         id: u64,
         blob: &Blob,
-        digest: &Checksum,
+        digest: &Digest,
         plain: &mut [u8],
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {

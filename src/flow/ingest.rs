@@ -155,9 +155,9 @@ impl Ingest<'_> {
     /// A thread of the hash stage.
     fn hash(&self, ready: &Gatherer<Raw>, fresh: Sender<Fresh>) {
         while let Some(blocks) = ready.next() {
-            let checksums = self.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
-            for (Raw { id, data }, checksum) in blocks.into_iter().zip(checksums) {
-                if fresh.send(Fresh::Hashed { id, checksum, data }).is_err() {
+            let digests = self.hasher.digest_all(blocks.iter().map(|block| &block.data[..]));
+            for (Raw { id, data }, digest) in blocks.into_iter().zip(digests) {
+                if fresh.send(Fresh::Hashed { id, digest, data }).is_err() {
                     return;
                 }
             }
@@ -220,7 +220,7 @@ impl Ingest<'_> {
             self.store.put(&uid, bytes)
         })?;
         let fingerprint = Fingerprint {
-            checksum: job.checksum.hex(),
+            checksum: job.digest.into(),
             size: job.data.len() as u64,
             enc_version: self.enc_version,
         };

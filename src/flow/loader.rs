@@ -3,6 +3,8 @@
 //! The way is that of a walk (get, decrypt, decompress, then digests of several blocks at once); what differs is
 //! who decides what comes next. What is asked for ahead of need waits behind what somebody waits for.
 
+use crate::types::keys::BlobId;
+use crate::types::uid::VersionUid;
 use super::fetch::{Damage, Fetch, Fetcher, Verifier};
 use crate::monitor::{Level, Monitor};
 use crate::pool::threads::Crew;
@@ -25,7 +27,7 @@ pub trait Taker: Send {
 /// A block that is asked for.
 pub struct Request<T> {
     /// The version, for messages.
-    pub version: String,
+    pub version: VersionUid,
     /// Block of the version.
     pub id: u64,
     /// Its blob.
@@ -70,7 +72,7 @@ impl<T: Taker> Loader<T> {
 
 /// A block whose checksum is to be compared.
 struct Loaded<T> {
-    version: String,
+    version: VersionUid,
     id: u64,
     blob: Blob,
     data: Vec<u8>,
@@ -86,7 +88,7 @@ struct Stages<'a> {
     fetch: &'a Fetch<'a>,
     monitor: &'a dyn Monitor,
     /// Blobs whose damage was told: a server is asked for them again and again.
-    told: Mutex<BTreeSet<i64>>,
+    told: Mutex<BTreeSet<BlobId>>,
     /// Blocks that are being loaded.
     loading: AtomicUsize,
     /// Held by who gathers blocks: two at a time would each get half of them.
@@ -233,7 +235,7 @@ impl Stages<'_> {
     }
 
     /// Tells of a bad blob, once.
-    fn bad(&self, version: &str, id: u64, blob: &Blob, damage: &Damage) -> String {
+    fn bad(&self, version: &VersionUid, id: u64, blob: &Blob, damage: &Damage) -> String {
         let text = format!("Version {version}: block {id} (UID {}) is bad: {damage}", blob.uid);
         if self.told.lock().unwrap_or_else(|e| e.into_inner()).insert(blob.id) {
             self.monitor.error(&format!("{text}. Scrub the version to mark the block invalid."));

@@ -4,6 +4,7 @@
 use crate::crypt::may_hold;
 use crate::store::{BlobStore, GetError, Presence, Wanted};
 use crate::types::error::Result;
+use crate::types::uid::BlobUid;
 
 /// What is wrong with the blob `uid`, which should hold a block of `size` bytes in encryption version `enc_version`;
 /// `None` if nothing is to be seen. `block` is the one that would name it.
@@ -12,7 +13,7 @@ use crate::types::error::Result;
 /// The store as a whole fails.
 pub fn flaw(
     store: &dyn BlobStore,
-    uid: &str,
+    uid: &BlobUid,
     block: u64,
     size: u64,
     enc_version: u32,
@@ -38,7 +39,7 @@ pub fn flaw(
 }
 
 /// What is said of a block whose data could not be shared.
-pub fn told(block: u64, uid: &str, flaw: &str) -> String {
+pub fn told(block: u64, uid: &BlobUid, flaw: &str) -> String {
     format!(
         "Block {block}: a stored blob should have the same data, but it {flaw} (UID {uid}). The data is \
          stored again."
@@ -51,7 +52,6 @@ mod tests {
     use crate::store::file::FileStore;
     use crate::types::error::Error;
     use crate::types::settings::{Durability, FileMode};
-    use crate::types::uid::BlobUid;
 
     #[test]
     fn a_blob_of_an_impossible_size_is_not_reused() {

@@ -1,5 +1,7 @@
 //! File names for the names of versions: every text has one, and no two texts share one.
 
+use crate::types::uid::VersionUid;
+
 /// The most bytes of a file name.
 const LONGEST: usize = 255;
 /// Bytes that are kept of a longer name; a hash of the whole name follows them.
@@ -35,11 +37,11 @@ pub(super) fn file_name(name: &str) -> String {
 
 /// The name of a version's folder and links. A uid made by any release stays as it is; a damaged or forged uid is
 /// escaped as [`file_name`] does it.
-pub(super) fn uid_name(uid: &str) -> String {
-    match uid {
+pub(super) fn uid_name(uid: &VersionUid) -> String {
+    match uid.as_str() {
         // The plain word is the name of the link to the newest version, in the same folder.
         LATEST => "%6Catest".to_owned(),
-        _ => file_name(uid),
+        uid => file_name(uid),
     }
 }
 

@@ -1,37 +1,35 @@
 //! The tree of folders and small files, made from the list of versions. Pure: no kernel, no database.
 
+use crate::types::uid::VersionUid;
 use super::names::{LATEST, file_name, uid_name};
 use super::node::{Field, Node};
 use crate::types::version::Version;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::time::SystemTime;
 
 /// Numbers of versions and names, from which inode numbers are made. A version or name keeps its number as long as the
 /// mount lives, even if it is removed and comes back.
 #[derive(Default)]
 pub(super) struct Numbers {
-    versions: HashMap<String, u64>,
+    versions: HashMap<VersionUid, u64>,
     names: HashMap<String, u64>,
 }
 
 impl Numbers {
-    fn of_version(&mut self, uid: &str) -> u64 {
-        number(&mut self.versions, uid)
+    fn of_version(&mut self, uid: &VersionUid) -> u64 {
+        number(&mut self.versions, uid.clone())
     }
 
     fn of_name(&mut self, name: &str) -> u64 {
-        number(&mut self.names, name)
+        number(&mut self.names, name.to_owned())
     }
 }
 
 /// The number of `key`; a new key gets the next one. The first number is 1.
-fn number(numbers: &mut HashMap<String, u64>, key: &str) -> u64 {
-    if let Some(number) = numbers.get(key) {
-        return *number;
-    }
-    let number = numbers.len() as u64 + 1;
-    numbers.insert(key.to_owned(), number);
-    number
+fn number<K: Eq + Hash>(numbers: &mut HashMap<K, u64>, key: K) -> u64 {
+    let next = numbers.len() as u64 + 1;
+    *numbers.entry(key).or_insert(next)
 }
 
 /// The tree at one moment.
@@ -42,7 +40,7 @@ pub(super) struct Tree {
     names: HashMap<u64, Name>,
     by_name: BTreeMap<String, u64>,
     /// Uids that cannot be file names.
-    odd: Vec<String>,
+    odd: Vec<VersionUid>,
 }
 
 /// The versions of one name.
@@ -74,7 +72,7 @@ impl Tree {
             let name_number = numbers.of_name(&folder);
             let name = tree.names.entry(name_number).or_default();
             let uid_folder = uid_name(&version.uid);
-            if uid_folder != version.uid {
+            if version.uid != uid_folder[..] {
                 tree.odd.push(version.uid.clone());
             }
             name.versions.insert(uid_folder.clone(), number);
@@ -95,7 +93,7 @@ impl Tree {
     }
 
     /// Uids that cannot be file names, and are shown escaped.
-    pub fn odd_uids(&self) -> &[String] {
+    pub fn odd_uids(&self) -> &[VersionUid] {
         &self.odd
     }
 

@@ -1,5 +1,6 @@
 //! What the engine locks, and what it says when it cannot.
 
+use crate::types::uid::VersionUid;
 use super::process::{self, Other};
 use super::{Guard, Holder, Locks, Taken, holders};
 use crate::monitor::signalled;
@@ -80,8 +81,8 @@ impl Locks {
     ///
     /// # Errors
     /// [`Error::Locked`] where that is under way; [`Error::LockDir`].
-    pub fn pin(&self, uid: &str) -> Result<Guard> {
-        retry(INSTANT, || self.try_shared(uid))?.map_err(|holder| {
+    pub fn pin(&self, uid: &VersionUid) -> Result<Guard> {
+        retry(INSTANT, || self.try_shared(uid.as_str()))?.map_err(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or re-encrypting it{}. Try again when \
                  that has ended.",
@@ -94,8 +95,8 @@ impl Locks {
     ///
     /// # Errors
     /// [`Error::Locked`] where somebody else does that or has pinned it; [`Error::LockDir`].
-    pub fn own(&self, uid: &str) -> Result<Guard> {
-        retry(INSTANT, || self.try_exclusive(uid))?.map_err(|holder| {
+    pub fn own(&self, uid: &VersionUid) -> Result<Guard> {
+        retry(INSTANT, || self.try_exclusive(uid.as_str()))?.map_err(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or reading it, has it mounted, serves it, or \
                  uses it as the base of a backup{}. Try again when that has ended.",

@@ -1,8 +1,10 @@
 //! What is told of versions and past runs, and what dumps and `rekey` are about.
 
 use crate::types::block::Encryption;
+use crate::types::checksum::Checksum;
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics};
 
 /// What a version takes, in bytes.
@@ -30,7 +32,7 @@ pub struct PastRun {
     /// When the run ended.
     pub date: Timestamp,
     /// The version, which may have been removed since.
-    pub version_uid: String,
+    pub version_uid: VersionUid,
     /// Name as given on the command line.
     pub name: String,
     /// Size of the image.
@@ -47,11 +49,11 @@ pub struct DumpRow {
     /// Block.
     pub id: u64,
     /// Name of the blob, or `None` for a sparse block.
-    pub uid: Option<String>,
+    pub uid: Option<BlobUid>,
     /// When the blob was stored.
     pub date: Timestamp,
-    /// Hex digest.
-    pub checksum: Option<String>,
+    /// Checksum of the plain data.
+    pub checksum: Option<Checksum>,
     /// Plain bytes.
     pub size: u64,
     /// Whether the data is good.
@@ -74,7 +76,7 @@ pub struct Rekeyed {
     /// Blobs whose key opens with the new key already.
     pub already: u64,
     /// Uids of blobs whose key opens with neither.
-    pub damaged: Vec<String>,
+    pub damaged: Vec<BlobUid>,
 }
 
 /// What the two master keys make of a blob's wrapped key.
@@ -100,5 +102,5 @@ pub struct Healed {
     /// Whether the version is valid: none of its blobs is bad.
     pub valid: bool,
     /// Uids of the other versions that are valid again, as only the mended blobs had made them invalid.
-    pub others: Vec<String>,
+    pub others: Vec<VersionUid>,
 }

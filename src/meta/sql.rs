@@ -17,8 +17,11 @@ mod transfer;
 mod usage;
 
 use super::{Candidates, DumpRows, Fingerprint, Known, NewRow};
+use crate::types::checksum::Checksum;
 use crate::types::error::{Error, Result};
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::Version;
 
 pub(super) use backup::{hole, keep};
@@ -75,6 +78,31 @@ impl<'a> From<&'a str> for Value<'a> {
 impl<'a> From<&'a String> for Value<'a> {
     fn from(value: &'a String) -> Self {
         Value::Text(value)
+    }
+}
+impl From<VersionKey> for Value<'_> {
+    fn from(value: VersionKey) -> Self {
+        Value::Int(value.0)
+    }
+}
+impl From<BlobId> for Value<'_> {
+    fn from(value: BlobId) -> Self {
+        Value::Int(value.0)
+    }
+}
+impl<'a> From<&'a VersionUid> for Value<'a> {
+    fn from(value: &'a VersionUid) -> Self {
+        Value::Text(value.as_str())
+    }
+}
+impl<'a> From<&'a BlobUid> for Value<'a> {
+    fn from(value: &'a BlobUid) -> Self {
+        Value::Text(value.as_str())
+    }
+}
+impl<'a> From<&'a Checksum> for Value<'a> {
+    fn from(value: &'a Checksum) -> Self {
+        Value::Text(value.as_str())
     }
 }
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
@@ -235,7 +263,7 @@ pub(super) trait Db {
     /// See [`super::MetaStore::find_known`].
     fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>>;
     /// See [`super::MetaStore::commit_blocks`].
-    fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>>;
+    fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>>;
     /// See [`super::MetaStore::take_delete_candidates`].
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
     /// Inserts rows into a table as they are, many at once. Text of times is as SQLite has it.

@@ -1,5 +1,6 @@
 //! Versions as exports, and one version that a client has open.
 
+use crate::types::uid::VersionUid;
 use super::protocol::{Errno, MAX_STRING, transmission_flag};
 use crate::config::Config;
 use crate::engine::copy_on_write::{Copy, Naming};
@@ -25,7 +26,7 @@ pub(super) struct Exports<'a> {
     /// Receives messages and progress.
     pub monitor: &'a dyn Monitor,
     /// The only version that is served, which clients need not name. `None` serves all.
-    pub only: Option<String>,
+    pub only: Option<VersionUid>,
 }
 
 impl<'a> Exports<'a> {
@@ -40,7 +41,8 @@ impl<'a> Exports<'a> {
             None => self.depot.versions()?,
         };
         versions.retain(|version| {
-            let fits = version.uid.len() <= MAX_STRING && !version.uid.contains('\0');
+            let uid = version.uid.as_str();
+            let fits = uid.len() <= MAX_STRING && !uid.contains('\0');
             if !fits {
                 self.depot.warn_once(format!(
                     "The version with the uid {:?} is not listed: this uid cannot be the name of an export.",
@@ -58,7 +60,7 @@ impl<'a> Exports<'a> {
     /// No version or several match; the database fails.
     pub fn find(&self, name: &str) -> Result<Version> {
         let Some(uid) = &self.only else { return self.depot.find(name) };
-        if name.is_empty() || name == uid {
+        if name.is_empty() || *uid == name {
             return self.depot.version(uid);
         }
         match self.depot.find(name) {
@@ -85,7 +87,7 @@ impl<'a> Exports<'a> {
         let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
         // Each connection that writes has its own copy, so one connection does not see what another writes. And a
         // name may mean another version at the next connection.
-        let is_fixed = self.only.is_some() || name == version.uid;
+        let is_fixed = self.only.is_some() || version.uid == name;
         flags |= if !self.is_read_only(version) {
             SEND_TRIM | SEND_WRITE_ZEROES
         } else if is_fixed {

@@ -1,5 +1,6 @@
 //! The handshake: the client asks about the exports and chooses one.
 
+use crate::types::uid::VersionUid;
 use super::export::{Export, Exports};
 use super::protocol::{
     BASE_ALLOCATION, BASE_ALLOCATION_ID, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES, Fields, IHAVEOPT, MAX_OPTION,
@@ -123,9 +124,9 @@ struct Talk<'t, 'a, S> {
     encrypted: bool,
     structured: bool,
     /// The version for which the client has chosen the context `base:allocation`.
-    allocation: Option<String>,
+    allocation: Option<VersionUid>,
     /// The client's last export name and the uid it means, so that a name keeps its meaning during a handshake.
-    meant: Option<(String, String)>,
+    meant: Option<(String, VersionUid)>,
 }
 
 enum Next<'a> {
@@ -163,7 +164,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
     /// The version that a name means.
     fn find(&mut self, name: &str) -> Result<Version> {
         match &self.meant {
-            Some((known, uid)) if known == name => self.exports.find(uid),
+            Some((known, uid)) if known == name => self.exports.find(uid.as_str()),
             _ => {
                 let version = self.exports.find(name)?;
                 self.meant = Some((name.to_owned(), version.uid.clone()));
@@ -211,8 +212,9 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         };
         let mut all = Vec::new();
         for version in versions {
+            let uid = version.uid.as_str();
             let about = description(&version);
-            let entry = Message::default().u32(version.uid.len() as u32).bytes(version.uid.as_bytes());
+            let entry = Message::default().u32(uid.len() as u32).bytes(uid.as_bytes());
             all.extend(option_reply(option, reply::SERVER, &entry.bytes(about.as_bytes()).0));
         }
         self.stream.write_all(&all)?;
@@ -236,7 +238,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
         let mut told = vec![Message::default().u16(info::EXPORT).u64(size).u16(flags)];
         for kind in wanted {
             told.push(match kind {
-                info::NAME => Message::default().u16(kind).bytes(version.uid.as_bytes()),
+                info::NAME => Message::default().u16(kind).bytes(version.uid.as_str().as_bytes()),
                 info::DESCRIPTION => Message::default().u16(kind).bytes(description(&version).as_bytes()),
                 info::BLOCK_SIZE => Message::default().u16(kind).u32(1).u32(PREFERRED).u32(MAX_PAYLOAD),
                 _ => continue,

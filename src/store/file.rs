@@ -53,7 +53,8 @@ impl FileStore {
     }
 
     /// The path of the blob, relative to the folder.
-    fn file(&self, uid: &str) -> Result<PathBuf> {
+    fn file(&self, uid: &BlobUid) -> Result<PathBuf> {
+        let uid = uid.as_str();
         if !BlobUid::is_plain(uid) {
             return Err(self.error(format!("{uid:?} is not the name of a blob")));
         }
@@ -167,13 +168,14 @@ impl FileStore {
         &self,
         folder: &Path,
         prefix: &str,
-        each: &mut dyn FnMut(&str) -> Result<()>,
+        each: &mut dyn FnMut(&BlobUid) -> Result<()>,
     ) -> Result<()> {
         for name in self.names(folder)? {
-            if let Some(uid) = name.strip_suffix(ENDING) {
-                let at_its_place = self.file(uid).is_ok_and(|file| file.parent() == Some(folder));
-                if uid.starts_with(prefix) && BlobUid::is_one(uid) && at_its_place {
-                    each(uid)?;
+            if let Some(name) = name.strip_suffix(ENDING) {
+                let uid = BlobUid::from(name);
+                let at_its_place = self.file(&uid).is_ok_and(|file| file.parent() == Some(folder));
+                if name.starts_with(prefix) && BlobUid::is_one(name) && at_its_place {
+                    each(&uid)?;
                 }
             } else if name.ends_with(TEMPORARY)
                 && name.contains(ENDING)
@@ -207,8 +209,9 @@ impl BlobStore for FileStore {
         self.path.display().to_string()
     }
 
-    fn put(&self, uid: &str, data: &[u8]) -> Result<()> {
+    fn put(&self, uid: &BlobUid, data: &[u8]) -> Result<()> {
         let file = self.file(uid)?;
+        let uid = uid.as_str();
         if let Some(broken) = self.broken.get() {
             return Err(self.error(broken.as_str()));
         }
@@ -261,7 +264,7 @@ impl BlobStore for FileStore {
         true
     }
 
-    fn presence(&self, uid: &str) -> Result<Presence> {
+    fn presence(&self, uid: &BlobUid) -> Result<Presence> {
         let Ok(file) = self.file(uid) else { return Ok(Presence::Missing) };
         let found = self.open_at(&file, OFlags::PATH).and_then(|found| found.metadata());
         match found {
@@ -277,7 +280,7 @@ impl BlobStore for FileStore {
         }
     }
 
-    fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, uids: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         let mut failed = Vec::new();
         for uid in uids {
             // A name that is not valid cannot have a blob, so the blob counts as missing.
@@ -298,7 +301,7 @@ impl BlobStore for FileStore {
         failed
     }
 
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         self.check()?;
         let begins = |name: &str, part: &str| name.starts_with(part) || part.starts_with(name);
         let (first, second) = (prefix.get(..2).unwrap_or(prefix), prefix.get(2..).unwrap_or(""));

@@ -3,6 +3,7 @@
 use super::{BlobStore, GetError, Wanted};
 use crate::types::error::{Error, Result};
 use crate::types::generated::generated;
+use crate::types::uid::BlobUid;
 
 /// Discards blobs. Reads return the generated data of the block.
 pub struct NullStore;
@@ -12,7 +13,7 @@ impl BlobStore for NullStore {
         "null".into()
     }
 
-    fn put(&self, _uid: &str, _data: &[u8]) -> Result<()> {
+    fn put(&self, _uid: &BlobUid, _data: &[u8]) -> Result<()> {
         Ok(())
     }
 
@@ -23,11 +24,11 @@ impl BlobStore for NullStore {
         Ok(true)
     }
 
-    fn delete(&self, _uids: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, _uids: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         Vec::new()
     }
 
-    fn list(&self, _prefix: &str, _each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, _prefix: &str, _each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         Ok(())
     }
 
@@ -51,9 +52,10 @@ mod tests {
     #[test]
     fn reads_give_the_generated_data_of_the_block() {
         let store = NullStore;
-        store.put("x", b"data").expect("put");
+        let uid = BlobUid::from("x");
+        store.put(&uid, b"data").expect("put");
         let mut data = vec![1; 3];
-        let wanted = Wanted { uid: "x", block: 258, size: 18, again: false };
+        let wanted = Wanted { uid: &uid, block: 258, size: 18, again: false };
         assert!(store.get(wanted, &mut data).expect("get"));
         assert_eq!(data, b"\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0  ");
         assert!(store.is_generated());

@@ -98,7 +98,8 @@ impl BlobStore for S3Store<'_> {
         self.client.location().to_owned()
     }
 
-    fn put(&self, uid: &str, data: &[u8]) -> Result<()> {
+    fn put(&self, uid: &BlobUid, data: &[u8]) -> Result<()> {
+        let uid = uid.as_str();
         let what = || format!("cannot write blob {uid}");
         if !BlobUid::is_plain(uid) {
             return Err(self.error(Failure::new(Kind::Lasting, "this is not the name of a blob"), &what()));
@@ -118,7 +119,7 @@ impl BlobStore for S3Store<'_> {
 
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
         data.clear();
-        let uid = wanted.uid;
+        let uid = wanted.uid.as_str();
         if !BlobUid::is_plain(uid) {
             return Err(GetError::Unreadable(format!("{uid:?} is not the name of a blob")));
         }
@@ -141,9 +142,9 @@ impl BlobStore for S3Store<'_> {
         }
     }
 
-    fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, uids: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         // A name that is not valid cannot have a blob, so the blob counts as missing.
-        let plain: Vec<&str> = uids.iter().map(String::as_str).filter(|uid| BlobUid::is_plain(uid)).collect();
+        let plain: Vec<&BlobUid> = uids.iter().filter(|uid| BlobUid::is_plain(uid.as_str())).collect();
         let failed = self.delete_all(&plain).into_iter();
         failed
             .map(|(uid, failure)| {
@@ -153,13 +154,13 @@ impl BlobStore for S3Store<'_> {
             .collect()
     }
 
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         let mut course = Course::default();
         loop {
             let page = self.page(prefix, course.token(), None)?;
             course.follow(&page).map_err(|failure| self.error(failure, "cannot list the bucket"))?;
             let uids = page.keys.iter().filter(|key| key.starts_with(prefix) && BlobUid::is_one(key));
-            uids.into_iter().try_for_each(|uid| each(uid))?;
+            uids.into_iter().try_for_each(|uid| each(&BlobUid::from(&uid[..])))?;
             if course.token().is_none() {
                 return Ok(());
             }

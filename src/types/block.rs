@@ -1,6 +1,8 @@
 //! Blocks, and the blobs that hold their data.
 
-use std::fmt;
+use super::checksum::Checksum;
+use super::keys::BlobId;
+use super::uid::BlobUid;
 use std::ops::Range;
 
 /// How an image of `size_bytes` is cut into blocks of `block_size` bytes.
@@ -52,61 +54,6 @@ impl Geometry {
     }
 }
 
-/// The digest of a block's plain data, by the configured hash function (16 to 64 bytes).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Checksum {
-    bytes: [u8; 64],
-    len: u8,
-}
-
-impl Checksum {
-    /// Takes the first 64 bytes of `digest`; all hash functions in use give at most that many.
-    pub fn new(digest: &[u8]) -> Self {
-        let len = digest.len().min(64);
-        let mut bytes = [0; 64];
-        bytes[..len].copy_from_slice(&digest[..len]);
-        Checksum { bytes, len: len as u8 }
-    }
-
-    /// Lower-case hex, as it stands in the database.
-    pub fn hex(&self) -> String {
-        to_hex(&self.bytes[..usize::from(self.len)])
-    }
-}
-
-impl fmt::Display for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.hex())
-    }
-}
-
-impl fmt::Debug for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.hex())
-    }
-}
-
-/// `bytes` as lower-case hex digits.
-pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
-}
-
-/// The bytes that `text` gives as hex digits, or `None` if it is anything else.
-pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let value = |digit: u8| char::from(digit).to_digit(16).map(|v| v as u8);
-    digits.chunks(2).map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?)).collect()
-}
-
 /// How a blob is encrypted, as the metadata tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encryption {
@@ -121,12 +68,12 @@ pub struct Encryption {
 /// What the metadata knows of a stored blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// The database's key of the blob's row; never used twice.
-    pub id: i64,
+    /// The key of its row.
+    pub id: BlobId,
     /// The blob's name in the store.
-    pub uid: String,
-    /// Hex digest of the plain data; `None` where an old row has none.
-    pub checksum: Option<String>,
+    pub uid: BlobUid,
+    /// Checksum of the plain data; `None` where an old row has none.
+    pub checksum: Option<Checksum>,
     /// Plain size in bytes. A damaged row may say any number.
     pub size: i64,
     /// False once the data was found bad.
@@ -157,14 +104,5 @@ mod tests {
         assert_eq!(g.bytes(&(3..9)), 0);
         assert_eq!(Geometry::new(0, 4).blocks(), 0);
         assert_eq!(Geometry::new(8, 4).blocks(), 2);
-    }
-
-    #[test]
-    fn hex_goes_both_ways_and_refuses_what_is_not_hex() {
-        assert_eq!(to_hex(&[0, 0xaf, 9]), "00af09");
-        assert_eq!(from_hex("00AF09"), Some(vec![0, 0xaf, 9]));
-        assert_eq!(from_hex("0"), None);
-        assert_eq!(from_hex("0g"), None);
-        assert_eq!(from_hex("é"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, as types: each error says what it was about and what to do.
 
+use super::uid::VersionUid;
 use std::path::PathBuf;
 
 /// The result of everything below the command line.
@@ -103,8 +104,8 @@ pub enum Error {
          The hints are of another image or of another snapshot. Nothing was kept of this backup."
     )]
     BaseMismatch {
-        /// Uid of the base version.
-        base: String,
+        /// The base version.
+        base: VersionUid,
         /// Block that differs.
         block: u64,
         /// Where it starts, in bytes.
@@ -118,8 +119,8 @@ pub enum Error {
          done: start a new backup, which reuses the stored data."
     )]
     ContinueMismatch {
-        /// Uid of the version.
-        version: String,
+        /// The version.
+        version: VersionUid,
         /// Block that differs.
         block: u64,
         /// Where it starts, in bytes.

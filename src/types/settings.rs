@@ -103,7 +103,7 @@ pub struct MasterKey(Zeroizing<[u8; 32]>);
 impl MasterKey {
     /// From exactly 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let bytes = Zeroizing::new(super::block::from_hex(text)?);
+        let bytes = Zeroizing::new(super::hex::from_hex(text)?);
         Some(MasterKey(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
     }
 

@@ -1,20 +1,24 @@
 //! Names of versions and of blobs.
 
-use super::block::to_hex;
+use super::hex::to_hex;
 use super::time::Timestamp;
+use super::verbatim::verbatim;
 use md5::{Digest, Md5};
 use uuid::Uuid;
 
-/// Names of versions: UUIDs of version 1, so that they sort by their making on one host.
-pub struct VersionUid;
+verbatim! {
+    /// The name of a version: a UUID of version 1, so that names sort by their making on one host. Old databases and
+    /// dumps may hold something else, which is kept as it is.
+    VersionUid
+}
 
 impl VersionUid {
     /// A new one, in lower case.
-    pub fn generate() -> String {
+    pub fn generate() -> Self {
         Self::of(Timestamp::now())
     }
 
-    fn of(time: Timestamp) -> String {
+    fn of(time: Timestamp) -> Self {
         // The node id is random and has the multicast bit set, as RFC 9562 asks where no hardware
         // address is used.
         let mut node = [0u8; 6];
@@ -23,7 +27,7 @@ impl VersionUid {
         }
         node[0] |= 1;
         let time = uuid::Timestamp::from_gregorian_time(ticks(time), fastrand::u16(..));
-        Uuid::new_v1(time, &node).to_string()
+        VersionUid::from(Uuid::new_v1(time, &node).to_string())
     }
 }
 
@@ -38,10 +42,13 @@ fn ticks(time: Timestamp) -> u64 {
     (since_1970 + GREGORIAN).rem_euclid(1 << 60) as u64
 }
 
-/// Names of blobs: `md5(s)[..10] + s`, where `s` is a random UUID4 in base 57 with 22 digits.
-///
-/// The md5 part only spreads the names evenly over folders.
-pub struct BlobUid;
+verbatim! {
+    /// The name of a blob: `md5(s)[..10] + s`, where `s` is a random UUID4 in base 57 with 22 digits. The md5 part only
+    /// spreads the names evenly over folders.
+    ///
+    /// Damaged databases may hold any other text: see [`BlobUid::is_plain`].
+    BlobUid
+}
 
 /// Digits and letters without those that look alike.
 const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
@@ -50,7 +57,7 @@ const PREFIX: usize = 10;
 
 impl BlobUid {
     /// A new one: 32 characters.
-    pub fn generate() -> String {
+    pub fn generate() -> Self {
         let mut value = Uuid::new_v4().as_u128();
         let mut digits = [ALPHABET[0]; 22];
         for digit in digits.iter_mut().rev() {
@@ -58,7 +65,7 @@ impl BlobUid {
             value /= 57;
         }
         let name: String = digits.iter().copied().map(char::from).collect();
-        prefix_of(&name) + &name
+        BlobUid::from(prefix_of(&name) + &name)
     }
 
     /// Whether `name` is the name of a blob that some release has made: its prefix must be the md5 of
@@ -92,8 +99,8 @@ mod tests {
     #[test]
     fn blob_uids_have_the_form_of_2_13() {
         let uid = BlobUid::generate();
-        assert_eq!(uid.len(), 32);
-        assert!(BlobUid::is_one(&uid));
+        assert_eq!(uid.as_str().len(), 32);
+        assert!(BlobUid::is_one(uid.as_str()));
         assert!(BlobUid::is_one("1c078580d26VPZgMJVaCy83fWSbTAuiT"));
         for foreign in ["", "1c078580d2", "1c078580d26VPZgMJVaCy83fWSbTAuiU", "lost+found", "å1c078580d2"] {
             assert!(!BlobUid::is_one(foreign), "{foreign}");
@@ -104,9 +111,9 @@ mod tests {
     #[test]
     fn version_uids_are_uuid1() {
         let uid = VersionUid::generate();
-        let parsed = Uuid::parse_str(&uid).expect("a uuid");
+        let parsed = Uuid::parse_str(uid.as_str()).expect("a uuid");
         assert_eq!(parsed.get_version_num(), 1);
-        assert_eq!(uid, uid.to_lowercase());
+        assert_eq!(uid.as_str(), uid.as_str().to_lowercase());
         assert_ne!(VersionUid::generate(), uid);
     }
 
@@ -114,8 +121,8 @@ mod tests {
     fn version_uids_are_made_whatever_the_clock_says() {
         for text in ["0001-01-01", "1582-10-14", "1969-12-31 23:59:59", "2026-03-01 12:00:00", "9999-12-31"] {
             let uid = VersionUid::of(Timestamp::parse(text).expect(text));
-            let parsed = Uuid::parse_str(&uid).expect("a uuid");
-            assert_eq!((parsed.get_version_num(), uid.len()), (1, 36), "{uid}");
+            let parsed = Uuid::parse_str(uid.as_str()).expect("a uuid");
+            assert_eq!((parsed.get_version_num(), uid.as_str().len()), (1, 36), "{uid}");
             if text > "1600" && text < "5000" {
                 let (seconds, _) = parsed.get_timestamp().expect("a time").to_gregorian();
                 assert_eq!(seconds, ticks(Timestamp::parse(text).expect(text)), "{text}");

@@ -1,14 +1,16 @@
 //! Versions: what a backup makes.
 
+use super::keys::VersionKey;
 use super::time::Timestamp;
+use super::uid::VersionUid;
 
 /// A version as the catalogue lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The database's key; meaningless outside it.
-    pub key: i64,
-    /// UUID1 in lower case.
-    pub uid: String,
+    /// The key of its row.
+    pub key: VersionKey,
+    /// Its name, which means it in every database.
+    pub uid: VersionUid,
     /// When the backup began.
     pub date: Timestamp,
     /// When the user wants it gone.
@@ -32,8 +34,8 @@ pub struct Version {
 /// A version that is about to be made.
 #[derive(Clone, Debug)]
 pub struct NewVersion {
-    /// UUID1 in lower case.
-    pub uid: String,
+    /// Its name, which means it in every database.
+    pub uid: VersionUid,
     /// When the backup began.
     pub date: Timestamp,
     /// When the user wants it gone.

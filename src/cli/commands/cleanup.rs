@@ -8,6 +8,7 @@ use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::text;
+use crate::types::uid::BlobUid;
 use crate::types::version::Count;
 use serde_json::json;
 
@@ -66,12 +67,12 @@ fn tell_waiting(context: &Context, waiting: &Waiting) {
 fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result<Outcome> {
     let terminal = &context.terminal;
     let mut names = Vec::new();
-    let mut name = |uid: &str| match (context.json, context.style.machine) {
+    let mut name = |uid: &BlobUid| match (context.json, context.style.machine) {
         (true, _) => {
-            names.push(uid.to_owned());
+            names.push(uid.clone());
             Ok(())
         }
-        (false, true) => terminal.print(&format!("{}\n", text::line(uid))),
+        (false, true) => terminal.print(&format!("{}\n", text::line(uid.as_str()))),
         (false, false) => Ok(()),
     };
     if args.full {

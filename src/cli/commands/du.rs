@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &DuArgs) -> Result<Outcome> {
 
 /// The version's uid and name, for JSON. The table of 2.13 does not show them.
 fn identity((version, _): &Line) -> Map<String, Value> {
-    let uid = ("uid".to_owned(), version.uid.clone().into());
+    let uid = ("uid".to_owned(), version.uid.as_str().into());
     let name = ("name".to_owned(), version.name.clone().into());
     [uid, name].into_iter().collect()
 }

@@ -71,9 +71,9 @@ fn first_line(from: impl Read) -> std::io::Result<Zeroizing<String>> {
 pub(super) fn migrate(context: &Context, args: &VersionArgs) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
     let old = engine::names::find(&mut site, &args.version_uid)?.uid;
-    let made = engine::migrate::run(&mut site, &old).inspect_err(|_| {
+    let made = engine::migrate::run(&mut site, old.as_str()).inspect_err(|_| {
         if context.terminal.has_begun() {
-            context.terminal.can_continue_with(&["migrate-encryption", &old]);
+            context.terminal.can_continue_with(&["migrate-encryption", old.as_str()]);
         }
     })?;
     context.terminal.info(&format!(

@@ -105,7 +105,7 @@ impl listing::Field<Version> for Field {
             Field::Size => version.size.to_string(),
             Field::SizeBytes if human => human::size(version.size_bytes),
             Field::SizeBytes => version.size_bytes.to_string(),
-            Field::Uid => version.uid.clone(),
+            Field::Uid => version.uid.to_string(),
             Field::Valid => u8::from(version.valid).to_string(),
             Field::Protected => u8::from(version.protected).to_string(),
             Field::Tags => version.tags.join(","),
@@ -120,7 +120,7 @@ impl listing::Field<Version> for Field {
             Field::SnapshotName => version.snapshot_name.clone().into(),
             Field::Size => version.size.into(),
             Field::SizeBytes => version.size_bytes.into(),
-            Field::Uid => version.uid.clone().into(),
+            Field::Uid => version.uid.as_str().into(),
             Field::Valid => version.valid.into(),
             Field::Protected => version.protected.into(),
             Field::Tags => version.tags.clone().into(),
@@ -135,6 +135,7 @@ mod tests {
     use crate::cli::csv_list;
     use crate::cli::listing::table;
     use crate::cli::table::Style;
+    use crate::types::keys::VersionKey;
     use crate::types::time::Timestamp;
 
     const PEOPLE: Style = Style { machine: false, skip_header: false, human: false };
@@ -145,8 +146,8 @@ mod tests {
         let cells: Vec<&str> = line.split('|').collect();
         let number = |index: usize| cells[index].parse().expect("a number");
         Version {
-            key: 0,
-            uid: cells[5].to_owned(),
+            key: VersionKey(0),
+            uid: cells[5].into(),
             date: Timestamp::parse(cells[0]).expect("a date"),
             expire: Timestamp::parse(cells[9]),
             name: cells[1].to_owned(),

@@ -10,6 +10,7 @@ use crate::engine::{Access, Site, names};
 use crate::monitor::{Monitor, Steadfast};
 use crate::nbd::{self, Address, Admission, Listening};
 use crate::types::error::Result;
+use crate::types::uid::VersionUid;
 use serde_json::json;
 use std::net::SocketAddr;
 
@@ -49,7 +50,7 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
                 (Listening::Unix, Address::Unix(path, _)) => json!({"socket": path}),
                 (Listening::Unix, Address::Tcp(..)) => json!({}),
             };
-            terminal.info(&announcement(&listening, &address, uid.as_deref(), args.tls_certs.is_some()));
+            terminal.info(&announcement(&listening, &address, uid.as_ref(), args.tls_certs.is_some()));
             if !args.read_only {
                 terminal.info(&format!(
                     "Clients may write: their changes become versions called '{}'. Use --read-only to \
@@ -64,8 +65,8 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
 }
 
 /// Says where the server listens, with the commands by which clients list the versions and attach one.
-fn announcement(listening: &Listening, address: &Address, uid: Option<&str>, encrypted: bool) -> String {
-    let uid = uid.unwrap_or("VERSION_UID");
+fn announcement(listening: &Listening, address: &Address, uid: Option<&VersionUid>, encrypted: bool) -> String {
+    let uid = uid.map_or("VERSION_UID", VersionUid::as_str);
     match (listening, address) {
         (Listening::Tcp(at), _) if encrypted => {
             let place = format!("nbds://{}:{}", reachable(at), at.port());

@@ -143,7 +143,7 @@ impl listing::Field<PastRun> for Field {
             (Some((bytes, true)), _) if human => human::size(bytes),
             (Some((number, _)), _) => number.to_string(),
             (None, Date) => run.date.to_string(),
-            (None, Uid) => run.version_uid.clone(),
+            (None, Uid) => run.version_uid.to_string(),
             (None, _) => run.name.clone(),
         }
     }
@@ -152,7 +152,7 @@ impl listing::Field<PastRun> for Field {
         match (self.number(run), self) {
             (Some((number, _)), _) => number.into(),
             (None, Date) => listing::date(run.date),
-            (None, Uid) => run.version_uid.clone().into(),
+            (None, Uid) => run.version_uid.as_str().into(),
             (None, _) => run.name.clone().into(),
         }
     }

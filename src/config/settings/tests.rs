@@ -3,7 +3,7 @@
 use super::super::raw::INHERITED;
 use super::super::{ini, toml};
 use super::*;
-use crate::types::block::to_hex;
+use crate::types::hex::to_hex;
 use std::path::Path;
 
 mod bad;

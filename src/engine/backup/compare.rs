@@ -54,7 +54,7 @@ pub(super) fn with_version(
         read(site, source, id, &mut data, tally)?;
         let row = site.meta.rows(version, id, 1, Rows::All)?.into_iter().find(|row| row.id == id);
         let same = match row.map(|row| row.blob) {
-            Some(Some(blob)) => blob.checksum == Some(site.hasher.digest(&data).hex()),
+            Some(Some(blob)) => blob.checksum.is_some_and(|checksum| site.hasher.digest(&data).is(&checksum)),
             Some(None) => is_zero(&data),
             None => false,
         };

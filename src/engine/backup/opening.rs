@@ -154,7 +154,7 @@ pub(super) fn tell_of_others(site: &mut Site<'_>, version: &Version) {
     let Ok(holders) = site.locks.list() else { return };
     let own = (std::process::id(), rustix::system::uname().nodename().to_string_lossy().into_owned());
     for other in others {
-        let by = holders.iter().find(|holder| holder.exclusive && holder.name == other.uid);
+        let by = holders.iter().find(|holder| holder.exclusive && other.uid == holder.name[..]);
         if let Some(by) = by.filter(|by| (by.pid, &by.host) != (own.0, &own.1)) {
             site.monitor.warning(&format!(
                 "Another backup of {} is running: version {}, by process {} on {} ({}). Data that both of \

@@ -4,6 +4,7 @@ use super::{BATCH, Cleaned, tell};
 use crate::engine::Site;
 use crate::store::BlobStore;
 use crate::types::error::Result;
+use crate::types::uid::BlobUid;
 
 /// So many names of blobs that go are kept in memory; of more, the store is listed twice.
 const KEPT: usize = 100_000;
@@ -22,7 +23,7 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
     let mut names = Vec::new();
     let found = unnamed(site, &*store, prefix, |uid| {
         if names.len() <= KEPT {
-            names.push(uid.to_owned());
+            names.push(uid.clone());
         }
         Ok(())
     })?;
@@ -39,7 +40,7 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
 }
 
 /// Deletes those of a batch that have no row.
-fn delete(site: &mut Site<'_>, store: &dyn BlobStore, batch: &[String], cleaned: &mut Cleaned) -> Result<()> {
+fn delete(site: &mut Site<'_>, store: &dyn BlobStore, batch: &[BlobUid], cleaned: &mut Cleaned) -> Result<()> {
     site.monitor.check()?;
     let unused = site.meta.without_row(batch)?;
     let failed = store.delete(&unused);
@@ -57,7 +58,7 @@ fn delete(site: &mut Site<'_>, store: &dyn BlobStore, batch: &[String], cleaned:
 ///
 /// # Errors
 /// Other processes run; the database or the store fails, or `visit` does.
-pub fn preview_full(site: &mut Site<'_>, prefix: &str, visit: impl FnMut(&str) -> Result<()>) -> Result<u64> {
+pub fn preview_full(site: &mut Site<'_>, prefix: &str, visit: impl FnMut(&BlobUid) -> Result<()>) -> Result<u64> {
     let _fast = site.locks.cleanup()?;
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let store = site.open_store()?;
@@ -70,14 +71,14 @@ fn unnamed(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
     prefix: &str,
-    mut visit: impl FnMut(&str) -> Result<()>,
+    mut visit: impl FnMut(&BlobUid) -> Result<()>,
 ) -> Result<u64> {
     let mut found = 0;
     in_batches(store, prefix, |batch| {
         site.monitor.check()?;
         let unused = site.meta.unnamed(batch)?;
         found += unused.len() as u64;
-        unused.iter().try_for_each(|uid| visit(uid))
+        unused.iter().try_for_each(&mut visit)
     })?;
     Ok(found)
 }
@@ -86,11 +87,11 @@ fn unnamed(
 fn in_batches(
     store: &dyn BlobStore,
     prefix: &str,
-    mut visit: impl FnMut(&[String]) -> Result<()>,
+    mut visit: impl FnMut(&[BlobUid]) -> Result<()>,
 ) -> Result<()> {
     let mut batch = Vec::new();
     store.list(prefix, &mut |uid| {
-        batch.push(uid.to_owned());
+        batch.push(uid.clone());
         if batch.len() < BATCH {
             return Ok(());
         }

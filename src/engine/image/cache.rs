@@ -1,6 +1,7 @@
 //! Blocks in memory, bounded in bytes, the least recently used ones given up first. Concurrent readers of a block
 //! share one fetch.
 
+use crate::types::keys::BlobId;
 use crate::flow::loader::Taker;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,11 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// Buffers of blocks that were given up, kept for the next ones.
 const SPARE: usize = 4;
 
-/// A block's data: a blob has one number in the database for ever, and several versions may name it.
+/// A block's data: a blob has one key in the database for ever, and several versions may name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    /// The blob's number.
-    pub blob: i64,
+    /// The blob's key.
+    pub blob: BlobId,
     /// Length of the block in bytes.
     pub length: usize,
 }
@@ -180,14 +181,14 @@ mod tests {
     use super::*;
 
     fn bring(cache: &Arc<Cache>, blob: i64, length: usize) {
-        match cache.claim(Key { blob, length }) {
+        match cache.claim(Key { blob: BlobId(blob), length }) {
             Found::Absent(ticket, _, _) => ticket.take(Ok(vec![blob as u8; length])),
             _ => panic!("block {blob} is there"),
         }
     }
 
     fn has(cache: &Arc<Cache>, blob: i64) -> bool {
-        match cache.claim(Key { blob, length: 10 }) {
+        match cache.claim(Key { blob: BlobId(blob), length: 10 }) {
             Found::Ready(data) => data.iter().all(|byte| *byte == blob as u8),
             Found::Coming(_) => panic!("nobody fetches it"),
             Found::Absent(..) => false,
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn readers_share_a_fetch_and_its_failure() {
         let cache = Cache::new(100);
-        let key = Key { blob: 1, length: 10 };
+        let key = Key { blob: BlobId(1), length: 10 };
         let Found::Absent(ticket, first, _) = cache.claim(key) else { panic!("nothing is there") };
         let Found::Coming(second) = cache.claim(key) else { panic!("it is under way") };
         std::thread::scope(|scope| {

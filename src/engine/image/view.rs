@@ -1,5 +1,6 @@
 //! One version as an image that is read and written.
 
+use crate::types::keys::BlobId;
 use super::ahead::Streams;
 use super::cache::{Found, Key, Slot, Ticket};
 use super::overlay::{Held, Overlay};
@@ -307,7 +308,7 @@ impl Image {
         Fault::Data(text)
     }
 
-    fn key(&self, id: u64, blob: i64) -> Key {
+    fn key(&self, id: u64, blob: BlobId) -> Key {
         Key { blob, length: self.geometry.length(id) }
     }
 

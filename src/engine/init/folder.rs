@@ -8,7 +8,7 @@ use crate::sys::durable::sync_folder;
 use crate::sys::private;
 use crate::sys::trust::{self, Doubt};
 use crate::sys::whole::Whole;
-use crate::types::block::to_hex;
+use crate::types::hex::to_hex;
 use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
 use rustix::fs::{Mode, OFlags};

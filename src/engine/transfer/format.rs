@@ -1,7 +1,11 @@
 //! The lines of dumps, as backy2 has written them since 2.1.
 
+use crate::types::keys::VersionKey;
+use crate::types::uid::BlobUid;
+use crate::types::checksum::Checksum;
 use crate::meta::DumpRow;
-use crate::types::block::{Encryption, from_hex};
+use crate::types::block::Encryption;
+use crate::types::hex::from_hex;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
@@ -48,7 +52,7 @@ fn flag(value: bool) -> &'static str {
 
 pub(super) fn version_record(version: &Version) -> [String; 9] {
     [
-        version.uid.clone(),
+        version.uid.to_string(),
         version.date.to_string(),
         version.name.clone(),
         version.snapshot_name.clone(),
@@ -62,11 +66,11 @@ pub(super) fn version_record(version: &Version) -> [String; 9] {
 
 pub(super) fn block_record(version: &Version, row: &DumpRow) -> [String; 10] {
     [
-        row.uid.clone().unwrap_or_default(),
-        version.uid.clone(),
+        row.uid.as_ref().map(BlobUid::to_string).unwrap_or_default(),
+        version.uid.to_string(),
         row.id.to_string(),
         row.date.to_string(),
-        row.checksum.clone().unwrap_or_default(),
+        row.checksum.as_ref().map(Checksum::to_string).unwrap_or_default(),
         row.size.to_string(),
         flag(row.valid).into(),
         row.encryption.version.to_string(),
@@ -109,7 +113,7 @@ impl Dialect {
         check_columns(record, columns)?;
         // The oldest dialect lacks the fourth column.
         let shift = if self == Dialect::V2_1 { 1 } else { 0 };
-        let uid = record[0].to_owned();
+        let uid = &record[0];
         if uid.is_empty() || uid.len() > 36 || !uid.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
             return Err(format!("{uid:?} is not the uid of a version"));
         }
@@ -118,8 +122,8 @@ impl Dialect {
             Some(text) => Some(date(text)?),
         };
         Ok(Version {
-            key: 0,
-            uid,
+            key: VersionKey(0),
+            uid: uid.into(),
             date: date(&record[1])?,
             expire,
             name: record[2].to_owned(),
@@ -143,16 +147,15 @@ impl Dialect {
     ) -> std::result::Result<DumpRow, Wrong> {
         check_columns(record, if self == Dialect::V2_12 { 10 } else { 7 })?;
         let id: u64 = number(&record[2], "id")?;
-        if record[1] != version.uid {
+        if version.uid != record[1] {
             return Err(format!("the block belongs to version {:?}, not to {}", &record[1], version.uid));
         }
         if id >= version.size {
             return Err(format!("block {id} is beyond the end: the version has {} blocks", version.size));
         }
-        let text = |text: &str| Some(text).filter(|t| !t.is_empty()).map(str::to_owned);
-        let uid = text(&record[0]);
-        let plain = |uid: &String| uid.len() <= 32 && uid.bytes().all(|c| c.is_ascii_alphanumeric());
-        if let Some(uid) = uid.as_ref().filter(|uid| !plain(uid)) {
+        let uid = Some(&record[0]).filter(|uid| !uid.is_empty());
+        let plain = |uid: &str| uid.len() <= 32 && uid.bytes().all(|c| c.is_ascii_alphanumeric());
+        if let Some(uid) = uid.filter(|uid| !plain(uid)) {
             return Err(format!("{uid:?} is not the name of a blob"));
         }
         let size = number(&record[5], "size")?;
@@ -161,9 +164,9 @@ impl Dialect {
         }
         Ok(DumpRow {
             id,
-            uid,
+            uid: uid.map(BlobUid::from),
             date: date(&record[3])?,
-            checksum: hex(&record[4], 128, "checksum")?,
+            checksum: hex(&record[4], 128, "checksum")?.map(Checksum::from),
             size,
             valid: boolean(&record[6], "valid")?,
             encryption: match self {

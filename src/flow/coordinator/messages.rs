@@ -2,7 +2,7 @@
 
 use crate::meta::{Known, NewBlob};
 use crate::pool::Buffer;
-use crate::types::block::Checksum;
+use crate::types::checksum::Digest;
 use crossbeam_channel::{Receiver, Sender};
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub enum Fresh {
         /// Block.
         id: u64,
         /// Digest of its data.
-        checksum: Checksum,
+        digest: Digest,
         /// Its data.
         data: Buffer,
     },
@@ -31,7 +31,7 @@ pub struct Job {
     /// Block; names the job, too.
     pub id: u64,
     /// Digest of its data.
-    pub checksum: Checksum,
+    pub digest: Digest,
     /// Its data.
     pub data: Buffer,
     /// The blob that has this data already, if it is what it should be: it has not been looked at yet.

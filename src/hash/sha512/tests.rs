@@ -1,7 +1,7 @@
 //! Compares every kernel that this processor can run with the standard's examples and with the library.
 
 use super::{Kernel, Variant};
-use crate::types::block::to_hex;
+use crate::types::hex::to_hex;
 use proptest::prelude::*;
 use sha2::{Digest, Sha384, Sha512};
 

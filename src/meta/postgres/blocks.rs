@@ -8,7 +8,9 @@ use super::db::Statements;
 use crate::failpoint;
 use crate::meta::sql::{Fallible, Fault, hole, keep};
 use crate::meta::{Fingerprint, Known, NewBlob, NewRow};
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
+use crate::types::uid::BlobUid;
 use postgres::GenericClient;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
@@ -18,7 +20,7 @@ pub(super) fn find_known<C: GenericClient>(
     db: &mut Statements<'_, C>,
     wanted: &[Fingerprint],
 ) -> Fallible<Vec<Option<Known>>> {
-    let checksums: Vec<&str> = wanted.iter().map(|f| &f.checksum[..]).collect();
+    let checksums: Vec<&str> = wanted.iter().map(|f| f.checksum.as_str()).collect();
     let sizes: Vec<i64> = wanted.iter().map(|f| f.size as i64).collect();
     let versions: Vec<i32> = wanted.iter().map(|f| f.enc_version as i32).collect();
     // A blob that no block names is never a hit: 2.13 may have deleted its data.
@@ -36,7 +38,7 @@ pub(super) fn find_known<C: GenericClient>(
     for row in rows {
         let n: i64 = row.try_get(0)?;
         if let Some(place) = usize::try_from(n - 1).ok().and_then(|n| found.get_mut(n)) {
-            *place = Some(Known { id: row.try_get(1)?, uid: row.try_get(2)? });
+            *place = Some(Known { id: BlobId(row.try_get(1)?), uid: row.try_get::<_, &str>(2)?.into() });
         }
     }
     Ok(found)
@@ -44,12 +46,12 @@ pub(super) fn find_known<C: GenericClient>(
 
 pub(super) fn commit<C: GenericClient>(
     db: &mut Statements<'_, C>,
-    version: i64,
+    version: VersionKey,
     rows: &[NewRow],
 ) -> Fallible<Vec<u64>> {
     // There is no foreign key.
     keep(db, version)?;
-    let (mut plain, mut reused, mut new): (Vec<(u64, i64)>, Vec<_>, Vec<&NewBlob>) = Default::default();
+    let (mut plain, mut reused, mut new): (Vec<(u64, BlobId)>, Vec<_>, Vec<&NewBlob>) = Default::default();
     let mut holes = HashMap::new();
     for row in rows {
         match row {
@@ -82,15 +84,15 @@ pub(super) fn commit<C: GenericClient>(
 /// from being deleted until the end of the transaction.
 fn reuse<C: GenericClient>(
     db: &mut Statements<'_, C>,
-    version: i64,
+    version: VersionKey,
     rows: &[(u64, &Known)],
 ) -> Fallible<Vec<u64>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<i64> = rows.iter().map(|(id, _)| *id as i64).collect();
-    let blobs: Vec<i64> = rows.iter().map(|(_, known)| known.id).collect();
-    let uids: Vec<&str> = rows.iter().map(|(_, known)| &known.uid[..]).collect();
+    let blobs: Vec<i64> = rows.iter().map(|(_, known)| known.id.0).collect();
+    let uids: Vec<&str> = rows.iter().map(|(_, known)| known.uid.as_str()).collect();
     let taken = db.ask(
         "INSERT INTO block_map (version_id, block_id, blob_id)
          SELECT ?1, w.block_id, b.id
@@ -99,7 +101,7 @@ fn reuse<C: GenericClient>(
          WHERE (SELECT max(m.blob_id) FROM block_map m WHERE m.blob_id = b.id) IS NOT NULL
          FOR KEY SHARE OF b
          RETURNING block_id",
-        &[&version, &ids, &blobs, &uids],
+        &[&version.0, &ids, &blobs, &uids],
     )?;
     let taken: std::collections::HashSet<i64> =
         taken.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
@@ -110,12 +112,12 @@ fn reuse<C: GenericClient>(
 fn insert_blobs<C: GenericClient>(
     db: &mut Statements<'_, C>,
     blobs: &[&NewBlob],
-) -> Fallible<HashMap<String, i64>> {
+) -> Fallible<HashMap<BlobUid, BlobId>> {
     if blobs.is_empty() {
         return Ok(HashMap::new());
     }
-    let uids: Vec<&str> = blobs.iter().map(|b| &b.uid[..]).collect();
-    let checksums: Vec<&str> = blobs.iter().map(|b| &b.fingerprint.checksum[..]).collect();
+    let uids: Vec<&str> = blobs.iter().map(|b| b.uid.as_str()).collect();
+    let checksums: Vec<&str> = blobs.iter().map(|b| b.fingerprint.checksum.as_str()).collect();
     let sizes: Vec<i64> = blobs.iter().map(|b| b.fingerprint.size as i64).collect();
     let versions: Vec<i32> = blobs.iter().map(|b| b.encryption.version as i32).collect();
     let envkeys: Vec<Option<&str>> = blobs.iter().map(|b| b.encryption.envkey.as_deref()).collect();
@@ -128,11 +130,11 @@ fn insert_blobs<C: GenericClient>(
          RETURNING uid, id",
         &[&uids, &checksums, &sizes, &versions, &envkeys, &nonces, &Timestamp::now().naive()],
     )?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter().map(|row| Ok((row.try_get::<_, &str>(0)?.into(), BlobId(row.try_get(1)?)))).collect()
 }
 
 /// Inserts rows of `block_map` by COPY.
-fn copy_map<C: GenericClient>(db: &mut Statements<'_, C>, version: i64, rows: &[(u64, i64)]) -> Fallible<()> {
+fn copy_map<C: GenericClient>(db: &mut Statements<'_, C>, version: VersionKey, rows: &[(u64, BlobId)]) -> Fallible<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -140,7 +142,7 @@ fn copy_map<C: GenericClient>(db: &mut Statements<'_, C>, version: i64, rows: &[
     super::pause::point(sql);
     let mut writer = BinaryCopyInWriter::new(db.client.copy_in(sql)?, &[Type::INT8, Type::INT8, Type::INT8]);
     for (id, blob) in rows {
-        writer.write(&[&version, &(*id as i64), blob])?;
+        writer.write(&[&version.0, &(*id as i64), &blob.0])?;
     }
     writer.finish()?;
     Ok(())

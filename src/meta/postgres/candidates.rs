@@ -3,6 +3,7 @@
 use super::db::{NAMING, Statements};
 use crate::meta::Candidates;
 use crate::meta::sql::{Db, Fallible};
+use crate::types::uid::BlobUid;
 use postgres::GenericClient;
 use std::collections::BTreeSet;
 
@@ -23,10 +24,10 @@ pub(super) fn take<C: GenericClient>(
         &[&after, &before, &(limit as i64)],
     )?;
     let mut last = after;
-    let mut uids: BTreeSet<String> = BTreeSet::new();
+    let mut uids: BTreeSet<BlobUid> = BTreeSet::new();
     for entry in &entries {
         last = entry.try_get(0)?;
-        uids.insert(entry.try_get(1)?);
+        uids.insert(entry.try_get::<_, &str>(1)?.into());
     }
     let next = (entries.len() == limit).then_some(last);
     drop_rows(db, &uids)?;
@@ -37,8 +38,8 @@ pub(super) fn take<C: GenericClient>(
     )?;
     let mut in_use = Vec::new();
     for row in &left {
-        let uid: String = row.try_get(0)?;
-        uids.remove(&uid);
+        let uid: &str = row.try_get(0)?;
+        uids.remove(&BlobUid::from(uid));
         // One that nothing names was locked by somebody who may be about to name it: the next cleanup looks again.
         if row.try_get(1)? {
             in_use.push(uid);
@@ -50,13 +51,13 @@ pub(super) fn take<C: GenericClient>(
     Ok(Candidates { doomed: uids.into_iter().collect(), in_use: kept, next })
 }
 
-fn list(uids: &BTreeSet<String>) -> Vec<&str> {
-    uids.iter().map(|uid| &uid[..]).collect()
+fn list(uids: &BTreeSet<BlobUid>) -> Vec<&str> {
+    uids.iter().map(BlobUid::as_str).collect()
 }
 
 /// Deletes the rows of those blobs that nothing names. First they are locked, which nobody waits for: a row that is
 /// locked is about to be named. Then they are looked at again, with what was committed meanwhile.
-fn drop_rows<C: GenericClient>(db: &mut Statements<'_, C>, uids: &BTreeSet<String>) -> Fallible<()> {
+fn drop_rows<C: GenericClient>(db: &mut Statements<'_, C>, uids: &BTreeSet<BlobUid>) -> Fallible<()> {
     let locked = db.ask(
         "SELECT id FROM blobs b WHERE uid = ANY (?1)
            AND (SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NULL

@@ -5,6 +5,7 @@ use super::{blocks, candidates, import};
 use crate::meta::sql::rules::applied;
 use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Value, Visit, values};
 use crate::meta::{Candidates, DumpRows, Fingerprint, Known, NewRow};
+use crate::types::keys::VersionKey;
 use crate::types::version::Version;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
@@ -146,7 +147,7 @@ impl<C: GenericClient> Db for Statements<'_, C> {
         blocks::find_known(self, wanted)
     }
 
-    fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>> {
+    fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>> {
         blocks::commit(self, version, rows)
     }
 

@@ -3,7 +3,9 @@
 use super::db::{NAMING, Statements};
 use crate::meta::DumpRows;
 use crate::meta::sql::{Db, Fallible, Fault};
+use crate::types::checksum::Checksum;
 use crate::types::error::Error;
+use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 use postgres::GenericClient;
 use postgres::binary_copy::BinaryCopyInWriter;
@@ -34,7 +36,7 @@ pub(super) fn rows<C: GenericClient>(
         &[],
     )?;
     if let Some(row) = doomed.first() {
-        return Err(being_deleted(row.try_get::<_, i64>(0)? as u64, row.try_get(1)?));
+        return Err(being_deleted(row.try_get::<_, i64>(0)? as u64, &row.try_get::<_, &str>(1)?.into()));
     }
     db.run(
         "INSERT INTO blobs (id, size, valid, enc_version, date)
@@ -57,7 +59,7 @@ pub(super) fn rows<C: GenericClient>(
          LEFT JOIN blobs b ON b.id > 0 AND b.uid = i.uid AND coalesce(b.checksum, '') = i.checksum
              AND b.size = i.size AND b.enc_version = i.enc_version AND coalesce(b.enc_envkey, '') = i.enc_envkey
          WHERE v.uid = ?1",
-        &[&version.uid],
+        &[&version.uid.as_str()],
     )?;
     Ok(())
 }
@@ -77,7 +79,8 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
     let sql = "COPY incoming (id, uid, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
          FROM STDIN BINARY";
     let listed = db.ask("SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1", &[])?;
-    let doomed: HashSet<String> = listed.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let doomed: HashSet<BlobUid> =
+        listed.iter().map(|row| row.try_get(0).map(<BlobUid as From<&str>>::from)).collect::<Result<_, _>>()?;
     let mut seen = Seen::default();
     let mut writer = BinaryCopyInWriter::new(db.client.copy_in(sql)?, &TYPES);
     for row in rows {
@@ -86,14 +89,14 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
         if !seen.insert(row.id) {
             return Err(twice(row.id));
         }
-        if let Some(uid) = row.uid.as_ref().filter(|uid| doomed.contains(*uid)) {
+        if let Some(uid) = row.uid.as_ref().filter(|uid| doomed.contains(uid)) {
             return Err(being_deleted(row.id, uid));
         }
         writer.write(&[
             &(row.id as i64),
-            &row.uid,
+            &row.uid.as_ref().map(BlobUid::as_str),
             &row.date.naive(),
-            &row.checksum.unwrap_or_default(),
+            &row.checksum.as_ref().map_or("", Checksum::as_str),
             &(row.size as i64),
             &i32::from(row.valid),
             &(row.encryption.version as i32),
@@ -109,7 +112,7 @@ fn twice(block: u64) -> Fault {
     Fault::Because(Error::DumpFormat(format!("block {block} occurs twice")))
 }
 
-fn being_deleted(block: u64, uid: &str) -> Fault {
+fn being_deleted(block: u64, uid: &BlobUid) -> Fault {
     let text = format!("block {block} names the blob {uid}, which a cleanup is deleting");
     Fault::Because(Error::DumpFormat(text))
 }

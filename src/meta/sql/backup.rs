@@ -9,12 +9,13 @@ use crate::meta::{Carried, Finish, StatisticsRow};
 use crate::types::block::Geometry;
 use crate::types::error::Error;
 use crate::types::hints::{merge, subtract};
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
 use crate::types::version::{Count, Version};
 use std::ops::Range;
 
 /// Makes sure that the version is there, and stays until the transaction ends.
-pub(in crate::meta) fn keep(db: &mut dyn Db, version: i64) -> Fallible<()> {
+pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     let sql = format!("SELECT 1 FROM versions WHERE id = ?1{}", db.dialect().keep);
     if db.first(&sql, values![version], |row| row.int(0))?.is_some() {
         return Ok(());
@@ -25,7 +26,7 @@ pub(in crate::meta) fn keep(db: &mut dyn Db, version: i64) -> Fallible<()> {
 
 /// Runs without the check of references: what a row of the base names is there, as the base keeps it from going
 /// away, and whether the version is there is asked here.
-pub(super) fn carry(db: &mut dyn Db, base: i64, version: i64, ranges: &[Range<u64>]) -> Fallible<Carried> {
+pub(super) fn carry(db: &mut dyn Db, base: VersionKey, version: VersionKey, ranges: &[Range<u64>]) -> Fallible<Carried> {
     // The invalid blobs are few and come from their own index: cheaper than a look at every blob.
     let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
          SELECT ?1, block_id, blob_id FROM block_map
@@ -47,7 +48,7 @@ pub(super) fn carry(db: &mut dyn Db, base: i64, version: i64, ranges: &[Range<u6
 
 pub(super) fn set_sparse(
     db: &mut dyn Db,
-    version: i64,
+    version: VersionKey,
     geometry: Geometry,
     ranges: &[Range<u64>],
 ) -> Fallible<()> {
@@ -73,8 +74,8 @@ pub(super) fn set_sparse(
 }
 
 /// The id of the blob that stands for a hole of `size` bytes, made if need be.
-pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<i64> {
-    let id = -(size as i64);
+pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<BlobId> {
+    let id = BlobId(-(size as i64));
     db.execute(
         "INSERT INTO blobs (id, size, valid, enc_version, date) VALUES (?1, ?2, 1, 0, ?3) ON CONFLICT DO NOTHING",
         values![id, size, Timestamp::now()],
@@ -82,7 +83,7 @@ pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<i64> {
     Ok(id)
 }
 
-pub(super) fn missing(db: &mut dyn Db, version: i64, size: u64) -> Fallible<Vec<Range<u64>>> {
+pub(super) fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
     let sql = "SELECT count(*) FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2";
     if db.number(sql, values![version, size])?.unsigned_abs() == size {
         return Ok(Vec::new());
@@ -97,7 +98,7 @@ pub(super) fn missing(db: &mut dyn Db, version: i64, size: u64) -> Fallible<Vec<
 }
 
 /// Blocks of a version whose blob is invalid.
-pub(super) fn invalid(db: &mut dyn Db, version: i64) -> Fallible<Vec<Range<u64>>> {
+pub(super) fn invalid(db: &mut dyn Db, version: VersionKey) -> Fallible<Vec<Range<u64>>> {
     let sql = format!(
         "SELECT m.block_id, m.block_id + 1 FROM blobs b {} block_map m ON m.blob_id = b.id
          WHERE b.valid = 0 AND m.version_id = ?1 ORDER BY 1",
@@ -106,7 +107,7 @@ pub(super) fn invalid(db: &mut dyn Db, version: i64) -> Fallible<Vec<Range<u64>>
     Ok(merge(db.all(&sql, values![version], range)?))
 }
 
-pub(super) fn unusable(db: &mut dyn Db, version: i64, size: u64) -> Fallible<Vec<Range<u64>>> {
+pub(super) fn unusable(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
     let mut ranges = missing(db, version, size)?;
     ranges.extend(invalid(db, version)?);
     Ok(merge(ranges))
@@ -136,7 +137,7 @@ pub(super) fn finish_version(
 }
 
 /// Takes rows out of a version that is not finished, and lists blobs that nothing names any more.
-fn drop_rows(db: &mut dyn Db, version: i64, ranges: &[Range<u64>], now: i64) -> Fallible<()> {
+fn drop_rows(db: &mut dyn Db, version: VersionKey, ranges: &[Range<u64>], now: i64) -> Fallible<()> {
     db.alone_in_removing()?;
     let condition = "version_id = ?1 AND block_id >= ?2 AND block_id < ?3";
     for range in ranges {

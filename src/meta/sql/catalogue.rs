@@ -2,7 +2,9 @@
 
 use super::{Db, Fallible, Fault, Row, Value, origins, values};
 use crate::meta::{Listed, StatisticsRow, VersionFilter};
+use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
+use crate::types::uid::VersionUid;
 use crate::types::version::{NewVersion, Version};
 use std::collections::HashMap;
 
@@ -20,7 +22,7 @@ fn from_row(row: &dyn Row) -> Fallible<Version> {
 
 fn checked(version: Version) -> Fallible<Version> {
     let Version { size, size_bytes, .. } = version;
-    if version.uid.is_empty() {
+    if version.uid == "" {
         return Err(Fault::Value("uid is empty".to_owned()));
     }
     // Every block but the last has the same size, and the last has one byte at least.
@@ -34,8 +36,8 @@ fn checked(version: Version) -> Fallible<Version> {
 
 fn read(row: &dyn Row) -> Fallible<Version> {
     Ok(Version {
-        key: row.int(0)?,
-        uid: row.text(1)?,
+        key: VersionKey(row.int(0)?),
+        uid: row.text(1)?.into(),
         date: row.time(2)?,
         expire: row.opt_time(3)?,
         name: row.text(4)?,
@@ -73,11 +75,11 @@ pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<List
         }
         Ok(())
     })?;
-    let mut tags: HashMap<String, Vec<String>> = HashMap::new();
+    let mut tags: HashMap<VersionUid, Vec<String>> = HashMap::new();
     let order = db.dialect().tags;
     db.each(&format!("SELECT version_uid, name FROM tags ORDER BY {order}"), &[], &mut |row| {
         if let (Ok(uid), Ok(tag)) = (row.text(0), row.text(1)) {
-            tags.entry(uid).or_default().push(tag);
+            tags.entry(uid.into()).or_default().push(tag);
         }
         Ok(())
     })?;
@@ -89,7 +91,7 @@ pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<List
     Ok(listed)
 }
 
-pub(super) fn version(db: &mut dyn Db, uid: &str) -> Fallible<Option<Version>> {
+pub(super) fn version(db: &mut dyn Db, uid: &VersionUid) -> Fallible<Option<Version>> {
     let sql = format!("SELECT {}, {COLUMNS} FROM versions WHERE uid = ?1", db.dialect().key);
     let Some(mut version) = db.first(&sql, values![uid], from_row)? else { return Ok(None) };
     let sql = format!("SELECT name FROM tags WHERE version_uid = ?1 ORDER BY {}", db.dialect().tags);
@@ -113,7 +115,7 @@ pub(super) fn last_tagged(
     Ok(db.first(sql, values![name, tag, until], |row| row.opt_time(0))?.flatten())
 }
 
-pub(super) fn add_tags(db: &mut dyn Db, uid: &str, tags: &[String]) -> Fallible<()> {
+pub(super) fn add_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fallible<()> {
     for tag in tags {
         let sql = "INSERT INTO tags (version_uid, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         db.execute(sql, values![uid, tag])?;
@@ -121,14 +123,14 @@ pub(super) fn add_tags(db: &mut dyn Db, uid: &str, tags: &[String]) -> Fallible<
     Ok(())
 }
 
-pub(super) fn remove_tags(db: &mut dyn Db, uid: &str, tags: &[String]) -> Fallible<()> {
+pub(super) fn remove_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fallible<()> {
     for tag in tags {
         db.execute("DELETE FROM tags WHERE version_uid = ?1 AND name = ?2", values![uid, tag])?;
     }
     Ok(())
 }
 
-pub(super) fn set_expire(db: &mut dyn Db, uid: &str, expire: Option<Timestamp>) -> Fallible<()> {
+pub(super) fn set_expire(db: &mut dyn Db, uid: &VersionUid, expire: Option<Timestamp>) -> Fallible<()> {
     db.execute("UPDATE versions SET expire = ?1 WHERE uid = ?2", values![expire, uid])?;
     Ok(())
 }
@@ -136,7 +138,7 @@ pub(super) fn set_expire(db: &mut dyn Db, uid: &str, expire: Option<Timestamp>) 
 pub(super) fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
     let new = new.clone();
     let version = Version {
-        key: 0,
+        key: VersionKey(0),
         uid: new.uid,
         date: new.date,
         expire: new.expire,

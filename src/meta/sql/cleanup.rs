@@ -8,6 +8,7 @@
 use super::{Db, Fallible, Value, marks, values};
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
+use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 
 /// Runs without the check of references: nothing but rows of `block_map` and tags refers to a version, and they go
@@ -79,17 +80,22 @@ pub(super) fn list_unnamed(
     Ok(rows)
 }
 
-pub(super) fn doomed(db: &mut dyn Db, after: &str, limit: usize) -> Fallible<Vec<String>> {
-    let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
-               ORDER BY uid LIMIT ?2";
-    db.all(sql, values![after, limit], |row| row.text(0))
+/// What every name comes behind that is behind `after`.
+fn behind(after: Option<&BlobUid>) -> &str {
+    after.map_or("", BlobUid::as_str)
 }
 
-pub(super) fn deletable(db: &mut dyn Db, after: &str, before: i64, limit: usize) -> Fallible<Vec<Deletable>> {
+pub(super) fn doomed(db: &mut dyn Db, after: Option<&BlobUid>, limit: usize) -> Fallible<Vec<BlobUid>> {
+    let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
+               ORDER BY uid LIMIT ?2";
+    db.all(sql, values![behind(after), limit], |row| Ok(row.text(0)?.into()))
+}
+
+pub(super) fn deletable(db: &mut dyn Db, after: Option<&BlobUid>, before: i64, limit: usize) -> Fallible<Vec<Deletable>> {
     let sql = "SELECT uid, max(coalesce(size, 0)), max(time), max(delete_candidate),
             EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = d.uid)
          FROM deleted_blocks d WHERE uid > ?1 AND uid <> '' GROUP BY uid ORDER BY uid LIMIT ?2";
-    db.all(sql, values![after, limit], |row| {
+    db.all(sql, values![behind(after), limit], |row| {
         let (newest, doomed, named) = (row.int(2)?, row.flag(3)?, row.flag(4)?);
         let fate = match (doomed, named) {
             (true, _) => Fate::Goes,
@@ -97,11 +103,11 @@ pub(super) fn deletable(db: &mut dyn Db, after: &str, before: i64, limit: usize)
             (false, true) => Fate::InUse,
             (false, false) => Fate::Goes,
         };
-        Ok(Deletable { uid: row.text(0)?, size: row.size(1)?, time: newest, fate })
+        Ok(Deletable { uid: row.text(0)?.into(), size: row.size(1)?, time: newest, fate })
     })
 }
 
-pub(super) fn unnamed(db: &mut dyn Db, uids: &[String]) -> Fallible<Vec<String>> {
+pub(super) fn unnamed(db: &mut dyn Db, uids: &[BlobUid]) -> Fallible<Vec<BlobUid>> {
     let sql = "SELECT EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = ?1)";
     let mut unnamed = Vec::new();
     for uid in uids {
@@ -112,7 +118,7 @@ pub(super) fn unnamed(db: &mut dyn Db, uids: &[String]) -> Fallible<Vec<String>>
     Ok(unnamed)
 }
 
-pub(super) fn forget(db: &mut dyn Db, uids: &[String]) -> Fallible<()> {
+pub(super) fn forget(db: &mut dyn Db, uids: &[BlobUid]) -> Fallible<()> {
     for uid in uids {
         db.execute("DELETE FROM deleted_blocks WHERE uid = ?1 AND delete_candidate = 1", values![uid])?;
     }
@@ -126,7 +132,7 @@ pub(super) fn drop_unnamed(db: &mut dyn Db) -> Fallible<u64> {
     )
 }
 
-pub(super) fn without_row(db: &mut dyn Db, uids: &[String]) -> Fallible<Vec<String>> {
+pub(super) fn without_row(db: &mut dyn Db, uids: &[BlobUid]) -> Fallible<Vec<BlobUid>> {
     let mut unknown = Vec::new();
     for uid in uids {
         if db.number("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", values![uid])? == 0 {

@@ -3,9 +3,11 @@
 use super::{Db, Fallible, backup, values};
 use crate::meta::Healed;
 use crate::types::block::Blob;
+use crate::types::keys::{BlobId, VersionKey};
+use crate::types::uid::VersionUid;
 use std::collections::BTreeSet;
 
-pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<String>> {
+pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
     db.lock_marks(true)?;
     // Every row with that uid and checksum: an old export may have brought a second one.
     let mark = "UPDATE blobs SET valid = 0 WHERE uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
@@ -15,11 +17,11 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Str
          JOIN versions v ON v.id = m.version_id
          WHERE b.uid = ?1 AND b.checksum IS NOT DISTINCT FROM ?2"
     );
-    let mut versions = BTreeSet::new();
+    let mut versions: BTreeSet<VersionUid> = BTreeSet::new();
     for blob in blobs {
         let parameters = values![&blob.uid, blob.checksum.as_ref()];
         db.execute(mark, parameters)?;
-        versions.extend(db.all(&affected, parameters, |row| row.text(0))?);
+        versions.extend(db.all(&affected, parameters, |row| Ok(row.text(0)?.into()))?);
     }
     for uid in &versions {
         // One that was not valid had another reason, which a good blob does not take away.
@@ -33,20 +35,20 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Str
     Ok(versions.into_iter().collect())
 }
 
-pub(super) fn version_invalid(db: &mut dyn Db, version: i64) -> Fallible<()> {
+pub(super) fn version_invalid(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     db.execute("UPDATE versions SET valid = 0 WHERE id = ?1", values![version])?;
     forget(db, version)
 }
 
 /// Whatever happens to its blobs, the version does not become valid by that.
-pub(super) fn forget(db: &mut dyn Db, version: i64) -> Fallible<()> {
+pub(super) fn forget(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     let sql = "DELETE FROM invalidated WHERE version_uid = (SELECT uid FROM versions WHERE id = ?1)";
     db.execute(sql, values![version])?;
     Ok(())
 }
 
 /// A blob that was good when it was read and is bad now stays so: what is newer counts.
-pub(super) fn version_valid(db: &mut dyn Db, version: i64, mended: &[i64]) -> Fallible<Healed> {
+pub(super) fn version_valid(db: &mut dyn Db, version: VersionKey, mended: &[BlobId]) -> Fallible<Healed> {
     db.lock_marks(true)?;
     for blob in mended {
         db.execute(
@@ -63,17 +65,17 @@ pub(super) fn version_valid(db: &mut dyn Db, version: i64, mended: &[i64]) -> Fa
     Ok(Healed { valid, others })
 }
 
-fn make_valid(db: &mut dyn Db, version: i64) -> Fallible<()> {
+fn make_valid(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     db.execute("UPDATE versions SET valid = 1 WHERE id = ?1", values![version])?;
     forget(db, version)
 }
 
 /// Makes those versions valid again that were so until a blob was marked, and are whole and without bad blobs. They are
 /// few: most have another one.
-fn heal(db: &mut dyn Db) -> Fallible<Vec<String>> {
+fn heal(db: &mut dyn Db) -> Fallible<Vec<VersionUid>> {
     let sql = "SELECT v.id, v.size, v.uid FROM invalidated i JOIN versions v ON v.uid = i.version_uid
          WHERE v.valid = 0 ORDER BY v.uid";
-    let candidates = db.all(sql, &[], |row| Ok((row.int(0)?, row.int(1)?, row.text(2)?)))?;
+    let candidates = db.all(sql, &[], |row| Ok((VersionKey(row.int(0)?), row.int(1)?, row.text(2)?.into())))?;
     let mut healed = Vec::new();
     for (version, size, uid) in candidates {
         // A damaged row is whole in no way.

@@ -1,6 +1,7 @@
 //! Which RBD snapshots versions are of, and which snapshots backups have made.
 
 use super::{Db, Fallible, Row, catalogue, values};
+use crate::types::uid::VersionUid;
 use crate::types::version::{ImageId, Origin, Version};
 
 const COLUMNS: &str = "cluster, pool, namespace, image, snapshot, taken";
@@ -13,12 +14,12 @@ fn from_row(row: &dyn Row) -> Fallible<Origin> {
     Ok(Origin { image, snapshot: row.size(4)?, taken: row.int(5)? })
 }
 
-pub(super) fn origin(db: &mut dyn Db, uid: &str) -> Fallible<Option<Origin>> {
+pub(super) fn origin(db: &mut dyn Db, uid: &VersionUid) -> Fallible<Option<Origin>> {
     let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
     db.first(&sql, values![uid], from_row)
 }
 
-pub(super) fn record(db: &mut dyn Db, uid: &str, origin: &Origin) -> Fallible<()> {
+pub(super) fn record(db: &mut dyn Db, uid: &VersionUid, origin: &Origin) -> Fallible<()> {
     let Origin { image, snapshot, taken } = origin;
     db.execute(
         &format!("INSERT INTO version_origins ({COLUMNS}, version_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
@@ -30,7 +31,7 @@ pub(super) fn record(db: &mut dyn Db, uid: &str, origin: &Origin) -> Fallible<()
 pub(super) fn versions_of(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<(Version, Origin)>> {
     let sql = format!("SELECT {COLUMNS}, version_uid FROM version_origins WHERE {OF_IMAGE}");
     let parameters = values![&image.cluster, image.pool, &image.namespace, &image.image];
-    let rows = db.all(&sql, parameters, |row| Ok((from_row(row)?, row.text(6)?)))?;
+    let rows = db.all(&sql, parameters, |row| Ok((from_row(row)?, VersionUid::from(row.text(6)?))))?;
     let mut found = Vec::new();
     for (origin, uid) in rows {
         if let Some(version) = catalogue::version(db, &uid)? {

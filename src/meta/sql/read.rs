@@ -3,6 +3,9 @@
 use super::{Db, Fallible, Row, Value, values};
 use crate::meta::Rows;
 use crate::types::block::{Blob, BlockRow, Encryption};
+use crate::types::checksum::Checksum;
+use crate::types::keys::{BlobId, VersionKey};
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::ops::Range;
 
@@ -13,10 +16,10 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
     let blob = match key > 0 {
         false => None,
         true => Some(Blob {
-            id: key,
+            id: BlobId(key),
             // A name that none is, or a size that cannot be, is damage of this block and of no other.
-            uid: row.opt_text(2)?.unwrap_or_default(),
-            checksum: row.filled(3)?,
+            uid: row.opt_text(2)?.unwrap_or_default().into(),
+            checksum: row.filled(3)?.map(Checksum::from),
             size: row.int(4)?,
             valid: row.flag(5)?,
             encryption: encryption(row, 6)?,
@@ -75,7 +78,7 @@ pub(super) fn stray_row(db: &mut dyn Db, version: &Version) -> Fallible<Option<i
 }
 
 /// The id of a hole is its size below zero. What is larger than any block can be is damaged, and counts as nothing.
-pub(super) fn hole_bytes(db: &mut dyn Db, version: i64) -> Fallible<u64> {
+pub(super) fn hole_bytes(db: &mut dyn Db, version: VersionKey) -> Fallible<u64> {
     let sql = format!("SELECT {HOLES_SIZE} FROM block_map WHERE version_id = ?1 AND {IS_HOLE}");
     Ok(db.first(&sql, values![version], |row| row.count(0))?.unwrap_or_default())
 }
@@ -85,7 +88,7 @@ pub(super) const IS_HOLE: &str = "blob_id BETWEEN -4294967295 AND -1";
 /// What the holes take together, in bytes.
 pub(super) const HOLES_SIZE: &str = "CAST(coalesce(-sum(blob_id), 0) AS BIGINT)";
 
-pub(super) fn sparse_ranges(db: &mut dyn Db, version: i64, from: u64) -> Fallible<Vec<Range<u64>>> {
+pub(super) fn sparse_ranges(db: &mut dyn Db, version: VersionKey, from: u64) -> Fallible<Vec<Range<u64>>> {
     let sql = "SELECT min(block_id), max(block_id) + 1 FROM
            (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
             FROM block_map WHERE version_id = ?1 AND block_id >= ?2 AND blob_id <= 0) AS sparse
@@ -95,7 +98,7 @@ pub(super) fn sparse_ranges(db: &mut dyn Db, version: i64, from: u64) -> Fallibl
 
 pub(super) fn sample(
     db: &mut dyn Db,
-    version: Option<i64>,
+    version: Option<VersionKey>,
     enc_version: Option<u32>,
     limit: usize,
 ) -> Fallible<Vec<BlockRow>> {
@@ -126,7 +129,7 @@ pub(super) fn sample(
     db.all(&sql, &parameters, from_row)
 }
 
-pub(super) fn first_block_size(db: &mut dyn Db, version: Option<i64>) -> Fallible<Option<(String, u64)>> {
+pub(super) fn first_block_size(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<Option<(VersionUid, u64)>> {
     let one = if version.is_some() { "AND v.id = ?1" } else { "" };
     let sql = format!(
         "SELECT v.uid, b.size FROM versions v
@@ -135,5 +138,5 @@ pub(super) fn first_block_size(db: &mut dyn Db, version: Option<i64>) -> Fallibl
          WHERE v.size > 1 AND b.size > 0 {one} ORDER BY v.id DESC LIMIT 1"
     );
     let parameters: Vec<Value> = version.into_iter().map(Value::from).collect();
-    db.first(&sql, &parameters, |row| Ok((row.text(0)?, row.size(1)?)))
+    db.first(&sql, &parameters, |row| Ok((row.text(0)?.into(), row.size(1)?)))
 }

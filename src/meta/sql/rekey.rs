@@ -4,6 +4,8 @@ use super::{Db, Fallible, Fault, values};
 use crate::failpoint;
 use crate::meta::{Rekeyed, Rewrap, Rewrapped};
 use crate::types::error::Error;
+use crate::types::keys::BlobId;
+use crate::types::uid::BlobUid;
 
 /// The row that `b` would be the same blob as, if its key were ?1.
 const TWIN: &str =
@@ -14,20 +16,20 @@ const TWIN: &str =
 
 pub(super) fn rekey(db: &mut dyn Db, rewrap: Rewrap<'_>) -> Fallible<Rekeyed> {
     let mut rekeyed = Rekeyed::default();
-    let mut after = 0i64;
+    let mut after = BlobId(0);
     loop {
         let sql =
             "SELECT b.id, b.enc_envkey, (SELECT count(*) FROM block_map m WHERE m.blob_id = b.id), b.uid
              FROM blobs b WHERE b.id > ?1 AND b.enc_version = 1 ORDER BY b.id LIMIT 1000";
         let batch = db.all(sql, values![after], |row| {
-            Ok((row.int(0)?, row.opt_text(1)?, row.size(2)?, row.text(3)?))
+            Ok((BlobId(row.int(0)?), row.opt_text(1)?, row.size(2)?, BlobUid::from(row.text(3)?)))
         })?;
         let Some(last) = batch.last() else { break };
         after = last.0;
         for (id, envkey, rows, uid) in batch {
             match rewrap(envkey.as_deref().unwrap_or_default()) {
                 Rewrapped::Anew(wrapped) => {
-                    match db.first(TWIN, values![&wrapped, id], |row| row.int(0))? {
+                    match db.first(TWIN, values![&wrapped, id], |row| Ok(BlobId(row.int(0)?)))? {
                         None => {
                             let sql = "UPDATE blobs SET enc_envkey = ?1 WHERE id = ?2";
                             db.execute(sql, values![&wrapped, id])?;
@@ -69,7 +71,7 @@ fn wrong_key(already: u64) -> Error {
 
 /// Two rows were the same blob under two master keys, as after the import of a dump from before an earlier
 /// rekey. Now they would be equal: what names `id` names the other one.
-fn merge(db: &mut dyn Db, id: i64, twin: i64) -> Fallible<()> {
+fn merge(db: &mut dyn Db, id: BlobId, twin: BlobId) -> Fallible<()> {
     db.execute("UPDATE block_map SET blob_id = ?1 WHERE blob_id = ?2", values![twin, id])?;
     // Of two opinions about a blob, the bad one counts.
     db.execute(

@@ -8,7 +8,9 @@ use crate::meta::{
 };
 use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::{Error, Result};
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{ImageId, NewVersion, Origin, Version};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -34,9 +36,9 @@ impl<E: Engine> MetaStore for E {
     fn versions(&mut self, filter: &VersionFilter) -> Result<Listed> {
         self.read("listing versions", |db| catalogue::versions(db, filter))
     }
-    fn version(&mut self, uid: &str) -> Result<Version> {
+    fn version(&mut self, uid: &VersionUid) -> Result<Version> {
         self.read("looking up a version", |db| catalogue::version(db, uid))?
-            .ok_or_else(|| Error::VersionNotFound(uid.to_owned()))
+            .ok_or_else(|| Error::VersionNotFound(uid.to_string()))
     }
     fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()> {
         write(self, "changing the protection", |db| catalogue::set_protected(db, version, protected))
@@ -53,10 +55,10 @@ impl<E: Engine> MetaStore for E {
     fn set_expire(&mut self, version: &Version, expire: Option<Timestamp>) -> Result<()> {
         write(self, "setting the expiry", |db| catalogue::set_expire(db, &version.uid, expire))
     }
-    fn past_runs(&mut self, version_uid: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>> {
+    fn past_runs(&mut self, version_uid: Option<&VersionUid>, limit: Option<u64>) -> Result<Vec<PastRun>> {
         self.read("reading statistics", |db| usage::past_runs(db, version_uid, limit))
     }
-    fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<i64, Usage>> {
+    fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<VersionKey, Usage>> {
         self.read("adding up sizes", |db| usage::usage(db, version.map(|v| v.key)))
     }
     fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>> {
@@ -132,16 +134,16 @@ impl<E: Engine> MetaStore for E {
     ) -> Result<Vec<BlockRow>> {
         self.read("reading some blocks", |db| read::sample(db, version.map(|v| v.key), enc_version, limit))
     }
-    fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(String, u64)>> {
+    fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(VersionUid, u64)>> {
         self.read("reading a block's size", |db| read::first_block_size(db, version.map(|v| v.key)))
     }
-    fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<String>> {
+    fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<VersionUid>> {
         write(self, "marking blocks invalid", |db| marks::blobs_invalid(db, blobs))
     }
     fn mark_version_invalid(&mut self, version: &Version) -> Result<()> {
         write(self, "marking a version invalid", |db| marks::version_invalid(db, version.key))
     }
-    fn mark_version_valid(&mut self, version: &Version, mended: &[i64]) -> Result<Healed> {
+    fn mark_version_valid(&mut self, version: &Version, mended: &[BlobId]) -> Result<Healed> {
         write(self, "marking a version valid", |db| marks::version_valid(db, version.key, mended))
     }
     fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
@@ -155,26 +157,26 @@ impl<E: Engine> MetaStore for E {
     fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64> {
         write(self, "correcting times of deletions", |db| cleanup::restamp(db, now, plausible))
     }
-    fn doomed(&mut self, after: &str, limit: usize) -> Result<Vec<String>> {
+    fn doomed(&mut self, after: Option<&BlobUid>, limit: usize) -> Result<Vec<BlobUid>> {
         self.read("looking for unfinished deletions", |db| cleanup::doomed(db, after, limit))
     }
     fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
         let work = |db: &mut dyn Db| db.take_candidates(after, before, limit);
         Engine::write(self, "looking for deletable blobs", Work::Scattered, work)
     }
-    fn forget_deleted(&mut self, uids: &[String]) -> Result<()> {
+    fn forget_deleted(&mut self, uids: &[BlobUid]) -> Result<()> {
         write(self, "forgetting deleted blobs", |db| cleanup::forget(db, uids))
     }
-    fn deletable(&mut self, after: &str, before: i64, limit: usize) -> Result<Vec<Deletable>> {
+    fn deletable(&mut self, after: Option<&BlobUid>, before: i64, limit: usize) -> Result<Vec<Deletable>> {
         self.read("looking at deletable blobs", |db| cleanup::deletable(db, after, before, limit))
     }
-    fn unnamed(&mut self, uids: &[String]) -> Result<Vec<String>> {
+    fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         self.read("looking up blobs", |db| cleanup::unnamed(db, uids))
     }
     fn drop_unnamed_blobs(&mut self) -> Result<u64> {
         write(self, "dropping rows of unused blobs", |db| cleanup::drop_unnamed(db))
     }
-    fn without_row(&mut self, uids: &[String]) -> Result<Vec<String>> {
+    fn without_row(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         // As a writer: what is told here is deleted, and who was taken for dead must not do that.
         write(self, "looking up blobs", |db| cleanup::without_row(db, uids))
     }

@@ -3,15 +3,17 @@
 use super::{Db, Fallible, Fault, Row, catalogue, read, values};
 use crate::failpoint;
 use crate::meta::{DumpRow, DumpRows};
+use crate::types::checksum::Checksum;
 use crate::types::error::Error;
+use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 
 fn from_row(row: &dyn Row) -> Fallible<DumpRow> {
     Ok(DumpRow {
         id: row.size(0)?,
-        uid: row.filled(1)?,
+        uid: row.filled(1)?.map(BlobUid::from),
         date: row.time(2)?,
-        checksum: row.filled(3)?,
+        checksum: row.filled(3)?.map(Checksum::from),
         size: row.size(4)?,
         valid: row.flag(5)?,
         encryption: read::encryption(row, 6)?,

@@ -3,6 +3,8 @@
 use super::read::{HOLES_SIZE, IS_HOLE};
 use super::{Db, Fallible, Row, Value};
 use crate::meta::{PastRun, Usage};
+use crate::types::keys::{BlobId, VersionKey};
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics};
 use std::collections::HashMap;
 
@@ -31,7 +33,7 @@ const BY_UID_OF_ONE: &str = "SELECT b.uid, m.version_id, max(b.size), count(*)
 
 /// What one version has of a blob.
 struct Share {
-    version: i64,
+    version: VersionKey,
     size: u64,
     rows: u64,
 }
@@ -75,7 +77,7 @@ impl Sums {
 }
 
 /// Adds one blob, with the shares that all versions have of it, to the sums of the versions, or of only one.
-fn add(blob: &[Share], only: Option<i64>, all: &mut HashMap<i64, Sums>) {
+fn add(blob: &[Share], only: Option<VersionKey>, all: &mut HashMap<VersionKey, Sums>) {
     let rows = blob.iter().map(|share| share.rows).sum();
     for share in blob.iter().filter(|share| only.is_none_or(|only| only == share.version)) {
         all.entry(share.version).or_default().add(share, rows, blob.len() == 1);
@@ -85,11 +87,11 @@ fn add(blob: &[Share], only: Option<i64>, all: &mut HashMap<i64, Sums>) {
 /// What identifies a blob.
 #[derive(PartialEq)]
 enum Key {
-    Id(i64),
-    Uid(String),
+    Id(BlobId),
+    Uid(BlobUid),
 }
 
-pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i64, Usage>> {
+pub(super) fn usage(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<HashMap<VersionKey, Usage>> {
     let parameters: Vec<Value> = version.into_iter().map(Value::from).collect();
     let shared = "SELECT EXISTS (SELECT 1 FROM blobs WHERE uid > '' GROUP BY uid HAVING count(*) > 1)";
     let by_uid = db.number(shared, &[])? != 0;
@@ -101,16 +103,16 @@ pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i
     };
     let dialect = db.dialect();
     let sql = sql.replace("{join}", dialect.join) + dialect.sorted;
-    let mut sums: HashMap<i64, Sums> = HashMap::new();
+    let mut sums: HashMap<VersionKey, Sums> = HashMap::new();
     let (mut blob, mut shares): (Option<Key>, Vec<Share>) = (None, Vec::new());
     db.each(&sql, &parameters, &mut |row| {
-        let key = Some(if by_uid { Key::Uid(row.text(0)?) } else { Key::Id(row.int(0)?) });
+        let key = Some(if by_uid { Key::Uid(row.text(0)?.into()) } else { Key::Id(BlobId(row.int(0)?)) });
         if key != blob {
             add(&shares, version, &mut sums);
             shares.clear();
             blob = key;
         }
-        let share = Share { version: row.int(1)?, size: row.count(2)?, rows: row.count(3)? };
+        let share = Share { version: VersionKey(row.int(1)?), size: row.count(2)?, rows: row.count(3)? };
         match shares.last_mut() {
             Some(last) if last.version == share.version => last.rows += share.rows,
             _ => shares.push(share),
@@ -119,12 +121,12 @@ pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i
     })?;
     add(&shares, version, &mut sums);
     let rounded = sums.into_iter().map(|(key, sums)| (key, sums.rounded()));
-    let mut all: HashMap<i64, Usage> = rounded.collect();
+    let mut all: HashMap<VersionKey, Usage> = rounded.collect();
     let one = if version.is_some() { "AND version_id = ?1" } else { "" };
     let holes =
         format!("SELECT version_id, {HOLES_SIZE} FROM block_map WHERE {IS_HOLE} {one} GROUP BY version_id");
     db.each(&holes, &parameters, &mut |row| {
-        all.entry(row.int(0)?).or_default().null = row.count(1)?;
+        all.entry(VersionKey(row.int(0)?)).or_default().null = row.count(1)?;
         Ok(())
     })?;
     Ok(all)
@@ -132,7 +134,7 @@ pub(super) fn usage(db: &mut dyn Db, version: Option<i64>) -> Fallible<HashMap<i
 
 pub(super) fn past_runs(
     db: &mut dyn Db,
-    version_uid: Option<&str>,
+    version_uid: Option<&VersionUid>,
     limit: Option<u64>,
 ) -> Fallible<Vec<PastRun>> {
     let one = if version_uid.is_some() { "WHERE version_uid = ?2" } else { "" };
@@ -157,7 +159,7 @@ fn past_run(row: &dyn Row) -> Fallible<PastRun> {
     };
     Ok(PastRun {
         date: row.time(0)?,
-        version_uid: row.opt_text(1)?.unwrap_or_default(),
+        version_uid: row.opt_text(1)?.unwrap_or_default().into(),
         name: row.opt_text(2)?.unwrap_or_default(),
         size: count(3)?,
         statistics: Statistics { read: count(5)?, written: count(7)?, dedup: count(9)?, sparse: count(11)? },

@@ -4,8 +4,11 @@ use crate::failpoint;
 use crate::meta::sql::rules::applied;
 use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Row, Value, Visit, hole, keep, values};
 use crate::meta::{Candidates, DumpRow, DumpRows, Fingerprint, Known, NewBlob, NewRow};
+use crate::types::checksum::Checksum;
 use crate::types::error::Error;
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
+use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, ToSql, ffi, params};
@@ -117,15 +120,15 @@ impl Db for Statements<'_> {
         )?;
         let mut found = Vec::with_capacity(wanted.len());
         for f in wanted {
-            let known = look_up.query_row(params![f.checksum, f.size, f.enc_version], |row| {
-                Ok(Known { id: row.get(0)?, uid: row.get(1)? })
+            let known = look_up.query_row(params![f.checksum.as_str(), f.size, f.enc_version], |row| {
+                Ok(Known { id: BlobId(row.get(0)?), uid: row.get::<_, String>(1)?.into() })
             });
             found.push(known.optional()?);
         }
         Ok(found)
     }
 
-    fn commit_blocks(&mut self, version: i64, rows: &[NewRow]) -> Fallible<Vec<u64>> {
+    fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>> {
         keep(self, version)?;
         // Who cannot ask whether this process lives sees that something is heard of it.
         let heard = "UPDATE claims SET heard = ?1 WHERE exclusive = 1 AND name = (SELECT uid FROM versions WHERE id = ?2)";
@@ -142,17 +145,17 @@ impl Db for Statements<'_> {
         for (n, row) in rows.iter().enumerate() {
             match row {
                 NewRow::Sparse { id, size } => {
-                    plain.execute(params![version, id, hole(self, *size)?])?;
+                    plain.execute(params![version.0, id, hole(self, *size)?.0])?;
                 }
                 NewRow::Reuse { id, known } => {
-                    if reuse.execute(params![version, id, known.id, known.uid])? == 0 {
+                    if reuse.execute(params![version.0, id, known.id.0, known.uid.as_str()])? == 0 {
                         rejected.push(*id);
                     }
                 }
                 NewRow::Store { ids, blob } => {
                     let blob_id = self.insert_blob(blob)?;
                     for id in ids {
-                        plain.execute(params![version, id, blob_id])?;
+                        plain.execute(params![version.0, id, blob_id.0])?;
                     }
                 }
             }
@@ -172,7 +175,7 @@ impl Db for Statements<'_> {
                AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
              ORDER BY id LIMIT ?3",
             values![after, before, limit],
-            |row| Ok((row.int(0)?, row.text(1)?)),
+            |row| Ok((row.int(0)?, BlobUid::from(row.text(1)?))),
         )?;
         let mut candidates = Candidates {
             next: (entries.len() == limit).then(|| entries.last().map_or(after, |(id, _)| *id)),
@@ -237,11 +240,11 @@ impl Db for Statements<'_> {
         for row in rows {
             let row = row.map_err(Fault::Because)?;
             let inserted = insert.execute(params![
-                row.uid,
-                version.uid,
+                row.uid.as_ref().map(BlobUid::as_str),
+                version.uid.as_str(),
                 row.id,
                 row.date.to_database(),
-                row.checksum,
+                row.checksum.as_ref().map(Checksum::as_str),
                 row.size,
                 row.valid,
                 row.encryption.version,
@@ -255,21 +258,21 @@ impl Db for Statements<'_> {
 }
 
 impl Statements<'_> {
-    fn insert_blob(&self, blob: &NewBlob) -> rusqlite::Result<i64> {
+    fn insert_blob(&self, blob: &NewBlob) -> rusqlite::Result<BlobId> {
         self.prepare(
             "INSERT INTO blobs (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
              VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
         )?
         .execute(params![
-            blob.uid,
-            blob.fingerprint.checksum,
+            blob.uid.as_str(),
+            blob.fingerprint.checksum.as_str(),
             blob.fingerprint.size,
             blob.encryption.version,
             blob.encryption.envkey,
             blob.encryption.nonce,
             Timestamp::now().to_database()
         ])?;
-        Ok(self.0.last_insert_rowid())
+        Ok(BlobId(self.0.last_insert_rowid()))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Sqlite, build, error, schema};
 use crate::meta::{GoingBack, LoneVersion, Since, State};
 use crate::types::error::{Error, Result};
+use crate::types::uid::VersionUid;
 use rusqlite::{Connection, params};
 use std::path::Path;
 
@@ -64,7 +65,7 @@ fn look(connection: &Connection) -> rusqlite::Result<Since> {
                    JOIN main.versions v ON v.uid = o.version_uid
                    WHERE b.valid = 0 AND b.id > 0 AND o.valid <> 0 ORDER BY 1";
     let uids =
-        connection.prepare(damaged)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        connection.prepare(damaged)?.query_map([], |row| Ok(row.get::<_, String>(0)?.into()))?.collect::<rusqlite::Result<_>>()?;
     let rekeyed = match build::columns(connection, "blocks")?.contains("enc_envkey") {
         false => false,
         true => connection.query_row(
@@ -87,7 +88,7 @@ fn look(connection: &Connection) -> rusqlite::Result<Since> {
 fn versions(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<LoneVersion>> {
     let known = |row: &rusqlite::Row<'_>| {
         Ok(LoneVersion {
-            uid: row.get(0)?,
+            uid: row.get::<_, String>(0)?.into(),
             name: row.get(1)?,
             protected: row.get::<_, i64>(2)? != 0,
             gone: row.get::<_, i64>(3)?.unsigned_abs(),

@@ -3,6 +3,7 @@
 use super::client::Request;
 use super::failure::{Failure, Kind};
 use super::{S3Store, md5, xml};
+use crate::types::uid::BlobUid;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +13,7 @@ const MOST_AT_ONCE: usize = 1000;
 
 impl S3Store<'_> {
     /// Deletes the objects with these names. Returns those that could not be deleted, with the reason.
-    pub(super) fn delete_all(&self, uids: &[&str]) -> Vec<(String, Failure)> {
+    pub(super) fn delete_all(&self, uids: &[&BlobUid]) -> Vec<(BlobUid, Failure)> {
         let mut failed = Vec::new();
         for batch in uids.chunks(MOST_AT_ONCE) {
             let left = if self.bulk.load(Ordering::Relaxed) {
@@ -27,7 +28,7 @@ impl S3Store<'_> {
 
     /// Deletes objects in one request, and repeats it where this helps. Returns those to delete one by one, because the
     /// server does not know this request.
-    fn delete_many<'u>(&self, uids: &[&'u str], failed: &mut Vec<(String, Failure)>) -> Vec<&'u str> {
+    fn delete_many<'u>(&self, uids: &[&'u BlobUid], failed: &mut Vec<(BlobUid, Failure)>) -> Vec<&'u BlobUid> {
         let mut left = uids.to_vec();
         let result = self.patience.run("delete blobs", |limit| {
             let refused = self.delete_once(&left, limit)?;
@@ -40,7 +41,7 @@ impl S3Store<'_> {
                 }
                 Some(failure) => {
                     if failure.kind != Kind::Missing {
-                        failed.push(((*uid).to_owned(), failure.clone()));
+                        failed.push(((*uid).clone(), failure.clone()));
                     }
                     false
                 }
@@ -54,14 +55,14 @@ impl S3Store<'_> {
                 left
             }
             Err(failure) => {
-                failed.extend(left.iter().map(|uid| ((*uid).to_owned(), failure.clone())));
+                failed.extend(left.iter().map(|uid| ((*uid).clone(), failure.clone())));
                 Vec::new()
             }
         }
     }
 
     /// Sends one request. Returns the objects that were not deleted, with the reason.
-    fn delete_once(&self, uids: &[&str], limit: Duration) -> Result<BTreeMap<String, Failure>, Failure> {
+    fn delete_once(&self, uids: &[&BlobUid], limit: Duration) -> Result<BTreeMap<BlobUid, Failure>, Failure> {
         let client = &self.client;
         // Uids need no escaping.
         let objects: Vec<String> =
@@ -81,8 +82,8 @@ impl S3Store<'_> {
         for error in xml::elements(&told, "Error") {
             let part = |name| xml::text(error, name).unwrap_or_default();
             let failure = Failure::of_object(&part("Code"), &part("Message"), client.names());
-            match part("Key") {
-                key if uids.contains(&&key[..]) => refused.insert(key, failure),
+            match BlobUid::from(part("Key")) {
+                key if uids.contains(&&key) => refused.insert(key, failure),
                 _ => return Err(failure),
             };
         }
@@ -90,17 +91,17 @@ impl S3Store<'_> {
     }
 
     /// Deletes objects one by one. If the server fails, the rest is not tried.
-    fn delete_each(&self, uids: &[&str], failed: &mut Vec<(String, Failure)>) {
+    fn delete_each(&self, uids: &[&BlobUid], failed: &mut Vec<(BlobUid, Failure)>) {
         for (at, uid) in uids.iter().enumerate() {
             let result = self.patience.run("delete a blob", |limit| {
-                self.client.send(&Request::new("DELETE", uid, &[]), limit).map(drop)
+                self.client.send(&Request::new("DELETE", uid.as_str(), &[]), limit).map(drop)
             });
             match result {
                 Ok(()) => {}
                 Err(failure) if failure.kind == Kind::Missing => {}
-                Err(failure) if failure.kind == Kind::Lasting => failed.push(((*uid).to_owned(), failure)),
+                Err(failure) if failure.kind == Kind::Lasting => failed.push(((*uid).clone(), failure)),
                 Err(failure) => {
-                    failed.extend(uids[at..].iter().map(|uid| ((*uid).to_owned(), failure.clone())));
+                    failed.extend(uids[at..].iter().map(|uid| ((*uid).clone(), failure.clone())));
                     return;
                 }
             }
