@@ -1,7 +1,7 @@
 //! The engine's connection to its observers: progress, messages, and requests to stop.
 
-use crate::types::uid::VersionUid;
 use crate::types::error::{Error, Signal};
+use crate::types::uid::VersionUid;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 

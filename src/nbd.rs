@@ -14,13 +14,13 @@ mod transmission;
 
 pub use socket::Address;
 
-use crate::types::uid::VersionUid;
 use crate::config::Config;
 use crate::engine::copy_on_write::Naming;
 use crate::engine::image::Depot;
 use crate::monitor::{Level, Monitor, Steadfast};
 use crate::pool::{Permits, threads};
 use crate::types::error::{Error, Result};
+use crate::types::uid::VersionUid;
 use export::Exports;
 use rustls::ServerConfig;
 use socket::{Listener, Socket};

@@ -3,7 +3,8 @@
 use backy2::config::IoConfig;
 use backy2::hash::{Hasher, is_zero};
 use backy2::io::{self, Source};
-use backy2::types::block::{Checksum, Geometry};
+use backy2::types::block::Geometry;
+use backy2::types::checksum::Digest;
 use backy2::types::settings::HashFunction;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ pub struct Block {
     /// Number of the block.
     pub id: u64,
     /// Digest; `None` if the block is all zeros.
-    pub checksum: Option<Checksum>,
+    pub digest: Option<Digest>,
     /// Whether no earlier block has the same data.
     pub new: bool,
 }
@@ -50,8 +51,8 @@ impl Image {
             .map(|id| {
                 data.resize(geometry.length(id), 0);
                 source.read_at(geometry.offset(id), &mut data).expect("read");
-                let checksum = (!is_zero(&data)).then(|| hasher.digest(&data));
-                Block { id, checksum, new: checksum.is_some_and(|checksum| seen.insert(checksum)) }
+                let digest = (!is_zero(&data)).then(|| hasher.digest(&data));
+                Block { id, digest, new: digest.is_some_and(|digest| seen.insert(digest)) }
             })
             .collect();
         let folder = path.parent().expect("a file is in a folder");
@@ -60,7 +61,7 @@ impl Image {
 
     /// A summary for people.
     pub fn summary(&self) -> String {
-        let stored = self.blocks.iter().filter(|block| block.checksum.is_some()).count();
+        let stored = self.blocks.iter().filter(|block| block.digest.is_some()).count();
         let new = self.blocks.iter().filter(|block| block.new).count();
         format!(
             "{} blocks: {} in holes, {} of zeros, {} with data, {new} of them unlike all before; {} hashed at once",

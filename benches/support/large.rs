@@ -6,7 +6,7 @@ use backy2::meta::url::DatabaseUrl;
 use backy2::meta::{self, Fingerprint, Finish, MetaStore, Metadata, NewBlob, NewRow, StatisticsRow};
 use backy2::monitor::Handle;
 use backy2::types::block::{Encryption, Geometry};
-use backy2::types::checksum::Digest;
+use backy2::types::checksum::{Checksum, Digest};
 use backy2::types::hex::to_hex;
 use backy2::types::settings::{FileMode, HashFunction, MasterKey};
 use backy2::types::time::Timestamp;
@@ -33,10 +33,10 @@ pub enum Checksums {
 }
 
 /// The digest of blob `n` in a database with [`Checksums::Different`]: pseudo-random, the same in each call.
-pub fn checksum(n: u64) -> String {
+pub fn checksum(n: u64) -> Checksum {
     let mut digest = [0; 64];
     fastrand::Rng::with_seed(n).fill(&mut digest);
-    to_hex(&digest)
+    Digest::new(&digest).into()
 }
 
 /// The properties of a new version of `blocks` blocks.
@@ -107,10 +107,10 @@ fn order(blocks: u64, scattered: u64) -> Vec<u64> {
     order
 }
 
-fn row(id: u64, wrapped: &str, checksum_of_all: Option<Checksum>) -> NewRow {
+fn row(id: u64, wrapped: &str, digest_of_all: Option<Digest>) -> NewRow {
     static NAMES: AtomicU64 = AtomicU64::new(0);
-    let (uid, checksum) = match checksum_of_all {
-        Some(checksum) => (format!("{:032x}", NAMES.fetch_add(1, Ordering::Relaxed)), checksum.hex()),
+    let (uid, checksum) = match digest_of_all {
+        Some(digest) => (format!("{:032x}", NAMES.fetch_add(1, Ordering::Relaxed)).into(), digest.into()),
         None => (BlobUid::generate(), checksum(id)),
     };
     let fingerprint = Fingerprint { checksum, size: u64::from(BLOCK), enc_version: 1 };

@@ -3,7 +3,8 @@
 use super::image::{Block, Image};
 use backy2::crypt::{Decoder, Encoder, Keyring};
 use backy2::hash::is_zero;
-use backy2::types::block::{Checksum, Encryption};
+use backy2::types::block::Encryption;
+use backy2::types::checksum::Digest;
 use backy2::types::settings::MasterKey;
 use std::collections::HashMap;
 use std::fs::File;
@@ -100,7 +101,7 @@ struct Stored {
 pub struct Work<'i> {
     image: &'i Image,
     keys: Keyring,
-    blobs: Option<(File, HashMap<Checksum, Stored>)>,
+    blobs: Option<(File, HashMap<Digest, Stored>)>,
 }
 
 /// Data of one thread.
@@ -136,12 +137,12 @@ impl<'i> Work<'i> {
             .filter(|block| match way {
                 Way::First | Way::Unchanged => true,
                 Way::Scrub => block.new,
-                Way::Restore => block.checksum.is_some(),
+                Way::Restore => block.digest.is_some(),
             })
             .collect()
     }
 
-    fn store(&self) -> (File, HashMap<Checksum, Stored>) {
+    fn store(&self) -> (File, HashMap<Digest, Stored>) {
         let file = tempfile::tempfile_in(&self.image.folder).expect("a work file");
         let mut stored = HashMap::new();
         let mut encoder = Encoder::new(1, &self.keys).expect("an encoder");
@@ -151,8 +152,8 @@ impl<'i> Work<'i> {
             self.image.source.read_at(self.image.geometry.offset(block.id), &mut data).expect("read");
             let (blob, encryption) = encoder.encode(&data).expect("encoded");
             file.write_all_at(blob, offset).expect("written");
-            let checksum = block.checksum.expect("blocks with data have one");
-            stored.insert(checksum, Stored { offset, length: blob.len(), encryption });
+            let digest = block.digest.expect("blocks with data have one");
+            stored.insert(digest, Stored { offset, length: blob.len(), encryption });
             offset += blob.len() as u64;
         }
         file.sync_all().expect("flushed");
@@ -235,7 +236,7 @@ impl<'i> Work<'i> {
         let (file, stored) = self.blobs.as_ref().expect("stored before");
         let mut full = Vec::with_capacity(group.len());
         for (block, data) in group.iter().zip(plain.iter_mut()) {
-            let stored = &stored[&block.checksum.expect("blocks with data have one")];
+            let stored = &stored[&block.digest.expect("blocks with data have one")];
             blob.resize(stored.length, 0);
             costs.read.of(stored.length, || file.read_exact_at(blob, stored.offset)).expect("read");
             let length = self.image.geometry.length(block.id);
@@ -257,10 +258,10 @@ impl<'i> Work<'i> {
 
     fn hash(&self, costs: &mut Costs, full: &[(&Block, &[u8])]) {
         let bytes = full.iter().map(|(_, data)| data.len()).sum();
-        let checksums =
+        let digests =
             costs.hash.of(bytes, || self.image.hasher.digest_all(full.iter().map(|(_, data)| *data)));
-        for ((block, _), checksum) in full.iter().zip(checksums) {
-            assert!(block.checksum == Some(checksum), "block {} is not what it was", block.id);
+        for ((block, _), digest) in full.iter().zip(digests) {
+            assert!(block.digest == Some(digest), "block {} is not what it was", block.id);
         }
     }
 }

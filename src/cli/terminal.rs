@@ -1,12 +1,12 @@
 //! The engine's monitor: shows messages and progress on the console, in the logfile and in the process title.
 
-use crate::types::uid::VersionUid;
 use super::live;
 use super::log::{Log, clean};
 use super::progress::{self, Meter};
 use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
 use crate::types::text;
+use crate::types::uid::VersionUid;
 use signal_hook::flag;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -265,6 +265,7 @@ mod tests {
     use crate::cli::tape::Tape;
     use crate::monitor::Activity;
     use crate::types::settings::FileMode;
+    use std::sync::LazyLock;
 
     struct Bench {
         out: Tape,
@@ -290,8 +291,8 @@ mod tests {
     }
 
     fn report(done: u64) -> Progress<'static> {
-        let uid = VersionUid::from("432d");
-        let activity = Activity::Scrub { name: "rnd", uid: &uid };
+        static UID: LazyLock<VersionUid> = LazyLock::new(|| "432d".into());
+        let activity = Activity::Scrub { name: "rnd", uid: &UID };
         Progress { activity, done, total: 100, bytes: 0, read_queue: 0.0, write_queue: 0.0 }
     }
 

@@ -1,6 +1,5 @@
 //! Making a version of a source.
 
-use crate::types::uid::VersionUid;
 use super::{Site, tags};
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::Plan;
@@ -13,6 +12,7 @@ use crate::types::error::{Error, Result};
 use crate::types::hints::{Hints, count};
 use crate::types::text::quoted;
 use crate::types::time::Timestamp;
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::time::Instant;
 

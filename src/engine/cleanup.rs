@@ -2,7 +2,6 @@
 
 mod full;
 
-use crate::types::uid::BlobUid;
 use super::Site;
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
@@ -10,6 +9,7 @@ use crate::monitor::Monitor;
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use crate::types::uid::BlobUid;
 use crate::types::version::Count;
 use chrono::TimeDelta;
 use std::time::Instant;

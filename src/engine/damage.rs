@@ -1,12 +1,12 @@
 //! Bad blocks: told to the user, marked in the database, and listed at the end.
 
-use crate::types::uid::{BlobUid, VersionUid};
-use crate::types::checksum::Checksum;
 use crate::flow::fetch::Damage;
 use crate::meta::MetaStore;
 use crate::monitor::Monitor;
 use crate::types::block::{Blob, Geometry};
+use crate::types::checksum::Checksum;
 use crate::types::error::{Error, Result};
+use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::BTreeSet;
 use std::ops::Range;
 

@@ -1,9 +1,9 @@
 //! Versions that are dated in the future: some clock was or is wrong. Their dates are neither trusted nor changed.
 
-use crate::types::keys::VersionKey;
 use super::Site;
 use crate::meta::VersionFilter;
 use crate::types::error::Result;
+use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use chrono::TimeDelta;
@@ -99,8 +99,8 @@ mod tests {
     /// Versions of a name, in the order of their making.
     fn versions(dates: &[&str]) -> Vec<Version> {
         let version = |(key, date): (usize, &&str)| Version {
-            key: key as i64,
-            uid: date.to_string(),
+            key: VersionKey(key as i64),
+            uid: (*date).into(),
             date: at(date),
             expire: None,
             name: "vm".into(),
@@ -117,7 +117,7 @@ mod tests {
     fn ordered(dates: &[&str], now: &str) -> Vec<String> {
         let mut versions = versions(dates);
         by_making(&mut versions, |version| version, at(now));
-        versions.into_iter().map(|version| version.uid).collect()
+        versions.into_iter().map(|version| version.uid.to_string()).collect()
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod view;
 
 pub use view::{Extent, Extents, Image};
 
-use crate::types::uid::VersionUid;
 use super::future;
 use super::names::{self, Catalogue};
 use super::site::{self, Site};
@@ -25,6 +24,7 @@ use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use cache::{Cache, Ticket};
 use std::collections::BTreeSet;

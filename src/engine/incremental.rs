@@ -5,7 +5,6 @@
 //! noted, not locked, and not the base of some name's next backup is removed; so a snapshot that a killed run has left
 //! behind goes with the next run, and snapshots of others never go.
 
-use crate::types::uid::VersionUid;
 use super::backup::{self, Made, Options};
 use super::{Site, future};
 use crate::failpoint;
@@ -15,6 +14,7 @@ use crate::locks::Guard;
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use crate::types::uid::VersionUid;
 use crate::types::version::{ImageId, Origin, Version};
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
 //! Versions by name: wherever a version is asked for, a user may say more than its uid.
 
-use crate::types::uid::VersionUid;
 use super::{Site, future};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::text::line;
 use crate::types::time::Timestamp;
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 
 /// Digits of a uid that are enough, if they are unambiguous.
@@ -152,7 +152,8 @@ fn listed(versions: &[&Version]) -> String {
     let mut text = String::new();
     for version in versions.iter().take(LISTED) {
         let valid = if version.valid { "" } else { " (invalid)" };
-        text += &format!("\n  {} {} {}{valid}", line(version.uid.as_str()), version.date, line(&version.name));
+        text +=
+            &format!("\n  {} {} {}{valid}", line(version.uid.as_str()), version.date, line(&version.name));
     }
     if versions.len() > LISTED {
         text += &format!("\n  and {} more", versions.len() - LISTED);

@@ -3,8 +3,8 @@
 use super::Site;
 use crate::crypt::Keyring;
 use crate::meta::{Rekeyed, Rewrapped};
-use crate::types::hex::to_hex;
 use crate::types::error::{Error, Result};
+use crate::types::hex::to_hex;
 use crate::types::settings::MasterKey;
 
 /// Unwraps the key of every blob with `old` and wraps it with the configured key: all of them, or none. The

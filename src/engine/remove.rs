@@ -1,9 +1,9 @@
 //! Removing a version.
 
-use crate::types::uid::VersionUid;
 use super::Site;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 
 /// Removes a version; its data stays until `cleanup`. `force` ignores the age limit, not the protection.

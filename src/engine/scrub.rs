@@ -1,6 +1,5 @@
 //! Verifying a version's blobs, and comparing them with a source.
 
-use crate::types::keys::BlobId;
 use super::damage::Casualties;
 use super::{Site, site};
 use crate::config::Config;
@@ -12,6 +11,7 @@ use crate::meta::{MetaStore, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
+use crate::types::keys::BlobId;
 use crate::types::version::Version;
 
 /// What a user asks for.

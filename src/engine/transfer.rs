@@ -1,10 +1,10 @@
 //! Dumps of a version's metadata: out and in.
 
-use crate::types::uid::VersionUid;
 use super::{Site, names};
 use crate::meta::DumpRow;
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::io::{BufRead, BufWriter, Read, Take, Write};
 

@@ -1,10 +1,10 @@
 //! What versions take, what backups did, and how versions differ.
 
-use crate::types::uid::VersionUid;
 use super::{Site, names};
 use crate::meta::{PastRun, Rows, Usage, VersionFilter};
 use crate::types::block::BlockRow;
 use crate::types::error::Result;
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::collections::VecDeque;
 

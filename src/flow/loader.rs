@@ -3,14 +3,14 @@
 //! The way is that of a walk (get, decrypt, decompress, then digests of several blocks at once); what differs is
 //! who decides what comes next. What is asked for ahead of need waits behind what somebody waits for.
 
-use crate::types::keys::BlobId;
-use crate::types::uid::VersionUid;
 use super::fetch::{Damage, Fetch, Fetcher, Verifier};
 use crate::monitor::{Level, Monitor};
 use crate::pool::threads::Crew;
 use crate::pool::{Latch, cores};
 use crate::types::block::Blob;
 use crate::types::error::{Error, Result};
+use crate::types::keys::BlobId;
+use crate::types::uid::VersionUid;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select, unbounded};
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -85,7 +85,9 @@ pub fn hash_function(meta: &mut dyn MetaStore, fetch: &Fetch<'_>) -> Result<()> 
         match fetcher.fetch(row.id, &blob, length, || false) {
             Ok(None) => return Ok(()),
             Ok(Some(Damage::Checksum { should, .. })) => {
-                let fits = |f: &HashFunction| should.as_ref().is_some_and(|should| Hasher::new(*f).digest(fetcher.data()).is(should));
+                let fits = |f: &HashFunction| {
+                    should.as_ref().is_some_and(|should| Hasher::new(*f).digest(fetcher.data()).is(should))
+                };
                 if let Some(function) = HashFunction::ALL.into_iter().find(fits) {
                     return Err(wrong_function(fetch, &format!("It is {function}.")));
                 }

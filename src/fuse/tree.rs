@@ -1,8 +1,8 @@
 //! The tree of folders and small files, made from the list of versions. Pure: no kernel, no database.
 
-use crate::types::uid::VersionUid;
 use super::names::{LATEST, file_name, uid_name};
 use super::node::{Field, Node};
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;

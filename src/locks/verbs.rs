@@ -1,10 +1,10 @@
 //! What the engine locks, and what it says when it cannot.
 
-use crate::types::uid::VersionUid;
 use super::process::{self, Other};
 use super::{Guard, Holder, Locks, Taken, holders};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
+use crate::types::uid::VersionUid;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn to_be_alone_no_lock_may_be_held() {
         let (_dir, a, b) = two();
-        let pinned = b.pin("some-uid").expect("free");
+        let pinned = b.pin(&"some-uid".into()).expect("free");
         let text = refusal(a.exclusive(NOBODY));
         assert!(text.starts_with("Other backy instances are running") && text.contains("some-uid"), "{text}");
         b.startup_check().expect("the global lock was let go of");
@@ -394,14 +394,14 @@ mod tests {
     #[test]
     fn versions_are_pinned_by_many_or_owned_by_one() {
         let (_dir, a, b) = two();
-        let pins = [a.pin("uid").expect("free"), b.pin("uid").expect("shared")];
-        assert!(refusal(b.own("uid")).starts_with("Version uid is locked"));
+        let pins = [a.pin(&"uid".into()).expect("free"), b.pin(&"uid".into()).expect("shared")];
+        assert!(refusal(b.own(&"uid".into())).starts_with("Version uid is locked"));
         drop(pins);
-        let _owned = a.own("uid").expect("free");
-        assert!(refusal(b.pin("uid")).starts_with("Version uid is locked"));
-        assert!(refusal(b.own("uid")).starts_with("Version uid is locked"));
-        let _other = b.own("uid2").expect("free");
-        assert!(matches!(a.own("../uid"), Err(Error::LockDir { .. })));
+        let _owned = a.own(&"uid".into()).expect("free");
+        assert!(refusal(b.pin(&"uid".into())).starts_with("Version uid is locked"));
+        assert!(refusal(b.own(&"uid".into())).starts_with("Version uid is locked"));
+        let _other = b.own(&"uid2".into()).expect("free");
+        assert!(matches!(a.own(&"../uid".into()), Err(Error::LockDir { .. })));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What has happened since an upgrade, for an administrator who wants to go back to 2.13.
 
+use crate::types::uid::VersionUid;
 use super::sqlite;
 use super::url::DatabaseUrl;
 use crate::types::error::Result;
@@ -31,7 +32,7 @@ pub struct Since {
     /// Versions removed, oldest first.
     pub removed: Vec<LoneVersion>,
     /// Uids of versions whose blobs were all good then, and of which some have been found bad.
-    pub damaged: Vec<String>,
+    pub damaged: Vec<VersionUid>,
     /// Whether keys were wrapped with another master key.
     pub rekeyed: bool,
 }
@@ -40,7 +41,7 @@ pub struct Since {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoneVersion {
     /// Its uid.
-    pub uid: String,
+    pub uid: VersionUid,
     /// Its name.
     pub name: String,
     /// Whether it is protected.

@@ -1,6 +1,5 @@
 //! Versions as exports, and one version that a client has open.
 
-use crate::types::uid::VersionUid;
 use super::protocol::{Errno, MAX_STRING, transmission_flag};
 use crate::config::Config;
 use crate::engine::copy_on_write::{Copy, Naming};
@@ -8,6 +7,7 @@ use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
 use crate::monitor::Monitor;
 use crate::sys::memory;
 use crate::types::error::{Error, Result};
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

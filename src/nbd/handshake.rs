@@ -1,12 +1,12 @@
 //! The handshake: the client asks about the exports and chooses one.
 
-use crate::types::uid::VersionUid;
 use super::export::{Export, Exports};
 use super::protocol::{
     BASE_ALLOCATION, BASE_ALLOCATION_ID, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES, Fields, IHAVEOPT, MAX_OPTION,
     MAX_PAYLOAD, MAX_STRING, Message, NBDMAGIC, cut, info, option, option_reply, reply,
 };
 use crate::types::error::{Error, Result};
+use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::io::{self, ErrorKind, Read, Write};
 

@@ -4,24 +4,23 @@ use super::file::FileStore;
 use super::*;
 use crate::skip;
 use crate::types::settings::{Durability, FileMode};
-use crate::types::uid::BlobUid;
 use std::collections::BTreeSet;
 
 #[path = "../../tests/common/s3_server.rs"]
 #[allow(dead_code)]
 mod s3_server;
 
-fn get(store: &dyn BlobStore, uid: &str) -> Option<Vec<u8>> {
+fn get(store: &dyn BlobStore, uid: &BlobUid) -> Option<Vec<u8>> {
     let mut data = vec![42; 7];
     let found = store.get(Wanted { uid, block: 0, size: 4, again: false }, &mut data).expect("get");
     found.then_some(data)
 }
 
-fn names(store: &dyn BlobStore, prefix: &str) -> BTreeSet<String> {
+fn names(store: &dyn BlobStore, prefix: &str) -> BTreeSet<BlobUid> {
     let mut all = BTreeSet::new();
     store
         .list(prefix, &mut |uid| {
-            assert!(all.insert(uid.to_owned()), "{uid} came twice");
+            assert!(all.insert(uid.clone()), "{uid} came twice");
             Ok(())
         })
         .expect("list");
@@ -30,7 +29,7 @@ fn names(store: &dyn BlobStore, prefix: &str) -> BTreeSet<String> {
 
 fn suite(store: &dyn BlobStore) {
     store.check().expect("reachable");
-    let uids: Vec<String> = (0..20).map(|_| BlobUid::generate()).collect();
+    let uids: Vec<BlobUid> = (0..20).map(|_| BlobUid::generate()).collect();
     for (n, uid) in uids.iter().enumerate() {
         assert_eq!(get(store, uid), None);
         store.put(uid, &vec![n as u8; n * 1000]).expect("put");
@@ -44,8 +43,8 @@ fn suite(store: &dyn BlobStore) {
 
     assert_eq!(names(store, ""), uids.iter().cloned().collect());
     for length in [1, 2, 3, 4, 7, 32] {
-        let prefix = &uids[3][..length];
-        let want: BTreeSet<_> = uids.iter().filter(|u| u.starts_with(prefix)).cloned().collect();
+        let prefix = &uids[3].as_str()[..length];
+        let want: BTreeSet<_> = uids.iter().filter(|u| u.as_str().starts_with(prefix)).cloned().collect();
         assert_eq!(names(store, prefix), want, "{prefix}");
     }
     assert!(names(store, "zz").is_empty());
@@ -60,10 +59,12 @@ fn suite(store: &dyn BlobStore) {
 
     std::thread::scope(|scope| {
         for part in uids[5..].chunks(3) {
-            scope.spawn(move || part.iter().for_each(|uid| store.put(uid, uid.as_bytes()).expect("put")));
+            scope.spawn(move || {
+                part.iter().for_each(|uid| store.put(uid, uid.as_str().as_bytes()).expect("put"))
+            });
         }
     });
-    assert!(uids[5..].iter().all(|uid| get(store, uid).as_deref() == Some(uid.as_bytes())));
+    assert!(uids[5..].iter().all(|uid| get(store, uid).as_deref() == Some(uid.as_str().as_bytes())));
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn foreign_and_unfinished_files_are_no_blobs() {
     let store = FileStore::new(folder.path(), Durability::None, FileMode::PRIVATE);
     let uid = BlobUid::generate();
     store.put(&uid, b"x").expect("put");
-    let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
+    let place = folder.path().join(&uid.as_str()[..2]).join(&uid.as_str()[2..4]);
     std::fs::write(place.join("notes.blob"), "").expect("write");
     std::fs::write(place.join(format!("{uid}.blob.1.tmp")), "").expect("write");
     std::fs::write(place.join(format!("{}.blob", BlobUid::generate())), "elsewhere").expect("write");
@@ -142,7 +143,7 @@ fn a_failed_write_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("tempdir");
     let store = FileStore::new(folder.path(), Durability::None, FileMode::PRIVATE);
     let uid = BlobUid::generate();
-    let place = folder.path().join(&uid[..2]).join(&uid[2..4]);
+    let place = folder.path().join(&uid.as_str()[..2]).join(&uid.as_str()[2..4]);
     // A folder with the blob's name makes the rename fail.
     std::fs::create_dir_all(place.join(format!("{uid}.blob")).join("in the way")).expect("mkdir");
     assert!(store.put(&uid, b"x").is_err());
@@ -158,8 +159,12 @@ fn a_uid_cannot_lead_out_of_the_store() {
     let outside = folder.path().join("x.blob");
     std::fs::write(&outside, "mine").expect("write");
     for uid in ["../../x", "", "abc", "ab/cd/ef", "äöüäöü"] {
+        let uid = &BlobUid::from(uid);
         assert!(store.put(uid, b"x").is_err(), "{uid}");
-        assert!(store.delete(&[uid.to_owned()]).is_empty(), "{uid}: it is missing, as it cannot be there");
+        assert!(
+            store.delete(std::slice::from_ref(uid)).is_empty(),
+            "{uid}: it is missing, as it cannot be there"
+        );
         let wanted = Wanted { uid, block: 0, size: 1, again: false };
         assert!(matches!(store.get(wanted, &mut Vec::new()), Err(GetError::Unreadable(_))), "{uid}");
     }

@@ -107,7 +107,7 @@ fn rm_and_cleanups_killed_at_random_moments_delete_nothing_in_use() {
         }
         // A blob that only the full cleanup finds.
         let orphan = BlobUid::generate();
-        let folder = install.path("data").join(&orphan[..2]).join(&orphan[2..4]);
+        let folder = install.path("data").join(&orphan.as_str()[..2]).join(&orphan.as_str()[2..4]);
         std::fs::create_dir_all(&folder).expect("made");
         std::fs::write(folder.join(format!("{orphan}.blob")), "x").expect("written");
         for options in [&["cleanup", "--dangerous-force"], &["cleanup", "--full"]] {

@@ -104,9 +104,10 @@ fn back_up(world: &mut World, seen: &mut Seen, plan: Plan) {
             let statistics = made.run.statistics;
             assert_eq!(statistics.written.blocks, new.len() as u64);
             assert_eq!(made.version.size_bytes, plan.image.size() as u64);
-            world.versions.insert(made.version.uid.clone(), expected(true));
+            let uid = made.version.uid.to_string();
+            world.versions.insert(uid.clone(), expected(true));
             assert!(made.version.valid);
-            assert_checksums(world, &made.version.uid);
+            assert_checksums(world, &uid);
             seen.backups += 1;
             seen.dedup_hits += statistics.dedup.blocks;
             seen.holes += statistics.sparse.blocks;

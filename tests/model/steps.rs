@@ -48,7 +48,7 @@ fn remove(world: &mut World, seen: &mut Seen) {
 fn remove_one(world: &mut World, seen: &mut Seen, uid: String) {
     println!("rm {uid}");
     let rows = world.install.rows(&uid) as u64;
-    assert_eq!(remove::run(&mut world.site(), &uid, true).expect("removed"), (uid.clone(), rows));
+    assert_eq!(remove::run(&mut world.site(), &uid, true).expect("removed"), (uid.as_str().into(), rows));
     world.versions.remove(&uid);
     seen.removed += 1;
 }
@@ -234,7 +234,7 @@ fn import_one(world: &mut World, seen: &mut Seen, (uid, dump, expected): (String
     let imported = transfer::import(&mut world.site(), dump.as_bytes(), "dump");
     match (imported, world.versions.contains_key(&uid)) {
         (Ok(imported), false) => {
-            assert_eq!(imported, uid);
+            assert_eq!(imported, uid[..]);
             world.versions.insert(uid.clone(), expected);
             // The dump may mark blobs as bad that were found before it was written.
             let told: Vec<&str> =

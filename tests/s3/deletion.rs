@@ -40,7 +40,7 @@ fn a_full_cleanup_lists_all_pages_and_leaves_foreign_objects_alone() {
         let install = installed(&server, BLOCK as u32);
         let image = noise(14, 5 * BLOCK);
         let uid = install.backup(&[&install.image("image", &image), "a"]);
-        let strays: Vec<String> = (0..1100).map(|_| BlobUid::generate()).collect();
+        let strays: Vec<String> = (0..1100).map(|_| BlobUid::generate().to_string()).collect();
         strays.iter().for_each(|stray| server.put(stray, b"x"));
         server.put("README", b"mine");
         let prefix = &strays[0][..1];

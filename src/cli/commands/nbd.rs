@@ -65,7 +65,12 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
 }
 
 /// Says where the server listens, with the commands by which clients list the versions and attach one.
-fn announcement(listening: &Listening, address: &Address, uid: Option<&VersionUid>, encrypted: bool) -> String {
+fn announcement(
+    listening: &Listening,
+    address: &Address,
+    uid: Option<&VersionUid>,
+    encrypted: bool,
+) -> String {
     let uid = uid.map_or("VERSION_UID", VersionUid::as_str);
     match (listening, address) {
         (Listening::Tcp(at), _) if encrypted => {

@@ -40,7 +40,12 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
 }
 
 /// Deletes those of a batch that have no row.
-fn delete(site: &mut Site<'_>, store: &dyn BlobStore, batch: &[BlobUid], cleaned: &mut Cleaned) -> Result<()> {
+fn delete(
+    site: &mut Site<'_>,
+    store: &dyn BlobStore,
+    batch: &[BlobUid],
+    cleaned: &mut Cleaned,
+) -> Result<()> {
     site.monitor.check()?;
     let unused = site.meta.without_row(batch)?;
     let failed = store.delete(&unused);
@@ -58,7 +63,11 @@ fn delete(site: &mut Site<'_>, store: &dyn BlobStore, batch: &[BlobUid], cleaned
 ///
 /// # Errors
 /// Other processes run; the database or the store fails, or `visit` does.
-pub fn preview_full(site: &mut Site<'_>, prefix: &str, visit: impl FnMut(&BlobUid) -> Result<()>) -> Result<u64> {
+pub fn preview_full(
+    site: &mut Site<'_>,
+    prefix: &str,
+    visit: impl FnMut(&BlobUid) -> Result<()>,
+) -> Result<u64> {
     let _fast = site.locks.cleanup()?;
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let store = site.open_store()?;

@@ -1,8 +1,8 @@
 //! Blocks in memory, bounded in bytes, the least recently used ones given up first. Concurrent readers of a block
 //! share one fetch.
 
-use crate::types::keys::BlobId;
 use crate::flow::loader::Taker;
+use crate::types::keys::BlobId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -8,6 +8,7 @@ use crate::engine::init;
 use crate::monitor::{Monitor, Progress};
 use crate::store::{GetError, Wanted};
 use crate::types::error::Signal;
+use crate::types::uid::BlobUid;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,26 +18,26 @@ const BLOCK: usize = 64 << 10;
 /// The file store, with each fetch counted by blob.
 struct Counting<'a> {
     inner: Box<dyn BlobStore + 'a>,
-    fetched: Mutex<HashMap<String, u64>>,
+    fetched: Mutex<HashMap<BlobUid, u64>>,
 }
 
 impl BlobStore for Counting<'_> {
     fn location(&self) -> String {
         self.inner.location()
     }
-    fn put(&self, uid: &str, data: &[u8]) -> Result<()> {
+    fn put(&self, uid: &BlobUid, data: &[u8]) -> Result<()> {
         self.inner.put(uid, data)
     }
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
-        *self.fetched.lock().expect("fine").entry(wanted.uid.to_owned()).or_default() += 1;
+        *self.fetched.lock().expect("fine").entry(wanted.uid.clone()).or_default() += 1;
         // So that others come while it is under way.
         std::thread::sleep(Duration::from_millis(3));
         self.inner.get(wanted, data)
     }
-    fn delete(&self, uids: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, uids: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         self.inner.delete(uids)
     }
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         self.inner.list(prefix, each)
     }
     fn sync(&self) -> Result<()> {
@@ -77,7 +78,7 @@ struct Bench {
     folder: tempfile::TempDir,
     config: Config,
     notes: Notes,
-    uid: String,
+    uid: VersionUid,
     image: Vec<u8>,
 }
 
@@ -134,6 +135,7 @@ impl Bench {
         let version = meta.version(&self.uid).expect("there");
         let row = meta.rows(&version, id, 1, crate::meta::Rows::All).expect("read").remove(0);
         let uid = row.blob.expect("data").uid;
+        let uid = uid.as_str();
         self.folder.path().join("b/data").join(&uid[..2]).join(&uid[2..4]).join(format!("{uid}.blob"))
     }
 }
@@ -235,7 +237,10 @@ fn a_bad_block_is_an_error_for_its_range_only_and_told_once() {
     });
     let notes = bench.notes.0.lock().expect("fine");
     assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes.iter().all(|note| note.contains("is bad") && note.contains(&bench.uid)), "{notes:?}");
+    assert!(
+        notes.iter().all(|note| note.contains("is bad") && note.contains(bench.uid.as_str())),
+        "{notes:?}"
+    );
 }
 
 #[test]
@@ -312,10 +317,10 @@ fn a_version_that_is_open_is_pinned_and_one_that_is_not_is_not() {
         let owned = others.own(&bench.uid).expect("free");
         assert!(matches!(depot.open(&bench.uid), Err(Error::Locked(_))));
         drop(owned);
-        assert!(matches!(depot.open("no-such-uid"), Err(Error::VersionNotFound(_))));
+        assert!(matches!(depot.open(&"no-such-uid".into()), Err(Error::VersionNotFound(_))));
         let before = depot.generation().expect("told");
         Site::open(&bench.config, &bench.notes, Access::Write)
-            .and_then(|mut site| crate::engine::catalogue::set_protected(&mut site, &bench.uid, true))
+            .and_then(|mut site| crate::engine::catalogue::set_protected(&mut site, bench.uid.as_str(), true))
             .expect("protected");
         assert_ne!(depot.generation().expect("told"), before);
     });

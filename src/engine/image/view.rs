@@ -1,6 +1,5 @@
 //! One version as an image that is read and written.
 
-use crate::types::keys::BlobId;
 use super::ahead::Streams;
 use super::cache::{Found, Key, Slot, Ticket};
 use super::overlay::{Held, Overlay};
@@ -11,6 +10,7 @@ use crate::locks::Guard;
 use crate::monitor::Level;
 use crate::sys::memory;
 use crate::types::block::{Blob, Geometry};
+use crate::types::keys::BlobId;
 use crate::types::version::Version;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -1,6 +1,7 @@
 //! By a fixed clock, computed by hand.
 
 use super::*;
+use crate::types::keys::VersionKey;
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
@@ -17,8 +18,8 @@ fn near(text: &str, seconds: i64) -> Timestamp {
 
 fn version(date: Timestamp, tags: &[&str]) -> Version {
     Version {
-        key: 0,
-        uid: format!("uid-{}", date.unix()),
+        key: VersionKey(0),
+        uid: format!("uid-{}", date.unix()).into(),
         date,
         expire: None,
         name: "vm".into(),

@@ -1,13 +1,13 @@
 //! The lines of dumps, as backy2 has written them since 2.1.
 
-use crate::types::keys::VersionKey;
-use crate::types::uid::BlobUid;
-use crate::types::checksum::Checksum;
 use crate::meta::DumpRow;
 use crate::types::block::Encryption;
-use crate::types::hex::from_hex;
+use crate::types::checksum::Checksum;
 use crate::types::error::{Error, Result};
+use crate::types::hex::from_hex;
+use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
+use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 use std::io::{BufRead, Read, Write};

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::types::block::Encryption;
+use crate::types::keys::BlobId;
 use crate::types::settings::HashFunction;
+use crate::types::uid::BlobUid;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -32,7 +34,7 @@ impl BlobStore for Planned {
     fn location(&self) -> String {
         "test".into()
     }
-    fn put(&self, _: &str, _: &[u8]) -> Result<()> {
+    fn put(&self, _: &BlobUid, _: &[u8]) -> Result<()> {
         Err(gone())
     }
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
@@ -46,10 +48,10 @@ impl BlobStore for Planned {
         }
         Ok(true)
     }
-    fn delete(&self, _: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, _: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         Vec::new()
     }
-    fn list(&self, _: &str, _: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, _: &str, _: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         Err(gone())
     }
     fn sync(&self) -> Result<()> {
@@ -66,9 +68,9 @@ fn fetched(answers: &[Answer], is_there: bool) -> (Result<Option<Damage>>, Vec<u
     let keys = Keyring::new(None);
     let hasher = Hasher::new(HashFunction::Sha512);
     let blob = Blob {
-        id: 1,
+        id: BlobId(1),
         uid: "abcd".into(),
-        checksum: Some(hasher.digest(GOOD).hex()),
+        checksum: Some(hasher.digest(GOOD).into()),
         size: GOOD.len() as i64,
         valid: true,
         encryption: Encryption::default(),
@@ -161,7 +163,7 @@ fn memory_that_cannot_be_had_is_no_damage() {
     let store = Planned { answers, asked: Mutex::default(), is_there: true };
     let fetch = Fetch::new(&store, &keys, hasher, 1, 0);
     let blob = Blob {
-        id: 1,
+        id: BlobId(1),
         uid: "abcd".into(),
         checksum: None,
         size: 16,

@@ -26,16 +26,16 @@ impl BlobStore for Forgetful {
     fn location(&self) -> String {
         "test".into()
     }
-    fn put(&self, _: &str, _: &[u8]) -> Result<()> {
+    fn put(&self, _: &BlobUid, _: &[u8]) -> Result<()> {
         Ok(())
     }
     fn get(&self, _: Wanted<'_>, _: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
         Ok(false)
     }
-    fn delete(&self, _: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, _: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         Vec::new()
     }
-    fn list(&self, _: &str, _: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, _: &str, _: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         Ok(())
     }
     fn sync(&self) -> Result<()> {

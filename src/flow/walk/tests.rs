@@ -12,6 +12,7 @@ use crate::types::block::Encryption;
 use crate::types::error::Error;
 use crate::types::settings::HashFunction;
 use crate::types::time::Timestamp;
+use crate::types::uid::BlobUid;
 use crate::types::version::NewVersion;
 
 /// A store that cannot be read, as when the network is gone.
@@ -25,16 +26,16 @@ impl BlobStore for Unreachable {
     fn location(&self) -> String {
         "test".into()
     }
-    fn put(&self, _: &str, _: &[u8]) -> Result<()> {
+    fn put(&self, _: &BlobUid, _: &[u8]) -> Result<()> {
         Err(gone())
     }
     fn get(&self, _: Wanted<'_>, _: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
         Err(GetError::Store(gone()))
     }
-    fn delete(&self, _: &[String]) -> Vec<(String, Error)> {
+    fn delete(&self, _: &[BlobUid]) -> Vec<(BlobUid, Error)> {
         Vec::new()
     }
-    fn list(&self, _: &str, _: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn list(&self, _: &str, _: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         Err(gone())
     }
     fn sync(&self) -> Result<()> {

@@ -1,12 +1,13 @@
 //! Tests of the tree.
 
 use super::*;
+use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
 
 fn version(uid: &str, name: &str, day: u32, valid: bool) -> Version {
     Version {
-        key: 1,
-        uid: uid.to_owned(),
+        key: VersionKey(1),
+        uid: uid.into(),
         date: Timestamp::parse(&format!("2020-04-{day:02} 01:02:03")).expect("a date"),
         expire: Timestamp::parse("2020-05-01T06:07:08"),
         name: name.to_owned(),

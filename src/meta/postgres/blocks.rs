@@ -134,7 +134,11 @@ fn insert_blobs<C: GenericClient>(
 }
 
 /// Inserts rows of `block_map` by COPY.
-fn copy_map<C: GenericClient>(db: &mut Statements<'_, C>, version: VersionKey, rows: &[(u64, BlobId)]) -> Fallible<()> {
+fn copy_map<C: GenericClient>(
+    db: &mut Statements<'_, C>,
+    version: VersionKey,
+    rows: &[(u64, BlobId)],
+) -> Fallible<()> {
     if rows.is_empty() {
         return Ok(());
     }

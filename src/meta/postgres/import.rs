@@ -79,8 +79,10 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
     let sql = "COPY incoming (id, uid, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
          FROM STDIN BINARY";
     let listed = db.ask("SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1", &[])?;
-    let doomed: HashSet<BlobUid> =
-        listed.iter().map(|row| row.try_get(0).map(<BlobUid as From<&str>>::from)).collect::<Result<_, _>>()?;
+    let doomed: HashSet<BlobUid> = listed
+        .iter()
+        .map(|row| row.try_get(0).map(<BlobUid as From<&str>>::from))
+        .collect::<Result<_, _>>()?;
     let mut seen = Seen::default();
     let mut writer = BinaryCopyInWriter::new(db.client.copy_in(sql)?, &TYPES);
     for row in rows {

@@ -9,6 +9,7 @@ use crate::meta::{
 };
 use crate::types::block::{Encryption, Geometry};
 use crate::types::time::Timestamp;
+use crate::types::uid::BlobUid;
 use crate::types::version::{NewVersion, Statistics, Version};
 use std::sync::Arc;
 
@@ -54,8 +55,8 @@ fn version(store: &mut Postgres, name: &str, geometry: Geometry) -> Version {
 
 fn blob(data: u32) -> NewBlob {
     NewBlob {
-        uid: crate::types::uid::BlobUid::generate(),
-        fingerprint: Fingerprint { checksum: format!("{data:0128x}"), size: 4096, enc_version: 0 },
+        uid: BlobUid::generate(),
+        fingerprint: Fingerprint { checksum: format!("{data:0128x}").into(), size: 4096, enc_version: 0 },
         encryption: Encryption::default(),
     }
 }
@@ -201,9 +202,9 @@ fn an_import_is_all_or_nothing() {
     let (database, mut store) = initialised(&server);
     let row = |id: u64, uid: Option<&str>, valid: bool| DumpRow {
         id,
-        uid: uid.map(str::to_owned),
+        uid: uid.map(BlobUid::from),
         date: Timestamp::now(),
-        checksum: uid.map(|_| "c0ffee".to_owned()),
+        checksum: uid.map(|_| "c0ffee".into()),
         size: 4096,
         valid,
         encryption: Encryption::default(),
@@ -234,8 +235,11 @@ fn an_import_is_all_or_nothing() {
     // Of two opinions about a blob the bad one counts, for all versions that name it.
     let bad = [row(0, Some("x"), false)];
     store.import(&b, &mut bad.iter().cloned().map(Ok)).expect("imports");
-    assert!(!store.version("imported").expect("there").valid && !store.version("b").expect("there").valid);
-    let imported = store.version("imported").expect("there");
+    assert!(
+        !store.version(&"imported".into()).expect("there").valid
+            && !store.version(&"b".into()).expect("there").valid
+    );
+    let imported = store.version(&"imported".into()).expect("there");
     let rows = store.dump_rows(&imported, 0, 9);
     assert_eq!(rows.expect("reads").iter().filter(|row| row.uid.is_some() && !row.valid).count(), 2);
 }

@@ -26,7 +26,12 @@ pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()
 
 /// Runs without the check of references: what a row of the base names is there, as the base keeps it from going
 /// away, and whether the version is there is asked here.
-pub(super) fn carry(db: &mut dyn Db, base: VersionKey, version: VersionKey, ranges: &[Range<u64>]) -> Fallible<Carried> {
+pub(super) fn carry(
+    db: &mut dyn Db,
+    base: VersionKey,
+    version: VersionKey,
+    ranges: &[Range<u64>],
+) -> Fallible<Carried> {
     // The invalid blobs are few and come from their own index: cheaper than a look at every blob.
     let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
          SELECT ?1, block_id, blob_id FROM block_map

@@ -91,7 +91,12 @@ pub(super) fn doomed(db: &mut dyn Db, after: Option<&BlobUid>, limit: usize) -> 
     db.all(sql, values![behind(after), limit], |row| Ok(row.text(0)?.into()))
 }
 
-pub(super) fn deletable(db: &mut dyn Db, after: Option<&BlobUid>, before: i64, limit: usize) -> Fallible<Vec<Deletable>> {
+pub(super) fn deletable(
+    db: &mut dyn Db,
+    after: Option<&BlobUid>,
+    before: i64,
+    limit: usize,
+) -> Fallible<Vec<Deletable>> {
     let sql = "SELECT uid, max(coalesce(size, 0)), max(time), max(delete_candidate),
             EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = d.uid)
          FROM deleted_blocks d WHERE uid > ?1 AND uid <> '' GROUP BY uid ORDER BY uid LIMIT ?2";

@@ -75,7 +75,8 @@ fn make_valid(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
 fn heal(db: &mut dyn Db) -> Fallible<Vec<VersionUid>> {
     let sql = "SELECT v.id, v.size, v.uid FROM invalidated i JOIN versions v ON v.uid = i.version_uid
          WHERE v.valid = 0 ORDER BY v.uid";
-    let candidates = db.all(sql, &[], |row| Ok((VersionKey(row.int(0)?), row.int(1)?, row.text(2)?.into())))?;
+    let candidates =
+        db.all(sql, &[], |row| Ok((VersionKey(row.int(0)?), row.int(1)?, row.text(2)?.into())))?;
     let mut healed = Vec::new();
     for (version, size, uid) in candidates {
         // A damaged row is whole in no way.

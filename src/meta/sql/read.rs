@@ -129,7 +129,10 @@ pub(super) fn sample(
     db.all(&sql, &parameters, from_row)
 }
 
-pub(super) fn first_block_size(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<Option<(VersionUid, u64)>> {
+pub(super) fn first_block_size(
+    db: &mut dyn Db,
+    version: Option<VersionKey>,
+) -> Fallible<Option<(VersionUid, u64)>> {
     let one = if version.is_some() { "AND v.id = ?1" } else { "" };
     let sql = format!(
         "SELECT v.uid, b.size FROM versions v

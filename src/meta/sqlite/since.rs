@@ -3,7 +3,6 @@
 use super::{Sqlite, build, error, schema};
 use crate::meta::{GoingBack, LoneVersion, Since, State};
 use crate::types::error::{Error, Result};
-use crate::types::uid::VersionUid;
 use rusqlite::{Connection, params};
 use std::path::Path;
 
@@ -64,8 +63,10 @@ fn look(connection: &Connection) -> rusqlite::Result<Since> {
     let damaged = "SELECT DISTINCT o.version_uid FROM main.blobs b JOIN old.blocks o ON o.uid = b.uid
                    JOIN main.versions v ON v.uid = o.version_uid
                    WHERE b.valid = 0 AND b.id > 0 AND o.valid <> 0 ORDER BY 1";
-    let uids =
-        connection.prepare(damaged)?.query_map([], |row| Ok(row.get::<_, String>(0)?.into()))?.collect::<rusqlite::Result<_>>()?;
+    let uids = connection
+        .prepare(damaged)?
+        .query_map([], |row| Ok(row.get::<_, String>(0)?.into()))?
+        .collect::<rusqlite::Result<_>>()?;
     let rekeyed = match build::columns(connection, "blocks")?.contains("enc_envkey") {
         false => false,
         true => connection.query_row(

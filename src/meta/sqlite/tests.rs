@@ -130,16 +130,16 @@ fn databases_from_before_encryption_are_upgraded() {
         assert!(matches!(database.state().expect("state"), State::Old { .. }));
         let mut copy = upgrade::upgraded_copy(&database, folder.path(), &Silent).expect("a copy");
         assert_eq!((copy.state().expect("state"), copy.is_writable()), (State::Current, false));
-        let version = copy.version("v1").expect("there");
+        let version = copy.version(&"v1".into()).expect("there");
         assert_eq!(copy.missing(&version).expect("asked"), []);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "the copy has no name");
         assert!(upgrade::upgrade(&mut database, &Silent).expect("upgraded"));
         assert_eq!(database.state().expect("state"), State::Current);
-        let version = database.version("v1").expect("there");
+        let version = database.version(&"v1".into()).expect("there");
         assert_eq!((version.size_bytes, version.protected), (13, false));
         assert_eq!(version.tags.len(), usize::from(!later.is_empty()));
         let rows = database.rows(&version, 0, 9, Rows::All).expect("rows");
-        let uids: Vec<_> = rows.iter().map(|row| row.blob.as_ref().map(|blob| &blob.uid[..])).collect();
+        let uids: Vec<_> = rows.iter().map(|row| row.blob.as_ref().map(|blob| blob.uid.as_str())).collect();
         assert_eq!(uids, [Some("u1"), Some("u1"), None, Some("u2")]);
         let last = rows[3].blob.as_ref().expect("a blob");
         assert_eq!((last.size, &last.encryption), (1, &Encryption::default()));
@@ -221,7 +221,7 @@ fn rule_4_data_that_two_rows_share_is_listed_only_with_the_last() {
     let listed = |database: &Sqlite| -> i64 {
         database.connection.query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0)).expect("count")
     };
-    let (v, w) = (database.version("v").expect("v"), database.version("w").expect("w"));
+    let (v, w) = (database.version(&"v".into()).expect("v"), database.version(&"w".into()).expect("w"));
     database.remove_version(&v, 0).expect("removes");
     assert_eq!(listed(&database), 0);
     database.remove_version(&w, 0).expect("removes");
@@ -272,7 +272,7 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
     let geometry = Geometry::new(200_000 * 4096, 4096);
     let base = version(&mut database, "a", geometry);
     let blob = NewBlob {
-        uid: "b".repeat(32),
+        uid: "b".repeat(32).into(),
         fingerprint: Fingerprint { checksum: "00".into(), size: 4096, enc_version: 0 },
         encryption: Encryption::default(),
     };
@@ -302,7 +302,7 @@ fn rule_4_rm_refreshes_an_entry_that_exists() {
          INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('abcd', 1, 0, 100), ('abcd', 1, 0, 50)",
     );
     insert_through_view(&database, "v", 0, "abcd", "k").expect("inserts");
-    let version = database.version("v").expect("v");
+    let version = database.version(&"v".into()).expect("v");
     database.remove_version(&version, 200).expect("removes");
     let young = database.take_delete_candidates(i64::MIN, 150, 10).expect("takes");
     assert!(young.doomed.is_empty(), "the hour begins anew");
@@ -338,7 +338,7 @@ fn rule_5_a_listed_blob_that_is_in_use_stays() {
     insert_through_view(&database, "v", 0, "abcd", "k").expect("inserts");
     let taken = database.take_delete_candidates(i64::MIN, i64::MAX, 10).expect("takes");
     assert_eq!((taken.in_use, taken.doomed.len()), (1, 0));
-    let version = database.version("v").expect("v");
+    let version = database.version(&"v".into()).expect("v");
     assert_eq!(database.rows(&version, 0, 9, Rows::Stored).expect("reads").len(), 1);
     let entries: i64 = database
         .connection

@@ -2,7 +2,6 @@
 
 use crate::meta::*;
 use crate::types::error::Error;
-use crate::types::uid::BlobUid;
 
 /// A test on an empty database.
 pub type Case = fn(&mut dyn MetaStore);
@@ -31,7 +30,7 @@ pub const CASES: &[(&str, Case)] = &[
 const BLOCK: u32 = 4096;
 
 fn fingerprint(data: u32) -> Fingerprint {
-    Fingerprint { checksum: format!("{data:0128x}"), size: u64::from(BLOCK), enc_version: 0 }
+    Fingerprint { checksum: format!("{data:0128x}").into(), size: u64::from(BLOCK), enc_version: 0 }
 }
 
 fn new_blob(data: u32) -> NewBlob {
@@ -40,7 +39,7 @@ fn new_blob(data: u32) -> NewBlob {
 
 fn begin(meta: &mut dyn MetaStore, name: &str, blocks: u64) -> Version {
     meta.begin_version(&NewVersion {
-        uid: crate::types::uid::VersionUid::generate(),
+        uid: VersionUid::generate(),
         date: Timestamp::now(),
         expire: None,
         name: name.into(),
@@ -96,8 +95,8 @@ fn rows(meta: &mut dyn MetaStore, version: &Version) -> Vec<BlockRow> {
     meta.rows(version, 0, 1000, Rows::All).expect("reads")
 }
 
-fn uids(blobs: &[NewBlob]) -> Vec<String> {
-    let mut uids: Vec<String> = blobs.iter().map(|b| b.uid.clone()).collect();
+fn uids(blobs: &[NewBlob]) -> Vec<BlobUid> {
+    let mut uids: Vec<BlobUid> = blobs.iter().map(|b| b.uid.clone()).collect();
     uids.sort();
     uids
 }
@@ -106,7 +105,7 @@ const NEVER: i64 = i64::MIN;
 const ALWAYS: i64 = i64::MAX;
 
 fn catalogue(meta: &mut dyn MetaStore) {
-    assert!(matches!(meta.version("nosuch"), Err(Error::VersionNotFound(_))));
+    assert!(matches!(meta.version(&"nosuch".into()), Err(Error::VersionNotFound(_))));
     let b = begin(meta, "b", 0);
     let a = begin(meta, "a", 0);
     let names = |meta: &mut dyn MetaStore, filter: &VersionFilter| -> Vec<String> {
@@ -297,7 +296,7 @@ fn cleanup(meta: &mut dyn MetaStore) {
     assert_eq!(all, uids(&blobs));
     assert_eq!(meta.without_row(&all).expect("asks"), all, "their rows went in the same transaction");
     meta.forget_deleted(&all).expect("forgets");
-    assert!(meta.doomed("", 10).expect("asks").is_empty());
+    assert!(meta.doomed(None, 10).expect("asks").is_empty());
 }
 
 fn cleanup_goes_on(meta: &mut dyn MetaStore) {
@@ -305,9 +304,9 @@ fn cleanup_goes_on(meta: &mut dyn MetaStore) {
     meta.remove_version(&first, 0).expect("removes");
     meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
     // Killed here: the next run finds what is doomed, and the candidates do not list it again.
-    assert_eq!(meta.doomed("", 10).expect("asks"), uids(&blobs));
+    assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
     assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes"), Candidates::default());
-    assert_eq!(meta.doomed("", 10).expect("asks"), uids(&blobs));
+    assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
 }
 
 fn marks(meta: &mut dyn MetaStore) {
@@ -414,7 +413,7 @@ fn origins(meta: &mut dyn MetaStore) {
     let mut made = |name: &str, snapshot: u64| {
         let origin = Origin { image: image(name), snapshot, taken: 1 << 60 };
         let new = NewVersion {
-            uid: crate::types::uid::VersionUid::generate(),
+            uid: VersionUid::generate(),
             date: Timestamp::now(),
             expire: None,
             name: "vm".into(),

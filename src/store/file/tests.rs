@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::skip;
-use crate::types::uid::BlobUid;
 use faulty_fs::{FaultyFs, Full};
 use rustix::fs::{CWD, Mode, mknodat};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,12 +14,12 @@ const EACCES: i32 = 13;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-fn wanted(uid: &str) -> Wanted<'_> {
+fn wanted(uid: &BlobUid) -> Wanted<'_> {
     Wanted { uid, block: 0, size: 1 << 16, again: false }
 }
 
 /// A store in the folder `root` of a temporary folder, with one blob, and the blob's uid.
-fn scene() -> (tempfile::TempDir, FileStore, String) {
+fn scene() -> (tempfile::TempDir, FileStore, BlobUid) {
     let folder = tempfile::tempdir().expect("tempdir");
     std::fs::create_dir(folder.path().join("root")).expect("made");
     let store = FileStore::new(&folder.path().join("root"), Durability::File, FileMode::PRIVATE);
@@ -29,7 +28,7 @@ fn scene() -> (tempfile::TempDir, FileStore, String) {
     (folder, store, uid)
 }
 
-fn get(store: &FileStore, uid: &str) -> std::result::Result<bool, GetError> {
+fn get(store: &FileStore, uid: &BlobUid) -> std::result::Result<bool, GetError> {
     store.get(wanted(uid), &mut Vec::new())
 }
 
@@ -37,7 +36,7 @@ fn get(store: &FileStore, uid: &str) -> std::result::Result<bool, GetError> {
 fn a_subfolder_that_is_a_link_is_never_followed() {
     for depth in [2, 5] {
         let (folder, _, uid) = scene();
-        let place = format!("{}/{}", &uid[..2], &uid[2..4]);
+        let place = format!("{}/{}", &uid.as_str()[..2], &uid.as_str()[2..4]);
         let (inside, outside) = (folder.path().join("root").join(&place[..depth]), folder.path().join("out"));
         std::fs::rename(&inside, &outside).expect("moved");
         symlink(&outside, &inside).expect("linked");
@@ -127,7 +126,7 @@ fn a_folder_that_was_exchanged_is_found_by_readers_and_refused_by_writers() {
     let reader = FileStore::new(&root, Durability::None, FileMode::PRIVATE);
     assert!(get(&reader, &uid).expect("read"));
     std::fs::rename(&root, &other).expect("moved");
-    assert!(matches!(get(&reader, "abcdefgh"), Err(GetError::Store(_))), "it is gone");
+    assert!(matches!(get(&reader, &"abcdefgh".into()), Err(GetError::Store(_))), "it is gone");
     std::fs::create_dir(&root).expect("made");
     assert!(!get(&reader, &uid).expect("the new one is empty"));
     std::fs::remove_dir(&root).expect("removed");
@@ -180,11 +179,11 @@ fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
                 continue;
             }
             let Some((fs, store, _folder)) = remote(name, sync) else { return };
-            let uids: Vec<String> = (0..3).map(|_| BlobUid::generate()).collect();
+            let uids: Vec<BlobUid> = (0..3).map(|_| BlobUid::generate()).collect();
             store.put(&uids[0], &[1; 1000]).expect("there is room");
             fs.faults().full = Some((1500, how));
             let error = store.put(&uids[1], &[2; 1000]).expect_err("there is none").to_string();
-            assert!(error.contains(&uids[1]), "{error}");
+            assert!(error.contains(uids[1].as_str()), "{error}");
             assert_eq!(
                 error.contains("full"),
                 how == Full::Close(ENOSPC) || how == Full::Sync(ENOSPC),
@@ -193,11 +192,11 @@ fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
             // The system reports an error only once.
             fs.faults().full = None;
             let later = store.sync().expect_err("it broke").to_string();
-            assert!(later.contains(&uids[1]), "{later}");
+            assert!(later.contains(uids[1].as_str()), "{later}");
             assert!(store.put(&uids[2], &[3; 1000]).is_err(), "{how:?} {sync:?}");
             let mut there = Vec::new();
-            let mut each = |uid: &str| -> Result<()> {
-                there.push(uid.to_owned());
+            let mut each = |uid: &BlobUid| -> Result<()> {
+                there.push(uid.clone());
                 Ok(())
             };
             store.list("", &mut each).expect("listed");

@@ -28,7 +28,11 @@ impl S3Store<'_> {
 
     /// Deletes objects in one request, and repeats it where this helps. Returns those to delete one by one, because the
     /// server does not know this request.
-    fn delete_many<'u>(&self, uids: &[&'u BlobUid], failed: &mut Vec<(BlobUid, Failure)>) -> Vec<&'u BlobUid> {
+    fn delete_many<'u>(
+        &self,
+        uids: &[&'u BlobUid],
+        failed: &mut Vec<(BlobUid, Failure)>,
+    ) -> Vec<&'u BlobUid> {
         let mut left = uids.to_vec();
         let result = self.patience.run("delete blobs", |limit| {
             let refused = self.delete_once(&left, limit)?;

@@ -16,6 +16,7 @@ pub use remove::Remove;
 use super::ground::Ground;
 use super::model::Model;
 use crate::types::error::Error;
+use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::sync::{Mutex, MutexGuard};
@@ -88,7 +89,7 @@ impl Shop<'_> {
 
     /// Finds a version after it was locked. `None`: it is gone.
     fn version(&mut self, uid: &str) -> Result<Option<Version>, String> {
-        match self.ground.meta().version(uid) {
+        match self.ground.meta().version(&uid.into()) {
             Ok(version) => Ok(Some(version)),
             Err(Error::VersionNotFound(_)) => Ok(None),
             Err(error) => Err(failed("looking for a version", error)),
@@ -109,8 +110,8 @@ const BLOCK: u32 = 4096;
 /// A version that is not in the database yet, or not any more.
 fn version_of(uid: &str, blocks: usize) -> Version {
     Version {
-        key: 0,
-        uid: uid.to_owned(),
+        key: VersionKey(0),
+        uid: uid.into(),
         date: time_of(0),
         expire: None,
         name: "vm".to_owned(),

@@ -2,6 +2,7 @@
 
 use super::ground::{Content, Ground};
 use super::model::{Model, ROTTEN};
+use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::BTreeSet;
 
 /// What a scenario does not promise.
@@ -16,15 +17,16 @@ pub struct Excused {
 /// After every step. Remembers what later states are compared with.
 pub fn check(content: &Content, model: &mut Model, excused: Excused) -> Result<(), String> {
     for (blob, uid) in content.stored() {
-        model.had_row.insert(uid.to_owned());
-        let before = model.ids.entry(blob.id).or_insert_with(|| uid.to_owned());
-        if before != uid && !excused.rules {
+        let name = BlobUid::from(uid);
+        model.had_row.insert(name.clone());
+        let before = model.ids.entry(blob.id).or_insert_with(|| name.clone());
+        if *before != name && !excused.rules {
             return Err(format!("rule 1: id {} was {before} and is {uid}", blob.id));
         }
         if content.entries.iter().any(|entry| entry.doomed && entry.uid == uid) {
             return Err(format!("{uid} is doomed and has a row"));
         }
-        if blob.valid && model.found_bad.contains(uid) {
+        if blob.valid && model.found_bad.contains(&name) {
             return Err(format!("{uid} was found bad and counts as good"));
         }
         let kept = || content.names(uid) || content.entries.iter().any(|entry| entry.uid == uid);
@@ -43,7 +45,7 @@ fn rows(content: &Content, model: &Model) -> Result<(), String> {
         let (Some(version), Some(blob)) = (version, blob) else {
             return Err(format!("{row:?} names what is not there"));
         };
-        let backed_up = model.versions[&version.uid].get(row.block as usize);
+        let backed_up = model.versions[&VersionUid::from(&version.uid[..])].get(row.block as usize);
         let Some(uid) = &blob.uid else {
             if backed_up != Some(&0) {
                 return Err(format!(
@@ -56,8 +58,9 @@ fn rows(content: &Content, model: &Model) -> Result<(), String> {
         if !blob.valid && version.valid {
             return Err(format!("{} is valid and names {uid}, which is bad", version.uid));
         }
-        let found = model.store.get(uid);
-        if blob.valid && found != backed_up && found != Some(&ROTTEN) && !model.lost.contains(uid) {
+        let name = BlobUid::from(&uid[..]);
+        let found = model.store.get(&name);
+        if blob.valid && found != backed_up && found != Some(&ROTTEN) && !model.lost.contains(&name) {
             return Err(format!(
                 "block {} of {} names {uid}, which holds {found:?}; {backed_up:?} was backed up",
                 row.block, version.uid
@@ -81,13 +84,13 @@ pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -
     while let Some(next) = meta.take_delete_candidates(after, i64::MAX, 2).map_err(failed)?.next {
         after = next;
     }
-    let doomed = meta.doomed("", 100).map_err(failed)?;
+    let doomed = meta.doomed(None, 100).map_err(failed)?;
     doomed.iter().for_each(|uid| _ = model.store.remove(uid));
     meta.forget_deleted(&doomed).map_err(failed)?;
     let content = ground.content();
     check(&content, model, excused)?;
-    let left = |model: &Model| -> BTreeSet<String> {
-        model.store.keys().filter(|uid| !content.names(uid)).cloned().collect()
+    let left = |model: &Model| -> BTreeSet<BlobUid> {
+        model.store.keys().filter(|uid| !content.names(uid.as_str())).cloned().collect()
     };
     // What was stored and never committed is the full cleanup's to find.
     if let Some(uid) = left(model).iter().find(|uid| model.had_row.contains(*uid) && !excused.unnamed_rows) {
@@ -98,16 +101,16 @@ pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -
     }
     let meta = ground.meta();
     meta.drop_unnamed_blobs().map_err(failed)?;
-    let listed: Vec<String> = model.store.keys().cloned().collect();
+    let listed: Vec<BlobUid> = model.store.keys().cloned().collect();
     for uid in meta.without_row(&listed).map_err(failed)? {
         model.store.remove(&uid);
     }
     let content = ground.content();
     check(&content, model, excused)?;
-    let named: BTreeSet<&str> =
-        content.stored().map(|(_, uid)| uid).filter(|uid| !model.lost.contains(*uid)).collect();
-    let stored: BTreeSet<&str> =
-        model.store.keys().map(|uid| &uid[..]).filter(|uid| !model.lost.contains(*uid)).collect();
+    let promised = |uid: &BlobUid| !model.lost.contains(uid);
+    let named: BTreeSet<BlobUid> =
+        content.stored().map(|(_, uid)| BlobUid::from(uid)).filter(promised).collect();
+    let stored: BTreeSet<BlobUid> = model.store.keys().cloned().filter(promised).collect();
     match named == stored {
         true => Ok(()),
         false => Err(format!("at the end the store has {stored:?}, and blocks name {named:?}")),

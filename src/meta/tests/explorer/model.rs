@@ -1,5 +1,7 @@
 //! What is beside the database: the data store, the locks and the clock; and what the explorer knows of the past.
 
+use crate::types::checksum::Checksum;
+use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a block holds, for the model. 0 is a hole.
@@ -7,9 +9,9 @@ pub type Data = u32;
 /// What has become of damaged data.
 pub const ROTTEN: Data = Data::MAX;
 
-/// The hex digest of data.
-pub fn digest(data: Data) -> String {
-    format!("{data:08x}")
+/// The checksum of data.
+pub fn digest(data: Data) -> Checksum {
+    format!("{data:08x}").into()
 }
 
 /// Who holds a lock.
@@ -24,7 +26,7 @@ struct Held {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Model {
     /// The data store: what is in each blob.
-    pub store: BTreeMap<String, Data>,
+    pub store: BTreeMap<BlobUid, Data>,
     /// Unix seconds.
     pub clock: i64,
     locks: Vec<Held>,
@@ -35,15 +37,15 @@ pub struct Model {
     /// Who is of release 2.13, and writes a version.
     pub old: BTreeSet<usize>,
     /// Blobs whose data was gone already when a dump that names them was imported: nobody promised to have it.
-    pub lost: BTreeSet<String>,
+    pub lost: BTreeSet<BlobUid>,
     /// Blobs that were found to be bad.
-    pub found_bad: BTreeSet<String>,
+    pub found_bad: BTreeSet<BlobUid>,
     /// Blobs that had a row at some time.
-    pub had_row: BTreeSet<String>,
+    pub had_row: BTreeSet<BlobUid>,
     /// What each id of a blob has meant.
-    pub ids: BTreeMap<i64, String>,
+    pub ids: BTreeMap<i64, BlobUid>,
     /// What was backed up.
-    pub versions: BTreeMap<String, Vec<Data>>,
+    pub versions: BTreeMap<VersionUid, Vec<Data>>,
 }
 
 /// What a command locks that has to be alone.
@@ -110,8 +112,8 @@ mod tests {
 
     fn real(who: &Locks, what: &str) -> Option<Guard> {
         match what {
-            "pin" => who.pin("v").ok(),
-            "own" => who.own("v").ok(),
+            "pin" => who.pin(&"v".into()).ok(),
+            "own" => who.own(&"v".into()).ok(),
             "cleanup" => who.cleanup().ok(),
             // A process that is there is looked for by its name, which none has: only locks count.
             _ => who.exclusive("no process is called so").ok(),

@@ -5,6 +5,8 @@ use crate::meta::tests::explorer::ground::{Content, MapRow};
 use crate::meta::tests::explorer::model::{Data, digest};
 use crate::meta::{Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
 use crate::types::block::{Encryption, Geometry};
+use crate::types::keys::{BlobId, VersionKey};
+use crate::types::uid::BlobUid;
 use crate::types::version::{NewVersion, Statistics, Version};
 use std::collections::VecDeque;
 
@@ -29,8 +31,8 @@ enum At {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Plan {
     Sparse,
-    Reuse(i64, String),
-    Store(String),
+    Reuse(BlobId, BlobUid),
+    Store(BlobUid),
 }
 
 /// Makes a version of an image.
@@ -40,7 +42,7 @@ pub struct Backup {
     image: &'static [Data],
     base: Option<&'static str>,
     at: At,
-    key: i64,
+    key: VersionKey,
     /// Blocks that are to be read.
     left: VecDeque<u64>,
     planned: Vec<(u64, Plan)>,
@@ -59,7 +61,7 @@ impl Backup {
             image,
             base: None,
             at: At::Start,
-            key: 0,
+            key: VersionKey(0),
             left: (0..image.len() as u64).collect(),
             planned: Vec::new(),
             put: 0,
@@ -117,7 +119,7 @@ impl Backup {
             origin: None,
         };
         self.key = shop.ground.meta().begin_version(&new).map_err(|e| failed("making a version", e))?.key;
-        shop.model().versions.insert(self.version.to_owned(), self.image.to_vec());
+        shop.model().versions.insert(self.version.into(), self.image.to_vec());
         self.at = if self.base.is_some() { At::Carry } else { At::LookUp };
         Ok(Next::More)
     }
@@ -126,13 +128,13 @@ impl Backup {
         let version = self.version();
         let meta = shop.ground.meta();
         // The base was looked at before: it may be gone where nobody pins.
-        if let Ok(base) = meta.version(self.base.unwrap_or_default()) {
+        if let Ok(base) = meta.version(&self.base.unwrap_or_default().into()) {
             meta.carry(&base, &version, std::slice::from_ref(&(0..1))).map_err(|e| failed("carrying", e))?;
         }
         let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
         let content = shop.ground.content();
         let bad = |row: &MapRow| content.stored().find(|(blob, _)| blob.id == row.blob && !blob.valid);
-        let carried = content.map.iter().filter(|row| row.version == self.key && shop.strict).find_map(bad);
+        let carried = content.map.iter().filter(|row| row.version == self.key.0 && shop.strict).find_map(bad);
         if let Some((_, uid)) = carried {
             return Err(format!("rule 3: {} has carried {uid}, which is bad", self.version));
         }
@@ -161,7 +163,7 @@ impl Backup {
                 Some(known) => Plan::Reuse(known.id, known.uid),
                 None => {
                     self.next += 1;
-                    Plan::Store(format!("{}.{}", self.version, self.next))
+                    Plan::Store(format!("{}.{}", self.version, self.next).into())
                 }
             };
             self.planned.push((id, plan));
@@ -259,9 +261,9 @@ impl Backup {
     fn taken_as_they_should_be(&self, before: &Content, rejected: &[u64]) -> Result<(), String> {
         for (id, plan) in self.planned.iter().filter(|(id, _)| !rejected.contains(id)) {
             let Plan::Reuse(blob, uid) = plan else { continue };
-            let good = before
-                .stored()
-                .any(|(row, of)| row.id == *blob && of == uid && row.valid && before.names_row(row.id));
+            let good = before.stored().any(|(row, of)| {
+                BlobId(row.id) == *blob && *uid == of && row.valid && before.names_row(row.id)
+            });
             if !good {
                 return Err(format!("rule 1: block {id} took {uid}, which is gone, bad or named by nothing"));
             }
@@ -273,7 +275,7 @@ impl Backup {
         let geometry = Geometry::new(self.image.len() as u64 * u64::from(BLOCK), BLOCK);
         let statistics = StatisticsRow {
             date: time_of(shop.model().clock),
-            version_uid: self.version.to_owned(),
+            version_uid: self.version.into(),
             name: "vm".to_owned(),
             geometry,
             statistics: Statistics::default(),

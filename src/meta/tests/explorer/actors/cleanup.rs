@@ -1,6 +1,7 @@
 //! `cleanup`, fast and full.
 
 use super::{Break, Next, Shop, Stepped, failed, more_if};
+use crate::types::uid::BlobUid;
 use std::collections::VecDeque;
 
 /// What the lock of the fast cleanup is called.
@@ -15,13 +16,13 @@ enum At {
     /// From this entry on.
     Take(i64),
     /// Behind this uid.
-    Page(String),
-    Delete(Vec<String>),
-    Forget(Vec<String>),
+    Page(Option<BlobUid>),
+    Delete(Vec<BlobUid>),
+    Forget(Vec<BlobUid>),
     Drop,
     List,
-    Ask(VecDeque<String>),
-    Remove(VecDeque<String>, Vec<String>),
+    Ask(VecDeque<BlobUid>),
+    Remove(VecDeque<BlobUid>, Vec<BlobUid>),
 }
 
 /// The fast cleanup, with batches and pages of `limit`.
@@ -70,7 +71,11 @@ impl Cleanup {
             }
             At::Take(after) => self.take(shop, after),
             At::Page(after) => {
-                let page = shop.ground.meta().doomed(&after, self.limit).map_err(|e| failed("listing", e))?;
+                let page = shop
+                    .ground
+                    .meta()
+                    .doomed(after.as_ref(), self.limit)
+                    .map_err(|e| failed("listing", e))?;
                 if page.is_empty() {
                     return Ok(Next::End);
                 }
@@ -106,20 +111,20 @@ impl Cleanup {
     fn take(&mut self, shop: &mut Shop<'_>, after: i64) -> Stepped {
         let taken = shop.ground.meta().take_delete_candidates(after, self.before, self.limit);
         let taken = taken.map_err(|e| failed("taking candidates", e))?;
-        self.at = taken.next.map_or(At::Page(String::new()), At::Take);
+        self.at = taken.next.map_or(At::Page(None), At::Take);
         Ok(Next::More)
     }
 
     /// What a cleanup would delete that did not doom it first.
-    fn candidates(&self, shop: &mut Shop<'_>) -> Vec<String> {
+    fn candidates(&self, shop: &mut Shop<'_>) -> Vec<BlobUid> {
         let content = shop.ground.content();
         let listed = content.entries.iter().map(|entry| entry.uid.clone());
-        listed.filter(|uid| !content.names(uid)).collect()
+        listed.filter(|uid| !content.names(uid)).map(BlobUid::from).collect()
     }
 }
 
-fn behind(page: &[String]) -> At {
-    At::Page(page.last().cloned().unwrap_or_default())
+fn behind(page: &[BlobUid]) -> At {
+    At::Page(page.last().cloned())
 }
 
 /// The full cleanup, which looks at one blob of the store at a time.
@@ -158,7 +163,7 @@ impl Full {
             }
             At::List => self.ask(shop.model().store.keys().cloned().collect()),
             At::Ask(mut listed) => {
-                let uid: Vec<String> = listed.pop_front().into_iter().collect();
+                let uid: Vec<BlobUid> = listed.pop_front().into_iter().collect();
                 let unused = shop.ground.meta().without_row(&uid).map_err(|e| failed("looking up", e))?;
                 if unused.is_empty() {
                     return self.ask(listed);
@@ -176,7 +181,7 @@ impl Full {
         }
     }
 
-    fn ask(&mut self, listed: VecDeque<String>) -> Stepped {
+    fn ask(&mut self, listed: VecDeque<BlobUid>) -> Stepped {
         let more = more_if(!listed.is_empty());
         self.at = At::Ask(listed);
         Ok(more)

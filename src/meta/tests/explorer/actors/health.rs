@@ -4,7 +4,10 @@ use super::{BLOCK, Next, Shop, Stepped, failed, more_if, version_of};
 use crate::meta::tests::explorer::model::{Data, ROTTEN, digest};
 use crate::meta::{DumpRow, Rows};
 use crate::types::block::{Blob, Encryption};
+use crate::types::checksum::Checksum;
 use crate::types::error::Error;
+use crate::types::keys::BlobId;
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::Version;
 use std::collections::VecDeque;
 
@@ -21,10 +24,10 @@ enum At {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     block: usize,
-    id: i64,
+    id: BlobId,
     valid: bool,
-    uid: String,
-    checksum: Option<String>,
+    uid: BlobUid,
+    checksum: Option<Checksum>,
 }
 
 /// Reads the blobs of a pinned version, one a step.
@@ -90,7 +93,8 @@ impl Restore {
         }
         let Some(Wanted { block, uid, .. }) = self.reader.left.pop_front() else { return Ok(Next::End) };
         let model = shop.model();
-        let (found, backed_up) = (model.store.get(&uid), model.versions[self.reader.version].get(block));
+        let (found, backed_up) =
+            (model.store.get(&uid), model.versions[&VersionUid::from(self.reader.version)].get(block));
         if found != backed_up && found != Some(&ROTTEN) && !model.lost.contains(&uid) {
             return Err(format!("the restore got {found:?} of {uid} for {backed_up:?}"));
         }
@@ -104,7 +108,7 @@ pub struct Scrub {
     reader: Reader,
     bad: Option<Wanted>,
     any: bool,
-    mended: Vec<i64>,
+    mended: Vec<BlobId>,
 }
 
 impl Scrub {
@@ -149,7 +153,7 @@ impl Scrub {
     fn mark(&mut self, shop: &mut Shop<'_>, bad: Wanted) -> Stepped {
         let Wanted { uid, checksum, .. } = bad;
         let blob = Blob {
-            id: 0,
+            id: BlobId(0),
             uid: uid.clone(),
             checksum,
             size: 0,
@@ -179,7 +183,7 @@ impl Rot {
     }
 
     pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
-        shop.model().store.entry(self.uid.to_owned()).and_modify(|data| *data = ROTTEN);
+        shop.model().store.entry(self.uid.into()).and_modify(|data| *data = ROTTEN);
         Ok(Next::End)
     }
 }
@@ -227,7 +231,7 @@ impl Import {
         let version = Version { valid: true, ..version_of(self.version, 1) };
         let row = DumpRow {
             id: 0,
-            uid: Some(self.uid.to_owned()),
+            uid: Some(self.uid.into()),
             date: version.date,
             checksum: Some(digest(self.data)),
             size: u64::from(BLOCK),
@@ -243,9 +247,10 @@ impl Import {
             Err(Error::DumpFormat(_)) => return Ok(Next::End),
             done => done.map_err(|e| failed("importing", e))?,
         }
-        shop.model().versions.insert(self.version.to_owned(), vec![self.data]);
-        if !shop.model().store.contains_key(self.uid) {
-            shop.model().lost.insert(self.uid.to_owned());
+        shop.model().versions.insert(self.version.into(), vec![self.data]);
+        let uid = BlobUid::from(self.uid);
+        if !shop.model().store.contains_key(&uid) {
+            shop.model().lost.insert(uid);
         }
         Ok(Next::End)
     }

@@ -2,6 +2,7 @@
 
 use super::{Next, Shop, Stepped, cleanup, more_if};
 use crate::meta::tests::explorer::model::{Data, digest};
+use crate::types::uid::BlobUid;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
@@ -62,7 +63,7 @@ impl OldBackup {
                     "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
                      VALUES ('{version}', '2026-01-02', 'vm', '', 1, 4096, 0, 0)"
                 ))?;
-                shop.model().versions.insert(version.to_owned(), vec![data]);
+                shop.model().versions.insert(version.into(), vec![data]);
                 match self.base {
                     None => At::LookUp,
                     // Its rows come from one statement, and it keeps them for hours.
@@ -88,7 +89,7 @@ impl OldBackup {
             }
             At::Put => {
                 let uid = format!("{version}.1");
-                shop.model().store.insert(uid.clone(), data);
+                shop.model().store.insert(uid.clone().into(), data);
                 At::Insert(uid)
             }
             At::Insert(uid) => {
@@ -189,7 +190,7 @@ impl OldCleanup {
                 At::Delete(unused)
             }
             At::Delete(unused) => {
-                unused.iter().for_each(|uid| _ = shop.model().store.remove(uid));
+                unused.iter().for_each(|uid| _ = shop.model().store.remove(&BlobUid::from(&uid[..])));
                 At::Forget(unused.clone())
             }
             At::Forget(unused) => {
