@@ -1,9 +1,9 @@
 //! What has happened since an upgrade, for an administrator who wants to go back to 2.13.
 
-use crate::types::uid::VersionUid;
 use super::sqlite;
 use super::url::DatabaseUrl;
 use crate::types::error::Result;
+use crate::types::uid::VersionUid;
 use std::path::{Path, PathBuf};
 
 /// What there is to go back to.
