@@ -1,9 +1,9 @@
-//! The arguments: what may be given, what it is called, and what the help says about it.
+//! Definitions of all arguments, with their help texts.
 //!
-//! Scripts written for backy2 2.13 call these, so they are read as Python's argparse read them: long
-//! options may be shortened while unambiguous, a repeated option counts once (the last), options may follow
-//! positionals, `-5` is a value. Numbers and dates stay text here: a bad one is told by the command
-//! and not as wrong usage.
+//! Scripts written for backy2 2.13 must still work, so arguments are parsed as Python's argparse did: long options may
+//! be shortened if they stay unambiguous, the last one of a repeated option counts, options may follow positional
+//! arguments, and `-5` is a value. Numbers and dates stay text here: a command reports a bad one itself, so it is no wrong
+//! usage.
 
 use super::help;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
@@ -171,7 +171,7 @@ pub enum Command {
     },
 }
 
-/// Commands whose errors have exit codes of their own, and those whose errors have not.
+/// Kinds of commands that differ in the exit codes of their errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `backup`.
@@ -183,7 +183,7 @@ pub enum Kind {
 }
 
 impl Command {
-    /// How its errors map to exit codes.
+    /// The kind, which decides the exit codes of errors.
     pub fn kind(&self) -> Kind {
         match self {
             Command::Backup(_) => Kind::Backup,
@@ -192,10 +192,10 @@ impl Command {
         }
     }
 
-    /// Whether it looks for signals itself and ends in good order. The others have nothing to put in order,
-    /// and end at once.
+    /// Whether the command handles signals itself and ends in good order. The others have nothing to clean up and end at
+    /// once.
     pub fn minds_signals(&self) -> bool {
-        // What goes to a pipe may have to wait for its reader, and there is nothing to put in order.
+        // A write to a pipe may have to wait for the reader, and there is nothing to clean up.
         if self.prints_data() {
             return false;
         }
@@ -214,21 +214,21 @@ impl Command {
         )
     }
 
-    /// Whether a signal also ends waits for other processes. A server has to store what its clients wrote.
+    /// Whether a signal also ends waits for other processes. A server first stores what its clients have written.
     pub fn gives_up_waiting(&self) -> bool {
         !matches!(self, Command::Nbd(_))
     }
 
-    /// Whether stdout gets data that no message may be mixed into.
+    /// Whether stdout is used for data, so that messages must not go there.
     pub fn prints_data(&self) -> bool {
         matches!(self, Command::Export(args) if args.filename == "-")
     }
 
-    /// The argument that must not show in a log.
+    /// The argument that must not appear in a log.
     pub fn secret(&self) -> Option<&str> {
         match self {
             Command::Rekey(args) => args.oldkey.as_deref().filter(|key| *key != "-"),
-            // It may hold a password.
+            // It may contain a password.
             Command::MigrateDb(args) => Some(&args.target_engine),
             _ => None,
         }

@@ -3,7 +3,7 @@
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
-/// The end of the help.
+/// The end of `backy2 --help`.
 pub const EXIT_CODES: &str = "Exit codes:
   0    done
   1    the command could not begin: configuration, database, or a refused restore target
@@ -18,7 +18,7 @@ pub const EXIT_CODES: &str = "Exit codes:
 
 `backy2 COMMAND --help` explains one command.";
 
-/// How a version may be named.
+/// The help of arguments that name a version.
 pub const VERSION: &str = "The version: its uid, the first 6 or more characters of it, NAME or NAME:latest for \
                            the newest valid version of that name, or NAME:N (0 is the newest, 1 the one before it)";
 
@@ -41,13 +41,13 @@ pub const DIFFERENCES: &str = "Each line has a result and the number of a block.
 pub const SCHEDULERS: &str = "A scheduler is a section of the configuration with the keys interval, keep and sla. The \
                               valid versions that are tagged with its name belong to it.";
 
-/// Below `nbd --help`.
+/// The end of the help of `nbd`.
 pub const NBD: &str = "Examples:\n  \
     backy2 nbd vm1:latest &\n  \
     qemu-img convert -p nbd://localhost vm1.qcow2\n  \
     nbd-client -N '' localhost /dev/nbd0";
 
-/// Puts a better tip into an error of clap where clap's own would mislead.
+/// Replaces the tip in an error of clap if clap's own tip would mislead.
 pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
@@ -72,7 +72,7 @@ pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
     error
 }
 
-/// Whether `word` is an option of `grammar` itself, and not of one of its commands. Long ones may be shortened.
+/// Whether `word` is an option of `grammar` itself, not of one of its commands. Long options may be shortened.
 fn is_option_of(grammar: &Command, word: &str) -> bool {
     grammar.get_arguments().any(|arg| match word.strip_prefix("--") {
         Some(long) => arg.get_long().is_some_and(|name| name.starts_with(long)),
