@@ -1,4 +1,4 @@
-//! Compares docs/format.md with the schemas of the databases.
+//! Checks the documentation: docs/format.md against the schemas of the databases, and the language of all texts.
 
 mod common;
 
@@ -87,7 +87,7 @@ fn the_format_names_every_table_and_column() {
     assert!(tables_found > 20, "only {tables_found} tables were found");
 }
 
-/// Documents whose sentences are looked at. The others follow when they have been rewritten.
+/// Documents whose sentences are checked.
 const DOCUMENTS: [&str; 18] = [
     "README.md",
     "CHANGELOG.md",
@@ -109,12 +109,12 @@ const DOCUMENTS: [&str; 18] = [
     "docs/scripting.md",
 ];
 
-/// Words that a sentence must not begin with, unless it is a question: "What is stored stays" wants a subject.
+/// Words that must not begin a sentence, unless it is a question: "What is stored stays" has a clause as its subject.
 const SUBJECTS: [&str; 3] = ["What ", "Who ", "Whoever "];
-/// Phrases that nobody would say.
+/// Phrases that are not idiomatic.
 const PHRASES: [&str; 5] = ["is told", "are told", "who must be alone", "that this is is", "mends that"];
 
-/// What is wrong with the sentences of `text`, which is one paragraph, cell or message.
+/// The bad sentences and phrases in `text`, which is one paragraph, cell or message.
 fn bad_habits(text: &str) -> Vec<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut found = Vec::new();
@@ -166,7 +166,7 @@ fn texts_have_no_bad_habits() {
         let text = read(&name);
         let mut texts = strings(&text);
         if name.starts_with("src/cli/args") {
-            // The help is made of these.
+            // The help consists of these doc comments.
             let lines = text.lines().enumerate();
             texts.extend(lines.filter_map(|(n, l)| Some((n + 1, l.trim().strip_prefix("/// ")?.to_owned()))));
         }

@@ -2,8 +2,8 @@
 //!
 //! Scripts written for backy2 2.13 must still work, so arguments are parsed as Python's argparse did: long options may
 //! be shortened if they stay unambiguous, the last one of a repeated option counts, options may follow positional
-//! arguments, and `-5` is a value. Numbers and dates stay text here: a command reports a bad one itself, so it is no wrong
-//! usage.
+//! arguments, and `-5` is a value. Numbers and dates stay text here: the command reports a bad one, with its own exit
+//! code instead of that for wrong usage.
 
 use super::help;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
@@ -192,8 +192,8 @@ impl Command {
         }
     }
 
-    /// Whether the command handles signals itself and ends in good order. The others have nothing to clean up and end at
-    /// once.
+    /// Whether the command handles signals itself and ends in good order. The others have nothing to clean up and end
+    /// at once.
     pub fn minds_signals(&self) -> bool {
         // A write to a pipe may have to wait for the reader, and there is nothing to clean up.
         if self.prints_data() {

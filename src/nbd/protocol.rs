@@ -110,7 +110,7 @@ pub const BASE_ALLOCATION_ID: u32 = 1;
 
 /// The most bytes that a request may read or write. Clients assume this limit if the server names no other.
 pub const MAX_PAYLOAD: u32 = 32 << 20;
-/// The most bytes of an option's data that the server reads: an export name has at most 4096.
+/// The most bytes of an option's data that the server accepts: an export name has at most 4096.
 pub const MAX_OPTION: u32 = 64 << 10;
 /// The most bytes of a name or message.
 pub const MAX_STRING: usize = 4096;

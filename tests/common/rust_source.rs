@@ -38,8 +38,7 @@ pub fn blank_out(text: &str) -> String {
     code
 }
 
-/// The string literals of `text` as the program has them, with their lines. Comments are left out, and so is everything
-/// from an inline module of tests on.
+/// The string literals of `text` and their line numbers, without those in comments and in an inline module of tests.
 pub fn strings(text: &str) -> Vec<(usize, String)> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let source: Vec<char> = code.chars().collect();
@@ -57,7 +56,7 @@ pub fn strings(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// `literal` without the line breaks that a backslash takes away.
+/// `literal` without line breaks after a backslash, and the blanks that follow them.
 fn joined(literal: &str) -> String {
     let mut parts = literal.split("\\\n");
     let first = parts.next().unwrap_or_default().to_owned();
