@@ -1,4 +1,4 @@
-//! The words of the field as types: they know nothing of files, databases or threads.
+//! The basic types of the program. They know nothing of files, databases or threads.
 
 pub mod block;
 pub mod checksum;

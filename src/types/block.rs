@@ -5,9 +5,9 @@ use super::keys::BlobId;
 use super::uid::BlobUid;
 use std::ops::Range;
 
-/// How an image of `size_bytes` is cut into blocks of `block_size` bytes.
+/// How an image of `size_bytes` bytes is divided into blocks of `block_size` bytes.
 ///
-/// Block `id` counts from 0 and starts at `id * block_size`; the last block may be shorter.
+/// Blocks are numbered from 0. Block `id` starts at byte `id * block_size`. The last block may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     size_bytes: u64,
@@ -15,7 +15,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// `block_size` is in bytes and must not be 0 (the configuration refuses that).
+    /// `block_size` is in bytes and must not be 0. The configuration refuses 0.
     pub fn new(size_bytes: u64, block_size: u32) -> Self {
         assert!(block_size > 0, "a block has at least one byte");
         Geometry { size_bytes, block_size }
@@ -26,7 +26,7 @@ impl Geometry {
         self.size_bytes
     }
 
-    /// Size of every block but the last, in bytes.
+    /// Size of every block except the last, in bytes.
     pub fn block_size(&self) -> u32 {
         self.block_size
     }
@@ -36,12 +36,12 @@ impl Geometry {
         self.size_bytes.div_ceil(u64::from(self.block_size))
     }
 
-    /// Where block `id` starts, in bytes.
+    /// The start of block `id`, in bytes.
     pub fn offset(&self, id: u64) -> u64 {
         id.saturating_mul(u64::from(self.block_size))
     }
 
-    /// Length of block `id` in bytes; 0 beyond the end.
+    /// Length of block `id` in bytes; 0 if the block is beyond the end.
     pub fn length(&self, id: u64) -> usize {
         let left = self.size_bytes.saturating_sub(self.offset(id));
         left.min(u64::from(self.block_size)) as usize
@@ -54,40 +54,40 @@ impl Geometry {
     }
 }
 
-/// How a blob is encrypted, as the metadata tells it.
+/// How a blob is encrypted, according to the metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encryption {
-    /// 0: not at all; 1: zstd, AES-256-GCM, wrapped key (see [`crate::crypt`]).
+    /// 0: not encrypted; 1: zstd, AES-256-GCM, wrapped key (see [`crate::crypt`]).
     pub version: u32,
     /// The data key, wrapped with the master key, in hex (80 characters); `None` for version 0.
     pub envkey: Option<String>,
-    /// The nonce in hex (32 characters), a copy of what the blob holds; `None` for version 0.
+    /// The nonce in hex (32 characters), a copy of the nonce in the blob; `None` for version 0.
     pub nonce: Option<String>,
 }
 
-/// What the metadata knows of a stored blob.
+/// The metadata of a stored blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// The key of its row.
+    /// The key of the blob's row.
     pub id: BlobId,
     /// The blob's name in the store.
     pub uid: BlobUid,
-    /// Checksum of the plain data; `None` where an old row has none.
+    /// Checksum of the plain data; `None` if an old row has no checksum.
     pub checksum: Option<Checksum>,
-    /// Plain size in bytes. A damaged row may say any number.
+    /// Plain size in bytes. A damaged row may contain any number.
     pub size: i64,
-    /// False once the data was found bad.
+    /// False after the data was found to be bad.
     pub valid: bool,
-    /// How to decrypt it.
+    /// The parameters for decryption.
     pub encryption: Encryption,
 }
 
 /// One block of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockRow {
-    /// Number of the block in its version, from 0.
+    /// Number of the block in its version, counted from 0.
     pub id: u64,
-    /// Where the data is, or `None` for a sparse block.
+    /// The blob that holds the data, or `None` for a sparse block.
     pub blob: Option<Blob>,
 }
 

@@ -1,10 +1,10 @@
-//! Checksums of blocks: the ones that this program computes, and the ones that metadata records.
+//! Checksums of blocks: those that this program computes, and those that the metadata records.
 
 use super::hex::to_hex;
 use super::verbatim::verbatim;
 use std::fmt;
 
-/// A computed digest of a block's plain data, by the configured hash function (16 to 64 bytes).
+/// The digest of a block's plain data, computed with the configured hash function (16 to 64 bytes).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest {
     bytes: [u8; 64],
@@ -12,7 +12,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Takes the first 64 bytes of `digest`; all hash functions in use give at most that many.
+    /// Takes the first 64 bytes of `digest`. No supported hash function returns more.
     pub fn new(digest: &[u8]) -> Self {
         let len = digest.len().min(64);
         let mut bytes = [0; 64];
@@ -20,12 +20,12 @@ impl Digest {
         Digest { bytes, len: len as u8 }
     }
 
-    /// Lower-case hex.
+    /// The digest as lower-case hex digits.
     pub fn hex(&self) -> String {
         to_hex(&self.bytes[..usize::from(self.len)])
     }
 
-    /// Whether `recorded` is this digest. It must be so to the letter: upper-case digits are another checksum.
+    /// Whether `recorded` is exactly this digest in lower-case hex. Upper-case digits do not match.
     pub fn is(&self, recorded: &Checksum) -> bool {
         self.hex() == recorded.as_str()
     }
@@ -44,8 +44,8 @@ impl fmt::Debug for Digest {
 }
 
 verbatim! {
-    /// A checksum as a database or a dump records it: a digest in hex, or whatever text other programs and damage have
-    /// left there.
+    /// A checksum as a database or a dump records it: usually a digest in hex, but other programs or damage may have
+    /// left any text there.
     Checksum
 }
 

@@ -1,15 +1,15 @@
-//! What can go wrong, as types: each error says what it was about and what to do.
+//! The errors of the program. Each error says what it is about and what the user can do.
 
 use super::uid::VersionUid;
 use std::path::PathBuf;
 
-/// The result of everything below the command line.
+/// The result type of everything below the command line.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// How a signal asked the program to end.
+/// A signal that asked the program to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGHUP: the terminal is gone.
+    /// SIGHUP: the terminal was closed.
     Hangup,
     /// SIGINT, Ctrl-C.
     Interrupt,
@@ -18,10 +18,10 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// All of them.
+    /// All signals that end the program.
     pub const ALL: [Signal; 3] = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
 
-    /// Its number, which is the same on all systems.
+    /// The number of the signal, which is the same on all systems.
     pub fn number(self) -> u8 {
         match self {
             Signal::Hangup => 1,
@@ -30,7 +30,7 @@ impl Signal {
         }
     }
 
-    /// Its name, `SIGTERM`.
+    /// The name of the signal, such as `SIGTERM`.
     pub fn name(self) -> &'static str {
         match self {
             Signal::Hangup => "SIGHUP",
@@ -39,41 +39,41 @@ impl Signal {
         }
     }
 
-    /// The signal of that number.
+    /// The signal with this number, if it is one of these three.
     pub fn from_number(number: usize) -> Option<Signal> {
         Self::ALL.into_iter().find(|signal| usize::from(signal.number()) == number)
     }
 }
 
-/// Every error of the engine and of what is below it.
+/// Every error of the engine and of the layers below it.
 ///
-/// `cli::exit` maps the kinds to exit codes.
+/// `cli::exit` maps each kind to an exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration is missing, unreadable or holds a bad value. The text names file, section and
-    /// key; it never holds key material.
+    /// The configuration is missing, unreadable or holds a bad value. The text names the file, the section and the
+    /// key. It never contains key material.
     #[error("{0}")]
     Config(String),
 
-    /// The database has no tables, or is no database.
+    /// The database has no tables, or the file is not a database.
     #[error("{0}")]
     Database(String),
 
-    /// The database gave an error while it was used.
+    /// The database returned an error during use.
     #[error("database {database}: {message}")]
     Metadata {
         /// The engine's URL with its password masked.
         database: String,
-        /// What the database said, and what was being done.
+        /// The database's message, and the operation that failed.
         message: String,
     },
 
-    /// The disk that the database is on is full.
+    /// The file system that holds the database is full.
     #[error("database {database}: {message}")]
     Full {
         /// The engine's URL with its password masked.
         database: String,
-        /// What was being done, and what to do.
+        /// The operation that failed, and what the user can do.
         message: String,
     },
 
@@ -81,8 +81,8 @@ pub enum Error {
     #[error("Version {0} not found. `backy2 ls` lists them.")]
     VersionNotFound(String),
 
-    /// There is no such version, but similar ones are listed below, one a line. Whoever makes such a text passes each
-    /// part from outside through [`super::text::line`].
+    /// There is no such version. The text lists similar ones, one per line. Code that builds such a text must pass
+    /// each part from outside through [`super::text::line`].
     #[error("{0}")]
     Similar(String),
 
@@ -90,15 +90,15 @@ pub enum Error {
     #[error("{0}")]
     Locked(String),
 
-    /// The command cannot be done as asked: protected, too young, already so, and the like.
+    /// The command refuses to do this, for example because the version is protected or too young.
     #[error("{0}")]
     Refused(String),
 
-    /// The hints file is not one, or does not fit the source.
+    /// The file is not a hints file, or its hints do not fit the source.
     #[error("{0}")]
     Hints(String),
 
-    /// The source differs from the base version where the hints say that nothing changed.
+    /// The source differs from the base version in a place that the hints call unchanged.
     #[error(
         "Source and base version {base} differ outside of the hints, at block {block} (offset {offset}). \
          The hints are of another image or of another snapshot. Nothing was kept of this backup."
@@ -106,73 +106,73 @@ pub enum Error {
     BaseMismatch {
         /// The base version.
         base: VersionUid,
-        /// Block that differs.
+        /// The block that differs.
         block: u64,
-        /// Where it starts, in bytes.
+        /// The start of that block, in bytes.
         offset: u64,
     },
 
-    /// The source differs from the version that is continued.
+    /// The source differs from the version that the user wants to continue.
     #[error(
         "Source and version {version}, which was to be continued, differ at block {block} (offset \
          {offset}). The source is not the same as before, or it was written to since then. Nothing was \
          done: start a new backup, which reuses the stored data."
     )]
     ContinueMismatch {
-        /// The version.
+        /// The version that was to be continued.
         version: VersionUid,
-        /// Block that differs.
+        /// The block that differs.
         block: u64,
-        /// Where it starts, in bytes.
+        /// The start of that block, in bytes.
         offset: u64,
     },
 
     /// A source cannot be opened or read.
     #[error("{url}: {message}")]
     Source {
-        /// The URL as given.
+        /// The URL as the user gave it.
         url: String,
-        /// What went wrong, where.
+        /// What went wrong, and where.
         message: String,
     },
 
-    /// A pool, image or snapshot of Ceph that is named does not exist.
+    /// A Ceph pool, image or snapshot in the URL does not exist.
     #[error("{url}: {message}")]
     NoSuchImage {
-        /// The URL as given.
+        /// The URL as the user gave it.
         url: String,
-        /// What there is not.
+        /// What does not exist.
         message: String,
     },
 
-    /// A restore target is there already and was not forced, or is too small. The text has two lines, as in 2.13; parts
-    /// from outside have passed [`super::text::line`].
+    /// A restore target exists and the user did not force its use, or it is too small. The text has two lines, as in
+    /// 2.13. Parts from outside have passed [`super::text::line`].
     #[error("{0}")]
     TargetRefused(String),
 
     /// A target cannot be created or written.
     #[error("{url}: {message}")]
     Target {
-        /// The URL as given.
+        /// The URL as the user gave it.
         url: String,
-        /// What went wrong, where.
+        /// What went wrong, and where.
         message: String,
     },
 
     /// The data store cannot be reached, read or written.
     #[error("data store {store}: {message}")]
     Store {
-        /// Where the store is.
+        /// The location of the store.
         store: String,
-        /// What went wrong, with which blob.
+        /// What went wrong, and with which blob.
         message: String,
     },
 
-    /// The master key does not open the blobs.
+    /// The master key cannot decrypt the blobs.
     #[error("{0}")]
     WrongKey(String),
 
-    /// A lock file cannot be made.
+    /// A lock file cannot be created.
     #[error("cannot use lock_dir {path}: {message}", path = path.display())]
     LockDir {
         /// The configured folder.
@@ -181,11 +181,11 @@ pub enum Error {
         message: String,
     },
 
-    /// A signal ended it; what was safe is kept.
+    /// A signal ended the command. Data that was safely stored is kept.
     #[error("interrupted")]
     Interrupted(Signal),
 
-    /// Import: the version is there already.
+    /// Import: the version exists already.
     #[error("{0}")]
     VersionExists(String),
 
@@ -193,11 +193,11 @@ pub enum Error {
     #[error("{0}")]
     DumpFormat(String),
 
-    /// The system gave no thread or no memory.
+    /// The system refused to start a thread or to provide memory.
     #[error("{0}")]
     Resources(String),
 
-    /// A worker thread ended without a result: a bug, told as an error and never as a panic.
+    /// A worker thread ended without a result. This is a bug, reported as an error instead of a panic.
     #[error("internal error: {0}")]
     Internal(String),
 }

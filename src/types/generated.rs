@@ -1,15 +1,15 @@
-//! The data that `null://` makes up: the same bytes for the same block, on every machine.
+//! The data that `null://` generates. The same block has the same bytes on every machine.
 
-/// How many bytes of a block hold its number.
+/// Number of bytes at the start of a block that hold its number.
 const NUMBER: usize = 16;
 
-/// Fills `buf` with the data of block `id`: `id` as 16 bytes little-endian, then blanks (0x20), cut to the
+/// Fills `buf` with the data of block `id`: `id` as 16 bytes in little-endian order, then spaces (0x20), cut to the
 /// length of `buf`.
 pub fn generated(id: u64, buf: &mut [u8]) {
     generated_from(id, 0, buf);
 }
 
-/// Fills `buf` with what [`generated`] makes of block `id`, from byte `skip` of the block on.
+/// Fills `buf` with the data of block `id` as [`generated`] makes it, but starts at byte `skip` of the block.
 pub fn generated_from(id: u64, skip: u64, buf: &mut [u8]) {
     let mut number = [0; NUMBER];
     number[..8].copy_from_slice(&id.to_le_bytes());

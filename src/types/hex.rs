@@ -11,7 +11,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that `text` gives as hex digits, or `None` if it is anything else.
+/// Decodes hex digits of either case. Returns `None` if `text` is not an even number of hex digits.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     if !digits.len().is_multiple_of(2) {

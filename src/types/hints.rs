@@ -1,4 +1,4 @@
-//! Hints: what `rbd diff --format json` says has changed.
+//! Hints: the list of changed ranges that `rbd diff --format json` prints.
 
 use super::block::Geometry;
 use super::error::{Error, Result};
@@ -9,16 +9,16 @@ use std::ops::Range;
 /// One hint as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Hint {
-    /// First byte.
+    /// First byte of the range.
     pub offset: u64,
-    /// Number of bytes; 0 hints at nothing.
+    /// Number of bytes. A hint with length 0 has no effect.
     pub length: u64,
-    /// Whether there is data, or none any more.
+    /// True if the range holds data; false if it was discarded.
     #[serde(deserialize_with = "boolean_or_text")]
     pub exists: bool,
 }
 
-/// `rbd` prints booleans as strings in some releases.
+/// Some releases of `rbd` print booleans as strings.
 fn boolean_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -34,28 +34,27 @@ fn boolean_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Re
     }
 }
 
-/// The blocks that hints speak of, as disjoint ascending ranges.
+/// The blocks that the hints mention, as disjoint ascending ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Blocks that must be read: touched by a hint that exists, or covered only in part by such that
-    /// don't.
+    /// Blocks that must be read: an existing range touches them, or discarded ranges cover them only in part.
     pub read: Vec<Range<u64>>,
-    /// Blocks that are sparse: wholly covered by hints that don't exist.
+    /// Blocks that are sparse: discarded ranges cover them completely.
     pub sparse: Vec<Range<u64>>,
 }
 
 impl Hints {
-    /// Whether nothing at all has changed.
+    /// Whether the hints report no change at all.
     pub fn is_empty(&self) -> bool {
         self.read.is_empty() && self.sparse.is_empty()
     }
 
-    /// Reads a JSON list of hints and maps it onto the blocks of `geometry`.
+    /// Reads a JSON list of hints and maps it to the blocks of `geometry`.
     ///
-    /// `what` names the file for the error texts.
+    /// `what` names the file in error texts.
     ///
     /// # Errors
-    /// Not a list of hints; a hint beyond the end of the source.
+    /// The input is not a list of hints, or a hint ends beyond the end of the source.
     pub fn from_json(input: impl Read, what: &str, geometry: Geometry) -> Result<Self> {
         let hints: Vec<Hint> = serde_json::from_reader(std::io::BufReader::new(input)).map_err(|e| {
             Error::Hints(format!("{what} is not a list of hints as `rbd diff --format json` prints: {e}"))
@@ -63,10 +62,10 @@ impl Hints {
         Self::new(&hints, what, geometry)
     }
 
-    /// Maps `hints` onto the blocks of `geometry`.
+    /// Maps `hints` to the blocks of `geometry`.
     ///
     /// # Errors
-    /// A hint beyond the end of the source.
+    /// A hint ends beyond the end of the source.
     pub fn new(hints: &[Hint], what: &str, geometry: Geometry) -> Result<Self> {
         let block = u64::from(geometry.block_size());
         let mut touched = Vec::new();
@@ -85,16 +84,17 @@ impl Hints {
             if hint.length == 0 {
                 continue;
             }
-            match hint.exists {
-                true => touched.push(hint.offset / block..end.div_ceil(block)),
-                false => gone.push(hint.offset..end),
+            if hint.exists {
+                touched.push(hint.offset / block..end.div_ceil(block));
+            } else {
+                gone.push(hint.offset..end);
             }
         }
         let mut sparse = Vec::new();
         for bytes in merge(gone) {
             let last = bytes.end == geometry.size_bytes();
             let whole = bytes.start.div_ceil(block)..if last { geometry.blocks() } else { bytes.end / block };
-            // What is covered only in part still holds data of its neighbour: read it.
+            // A block that is only covered in part still holds other data, so it must be read.
             touched.push(
                 bytes.start / block..bytes.end.div_ceil(block).min(whole.start.max(bytes.start / block)),
             );
@@ -106,7 +106,7 @@ impl Hints {
     }
 }
 
-/// Sorts ranges and joins those that touch; empty ones vanish.
+/// Sorts the ranges, joins ranges that touch, and drops empty ones.
 pub fn merge(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.retain(|r| r.start < r.end);
     ranges.sort_by_key(|r| r.start);
@@ -120,7 +120,7 @@ pub fn merge(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     merged
 }
 
-/// What of `from` is not in `away`; both ascending and disjoint, and so is the result.
+/// The part of `from` that is not in `away`. Both must be ascending and disjoint, and so is the result.
 pub fn subtract(from: &[Range<u64>], away: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = Vec::with_capacity(from.len());
     let mut skip = 0;
@@ -144,7 +144,7 @@ pub fn subtract(from: &[Range<u64>], away: &[Range<u64>]) -> Vec<Range<u64>> {
     left
 }
 
-/// What is in both; both ascending and disjoint, and so is the result.
+/// The part that is in both. Both must be ascending and disjoint, and so is the result.
 pub fn intersect(a: &[Range<u64>], b: &[Range<u64>]) -> Vec<Range<u64>> {
     subtract(a, &subtract(a, b))
 }
@@ -181,7 +181,8 @@ mod tests {
         }
     }
 
-    /// The rule, byte by byte: a block is read if a byte of it exists, or if only some are gone.
+    /// Checks the rule byte by byte: a block is read if any byte of it exists, or if only some of its bytes are
+    /// discarded.
     #[test]
     fn a_block_covered_in_part_is_read() {
         let geometry = Geometry::new(14, 4);

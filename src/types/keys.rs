@@ -1,4 +1,4 @@
-//! The database's own keys of its rows. They mean nothing outside of it.
+//! The keys of rows in one database. They have no meaning in another database.
 
 use std::fmt;
 
@@ -6,9 +6,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionKey(pub i64);
 
-/// The key of a blob's row, which no other blob ever gets.
+/// The key of a blob's row. It is never reused for another blob.
 ///
-/// A key of 0 or below is no blob: it stands for a hole of that many bytes, with its sign turned.
+/// A key of 0 or below does not name a blob. It stands for a hole, and its absolute value is the size of the hole in
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId(pub i64);
 

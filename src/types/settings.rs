@@ -1,11 +1,11 @@
-//! Choices that the configuration makes and that several mechanisms share.
+//! Settings that several mechanisms share.
 
 use std::fmt;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-/// The functions that `hash_function` may name: those of Python's hashlib with a fixed digest
-/// length, and BLAKE3.
+/// The hash functions that `hash_function` may name: those in Python's hashlib with a fixed digest length, and
+/// BLAKE3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashFunction {
     /// MD5, 16 bytes.
@@ -32,12 +32,12 @@ pub enum HashFunction {
     Sha3_384,
     /// SHA3-512, 64 bytes.
     Sha3_512,
-    /// BLAKE3 with 32 bytes. Not in hashlib: release 2.13 cannot read what was stored with it.
+    /// BLAKE3 with 32 bytes. It is not in hashlib, so release 2.13 cannot read data that was stored with it.
     Blake3,
 }
 
 impl HashFunction {
-    /// All of them.
+    /// All hash functions.
     pub const ALL: [HashFunction; 13] = [
         HashFunction::Md5,
         HashFunction::Sha1,
@@ -54,7 +54,7 @@ impl HashFunction {
         HashFunction::Blake3,
     ];
 
-    /// The name in the configuration, and in hashlib where that has it.
+    /// The name in the configuration. Functions that hashlib has carry the same name there.
     pub fn name(self) -> &'static str {
         match self {
             HashFunction::Md5 => "md5",
@@ -75,8 +75,8 @@ impl HashFunction {
 }
 
 impl HashFunction {
-    /// Whether two different blocks with the same checksum can be made on purpose. Whoever can have data backed up could
-    /// then have a block of theirs restored in the place of another's.
+    /// Whether an attacker can make two different blocks with the same checksum. Somebody whose data is backed up
+    /// could then plant a block that is restored in place of another user's block.
     pub fn is_weak(self) -> bool {
         matches!(self, HashFunction::Md5 | HashFunction::Sha1)
     }
@@ -95,13 +95,13 @@ impl FromStr for HashFunction {
     }
 }
 
-/// The 32-byte key that wraps the key of every blob. It never shows in a message.
-/// Its memory is cleared when it is no longer needed.
+/// The 32-byte key that wraps the key of every blob. It never appears in a message. Its memory is cleared when it is
+/// no longer needed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
-    /// From exactly 64 hex digits.
+    /// Parses exactly 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(super::hex::from_hex(text)?);
         Some(MasterKey(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
@@ -119,12 +119,13 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// A password or the like. It never shows in a message, and its memory is cleared when it is no longer needed.
+/// A password or a similar secret. It never appears in a message, and its memory is cleared when it is no longer
+/// needed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Hides `text`.
+    /// Takes `text` as a secret.
     pub fn new(text: String) -> Self {
         Secret(Zeroizing::new(text))
     }
@@ -141,35 +142,35 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// When the data of a blob counts as safe, so that its row may be committed (`sync`).
+/// The point at which the data of a blob counts as safe, so that its row may be committed (setting `sync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Each blob is flushed to disk by itself.
+    /// Each blob is flushed to disk individually.
     File,
-    /// The file system is flushed once for a batch of blobs.
+    /// The file system is flushed once per batch of blobs.
     #[default]
     Filesystem,
-    /// The operating system decides; a power cut may lose blobs whose rows are there.
+    /// The operating system decides when it writes. A power cut may lose blobs whose rows are already committed.
     None,
 }
 
-/// The permissions of the files and folders that the program makes (`file_mode`): the bits of a file, by default
-/// 0600. The owner can always read and write; nobody but the owner and the group can ever write, and nothing is
-/// executable.
+/// The permission bits of the files that the program creates (setting `file_mode`, default 0600). Folders get the
+/// same bits, and execute permission for everybody who can read. The owner can always read and write; only the owner
+/// and the group can write; no file is executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileMode(u32);
 
 impl FileMode {
-    /// For the owner alone: 0600, and folders 0700.
+    /// Only the owner has access: 0600, and 0700 for folders.
     pub const PRIVATE: FileMode = FileMode(0o600);
-    /// For all to read: what holds no secret, such as documentation.
+    /// Everybody can read. For files without secrets, such as documentation.
     pub const PUBLIC: FileMode = FileMode(0o644);
 
-    /// From octal digits as `chmod` takes them: three of them, or four with a zero in front, or with `0o` as TOML
-    /// writes it.
+    /// Parses octal digits as `chmod` takes them: three digits, or four with a leading zero, or with the prefix `0o`
+    /// as in TOML.
     ///
     /// # Errors
-    /// What is wrong with it; the text reads on after the value.
+    /// The reason why `text` is refused, as the end of a sentence that begins with the value.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const FORM: &str = "is not an octal number such as 0600 or 0640";
         let digits = text.strip_prefix("0o").unwrap_or(text);
@@ -195,17 +196,17 @@ impl FileMode {
         Ok(FileMode(mode))
     }
 
-    /// The bits of a file.
+    /// The permission bits of a file.
     pub fn file(self) -> u32 {
         self.0
     }
 
-    /// The bits of a folder: whoever may read files may go in, too.
+    /// The permission bits of a folder. Everybody who can read the files can enter the folder.
     pub fn folder(self) -> u32 {
         self.0 | (self.0 & 0o444) >> 2
     }
 
-    /// Whether others than the owner get something.
+    /// Whether the group or others have any permission.
     pub fn is_shared(self) -> bool {
         self.0 & 0o077 != 0
     }

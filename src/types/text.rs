@@ -1,15 +1,15 @@
-//! Text that comes from outside, made fit for a terminal and a log.
+//! Text from outside, made safe for a terminal and a log.
 
 use std::borrow::Cow;
 
-/// Whether a character may move the cursor, begin a line, or turn the order of what follows: control characters, line
-/// and paragraph separators, and those that change the direction of writing.
+/// Whether a character may move the cursor, begin a line, or reverse the direction of the text after it: control
+/// characters, line and paragraph separators, and marks that change the writing direction.
 pub fn is_unruly(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// `text` with the characters that `spoils` names written as `\n`, `\u{1b}` and the like.
+/// Replaces each character for which `spoils` returns true by an escape such as `\n` or `\u{1b}`.
 pub fn escape(text: &str, spoils: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&spoils) {
         return Cow::Borrowed(text);
@@ -25,20 +25,20 @@ pub fn escape(text: &str, spoils: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// One line of it: nothing of it moves the cursor or begins another line.
+/// Escapes `text` so that it stays on one line and does not move the cursor.
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_unruly)
 }
 
-/// What the standard library adds to the texts of the system's errors.
+/// The text that the standard library adds to error texts of the system.
 const NUMBER: &str = " (os error ";
-/// The system's words for a file that has become too large, and what lies behind it.
+/// The system's text for a file that has become too large, and the text that replaces it.
 const TOO_LARGE: (&str, &str) = (
     "File too large",
     "File too large: the file size limit (`ulimit -f`), or that of the file system, is reached",
 );
 
-/// The text of an error without the numbers that the standard library adds to those of the system.
+/// Removes the error numbers that the standard library adds to the system's error texts.
 pub fn without_numbers(text: &str) -> Cow<'_, str> {
     if !text.contains(NUMBER) {
         return Cow::Borrowed(text);
@@ -64,14 +64,14 @@ pub fn without_numbers(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// A word of a command line as a shell reads it, quoted where that is needed.
+/// Quotes a word for a shell command line, if it needs quotes.
 pub fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return Cow::Borrowed(word);
     }
     if word.contains(is_unruly) {
-        // Bash, zsh and ksh read this; what it stands for could not be copied from a screen.
+        // Bash, zsh and ksh read this form. The characters themselves could not be copied from a screen.
         let mut quoted = String::from("$'");
         for c in word.chars() {
             match c {

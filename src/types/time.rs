@@ -1,32 +1,33 @@
-//! Points in time as the database holds them: naive UTC.
+//! Points in time, in UTC without a time zone, as the database holds them.
 
 use super::error::{Error, Result};
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What a date may be ahead of the clock, in seconds, without anything being wrong: hosts that share a database differ
-/// a little.
+/// Seconds that a date may be ahead of the clock before it counts as wrong. The clocks of hosts that share a database
+/// differ a little.
 const SKEW: i64 = 300;
 
-/// A point in time in UTC, with microseconds.
+/// A point in time in UTC, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(NaiveDateTime);
 
 impl Timestamp {
-    /// Now, by the system's clock, which may be anywhere: before 1970 as well.
+    /// The current time of the system's clock. The clock may be wrong, even before 1970.
     pub fn now() -> Self {
         Timestamp::from_system(SystemTime::now())
     }
 
-    /// From the system's type. What a date in the database cannot hold becomes the first or the last that it can.
+    /// Converts from the system's type. A time outside the range of a database date becomes the first or last date of
+    /// that range.
     pub fn from_system(time: SystemTime) -> Self {
         let (seconds, nanoseconds) = since_epoch(time);
         let found = DateTime::from_timestamp(seconds, nanoseconds).map(|time| time.naive_utc());
         Timestamp(found.unwrap_or(if seconds < 0 { Self::first() } else { Self::last() })).within()
     }
 
-    /// As the system's type.
+    /// Converts to the system's type.
     pub fn system(&self) -> SystemTime {
         let utc = self.0.and_utc();
         let seconds = Duration::from_secs(utc.timestamp().unsigned_abs());
@@ -34,12 +35,12 @@ impl Timestamp {
         whole + Duration::from_nanos(u64::from(utc.timestamp_subsec_nanos()))
     }
 
-    /// The earliest of all.
+    /// The earliest possible date.
     pub fn beginning() -> Self {
         Timestamp(Self::first())
     }
 
-    /// The first moment of the year 1: what Python's datetime, and so 2.13, can hold.
+    /// The first moment of the year 1. Python's datetime, which 2.13 uses, holds nothing earlier.
     fn first() -> NaiveDateTime {
         NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default().into()
     }
@@ -53,38 +54,38 @@ impl Timestamp {
         Timestamp(self.0.clamp(Self::first(), Self::last()))
     }
 
-    /// The moment so much later, or earlier; within the years that a date in the database can have.
+    /// The time `by` later (earlier if negative), limited to the range of a database date.
     pub fn after(&self, by: TimeDelta) -> Self {
         let end = if by < TimeDelta::zero() { Self::first() } else { Self::last() };
         Timestamp(self.0.checked_add_signed(by).unwrap_or(end)).within()
     }
 
-    /// How much later this is than `earlier`; negative if it is not.
+    /// The time from `earlier` to this; negative if `earlier` is later.
     pub fn since(&self, earlier: Timestamp) -> TimeDelta {
         self.0.signed_duration_since(earlier.0)
     }
 
-    /// Whether it is so far ahead of `now` that some clock was or is wrong.
+    /// Whether this is so far ahead of `now` that a clock must be or have been wrong.
     pub fn is_future(&self, now: Timestamp) -> bool {
         *self > now.latest_plausible()
     }
 
-    /// If this is now, the latest date that is not in the future.
+    /// The latest date that does not count as in the future, if this is the current time.
     pub fn latest_plausible(&self) -> Self {
         self.after(TimeDelta::seconds(SKEW))
     }
 
-    /// In the time zone of the administrator.
+    /// This time in the local time zone.
     pub fn local(&self) -> DateTime<Local> {
         DateTime::<Local>::from(self.0.and_utc())
     }
 
-    /// From chrono's type, taken as UTC.
+    /// Converts from chrono's type, taken as UTC.
     pub fn from_naive(value: NaiveDateTime) -> Self {
         Timestamp(value)
     }
 
-    /// As chrono's type, in UTC.
+    /// Converts to chrono's type, in UTC.
     pub fn naive(&self) -> NaiveDateTime {
         self.0
     }
@@ -94,17 +95,18 @@ impl Timestamp {
         self.0.and_utc().timestamp()
     }
 
-    /// From seconds since 1970-01-01 00:00:00 UTC. What a date in the database cannot hold becomes the first or the last
-    /// that it can.
+    /// Converts from seconds since 1970-01-01 00:00:00 UTC. A time outside the range of a database date becomes the
+    /// first or last date of that range.
     pub fn from_unix(seconds: i64) -> Self {
-        Timestamp::default().after(TimeDelta::try_seconds(seconds).unwrap_or(match seconds < 0 {
-            true => TimeDelta::MIN,
-            false => TimeDelta::MAX,
+        Timestamp::default().after(TimeDelta::try_seconds(seconds).unwrap_or(if seconds < 0 {
+            TimeDelta::MIN
+        } else {
+            TimeDelta::MAX
         }))
     }
 
-    /// Reads what any release has put into a database or into an export: `YYYY-MM-DD`, or that with
-    /// ` HH:MM:SS` or `THH:MM:SS`, with or without a fraction.
+    /// Parses a date from a database or an export of any release: `YYYY-MM-DD`, optionally followed by ` HH:MM:SS` or
+    /// `THH:MM:SS`, with or without a fraction. Returns `None` for other text.
     pub fn parse(text: &str) -> Option<Self> {
         const WITH_TIME: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
         WITH_TIME
@@ -118,12 +120,12 @@ impl Timestamp {
             .map(Timestamp)
     }
 
-    /// `YYYYmmddTHHMMSS`, the form in names, of `seconds` later.
+    /// The time `seconds` later as `YYYYmmddTHHMMSS`, the form used in names.
     pub fn compact(&self, seconds: i64) -> String {
         self.after(TimeDelta::seconds(seconds)).0.format("%Y%m%dT%H%M%S").to_string()
     }
 
-    /// `YYYY-MM-DD HH:MM:SS.ffffff`, the form in the database.
+    /// This time as `YYYY-MM-DD HH:MM:SS.ffffff`, the form used in the database.
     pub fn to_database(&self) -> String {
         self.0.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
     }
@@ -144,7 +146,8 @@ fn since_epoch(time: SystemTime) -> (i64, u32) {
     }
 }
 
-/// `23:59:60` is the second after it, which Python's datetime can hold.
+/// Turns a leap second such as `23:59:60` into the second after it, because Python's datetime cannot hold leap
+/// seconds.
 fn without_leap_second(time: NaiveDateTime) -> NaiveDateTime {
     const SECOND: u32 = 1_000_000_000;
     let Some(part) = time.nanosecond().checked_sub(SECOND) else { return time };
@@ -152,22 +155,24 @@ fn without_leap_second(time: NaiveDateTime) -> NaiveDateTime {
     whole.checked_add_signed(TimeDelta::seconds(1)).unwrap_or(whole)
 }
 
-/// Refuses a clock that certificates and signatures cannot be checked with. For connections; all else works.
+/// Refuses a clock before 1970, because certificates and signatures cannot be checked with it. Call this before
+/// connecting to a server. Everything else works with such a clock.
 ///
 /// # Errors
 /// [`Error::Refused`]: the system's clock is before 1970.
 pub fn check_clock() -> Result<()> {
-    match SystemTime::now() < UNIX_EPOCH {
-        false => Ok(()),
-        true => Err(Error::Refused(format!(
+    if SystemTime::now() < UNIX_EPOCH {
+        Err(Error::Refused(format!(
             "The system's clock says {} (UTC), which is before 1970: servers do not accept connections with \
              that date. Set the clock and try again.",
             Timestamp::now()
-        ))),
+        )))
+    } else {
+        Ok(())
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS`, the form in tables.
+/// Formats as `YYYY-MM-DD HH:MM:SS`, the form used in tables.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.format("%Y-%m-%d %H:%M:%S"))
@@ -214,7 +219,7 @@ mod tests {
             (UNIX_EPOCH - Duration::from_millis(250), "1969-12-31 23:59:59.750000"),
             (UNIX_EPOCH - second(86_400 * 366), "1968-12-31 00:00:00.000000"),
             (UNIX_EPOCH + second(1 << 31), "2038-01-19 03:14:08.000000"),
-            // Years that no date in the database can have.
+            // These years are outside the range of a database date.
             (UNIX_EPOCH - second(1 << 40), "0001-01-01 00:00:00.000000"),
             (UNIX_EPOCH + second(1 << 40), "9999-12-31 00:00:00.000000"),
             (UNIX_EPOCH + second(1 << 60), "9999-12-31 00:00:00.000000"),

@@ -7,20 +7,19 @@ use md5::{Digest, Md5};
 use uuid::Uuid;
 
 verbatim! {
-    /// The name of a version: a UUID of version 1, so that names sort by their making on one host. Old databases and
-    /// dumps may hold something else, which is kept as it is.
+    /// The name of a version: a UUID of version 1. Old databases and dumps may hold other text, which is kept
+    /// unchanged.
     VersionUid
 }
 
 impl VersionUid {
-    /// A new one, in lower case.
+    /// A new uid in lower case.
     pub fn generate() -> Self {
         Self::of(Timestamp::now())
     }
 
     fn of(time: Timestamp) -> Self {
-        // The node id is random and has the multicast bit set, as RFC 9562 asks where no hardware
-        // address is used.
+        // The node id is random and has the multicast bit set, as RFC 9562 requires if no hardware address is used.
         let mut node = [0u8; 6];
         for byte in &mut node {
             *byte = fastrand::u8(..);
@@ -31,10 +30,10 @@ impl VersionUid {
     }
 }
 
-/// Steps of 100 ns since the Gregorian calendar began, in the 60 bits that a uid has for them. A clock that is outside
-/// of 1582 to 5236 gives some other number: it need not be right, as the rest of the uid is random.
+/// Steps of 100 ns since the start of the Gregorian calendar, in the 60 bits that a UUID has for them. Outside the
+/// years 1582 to 5236 the number wraps around. That does no harm, because the rest of the uid is random.
 fn ticks(time: Timestamp) -> u64 {
-    /// From 15 October 1582 to 1970.
+    /// Steps from 15 October 1582 to 1970.
     const GREGORIAN: i128 = 0x01b2_1dd2_1381_4000;
     let utc = time.naive().and_utc();
     let since_1970 =
@@ -43,20 +42,20 @@ fn ticks(time: Timestamp) -> u64 {
 }
 
 verbatim! {
-    /// The name of a blob: `md5(s)[..10] + s`, where `s` is a random UUID4 in base 57 with 22 digits. The md5 part only
-    /// spreads the names evenly over folders.
+    /// The name of a blob: `md5(s)[..10] + s`, where `s` is a random UUID of version 4 in base 57 with 22 digits. The
+    /// md5 prefix spreads the names evenly over folders.
     ///
-    /// Damaged databases may hold any other text: see [`BlobUid::is_plain`].
+    /// A damaged database may hold any other text: see [`BlobUid::is_plain`].
     BlobUid
 }
 
-/// Digits and letters without those that look alike.
+/// Digits and letters, without those that look alike.
 const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-/// Hex digits of the md5 in front.
+/// Number of hex digits of the md5 prefix.
 const PREFIX: usize = 10;
 
 impl BlobUid {
-    /// A new one: 32 characters.
+    /// A new uid of 32 characters.
     pub fn generate() -> Self {
         let mut value = Uuid::new_v4().as_u128();
         let mut digits = [ALPHABET[0]; 22];
@@ -68,10 +67,10 @@ impl BlobUid {
         BlobUid::from(prefix_of(&name) + &name)
     }
 
-    /// Whether `name` is the name of a blob that some release has made: its prefix must be the md5 of
-    /// the rest. Releases that did not pad the digits have made shorter ones.
+    /// Whether `name` is a blob name that a release of this program has made: its prefix must be the md5 of the rest.
+    /// Some old releases did not pad the digits, so a name may be shorter than 32 characters.
     ///
-    /// A full cleanup deletes nothing else, so that foreign files and keys stay.
+    /// A full cleanup deletes only such names, so that foreign files and keys stay.
     pub fn is_one(name: &str) -> bool {
         name.len() > PREFIX
             && name.len() <= 32
@@ -79,8 +78,8 @@ impl BlobUid {
             && prefix_of(&name[PREFIX..]) == name[..PREFIX]
     }
 
-    /// Whether `name` could be one: letters, digits, `-` and `_`, four at least. A name from a damaged database must
-    /// not lead out of a store.
+    /// Whether `name` is safe to use as a blob name: at least four characters, only letters, digits, `-` and `_`. A
+    /// name from a damaged database must not lead out of a store.
     pub fn is_plain(name: &str) -> bool {
         name.len() >= 4 && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
     }

@@ -1,7 +1,7 @@
-//! Texts that are kept to the letter, whatever they are, each as a type of its own.
+//! Types for texts that are kept unchanged.
 
-/// Declares a type that holds a text from a database, a dump or a store. Any text is taken, and it is shown as it is; a
-/// copy costs nothing. Two such types cannot be taken for each other.
+/// Declares a type that holds a text from a database, a dump or a store. It accepts any text and prints it unchanged.
+/// Cloning is cheap. Two such types cannot be mixed up.
 macro_rules! verbatim {
     ($(#[$about:meta])* $name:ident) => {
         $(#[$about])*
@@ -9,7 +9,7 @@ macro_rules! verbatim {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// The text itself.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -1,4 +1,4 @@
-//! Versions: what a backup makes.
+//! Versions, which are the results of backups.
 
 use super::keys::VersionKey;
 use super::time::Timestamp;
@@ -7,54 +7,54 @@ use super::uid::VersionUid;
 /// A version as the catalogue lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The key of its row.
+    /// The key of the version's row.
     pub key: VersionKey,
-    /// Its name, which means it in every database.
+    /// The version's name, which is the same in every database.
     pub uid: VersionUid,
     /// When the backup began.
     pub date: Timestamp,
-    /// When the user wants it gone.
+    /// When the version may be removed, if the user gave a date.
     pub expire: Option<Timestamp>,
-    /// Name of what was backed up.
+    /// Name of the image that was backed up.
     pub name: String,
-    /// Name of the snapshot it was taken from, or empty.
+    /// Name of the snapshot that was backed up, or empty.
     pub snapshot_name: String,
     /// Number of blocks.
     pub size: u64,
     /// Size of the image in bytes.
     pub size_bytes: u64,
-    /// Whether all of its blocks are safely stored, as far as is known.
+    /// Whether all blocks are safely stored, as far as is known.
     pub valid: bool,
-    /// Whether `rm` refuses it.
+    /// Whether `rm` refuses to remove it.
     pub protected: bool,
-    /// Sorted.
+    /// Tags, sorted.
     pub tags: Vec<String>,
 }
 
-/// A version that is about to be made.
+/// A version that is about to be created.
 #[derive(Clone, Debug)]
 pub struct NewVersion {
-    /// Its name, which means it in every database.
+    /// The version's name, which is the same in every database.
     pub uid: VersionUid,
     /// When the backup began.
     pub date: Timestamp,
-    /// When the user wants it gone.
+    /// When the version may be removed, if the user gave a date.
     pub expire: Option<Timestamp>,
-    /// Name of what is backed up.
+    /// Name of the image to back up.
     pub name: String,
-    /// Name of the snapshot it is taken from, or empty.
+    /// Name of the snapshot to back up, or empty.
     pub snapshot_name: String,
     /// Number of blocks.
     pub size: u64,
     /// Size of the image in bytes.
     pub size_bytes: u64,
-    /// Without duplicates.
+    /// Tags, without duplicates.
     pub tags: Vec<String>,
-    /// Which snapshot it is of, where that is certain.
+    /// The RBD snapshot that it is made from, if that is certain.
     pub origin: Option<Origin>,
 }
 
-/// An RBD image, by what never means another one: names are changed and given again.
+/// The identity of an RBD image. Names do not identify an image, because they can be changed and reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageId {
     /// The identity of the Ceph cluster.
@@ -67,15 +67,15 @@ pub struct ImageId {
     pub image: String,
 }
 
-/// The snapshot of an RBD image that a version was made from: what proves later that a list of changes since
-/// then is one of changes since that version.
+/// The RBD snapshot that a version was made from. It proves later that a list of changes since that snapshot is a
+/// list of changes since that version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The image.
     pub image: ImageId,
     /// The snapshot's number in the pool.
     pub snapshot: u64,
-    /// When it was made, in nanoseconds since 1970.
+    /// When the snapshot was made, in nanoseconds since 1970.
     pub taken: i64,
 }
 
@@ -84,7 +84,7 @@ pub struct Origin {
 pub struct Count {
     /// Number of blocks.
     pub blocks: u64,
-    /// Their plain bytes.
+    /// Plain size of these blocks in bytes.
     pub bytes: u64,
 }
 
@@ -95,7 +95,7 @@ impl Count {
     }
 }
 
-/// Nothing overflows: damaged rows may claim any size.
+/// Addition and subtraction saturate, because damaged rows may claim any size.
 impl std::ops::AddAssign for Count {
     fn add_assign(&mut self, other: Count) {
         self.blocks = self.blocks.saturating_add(other.blocks);
@@ -110,15 +110,15 @@ impl std::ops::SubAssign for Count {
     }
 }
 
-/// What a backup did, for the `stats` table.
+/// What a backup did, as the `stats` table records it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// All that was read from the source, blocks of zeros and check blocks too.
+    /// All blocks read from the source, including blocks of zeros and check blocks.
     pub read: Count,
-    /// Newly stored, in plain bytes.
+    /// Blocks newly stored, in plain bytes.
     pub written: Count,
-    /// Carried from the base, or read and known already.
+    /// Blocks carried from the base, and blocks that were read and already known.
     pub dedup: Count,
-    /// Neither read nor stored.
+    /// Blocks neither read nor stored.
     pub sparse: Count,
 }
