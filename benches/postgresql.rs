@@ -8,7 +8,7 @@
 mod large;
 
 use backy2::meta::url::DatabaseUrl;
-use backy2::meta::{self, Fingerprint, MetaStore, Metadata};
+use backy2::meta::{self, Fingerprint, Metadata};
 use backy2::monitor::Handle;
 use backy2::types::settings::FileMode;
 use backy2::types::version::Version;
@@ -33,7 +33,7 @@ fn timed(work: impl FnOnce()) -> Duration {
 }
 
 /// Looks up random digests, which are all known or all unknown. Milliseconds per query.
-fn look_up(meta: &mut dyn MetaStore, blobs: u64, known: bool) -> f64 {
+fn look_up(meta: &mut Metadata, blobs: u64, known: bool) -> f64 {
     let mut random = fastrand::Rng::with_seed(3);
     let first = if known { 0 } else { 1 << 40 };
     least(200, || {
@@ -52,7 +52,7 @@ fn look_up(meta: &mut dyn MetaStore, blobs: u64, known: bool) -> f64 {
 }
 
 /// Carries all blocks of the version into new versions, and removes those. Returns the milliseconds of both.
-fn carry(meta: &mut dyn MetaStore, base: &Version) -> (f64, f64) {
+fn carry(meta: &mut Metadata, base: &Version) -> (f64, f64) {
     let mut removal = Vec::new();
     let carried = least(3, || {
         let next = meta.begin_version(&new_version("next", base.size)).expect("begun");
@@ -67,7 +67,7 @@ fn carry(meta: &mut dyn MetaStore, base: &Version) -> (f64, f64) {
     (carried, least(3, || removal.pop().unwrap_or(Duration::MAX)))
 }
 
-fn measure(name: &str, meta: &mut dyn MetaStore, millions: u64) {
+fn measure(name: &str, meta: &mut Metadata, millions: u64) {
     let row =
         |what: &str, blobs: u64, value: f64| println!("{name:<10} {blobs:>9} {what:<22} {value:>9.2} ms");
     add_version(meta, "few", FEW, FEW / 3, Checksums::Different);

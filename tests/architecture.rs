@@ -47,10 +47,10 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 
 /// Words that are allowed only in some places: the word, its places, and what to do elsewhere instead.
 const CONFINED: &[(&str, &str, &str)] = &[
-    ("rusqlite", "src/meta/", "add a verb to MetaStore"),
+    ("rusqlite", "src/meta/", "add a verb to Metadata"),
     ("Sqlite", "src/meta/", "engines differ below meta::Metadata only"),
     ("Postgres", "src/meta/,src/pg/,src/locks/", "engines differ below meta::Metadata only"),
-    ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to MetaStore"),
+    ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to Metadata"),
     ("thread::scope", "src/flow/,src/nbd.rs,src/pool/threads.rs", "compose the run of what src/flow has"),
     ("thread::spawn", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
     ("scope.spawn(", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),

@@ -2,7 +2,7 @@
 
 use crate::large::{Checksums, add_version, checksum, new_version, open_new};
 use backy2::meta::url::DatabaseUrl;
-use backy2::meta::{Fingerprint, MetaStore, Metadata, NewBlob, NewRow, Rows, VersionFilter};
+use backy2::meta::{Fingerprint, Metadata, NewBlob, NewRow, Rows, VersionFilter};
 use backy2::monitor::Handle;
 use backy2::types::block::Encryption;
 use backy2::types::hints::subtract;

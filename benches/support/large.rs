@@ -3,7 +3,7 @@
 use backy2::crypt::Keyring;
 use backy2::hash::Hasher;
 use backy2::meta::url::DatabaseUrl;
-use backy2::meta::{self, Fingerprint, Finish, MetaStore, Metadata, NewBlob, NewRow, StatisticsRow};
+use backy2::meta::{self, Fingerprint, Finish, Metadata, NewBlob, NewRow, StatisticsRow};
 use backy2::monitor::Handle;
 use backy2::types::block::{Encryption, Geometry};
 use backy2::types::checksum::{Checksum, Digest};
@@ -64,7 +64,7 @@ pub fn open_new(path: &Path) -> Metadata {
 /// Adds a valid version of `blocks` blocks, each with a blob of its own. The ids of the blobs ascend with the blocks,
 /// but for `scattered` blocks all over the version, whose blobs are in random order.
 pub fn add_version(
-    meta: &mut dyn MetaStore,
+    meta: &mut Metadata,
     name: &str,
     blocks: u64,
     scattered: u64,

@@ -1,7 +1,7 @@
 //! Bad blocks: told to the user, marked in the database, and listed at the end.
 
 use crate::flow::fetch::Damage;
-use crate::meta::MetaStore;
+use crate::meta::Metadata;
 use crate::monitor::Monitor;
 use crate::types::block::{Blob, Geometry};
 use crate::types::checksum::Checksum;
@@ -36,7 +36,7 @@ impl<'a> Casualties<'a> {
     ///
     /// # Errors
     /// The database fails in another way than being read-only.
-    pub fn blob(&mut self, meta: &mut dyn MetaStore, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
+    pub fn blob(&mut self, meta: &mut Metadata, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
         self.monitor.error(&format!("Block {id} (UID {}) is bad: {damage}", blob.uid));
         self.add(id..id + 1);
         let first = self.marked.is_empty();

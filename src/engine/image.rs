@@ -178,7 +178,7 @@ impl Depot {
         let version = {
             let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
             let version = meta.version(uid)?;
-            probe::block_size(&mut **meta, self.block_size, Some(&version))?;
+            probe::block_size(&mut meta, self.block_size, Some(&version))?;
             version
         };
         let geometry = Geometry::new(version.size_bytes, self.block_size);

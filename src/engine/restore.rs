@@ -5,7 +5,7 @@ use super::{Site, site};
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
-use crate::meta::{MetaStore, Rows};
+use crate::meta::{Metadata, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::Geometry;
 use crate::types::error::Result;
@@ -96,7 +96,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     if version.size > from {
         observer.progress();
     }
-    walk.run(&mut *site.meta, &version, route, &sink, &mut observer)
+    walk.run(&mut site.meta, &version, route, &sink, &mut observer)
         .and_then(|()| target.flush())
         .inspect_err(|_| can_continue(observer.last_id().unwrap_or(from)))?;
     Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
@@ -220,7 +220,7 @@ impl Observer for Watch<'_> {
         self.last_started = Some(id);
     }
 
-    fn done(&mut self, meta: &mut dyn MetaStore, report: Report) -> Result<()> {
+    fn done(&mut self, meta: &mut Metadata, report: Report) -> Result<()> {
         self.under_way.remove(&report.id);
         self.done += 1;
         self.bytes += self.geometry.length(report.id) as u64;

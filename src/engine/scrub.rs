@@ -7,7 +7,7 @@ use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::hash::is_zero;
 use crate::io::{self, Source};
-use crate::meta::{MetaStore, Rows};
+use crate::meta::{Metadata, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
@@ -88,7 +88,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     if version.size > 0 {
         observer.progress();
     }
-    walk.run(&mut *site.meta, &version, route, &sink, &mut observer)?;
+    walk.run(&mut site.meta, &version, route, &sink, &mut observer)?;
     let (bad, differs) = (!observer.casualties.is_empty(), observer.differs);
     let mended = observer.mended;
     conclude(site, &version, options.percentile, bad, differs, &mended)
@@ -218,7 +218,7 @@ impl Observer for Watch<'_> {
         ));
     }
 
-    fn done(&mut self, meta: &mut dyn MetaStore, report: Report) -> Result<()> {
+    fn done(&mut self, meta: &mut Metadata, report: Report) -> Result<()> {
         self.done += 1;
         self.bytes += self.geometry.length(report.id) as u64;
         let uid = report.blob.as_ref().map_or("sparse", |blob| blob.uid.as_str());

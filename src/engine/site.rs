@@ -10,7 +10,7 @@ use crate::hash::Hasher;
 use crate::io::{self, Kind};
 use crate::locks::{Database, Guard, Locks};
 use crate::meta::url::DatabaseUrl;
-use crate::meta::{self, Access, LockTables, MetaStore, Metadata, Opened, VersionFilter};
+use crate::meta::{self, Access, LockTables, Metadata, Opened, VersionFilter};
 use crate::monitor::Monitor;
 use crate::store::{self, BlobStore};
 use crate::types::error::Result;
@@ -24,7 +24,7 @@ pub struct Site<'a> {
     /// Who is told.
     pub monitor: &'a dyn Monitor,
     /// Its metadata.
-    pub meta: Box<dyn MetaStore>,
+    pub meta: Metadata,
     /// Its locks.
     pub locks: Locks,
     /// Its master key.
@@ -52,7 +52,7 @@ impl<'a> Site<'a> {
         let site = Site {
             config,
             monitor,
-            meta: Box::new(meta),
+            meta,
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
@@ -70,9 +70,9 @@ impl<'a> Site<'a> {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn reader(&self) -> Result<Box<dyn MetaStore>> {
+    pub fn reader(&self) -> Result<Metadata> {
         let url = DatabaseUrl::parse(&self.config.meta.engine)?;
-        Ok(Box::new(Metadata::open(&url, self.monitor.handle())?))
+        Metadata::open(&url, self.monitor.handle())
     }
 
     /// Opens the data store.
@@ -133,12 +133,12 @@ impl<'a> Site<'a> {
     /// # Errors
     /// [`Error::WrongKey`], [`Error::Config`].
     pub fn probe(&mut self, store: &dyn BlobStore, version: Option<&Version>, with_key: bool) -> Result<()> {
-        probe::block_size(&mut *self.meta, self.config.block_size, version)?;
+        probe::block_size(&mut self.meta, self.config.block_size, version)?;
         if with_key {
-            probe::key(&mut *self.meta, &self.keys, version)?;
+            probe::key(&mut self.meta, &self.keys, version)?;
         }
         let fetch = Fetch::new(store, &self.keys, self.hasher, 1, 0);
-        let probed = probe::hash_function(&mut *self.meta, &fetch);
+        let probed = probe::hash_function(&mut self.meta, &fetch);
         fetch.tell_doubts(self.monitor);
         probed
     }

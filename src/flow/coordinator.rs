@@ -6,7 +6,7 @@ mod messages;
 pub use messages::{Channels, Done, Fresh, Job, Stored};
 
 use super::reuse;
-use crate::meta::{Fingerprint, Known, MetaStore, NewBlob, NewRow};
+use crate::meta::{Fingerprint, Known, Metadata, NewBlob, NewRow};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::pool::Latch;
 use crate::types::block::{Blob, Geometry};
@@ -76,7 +76,7 @@ struct UnderWay {
 /// The state of a run.
 pub struct Coordinator<'a> {
     context: Context<'a>,
-    meta: &'a mut dyn MetaStore,
+    meta: &'a mut Metadata,
     tally: &'a mut Tally,
     under_way: HashMap<u64, UnderWay>,
     /// The job that stores a digest. Empty without deduplication.
@@ -95,7 +95,7 @@ pub struct Coordinator<'a> {
 
 impl<'a> Coordinator<'a> {
     /// Starts with nothing under way.
-    pub fn new(context: Context<'a>, meta: &'a mut dyn MetaStore, tally: &'a mut Tally) -> Self {
+    pub fn new(context: Context<'a>, meta: &'a mut Metadata, tally: &'a mut Tally) -> Self {
         let now = Instant::now();
         Coordinator {
             context,

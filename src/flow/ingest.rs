@@ -9,7 +9,7 @@ use super::reuse;
 use crate::crypt::{Encoder, Keyring};
 use crate::hash::{Hasher, is_zero};
 use crate::io::Source;
-use crate::meta::{Fingerprint, Known, MetaStore, NewBlob};
+use crate::meta::{Fingerprint, Known, Metadata, NewBlob};
 use crate::monitor::Monitor;
 use crate::pool::threads::Crew;
 use crate::pool::{BUFFERS, Buffer, BufferPool, Gatherer, Latch, Permits, cores};
@@ -64,7 +64,7 @@ impl Ingest<'_> {
     /// The first error of any stage. What was stored before it is committed; the version is incomplete.
     pub fn run(
         &self,
-        meta: &mut dyn MetaStore,
+        meta: &mut Metadata,
         version: &Version,
         ranges: &[Range<u64>],
         tally: &mut Tally,

@@ -5,7 +5,7 @@
 use super::fetch::{Damage, Fetch, Fetcher};
 use crate::crypt::{DecodeError, Keyring};
 use crate::hash::Hasher;
-use crate::meta::MetaStore;
+use crate::meta::Metadata;
 use crate::types::error::{Error, Result};
 use crate::types::settings::HashFunction;
 use crate::types::version::Version;
@@ -22,7 +22,7 @@ const LARGEST: usize = 1 << 30;
 ///
 /// # Errors
 /// [`Error::WrongKey`]; [`Error::Config`] if there is no key and one is needed.
-pub fn key(meta: &mut dyn MetaStore, keys: &Keyring, version: Option<&Version>) -> Result<()> {
+pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Result<()> {
     let mut rows = meta.sample(version, Some(1), KEYS)?;
     if rows.is_empty() {
         return Ok(());
@@ -65,7 +65,7 @@ pub fn key(meta: &mut dyn MetaStore, keys: &Keyring, version: Option<&Version>) 
 /// # Errors
 /// [`Error::Config`] if it cannot be the one that they were made with. Blobs that cannot be read prove
 /// nothing.
-pub fn hash_function(meta: &mut dyn MetaStore, fetch: &Fetch<'_>) -> Result<()> {
+pub fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
     if fetch.store.is_generated() {
         return Ok(());
     }
@@ -117,7 +117,7 @@ fn wrong_function(fetch: &Fetch<'_>, advice: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Config`] if they differ.
-pub fn block_size(meta: &mut dyn MetaStore, configured: u32, version: Option<&Version>) -> Result<()> {
+pub fn block_size(meta: &mut Metadata, configured: u32, version: Option<&Version>) -> Result<()> {
     match meta.first_block_size(version)? {
         Some((uid, stored)) if stored != u64::from(configured) => Err(Error::Config(format!(
             "[DEFAULTS] block_size: it is {configured}, but version {uid} was written with {stored}. All versions \

@@ -2,7 +2,7 @@
 
 use super::fetch::{Fetch, Fetcher};
 use crate::io::Source;
-use crate::meta::{MetaStore, Rows};
+use crate::meta::{Metadata, Rows};
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
@@ -23,7 +23,7 @@ pub struct VersionSource<'a> {
 
 /// A connection of its own, with the rows around the block that was asked for last.
 struct Ahead {
-    meta: Box<dyn MetaStore>,
+    meta: Metadata,
     rows: VecDeque<BlockRow>,
 }
 
@@ -32,7 +32,7 @@ const BATCH: usize = 512;
 
 impl<'a> VersionSource<'a> {
     /// A source over `version`; `meta` is a connection that nobody else uses.
-    pub fn new(version: Version, block_size: u32, meta: Box<dyn MetaStore>, fetch: &'a Fetch<'a>) -> Self {
+    pub fn new(version: Version, block_size: u32, meta: Metadata, fetch: &'a Fetch<'a>) -> Self {
         VersionSource {
             geometry: Geometry::new(version.size_bytes, block_size),
             url: format!("version {}", version.uid),

@@ -5,7 +5,7 @@
 //! report for each.
 
 use super::fetch::{Damage, Fetch};
-use crate::meta::{MetaStore, Rows};
+use crate::meta::{Metadata, Rows};
 use crate::monitor::Monitor;
 use crate::pool::threads::Crew;
 use crate::pool::{BUFFERS, BufferPool, Gatherer, Latch, cores};
@@ -90,7 +90,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// End the walk.
-    fn done(&mut self, meta: &mut dyn MetaStore, report: Report) -> Result<()>;
+    fn done(&mut self, meta: &mut Metadata, report: Report) -> Result<()>;
 }
 
 /// Rows read from the database at once.
@@ -104,7 +104,7 @@ impl Walk<'_> {
     /// way are finished and reported first.
     pub fn run(
         &self,
-        meta: &mut dyn MetaStore,
+        meta: &mut Metadata,
         version: &Version,
         route: Route,
         sink: &dyn Sink,
@@ -158,7 +158,7 @@ impl Walk<'_> {
     #[allow(clippy::too_many_arguments)]
     fn conduct(
         &self,
-        meta: &mut dyn MetaStore,
+        meta: &mut Metadata,
         feeder: &mut Feeder,
         observer: &mut dyn Observer,
         tasks: Sender<BlockRow>,
@@ -208,7 +208,7 @@ struct Feeder<'a> {
 }
 
 impl Feeder<'_> {
-    fn next(&mut self, meta: &mut dyn MetaStore, observer: &mut dyn Observer) -> Result<Option<BlockRow>> {
+    fn next(&mut self, meta: &mut Metadata, observer: &mut dyn Observer) -> Result<Option<BlockRow>> {
         loop {
             if self.rows.is_empty() {
                 let Some(from) = self.next else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Copying a whole database into another one, of the same or another engine, and making sure that nothing is lost.
 
-use super::sql::{Db, Engine, Fallible, Fault, Field, Row, Work};
+use super::sql::{Db, Fallible, Fault, Field, Row, Work};
 use super::{Metadata, State};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
@@ -220,7 +220,7 @@ impl Table {
 pub fn copy(from: &mut Metadata, to: &mut Metadata, say: &mut dyn FnMut(&Copied)) -> Result<Vec<Copied>> {
     // Only the first revision lacks tables that are copied.
     let all = !matches!(from.state()?, State::Behind { revision: ..=1 });
-    let place = to.place().to_owned();
+    let place = to.location().to_owned();
     to.write("copying the database", Work::Once, |target| {
         for table in &TABLES {
             if target.number(&format!("SELECT EXISTS (SELECT 1 FROM {})", table.name), &[])? != 0 {

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::postgres::Postgres;
-use super::sql::{Db, Engine, Fallible, Work};
+use super::sql::{Db, Fallible, Work};
 use super::sqlite::Sqlite;
 use super::url::DatabaseUrl;
 use crate::monitor::Handle;
@@ -10,6 +10,9 @@ use crate::pg::Fence;
 use crate::types::error::Result;
 
 /// An open database. It has one connection, and one thread owns it.
+///
+/// Its verbs are in `verbs`. Each verb is one transaction: it happens as a whole or not at all. Errors of verbs are
+/// [`crate::types::Error::Metadata`] unless said otherwise.
 pub struct Metadata(Kind);
 
 enum Kind {
@@ -45,6 +48,30 @@ impl Metadata {
         }
     }
 
+    /// Where the database is, for messages; without passwords.
+    pub fn location(&self) -> &str {
+        match &self.0 {
+            Sqlite(database) => database.location(),
+            Postgres(database) => database.location(),
+        }
+    }
+
+    /// Whether anything can be written to the database.
+    pub fn is_writable(&self) -> bool {
+        self.check_writable().is_ok()
+    }
+
+    /// The same, with the reason.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::Database`] or [`crate::types::Error::Full`]: it cannot be written.
+    pub fn check_writable(&self) -> Result<()> {
+        match &self.0 {
+            Sqlite(database) => database.check_writable(),
+            Postgres(database) => database.check_writable(),
+        }
+    }
+
     /// Makes the reserve beside a file, for a disk that is full one day, unless the reserve is there or space is short.
     /// Does nothing on a server.
     pub fn keep_reserve(&self) {
@@ -67,29 +94,18 @@ impl From<Postgres> for Metadata {
     }
 }
 
-impl Engine for Metadata {
-    fn place(&self) -> &str {
-        match &self.0 {
-            Sqlite(database) => database.place(),
-            Postgres(database) => database.place(),
-        }
-    }
-
-    fn may_write(&self) -> Result<()> {
-        match &self.0 {
-            Sqlite(database) => database.may_write(),
-            Postgres(database) => database.may_write(),
-        }
-    }
-
-    fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+impl Metadata {
+    /// Reads. `what` says what is being read, for errors. An engine runs `work` again after a failure that may pass.
+    pub(super) fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
         match &mut self.0 {
             Sqlite(database) => database.read(what, work),
             Postgres(database) => database.read(what, work),
         }
     }
 
-    fn write<T>(
+    /// Runs `work` in one transaction: all of it happens, or nothing. `what` says what is being done, for errors. An engine
+    /// runs `work` again after a failure that may pass, but never after it has happened.
+    pub(super) fn write<T>(
         &mut self,
         what: &str,
         kind: Work,
@@ -98,6 +114,24 @@ impl Engine for Metadata {
         match &mut self.0 {
             Sqlite(database) => database.write(what, kind, work),
             Postgres(database) => database.write(what, kind, work),
+        }
+    }
+}
+
+/// For the tests of an engine itself.
+#[cfg(test)]
+impl Metadata {
+    pub(super) fn sqlite(&self) -> &super::sqlite::Sqlite {
+        match &self.0 {
+            Sqlite(database) => database,
+            Postgres(_) => panic!("this database is on a server"),
+        }
+    }
+
+    pub(super) fn sqlite_mut(&mut self) -> &mut super::sqlite::Sqlite {
+        match &mut self.0 {
+            Sqlite(database) => database,
+            Postgres(_) => panic!("this database is on a server"),
         }
     }
 }

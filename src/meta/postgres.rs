@@ -16,7 +16,7 @@ mod upgrade;
 mod writer;
 
 use super::State;
-use super::sql::{Db, Engine, Fallible, Fault, Work};
+use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::{Handle, Monitor};
 use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, may_pass};
 use crate::types::error::{Error, Result};
@@ -225,12 +225,13 @@ fn stand_back(tries: u32) {
     std::thread::sleep(Duration::from_millis(fastrand::u64(0..=longest)));
 }
 
-impl Engine for Postgres {
-    fn place(&self) -> &str {
+/// What [`crate::meta::Metadata`] asks of either engine.
+impl Postgres {
+    pub(super) fn location(&self) -> &str {
         &self.location
     }
 
-    fn may_write(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         match self.writable {
             true => Ok(()),
             false => Err(Error::Database(format!(
@@ -241,7 +242,11 @@ impl Engine for Postgres {
         }
     }
 
-    fn read<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        what: &str,
+        mut work: impl FnMut(&mut dyn Db) -> Fallible<T>,
+    ) -> Result<T> {
         let mut patience = self.patience();
         let old = self.old;
         loop {
@@ -266,7 +271,7 @@ impl Engine for Postgres {
         }
     }
 
-    fn write<T>(
+    pub(super) fn write<T>(
         &mut self,
         what: &str,
         kind: Work,

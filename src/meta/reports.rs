@@ -62,7 +62,7 @@ pub struct DumpRow {
     pub encryption: Encryption,
 }
 
-/// What [`MetaStore::rekey`] did, counted in blocks.
+/// What [`Metadata::rekey`] did, counted in blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rekeyed {
     /// Blobs whose key was wrapped anew.
@@ -96,7 +96,7 @@ pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Rewrapped;
 /// The rows of a dump, read while they are imported.
 pub type DumpRows<'a> = &'a mut dyn Iterator<Item = Result<DumpRow>>;
 
-/// What [`super::MetaStore::mark_version_valid`] did.
+/// What [`super::Metadata::mark_version_valid`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healed {
     /// Whether the version is valid: none of its blobs is bad.

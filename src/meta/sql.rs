@@ -1,30 +1,17 @@
-//! The verbs in SQL that both engines understand.
+//! SQL for both engines.
 //!
-//! What differs between SQLite and PostgreSQL is behind two small traits: [`Db`] is an open transaction, with the few
-//! verbs that each engine does in its own way; [`Engine`] makes such transactions. Everything else is written once.
-//! Parameters are `?1`, `?2`, …
+//! [`Db`] is an open transaction of either engine: it runs statements with parameters `?1`, `?2`, …, gives the rows of
+//! their results, and has the few methods that each engine implements in its own way.
 
-mod backup;
-mod catalogue;
-mod cleanup;
-mod marks;
-mod origins;
-mod read;
-mod rekey;
 pub(super) mod rules;
-mod store;
-mod transfer;
-mod usage;
 
 use super::{Candidates, DumpRows, Fingerprint, Known, NewRow};
 use crate::types::checksum::Checksum;
-use crate::types::error::{Error, Result};
+use crate::types::error::Error;
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::Version;
-
-pub(super) use backup::{hole, keep};
 
 /// What a statement is given.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +130,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// The same, for a row that cannot be read: with `whose` row that is, such as `version UID, block 7`.
-    fn of_row(self, whose: &str) -> Self {
+    pub(super) fn of_row(self, whose: &str) -> Self {
         match self {
             Fault::Value(why) => Fault::Value(format!("{whose}: {why}")),
             Fault::Driver { text, .. } => Fault::Value(format!("{whose}: {text}")),
@@ -258,13 +245,13 @@ pub(super) trait Db {
     /// Keeps others from marking blobs until the transaction ends; `alone` for who marks some. Else a version could
     /// be found whole while a mark on one of its blobs, or its row, is not committed yet.
     fn lock_marks(&mut self, alone: bool) -> Fallible<()>;
-    /// See [`super::MetaStore::change_counter`].
+    /// See [`super::Metadata::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
-    /// See [`super::MetaStore::find_known`].
+    /// See [`super::Metadata::find_known`].
     fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>>;
-    /// See [`super::MetaStore::commit_blocks`].
+    /// See [`super::Metadata::commit_blocks`].
     fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>>;
-    /// See [`super::MetaStore::take_delete_candidates`].
+    /// See [`super::Metadata::take_delete_candidates`].
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
     /// Inserts rows into a table as they are, many at once. Text of times is as SQLite has it.
     fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()>;
@@ -319,17 +306,4 @@ pub(super) enum Work {
     Scattered,
     /// As [`Work::Scattered`]; and it cannot be done twice, as what it is made of is used up.
     Once,
-}
-
-/// A database that the verbs work on.
-pub(super) trait Engine: Send {
-    fn place(&self) -> &str;
-    /// See [`super::MetaStore::check_writable`].
-    fn may_write(&self) -> Result<()>;
-    /// Runs `work`, perhaps again after a failure that may pass.
-    fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T>;
-    /// Runs `work` in one transaction: all of it happens, or nothing. Perhaps again after a failure that may pass; but
-    /// never after it has happened.
-    fn write<T>(&mut self, what: &str, kind: Work, work: impl FnMut(&mut dyn Db) -> Fallible<T>)
-    -> Result<T>;
 }

@@ -16,7 +16,7 @@ mod upgrade;
 mod watch;
 
 use super::State;
-use super::sql::{Db, Engine, Fallible, Fault, Work};
+use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
 use anchor::Anchor;
@@ -209,12 +209,13 @@ fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     }
 }
 
-impl Engine for Sqlite {
-    fn place(&self) -> &str {
+/// What [`crate::meta::Metadata`] asks of either engine.
+impl Sqlite {
+    pub(super) fn location(&self) -> &str {
         &self.location
     }
 
-    fn may_write(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         match self.obstacle {
             None => Ok(()),
             Some(Obstacle::Full) => Err(Error::Full {
@@ -229,11 +230,15 @@ impl Engine for Sqlite {
         }
     }
 
-    fn read<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        what: &str,
+        mut work: impl FnMut(&mut dyn Db) -> Fallible<T>,
+    ) -> Result<T> {
         work(&mut Statements(&self.connection)).map_err(|fault| self.fault(what, fault))
     }
 
-    fn write<T>(
+    pub(super) fn write<T>(
         &mut self,
         what: &str,
         kind: Work,

@@ -177,7 +177,7 @@ impl Job<'_, '_> {
             writes: config.data.simultaneous_writes,
             throttle: &throttle,
         };
-        ingest.run(&mut *site.meta, self.version, read, &mut self.tally)
+        ingest.run(&mut site.meta, self.version, read, &mut self.tally)
     }
 
     fn statistics_row(&self, name: &str) -> StatisticsRow {

@@ -1,6 +1,6 @@
 //! The rows of a version, read in batches as they are needed and kept for a while.
 
-use crate::meta::{MetaStore, Rows as Which};
+use crate::meta::{Metadata, Rows as Which};
 use crate::types::block::Blob;
 use crate::types::error::Result;
 use crate::types::version::Version;
@@ -23,7 +23,7 @@ pub(super) enum Place {
 }
 
 /// The connection that all images of a server share.
-pub(super) type Connection = Mutex<Box<dyn MetaStore>>;
+pub(super) type Connection = Mutex<Metadata>;
 
 /// The rows of one version.
 pub(super) struct Rows {

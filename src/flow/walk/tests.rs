@@ -64,7 +64,7 @@ impl Observer for Count {
     fn started(&mut self, _: u64) {
         self.started += 1;
     }
-    fn done(&mut self, _: &mut dyn MetaStore, _: Report) -> Result<()> {
+    fn done(&mut self, _: &mut Metadata, _: Report) -> Result<()> {
         self.done += 1;
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Connecting to a server's database for a command, and upgrading it if the command needs that.
 
 use super::{Postgres, upgrade};
-use crate::meta::sql::Engine;
 use crate::meta::{Access, LockTables, Opened, State};
 use crate::monitor::Monitor;
 use crate::pg::{Address, Fence};
@@ -18,7 +17,7 @@ pub(in crate::meta) fn open<G>(
     let mut database = Postgres::open((*address).clone(), monitor.handle(), fence.clone())?;
     match database.state()? {
         State::Current => {}
-        State::Behind { .. } if access.may_change() && database.may_write().is_ok() => {
+        State::Behind { .. } if access.may_change() && database.check_writable().is_ok() => {
             database.add_tables()?;
         }
         // The command needs nothing that the database lacks.

@@ -6,7 +6,8 @@
 
 use super::db::Statements;
 use crate::failpoint;
-use crate::meta::sql::{Fallible, Fault, hole, keep};
+use crate::meta::sql::{Fallible, Fault};
+use crate::meta::verbs::{hole, keep};
 use crate::meta::{Fingerprint, Known, NewBlob, NewRow};
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;

@@ -5,7 +5,7 @@ use crate::meta::sql::rules;
 use crate::meta::tests::conformance::CASES;
 use crate::meta::tests::lab::postgres::{Database, Server, Stop};
 use crate::meta::{
-    DumpRow, Fingerprint, Finish, MetaStore, NewBlob, NewRow, Rows, StatisticsRow, VersionFilter,
+    DumpRow, Fingerprint, Finish, Metadata, NewBlob, NewRow, Rows, StatisticsRow, VersionFilter,
 };
 use crate::types::block::{Encryption, Geometry};
 use crate::types::time::Timestamp;
@@ -21,24 +21,24 @@ fn open(database: &Database) -> Postgres {
     Postgres::open(address(database), Handle::silent(), Fence::default()).expect("opens")
 }
 
-fn initialised(server: &Arc<Server>) -> (Database, Postgres) {
+fn initialised(server: &Arc<Server>) -> (Database, Metadata) {
     let database = Database::new(server);
     initialise(&address(&database), Handle::silent()).expect("initialises");
     let store = open(&database);
-    (database, store)
+    (database, store.into())
 }
 
 /// A connection of a process that holds locks.
-fn registered(database: &Database) -> Postgres {
+fn registered(database: &Database) -> Metadata {
     let register = "INSERT INTO lock_holders (id, host, machine, pid, started, command)
                     VALUES (7, 'h', 'm', 1, 1, 'c')";
     database.client().batch_execute(register).expect("registers");
     let fence = Fence::default();
     fence.set(Some(7));
-    Postgres::open(address(database), Handle::silent(), fence).expect("opens")
+    Postgres::open(address(database), Handle::silent(), fence).expect("opens").into()
 }
 
-fn version(store: &mut Postgres, name: &str, geometry: Geometry) -> Version {
+fn version(store: &mut Metadata, name: &str, geometry: Geometry) -> Version {
     let new = NewVersion {
         uid: crate::types::uid::VersionUid::generate(),
         date: Timestamp::now(),

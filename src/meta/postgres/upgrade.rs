@@ -7,7 +7,7 @@ use super::schema::{self, DDL};
 use crate::failpoint;
 use crate::meta::State;
 use crate::meta::revision::{self, ASIDE, OLD_TABLES, STATISTICS};
-use crate::meta::sql::{Db, Engine, Fallible, Fault, Work, values};
+use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::monitor::{Activity, Handle, Monitor, Progress};
 use crate::pool::threads::start_alone;
 use crate::types::error::{Error, Result};

@@ -1,7 +1,6 @@
 //! Opening a file for a command, and upgrading it if the command needs that.
 
 use super::{Sqlite, upgrade};
-use crate::meta::sql::Engine;
 use crate::meta::{Access, LockTables, Opened, State};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
@@ -19,7 +18,7 @@ pub(in crate::meta) fn open<G>(
         Access::Remove | Access::Clean => Sqlite::open_to_free(path, access == Access::Clean)?,
         _ => Sqlite::open(path)?,
     };
-    let is_writable = database.may_write().is_ok();
+    let is_writable = database.check_writable().is_ok();
     match database.state()? {
         State::Current => {}
         State::Behind { .. } if access.may_change() && is_writable => database.add_tables()?,

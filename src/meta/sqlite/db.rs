@@ -2,7 +2,8 @@
 
 use crate::failpoint;
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Row, Value, Visit, hole, keep, values};
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Row, Value, Visit, values};
+use crate::meta::verbs::{hole, keep};
 use crate::meta::{Candidates, DumpRow, DumpRows, Fingerprint, Known, NewBlob, NewRow};
 use crate::types::checksum::Checksum;
 use crate::types::error::Error;

@@ -175,7 +175,7 @@ pub(super) fn use_wal(connection: &Connection) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::MetaStore;
+    use crate::meta::Metadata;
     use crate::meta::sqlite::{Sqlite, initialise};
     use crate::types::error::Error;
     use crate::types::settings::FileMode;
@@ -227,7 +227,7 @@ mod tests {
             .expect("copied");
         std::fs::create_dir(folder.path().join("copy.sqlite-shm")).expect("in the way");
         match Sqlite::open_with(&copy, |_| false) {
-            Ok(mut opened) => assert_eq!(opened.past_runs(None, None).expect("lists").len(), 1),
+            Ok(opened) => assert_eq!(Metadata::from(opened).past_runs(None, None).expect("lists").len(), 1),
             Err(Error::Database(text)) => {
                 assert!(text.contains("-wal") && text.contains("Check the rights"), "{text}")
             }
@@ -235,6 +235,6 @@ mod tests {
         }
         // With nothing in the journal all is in the file.
         std::fs::write(folder.path().join("copy.sqlite-wal"), "").expect("emptied");
-        assert!(!Sqlite::open(&copy).expect("opens").is_writable());
+        assert!(!Metadata::from(Sqlite::open(&copy).expect("opens")).is_writable());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::meta::tests::conformance::CASES;
-use crate::meta::{Carried, Fingerprint, MetaStore, NewBlob, Rows, VersionFilter};
+use crate::meta::{Carried, Fingerprint, Metadata, NewBlob, Rows, VersionFilter};
 use crate::monitor::Silent;
 use crate::types::block::{Encryption, Geometry};
 use crate::types::settings::FileMode;
@@ -10,12 +10,12 @@ use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
 use std::time::Duration;
 
-fn database() -> (tempfile::TempDir, Sqlite) {
+fn database() -> (tempfile::TempDir, Metadata) {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("backy.sqlite");
     initialise(&path, FileMode::PRIVATE).expect("initialises");
     let database = Sqlite::open(&path).expect("opens");
-    (folder, database)
+    (folder, database.into())
 }
 
 #[test]
@@ -30,16 +30,15 @@ fn the_engine_keeps_the_contract() {
 #[test]
 fn a_second_initialisation_is_refused() {
     let (_folder, database) = database();
-    assert!(matches!(initialise(&database.path, FileMode::PRIVATE), Err(Error::Refused(_))));
-    assert_eq!(database.state().expect("state"), State::Current);
+    assert!(matches!(initialise(&database.sqlite().path, FileMode::PRIVATE), Err(Error::Refused(_))));
+    assert_eq!(database.sqlite().state().expect("state"), State::Current);
 }
 
 #[test]
 fn what_is_no_database_is_told() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("x");
-    let open =
-        || Sqlite::open(&path).and_then(|database| database.state()).expect_err("unusable").to_string();
+    let open = || Sqlite::open(&path).and_then(|opened| opened.state()).expect_err("unusable").to_string();
     assert!(open().contains("does not exist"), "{}", open());
     assert!(!path.exists(), "it is not made by the way");
     std::fs::write(&path, "").expect("write");
@@ -54,19 +53,20 @@ fn what_is_no_database_is_told() {
 #[test]
 fn a_newer_or_foreign_schema_is_refused_and_left_alone() {
     let (_folder, database) = database();
-    database.connection.execute_batch("UPDATE schema_version SET revision = 99").expect("update");
-    assert!(database.state().expect_err("newer").to_string().contains("99"));
+    database.sqlite().connection.execute_batch("UPDATE schema_version SET revision = 99").expect("update");
+    assert!(database.sqlite().state().expect_err("newer").to_string().contains("99"));
     database
+        .sqlite()
         .connection
         .execute_batch("DROP TABLE schema_version; UPDATE alembic_version SET version_num = 'abc'")
         .expect("update");
-    assert!(database.state().expect_err("foreign").to_string().contains("abc"));
+    assert!(database.sqlite().state().expect_err("foreign").to_string().contains("abc"));
 }
 
 /// All tables, indexes and triggers, as they were made.
-fn schema_of(database: &Sqlite) -> Vec<String> {
+fn schema_of(database: &Metadata) -> Vec<String> {
     let sql = "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_master ORDER BY 1";
-    let mut statement = database.connection.prepare(sql).expect("prepares");
+    let mut statement = database.sqlite().connection.prepare(sql).expect("prepares");
     statement.query_map([], |row| row.get(0)).expect("reads").collect::<rusqlite::Result<_>>().expect("text")
 }
 
@@ -78,13 +78,17 @@ fn earlier_revisions_get_what_they_lack() {
         "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;";
     for (revision, lacks) in [(2, vec![without_claims]), (1, vec![without_claims, without_snapshots])] {
         let (_folder, mut database) = database();
-        database.connection.execute_batch(&lacks.concat()).expect("drops");
-        database.connection.execute("UPDATE schema_version SET revision = ?", [revision]).expect("updates");
-        assert_eq!(database.state().expect("known"), State::Behind { revision });
-        database.add_tables().expect("adds");
-        assert_eq!(database.state().expect("known"), State::Current);
+        database.sqlite().connection.execute_batch(&lacks.concat()).expect("drops");
+        database
+            .sqlite()
+            .connection
+            .execute("UPDATE schema_version SET revision = ?", [revision])
+            .expect("updates");
+        assert_eq!(database.sqlite().state().expect("known"), State::Behind { revision });
+        database.sqlite_mut().add_tables().expect("adds");
+        assert_eq!(database.sqlite().state().expect("known"), State::Current);
         assert_eq!(schema_of(&database), schema_of(&new));
-        database.add_tables().expect("nothing to do");
+        database.sqlite_mut().add_tables().expect("nothing to do");
     }
 }
 
@@ -128,13 +132,15 @@ fn databases_from_before_encryption_are_upgraded() {
         old.execute_batch(&format!("{FIRST_SCHEMA}{later}")).expect("the old schema");
         let mut database = Sqlite::open(&path).expect("opens");
         assert!(matches!(database.state().expect("state"), State::Old { .. }));
-        let mut copy = upgrade::upgraded_copy(&database, folder.path(), &Silent).expect("a copy");
+        let copy = upgrade::upgraded_copy(&database, folder.path(), &Silent).expect("a copy");
+        let mut copy = Metadata::from(copy);
         assert_eq!((copy.state().expect("state"), copy.is_writable()), (State::Current, false));
         let version = copy.version(&"v1".into()).expect("there");
         assert_eq!(copy.missing(&version).expect("asked"), []);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "the copy has no name");
         assert!(upgrade::upgrade(&mut database, &Silent).expect("upgraded"));
         assert_eq!(database.state().expect("state"), State::Current);
+        let mut database = Metadata::from(database);
         let version = database.version(&"v1".into()).expect("there");
         assert_eq!((version.size_bytes, version.protected), (13, false));
         assert_eq!(version.tags.len(), usize::from(!later.is_empty()));
@@ -148,13 +154,13 @@ fn databases_from_before_encryption_are_upgraded() {
 }
 
 fn insert_through_view(
-    database: &Sqlite,
+    database: &Metadata,
     version: &str,
     id: u64,
     uid: &str,
     envkey: &str,
 ) -> rusqlite::Result<usize> {
-    database.connection.execute(
+    database.sqlite().connection.execute(
         "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
          VALUES (?, ?, ?, '2026-01-02 03:04:05.000006', 'c0ffee', 4096, 1, 1, ?, '')",
         rusqlite::params![uid, version, id, envkey],
@@ -165,13 +171,14 @@ fn insert_through_view(
 #[test]
 fn the_view_behaves_like_the_table_of_2_13() {
     let (_folder, database) = database();
-    let sql = |sql: &str| database.connection.execute_batch(sql).expect(sql);
+    let sql = |sql: &str| database.sqlite().connection.execute_batch(sql).expect(sql);
     sql("INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
          VALUES ('v', '2026-01-02 03:04:05.000006', 'n', '', 3, 12288, 0, 0)");
     insert_through_view(&database, "v", 0, "abcd", "k1").expect("inserts");
     insert_through_view(&database, "v", 1, "abcd", "k1").expect("inserts");
     insert_through_view(&database, "v", 2, "", "").expect("inserts a hole");
-    let count = |sql: &str| database.connection.query_row(sql, [], |r| r.get::<_, i64>(0)).expect(sql);
+    let count =
+        |sql: &str| database.sqlite().connection.query_row(sql, [], |r| r.get::<_, i64>(0)).expect(sql);
     assert_eq!(count("SELECT count(*) FROM blobs WHERE id > 0"), 1);
     assert_eq!(count("SELECT count(*) FROM blocks WHERE uid = 'abcd' AND enc_envkey = 'k1'"), 2);
     assert_eq!(
@@ -187,7 +194,7 @@ fn the_view_behaves_like_the_table_of_2_13() {
     assert_eq!(count("SELECT count(*) FROM blocks WHERE valid = 0"), 3);
     sql("UPDATE blocks SET enc_envkey = 'k3' WHERE version_uid = 'w'");
     assert_eq!(count("SELECT count(*) FROM blocks WHERE enc_envkey = 'k3'"), 1);
-    assert!(database.connection.execute_batch("UPDATE blocks SET size = 1").is_err());
+    assert!(database.sqlite().connection.execute_batch("UPDATE blocks SET size = 1").is_err());
     sql("DELETE FROM blocks WHERE version_uid = 'v'");
     assert_eq!(count("SELECT count(*) FROM blocks"), 1);
 }
@@ -195,15 +202,18 @@ fn the_view_behaves_like_the_table_of_2_13() {
 #[test]
 fn rule_6_a_doomed_blob_cannot_come_back() {
     let (_folder, database) = database();
-    let sql = |sql: &str| database.connection.execute_batch(sql).expect(sql);
+    let sql = |sql: &str| database.sqlite().connection.execute_batch(sql).expect(sql);
     sql("INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
          VALUES ('v', '2026-01-02', 'n', '', 2, 8192, 0, 0);
          INSERT INTO deleted_blocks (uid, size, delete_candidate, time) VALUES ('doomed', 1, 1, 0), ('listed', 1, 0, 0)");
     let error = insert_through_view(&database, "v", 0, "doomed", "k").expect_err("refused").to_string();
     assert!(error.contains("being deleted"), "{error}");
     insert_through_view(&database, "v", 0, "listed", "k").expect("a listed one may");
-    let rows: i64 =
-        database.connection.query_row("SELECT count(*) FROM blobs", [], |r| r.get(0)).expect("count");
+    let rows: i64 = database
+        .sqlite()
+        .connection
+        .query_row("SELECT count(*) FROM blobs", [], |r| r.get(0))
+        .expect("count");
     assert_eq!(rows, 1);
 }
 
@@ -215,11 +225,15 @@ fn rule_4_data_that_two_rows_share_is_listed_only_with_the_last() {
     for version in ["v", "w"] {
         let sql = "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
                    VALUES (?, '2026-01-02', 'n', '', 1, 4096, 1, 0)";
-        database.connection.execute(sql, [version]).expect("inserts");
+        database.sqlite().connection.execute(sql, [version]).expect("inserts");
         insert_through_view(&database, version, 0, "abcd", version).expect("inserts");
     }
-    let listed = |database: &Sqlite| -> i64 {
-        database.connection.query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0)).expect("count")
+    let listed = |database: &Metadata| -> i64 {
+        database
+            .sqlite()
+            .connection
+            .query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0))
+            .expect("count")
     };
     let (v, w) = (database.version(&"v".into()).expect("v"), database.version(&"w".into()).expect("w"));
     database.remove_version(&v, 0).expect("removes");
@@ -231,9 +245,12 @@ fn rule_4_data_that_two_rows_share_is_listed_only_with_the_last() {
 #[test]
 fn readers_and_a_writer_do_not_wait_for_each_other() {
     let (_folder, mut writer) = database();
-    let mut reader = Sqlite::open(&writer.path).expect("opens");
-    let transaction =
-        writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).expect("begins");
+    let mut reader = Metadata::from(Sqlite::open(&writer.sqlite().path).expect("opens"));
+    let transaction = writer
+        .sqlite_mut()
+        .connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .expect("begins");
     transaction
         .execute_batch(
             "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
@@ -258,7 +275,8 @@ fn look_ups_use_indexes() {
         "SELECT * FROM blocks WHERE checksum = 'x'",
         "SELECT m.block_id FROM blobs b CROSS JOIN block_map m ON m.blob_id = b.id WHERE b.valid = 0 AND m.version_id = 1",
     ] {
-        let mut statement = database.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
+        let mut statement =
+            database.sqlite().connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
         let plan: Vec<String> =
             statement.query_map([], |row| row.get(3)).and_then(Iterator::collect).expect(sql);
         let scans = plan.iter().filter(|step| step.starts_with("SCAN") && !step.contains("INDEX")).count();
@@ -294,7 +312,7 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
 #[test]
 fn rule_4_rm_refreshes_an_entry_that_exists() {
     let (_folder, mut database) = database();
-    let sql = |database: &Sqlite, sql: &str| database.connection.execute_batch(sql).expect("runs");
+    let sql = |database: &Metadata, sql: &str| database.sqlite().connection.execute_batch(sql).expect("runs");
     sql(
         &database,
         "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
@@ -314,6 +332,7 @@ fn rule_4_rm_refreshes_an_entry_that_exists() {
 fn rule_4_the_newest_entry_counts() {
     let (_folder, mut database) = database();
     database
+        .sqlite()
         .connection
         .execute_batch(
             "INSERT INTO deleted_blocks (uid, size, delete_candidate, time)
@@ -328,6 +347,7 @@ fn rule_4_the_newest_entry_counts() {
 fn rule_5_a_listed_blob_that_is_in_use_stays() {
     let (_folder, mut database) = database();
     database
+        .sqlite()
         .connection
         .execute_batch(
             "INSERT INTO versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)
@@ -341,6 +361,7 @@ fn rule_5_a_listed_blob_that_is_in_use_stays() {
     let version = database.version(&"v".into()).expect("v");
     assert_eq!(database.rows(&version, 0, 9, Rows::Stored).expect("reads").len(), 1);
     let entries: i64 = database
+        .sqlite()
         .connection
         .query_row("SELECT count(*) FROM deleted_blocks", [], |r| r.get(0))
         .expect("count");
@@ -358,17 +379,18 @@ fn work_in_bulk_leaves_the_check_of_references_on_and_breaks_none() {
     let carried = database.carry(&base, &gone, &[0..3]).expect("carries");
     assert_eq!(carried, Carried::default(), "nothing into a version that is gone");
     assert_eq!(database.write("failing", Work::Bulk, |db| db.batch("nonsense")).ok(), None);
-    let checked = database.connection.query_row("PRAGMA foreign_keys", [], |row| row.get::<_, bool>(0));
+    let checked =
+        database.sqlite().connection.query_row("PRAGMA foreign_keys", [], |row| row.get::<_, bool>(0));
     assert!(checked.expect("asks"), "also after an error");
     let row = "INSERT INTO block_map VALUES (1, 7, 12345)";
-    assert!(database.connection.execute(row, []).is_err(), "there is no such blob");
+    assert!(database.sqlite().connection.execute(row, []).is_err(), "there is no such blob");
     database.remove_version(&base, 0).expect("removes");
     let broken = "SELECT count(*) FROM pragma_foreign_key_check";
-    let broken = database.connection.query_row(broken, [], |row| row.get::<_, i64>(0));
+    let broken = database.sqlite().connection.query_row(broken, [], |row| row.get::<_, i64>(0));
     assert_eq!(broken.expect("asks"), 0);
 }
 
-fn version(database: &mut Sqlite, uid: &str, geometry: Geometry) -> Version {
+fn version(database: &mut Metadata, uid: &str, geometry: Geometry) -> Version {
     let new = NewVersion {
         uid: uid.into(),
         date: Timestamp::now(),

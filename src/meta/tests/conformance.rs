@@ -1,10 +1,14 @@
 //! What every metadata engine must do, rule by rule. Each engine's tests run all of [`CASES`].
 
 use crate::meta::*;
+use crate::types::block::{BlockRow, Encryption, Geometry};
 use crate::types::error::Error;
+use crate::types::time::Timestamp;
+use crate::types::uid::{BlobUid, VersionUid};
+use crate::types::version::{Count, ImageId, NewVersion, Origin, Statistics, Version};
 
 /// A test on an empty database.
-pub type Case = fn(&mut dyn MetaStore);
+pub type Case = fn(&mut Metadata);
 
 /// The suite: a name and a test on an empty database.
 pub const CASES: &[(&str, Case)] = &[
@@ -37,7 +41,7 @@ fn new_blob(data: u32) -> NewBlob {
     NewBlob { uid: BlobUid::generate(), fingerprint: fingerprint(data), encryption: Encryption::default() }
 }
 
-fn begin(meta: &mut dyn MetaStore, name: &str, blocks: u64) -> Version {
+fn begin(meta: &mut Metadata, name: &str, blocks: u64) -> Version {
     meta.begin_version(&NewVersion {
         uid: VersionUid::generate(),
         date: Timestamp::now(),
@@ -63,19 +67,19 @@ fn statistics(version: &Version) -> StatisticsRow {
     }
 }
 
-fn store(meta: &mut dyn MetaStore, version: &Version, ids: &[u64], data: u32) -> NewBlob {
+fn store(meta: &mut Metadata, version: &Version, ids: &[u64], data: u32) -> NewBlob {
     let blob = new_blob(data);
     let row = NewRow::Store { ids: ids.to_vec(), blob: blob.clone() };
     assert_eq!(meta.commit_blocks(version, &[row]).expect("commits"), [0u64; 0]);
     blob
 }
 
-fn finish(meta: &mut dyn MetaStore, version: &Version) -> Finish {
+fn finish(meta: &mut Metadata, version: &Version) -> Finish {
     meta.finish_version(version, &statistics(version)).expect("finishes")
 }
 
 /// A valid version with a blob for each element of `data`.
-fn version_of(meta: &mut dyn MetaStore, name: &str, data: &[u32]) -> (Version, Vec<NewBlob>) {
+fn version_of(meta: &mut Metadata, name: &str, data: &[u32]) -> (Version, Vec<NewBlob>) {
     let version = begin(meta, name, data.len() as u64);
     let blobs =
         data.iter().enumerate().map(|(id, data)| store(meta, &version, &[id as u64], *data)).collect();
@@ -83,15 +87,15 @@ fn version_of(meta: &mut dyn MetaStore, name: &str, data: &[u32]) -> (Version, V
     (version, blobs)
 }
 
-fn known(meta: &mut dyn MetaStore, data: u32) -> Option<Known> {
+fn known(meta: &mut Metadata, data: u32) -> Option<Known> {
     meta.find_known(&[fingerprint(data)]).expect("looks up").remove(0)
 }
 
-fn reuse(meta: &mut dyn MetaStore, version: &Version, id: u64, known: &Known) -> Vec<u64> {
+fn reuse(meta: &mut Metadata, version: &Version, id: u64, known: &Known) -> Vec<u64> {
     meta.commit_blocks(version, &[NewRow::Reuse { id, known: known.clone() }]).expect("commits")
 }
 
-fn rows(meta: &mut dyn MetaStore, version: &Version) -> Vec<BlockRow> {
+fn rows(meta: &mut Metadata, version: &Version) -> Vec<BlockRow> {
     meta.rows(version, 0, 1000, Rows::All).expect("reads")
 }
 
@@ -104,11 +108,11 @@ fn uids(blobs: &[NewBlob]) -> Vec<BlobUid> {
 const NEVER: i64 = i64::MIN;
 const ALWAYS: i64 = i64::MAX;
 
-fn catalogue(meta: &mut dyn MetaStore) {
+fn catalogue(meta: &mut Metadata) {
     assert!(matches!(meta.version(&"nosuch".into()), Err(Error::VersionNotFound(_))));
     let b = begin(meta, "b", 0);
     let a = begin(meta, "a", 0);
-    let names = |meta: &mut dyn MetaStore, filter: &VersionFilter| -> Vec<String> {
+    let names = |meta: &mut Metadata, filter: &VersionFilter| -> Vec<String> {
         meta.versions(filter).expect("lists").versions.into_iter().map(|v| v.name).collect()
     };
     assert_eq!(names(meta, &VersionFilter::default()), ["a", "b"]);
@@ -135,7 +139,7 @@ fn catalogue(meta: &mut dyn MetaStore) {
     assert_eq!(meta.last_tagged("a", "y", a.date).expect("looks up"), None);
 }
 
-fn carry(meta: &mut dyn MetaStore) {
+fn carry(meta: &mut Metadata) {
     let (base, blobs) = version_of(meta, "x", &[1, 2, 3, 4]);
     let spoiled = rows(meta, &base)[2].blob.clone().expect("a blob");
     meta.mark_blobs_invalid(&[spoiled]).expect("marks");
@@ -149,7 +153,7 @@ fn carry(meta: &mut dyn MetaStore) {
     assert_eq!(meta.unusable(&next).expect("asks"), [1..3, 4..6]);
 }
 
-fn sparse(meta: &mut dyn MetaStore) {
+fn sparse(meta: &mut Metadata) {
     let geometry = Geometry::new(4 * u64::from(BLOCK) + 10, BLOCK);
     let version = begin(meta, "x", 5);
     meta.set_sparse(&version, geometry, &[0..2, 3..5]).expect("records");
@@ -164,7 +168,7 @@ fn sparse(meta: &mut dyn MetaStore) {
     assert_eq!(meta.first_block_size(Some(&next)).expect("asks"), Some((next.uid, u64::from(BLOCK))));
 }
 
-fn ids_are_not_reused(meta: &mut dyn MetaStore) {
+fn ids_are_not_reused(meta: &mut Metadata) {
     let (old, _) = version_of(meta, "x", &[1]);
     let before = known(meta, 1).expect("a hit");
     meta.remove_version(&old, 0).expect("removes");
@@ -173,7 +177,7 @@ fn ids_are_not_reused(meta: &mut dyn MetaStore) {
     assert!(known(meta, 1).expect("a hit").id > before.id, "a late reference must not meet another blob");
 }
 
-fn stale_hits_are_rejected(meta: &mut dyn MetaStore) {
+fn stale_hits_are_rejected(meta: &mut Metadata) {
     let (old, _) = version_of(meta, "x", &[1, 2, 3]);
     let (one, two, three) = (known(meta, 1), known(meta, 2), known(meta, 3));
     let (one, two, three) = (one.expect("hit"), two.expect("hit"), three.expect("hit"));
@@ -191,7 +195,7 @@ fn stale_hits_are_rejected(meta: &mut dyn MetaStore) {
     assert_eq!(reuse(meta, &next, 3, &one), [0u64; 0], "and what is named by a block stays a hit");
 }
 
-fn unnamed_blobs_are_no_hits(meta: &mut dyn MetaStore) {
+fn unnamed_blobs_are_no_hits(meta: &mut Metadata) {
     let (version, _) = version_of(meta, "x", &[1]);
     assert!(known(meta, 1).is_some());
     assert_eq!(known(meta, 2), None);
@@ -203,7 +207,7 @@ fn unnamed_blobs_are_no_hits(meta: &mut dyn MetaStore) {
     assert_eq!(known(meta, 1), None, "its row is still there, its data perhaps not");
 }
 
-fn blob_and_row_come_together(meta: &mut dyn MetaStore) {
+fn blob_and_row_come_together(meta: &mut Metadata) {
     let version = begin(meta, "x", 2);
     let blob = new_blob(1);
     // The second row is for a block that has one already: the whole batch must go.
@@ -213,7 +217,7 @@ fn blob_and_row_come_together(meta: &mut dyn MetaStore) {
     assert_eq!(meta.missing(&version).expect("asks"), [0..2]);
 }
 
-fn finish_checks(meta: &mut dyn MetaStore) {
+fn finish_checks(meta: &mut Metadata) {
     let version = begin(meta, "x", 3);
     store(meta, &version, &[0, 2], 1);
     assert_eq!(finish(meta, &version), Finish::Missing(vec![1..2]));
@@ -230,7 +234,7 @@ fn finish_checks(meta: &mut dyn MetaStore) {
     assert!(meta.version(&version.uid).expect("there").valid);
 }
 
-fn rm_lists_unnamed(meta: &mut dyn MetaStore) {
+fn rm_lists_unnamed(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1, 2]);
     let second = begin(meta, "y", 1);
     let two = known(meta, 2).expect("a hit");
@@ -246,7 +250,7 @@ fn rm_lists_unnamed(meta: &mut dyn MetaStore) {
     assert_eq!(taken.doomed, uids(&blobs[1..]));
 }
 
-fn removal_in_pieces(meta: &mut dyn MetaStore) {
+fn removal_in_pieces(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1, 2, 3, 4, 5]);
     let second = begin(meta, "y", 1);
     let three = known(meta, 3).expect("a hit");
@@ -268,7 +272,7 @@ fn removal_in_pieces(meta: &mut dyn MetaStore) {
     assert_eq!(taken.doomed, wanted, "all but what the other version names");
 }
 
-fn grace(meta: &mut dyn MetaStore) {
+fn grace(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1]);
     let second = begin(meta, "y", 1);
     let hit = known(meta, 1).expect("a hit");
@@ -283,7 +287,7 @@ fn grace(meta: &mut dyn MetaStore) {
     assert_eq!(taken.doomed, uids(&blobs), "only the old entry");
 }
 
-fn cleanup(meta: &mut dyn MetaStore) {
+fn cleanup(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1, 2, 3]);
     meta.remove_version(&first, 0).expect("removes");
     let batch = meta.take_delete_candidates(NEVER, ALWAYS, 2).expect("takes");
@@ -299,7 +303,7 @@ fn cleanup(meta: &mut dyn MetaStore) {
     assert!(meta.doomed(None, 10).expect("asks").is_empty());
 }
 
-fn cleanup_goes_on(meta: &mut dyn MetaStore) {
+fn cleanup_goes_on(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1]);
     meta.remove_version(&first, 0).expect("removes");
     meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
@@ -309,7 +313,7 @@ fn cleanup_goes_on(meta: &mut dyn MetaStore) {
     assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
 }
 
-fn marks(meta: &mut dyn MetaStore) {
+fn marks(meta: &mut Metadata) {
     let (first, _) = version_of(meta, "x", &[1, 2]);
     let second = begin(meta, "y", 1);
     let one = known(meta, 1).expect("a hit");
@@ -342,7 +346,7 @@ fn marks(meta: &mut dyn MetaStore) {
 }
 
 /// A version with the blobs of `data` that others have stored.
-fn sharing(meta: &mut dyn MetaStore, name: &str, blocks: u64, data: &[u32]) -> Version {
+fn sharing(meta: &mut Metadata, name: &str, blocks: u64, data: &[u32]) -> Version {
     let version = begin(meta, name, blocks);
     for (id, data) in data.iter().enumerate() {
         let hit = known(meta, *data).expect("a hit");
@@ -351,10 +355,10 @@ fn sharing(meta: &mut dyn MetaStore, name: &str, blocks: u64, data: &[u32]) -> V
     version
 }
 
-fn heals(meta: &mut dyn MetaStore) {
+fn heals(meta: &mut Metadata) {
     let (first, _) = version_of(meta, "first", &[1]);
     let (other, _) = version_of(meta, "other", &[2]);
-    let finished = |meta: &mut dyn MetaStore, name: &str, data: &[u32]| {
+    let finished = |meta: &mut Metadata, name: &str, data: &[u32]| {
         let version = sharing(meta, name, data.len() as u64, data);
         assert_eq!(finish(meta, &version), Finish::Valid);
         version
@@ -366,7 +370,7 @@ fn heals(meta: &mut dyn MetaStore) {
     let begun = sharing(meta, "begun", 2, &[1]);
     let marked = finished(meta, "marked", &[1]);
     let removed = finished(meta, "removed", &[1]);
-    let spoiled = |meta: &mut dyn MetaStore, version: &Version| {
+    let spoiled = |meta: &mut Metadata, version: &Version| {
         let blob = rows(meta, version)[0].blob.clone().expect("a blob");
         meta.mark_blobs_invalid(std::slice::from_ref(&blob)).expect("marks");
         blob.id
@@ -394,7 +398,7 @@ fn heals(meta: &mut dyn MetaStore) {
     assert_eq!(finish(meta, &same), Finish::Valid);
 }
 
-fn full_cleanup(meta: &mut dyn MetaStore) {
+fn full_cleanup(meta: &mut Metadata) {
     let (first, gone) = version_of(meta, "x", &[1]);
     let (_, kept) = version_of(meta, "y", &[2]);
     meta.remove_version(&first, 0).expect("removes");
@@ -403,7 +407,7 @@ fn full_cleanup(meta: &mut dyn MetaStore) {
     assert_eq!(meta.without_row(&all).expect("asks"), uids(&gone));
 }
 
-fn origins(meta: &mut dyn MetaStore) {
+fn origins(meta: &mut Metadata) {
     let image = |name: &str| ImageId {
         cluster: "c".into(),
         pool: 3,

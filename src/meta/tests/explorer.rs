@@ -3,7 +3,7 @@
 //! up on the way, and nothing may be left behind. [`mutants`] takes the rules of the metadata out, one by one, and
 //! sees that this is noticed.
 //!
-//! A step is one verb of [`crate::meta::MetaStore`] (one transaction) or one action on the data store. Commands may be
+//! A step is one verb of [`crate::meta::Metadata`] (one transaction) or one action on the data store. Commands may be
 //! killed between steps.
 
 mod actors;

@@ -1,6 +1,6 @@
 //! The databases that the explorer works on: all of what the protocol depends on can be taken out and put back.
 
-use crate::meta::MetaStore;
+use crate::meta::Metadata;
 use crate::meta::sqlite::Sqlite;
 use rusqlite::{Connection, Row, params};
 use std::rc::Rc;
@@ -77,7 +77,7 @@ impl Content {
 /// A database whose content can be taken out and put back.
 pub trait Ground {
     /// Its verbs.
-    fn meta(&mut self) -> &mut dyn MetaStore;
+    fn meta(&mut self) -> &mut Metadata;
     /// All of its content.
     fn content(&mut self) -> Rc<Content>;
     /// Makes `content` its content.
@@ -91,7 +91,7 @@ pub trait Ground {
 /// SQLite in memory. One connection for all: each verb is one transaction there, and no two are under way at the
 /// same time.
 pub struct InMemory {
-    database: Sqlite,
+    database: Metadata,
     current: Rc<Content>,
     changes: u64,
 }
@@ -100,13 +100,13 @@ impl InMemory {
     /// An empty database, with the schema as it is on this thread.
     pub fn new() -> InMemory {
         let mut ground =
-            InMemory { database: Sqlite::in_memory(), current: Rc::default(), changes: u64::MAX };
+            InMemory { database: Sqlite::in_memory().into(), current: Rc::default(), changes: u64::MAX };
         ground.content();
         ground
     }
 
     fn connection(&self) -> &Connection {
-        self.database.connection()
+        self.database.sqlite().connection()
     }
 
     fn changes(&self) -> u64 {
@@ -127,7 +127,7 @@ impl InMemory {
 }
 
 impl Ground for InMemory {
-    fn meta(&mut self) -> &mut dyn MetaStore {
+    fn meta(&mut self) -> &mut Metadata {
         &mut self.database
     }
 

@@ -1,7 +1,7 @@
 //! PostgreSQL as the ground of an exploration.
 
 use super::ground::{BlobRow, Content, Entry, Ground, MapRow, VersionRow};
-use crate::meta::MetaStore;
+use crate::meta::Metadata;
 use crate::meta::postgres::Postgres;
 use crate::meta::tests::lab::postgres::Database;
 use crate::monitor::Handle;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// A connection for the verbs, and one for looking at what is committed.
 pub struct OnServer {
-    verbs: Postgres,
+    verbs: Metadata,
     sql: Client,
     looks: Vec<Statement>,
 }
@@ -34,12 +34,12 @@ impl OnServer {
         let verbs = Postgres::open(address, Handle::silent(), Fence::default()).expect("opens");
         let mut sql = database.client();
         let looks = LOOKS.iter().map(|look| sql.prepare(look).expect(look)).collect();
-        OnServer { verbs, sql, looks }
+        OnServer { verbs: verbs.into(), sql, looks }
     }
 }
 
 impl Ground for OnServer {
-    fn meta(&mut self) -> &mut dyn MetaStore {
+    fn meta(&mut self) -> &mut Metadata {
         &mut self.verbs
     }
 

@@ -66,7 +66,7 @@ impl Reader {
     }
 }
 
-fn wanted(row: crate::meta::BlockRow) -> Option<Wanted> {
+fn wanted(row: crate::types::block::BlockRow) -> Option<Wanted> {
     let blob = row.blob?;
     let (id, valid) = (blob.id, blob.valid);
     Some(Wanted { block: row.id as usize, id, valid, uid: blob.uid, checksum: blob.checksum })

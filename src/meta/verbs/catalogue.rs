@@ -1,12 +1,93 @@
 //! Versions, tags and statistics.
 
-use super::{Db, Fallible, Fault, Row, Value, origins, values};
-use crate::meta::{Listed, StatisticsRow, VersionFilter};
+use super::origins;
+use crate::meta::sql::{Db, Fallible, Fault, Row, Value, Work, values};
+use crate::meta::{Listed, Metadata, StatisticsRow, VersionFilter};
+use crate::types::error::{Error, Result};
 use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::{NewVersion, Version};
 use std::collections::HashMap;
+
+impl Metadata {
+    /// A number that changes whenever others have changed the database, if only by adding blocks. Cheap. Says nothing
+    /// about changes made through this connection.
+    pub fn change_counter(&mut self) -> Result<u64> {
+        self.read("looking for changes", |db| db.change_counter())
+    }
+
+    /// The versions that pass `filter`, by name, then date.
+    pub fn versions(&mut self, filter: &VersionFilter) -> Result<Listed> {
+        self.read("listing versions", |db| versions(db, filter))
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::VersionNotFound`].
+    pub fn version(&mut self, uid: &VersionUid) -> Result<Version> {
+        let found = self.read("looking up a version", |db| version(db, uid))?;
+        found.ok_or_else(|| Error::VersionNotFound(uid.to_string()))
+    }
+
+    /// Protects a version from `rm`, or ends that.
+    pub fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()> {
+        self.write("changing the protection", Work::Small, |db| {
+            db.execute(
+                "UPDATE versions SET protected = ?1 WHERE uid = ?2",
+                values![protected, &version.uid],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The newest date, not after `until`, of a version of `name` that has `tag`, valid or not.
+    pub fn last_tagged(&mut self, name: &str, tag: &str, until: Timestamp) -> Result<Option<Timestamp>> {
+        self.read("looking up tags", |db| {
+            let sql = "SELECT max(v.date) FROM versions v JOIN tags t ON t.version_uid = v.uid
+                       WHERE v.name = ?1 AND t.name = ?2 AND v.date <= ?3";
+            Ok(db.first(sql, values![name, tag, until], |row| row.opt_time(0))?.flatten())
+        })
+    }
+
+    /// Adds tags; those that are there already stay.
+    pub fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
+        self.write("adding tags", Work::Small, |db| add_tags(db, &version.uid, tags))
+    }
+
+    /// Removes tags; those that are not there do not matter.
+    pub fn remove_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
+        self.write("removing tags", Work::Small, |db| {
+            for tag in tags {
+                db.execute(
+                    "DELETE FROM tags WHERE version_uid = ?1 AND name = ?2",
+                    values![&version.uid, tag],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets or clears the expiry.
+    pub fn set_expire(&mut self, version: &Version, expire: Option<Timestamp>) -> Result<()> {
+        self.write("setting the expiry", Work::Small, |db| {
+            db.execute("UPDATE versions SET expire = ?1 WHERE uid = ?2", values![expire, &version.uid])?;
+            Ok(())
+        })
+    }
+
+    /// Makes a version without blocks; it is invalid until [`Metadata::finish_version`].
+    pub fn begin_version(&mut self, version: &NewVersion) -> Result<Version> {
+        self.write("making a version", Work::Small, |db| begin_version(db, version))?;
+        self.version(&version.uid)
+    }
+
+    /// Adds the statistics of a run that did not finish.
+    pub fn add_statistics(&mut self, statistics: &StatisticsRow) -> Result<()> {
+        self.write("adding statistics", Work::Small, |db| add_statistics(db, statistics))
+    }
+}
 
 const COLUMNS: &str = "uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected";
 
@@ -99,39 +180,11 @@ pub(super) fn version(db: &mut dyn Db, uid: &VersionUid) -> Fallible<Option<Vers
     Ok(Some(version))
 }
 
-pub(super) fn set_protected(db: &mut dyn Db, version: &Version, protected: bool) -> Fallible<()> {
-    db.execute("UPDATE versions SET protected = ?1 WHERE uid = ?2", values![protected, &version.uid])?;
-    Ok(())
-}
-
-pub(super) fn last_tagged(
-    db: &mut dyn Db,
-    name: &str,
-    tag: &str,
-    until: Timestamp,
-) -> Fallible<Option<Timestamp>> {
-    let sql = "SELECT max(v.date) FROM versions v JOIN tags t ON t.version_uid = v.uid
-               WHERE v.name = ?1 AND t.name = ?2 AND v.date <= ?3";
-    Ok(db.first(sql, values![name, tag, until], |row| row.opt_time(0))?.flatten())
-}
-
 pub(super) fn add_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fallible<()> {
     for tag in tags {
         let sql = "INSERT INTO tags (version_uid, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         db.execute(sql, values![uid, tag])?;
     }
-    Ok(())
-}
-
-pub(super) fn remove_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fallible<()> {
-    for tag in tags {
-        db.execute("DELETE FROM tags WHERE version_uid = ?1 AND name = ?2", values![uid, tag])?;
-    }
-    Ok(())
-}
-
-pub(super) fn set_expire(db: &mut dyn Db, uid: &VersionUid, expire: Option<Timestamp>) -> Fallible<()> {
-    db.execute("UPDATE versions SET expire = ?1 WHERE uid = ?2", values![expire, uid])?;
     Ok(())
 }
 

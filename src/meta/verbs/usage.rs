@@ -1,12 +1,29 @@
 //! What versions take, and what past backups did.
 
 use super::read::{HOLES_SIZE, IS_HOLE};
-use super::{Db, Fallible, Row, Value};
-use crate::meta::{PastRun, Usage};
+use crate::meta::sql::{Db, Fallible, Row, Value};
+use crate::meta::{Metadata, PastRun, Usage};
+use crate::types::error::Result;
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::uid::{BlobUid, VersionUid};
-use crate::types::version::{Count, Statistics};
+use crate::types::version::{Count, Statistics, Version};
 use std::collections::HashMap;
+
+impl Metadata {
+    /// Past runs, of one version uid or of all, oldest first; with `limit` only so many of the newest.
+    pub fn past_runs(
+        &mut self,
+        version_uid: Option<&VersionUid>,
+        limit: Option<u64>,
+    ) -> Result<Vec<PastRun>> {
+        self.read("reading statistics", |db| past_runs(db, version_uid, limit))
+    }
+
+    /// What `version` takes, or every version, by key; one that has no blocks is not in it.
+    pub fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<VersionKey, Usage>> {
+        self.read("adding up sizes", |db| usage(db, version.map(|v| v.key)))
+    }
+}
 
 /// How often each version names each blob, blob by blob: in SQLite they come from the index in that order, so that
 /// nothing is sorted or kept, however many there are.

@@ -1,13 +1,76 @@
 //! Reading the blocks of a version.
 
-use super::{Db, Fallible, Row, Value, values};
-use crate::meta::Rows;
+use crate::meta::sql::{Db, Fallible, Row, Value, values};
+use crate::meta::{Metadata, Rows};
 use crate::types::block::{Blob, BlockRow, Encryption};
 use crate::types::checksum::Checksum;
+use crate::types::error::Result;
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::ops::Range;
+
+impl Metadata {
+    /// At most `limit` rows of `version` from block `from` on, by block. Those of blocks that the version does not have
+    /// are left out: see [`Metadata::stray_row`].
+    pub fn rows(&mut self, version: &Version, from: u64, limit: usize, which: Rows) -> Result<Vec<BlockRow>> {
+        self.read("reading blocks", |db| {
+            let stored = if which == Rows::Stored { "AND m.blob_id > 0" } else { "" };
+            let sql = format!(
+                "SELECT m.block_id, {OF_BLOB} FROM block_map m JOIN blobs b ON b.id = m.blob_id
+                 WHERE m.version_id = ?1 AND m.block_id >= ?2 AND m.block_id < ?4 {stored} ORDER BY m.block_id LIMIT ?3"
+            );
+            db.all(&sql, values![version.key, from, limit, version.size], of_version(version, 0, from_row))
+        })
+    }
+
+    /// The number of a block that `version` has a row for though it is below 0 or beyond its end.
+    pub fn stray_row(&mut self, version: &Version) -> Result<Option<i64>> {
+        self.read("looking for stray rows", |db| {
+            // Two look-ups in the index.
+            let sql = "SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id < 0
+                 UNION ALL SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id >= ?2 LIMIT 1";
+            db.first(sql, values![version.key, version.size], |row| row.int(0))
+        })
+    }
+
+    /// Bytes of the sparse blocks of `version`.
+    pub fn hole_bytes(&mut self, version: &Version) -> Result<u64> {
+        self.read("adding up sparse blocks", |db| {
+            // The id of a hole is its size below zero. What is larger than any block can be is damaged, and counts as nothing.
+            let sql = format!("SELECT {HOLES_SIZE} FROM block_map WHERE version_id = ?1 AND {IS_HOLE}");
+            Ok(db.first(&sql, values![version.key], |row| row.count(0))?.unwrap_or_default())
+        })
+    }
+
+    /// The sparse blocks of `version` from block `from` on.
+    pub fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<Vec<Range<u64>>> {
+        self.read("reading sparse blocks", |db| {
+            let sql = "SELECT min(block_id), max(block_id) + 1 FROM
+                   (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
+                    FROM block_map WHERE version_id = ?1 AND block_id >= ?2 AND blob_id <= 0) AS sparse
+                 GROUP BY island ORDER BY 1";
+            db.all(sql, values![version.key, from], range)
+        })
+    }
+
+    /// Some blocks with valid blobs, the newest first: of `version`, or of any; of one encryption version, or
+    /// of any.
+    pub fn sample(
+        &mut self,
+        version: Option<&Version>,
+        enc_version: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<BlockRow>> {
+        self.read("reading some blocks", |db| sample(db, version.map(|v| v.key), enc_version, limit))
+    }
+
+    /// Size of the first block of `version`, or of the newest version, if that has several blocks; and the
+    /// uid of that version.
+    pub fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(VersionUid, u64)>> {
+        self.read("reading a block's size", |db| first_block_size(db, version.map(|v| v.key)))
+    }
+}
 
 const OF_BLOB: &str = "b.id, b.uid, b.checksum, b.size, b.valid, b.enc_version, b.enc_envkey, b.enc_nonce";
 
@@ -49,52 +112,15 @@ pub(super) fn of_version<'v, T>(
     }
 }
 
-pub(super) fn rows(
-    db: &mut dyn Db,
-    version: &Version,
-    from: u64,
-    limit: usize,
-    which: Rows,
-) -> Fallible<Vec<BlockRow>> {
-    let stored = if which == Rows::Stored { "AND m.blob_id > 0" } else { "" };
-    let sql = format!(
-        "SELECT m.block_id, {OF_BLOB} FROM block_map m JOIN blobs b ON b.id = m.blob_id
-         WHERE m.version_id = ?1 AND m.block_id >= ?2 AND m.block_id < ?4 {stored} ORDER BY m.block_id LIMIT ?3"
-    );
-    db.all(&sql, values![version.key, from, limit, version.size], of_version(version, 0, from_row))
-}
-
 /// Reads the two ends of a range.
 pub(super) fn range(row: &dyn Row) -> Fallible<Range<u64>> {
     Ok(row.size(0)?..row.size(1)?)
-}
-
-/// See [`crate::meta::MetaStore::stray_row`].
-pub(super) fn stray_row(db: &mut dyn Db, version: &Version) -> Fallible<Option<i64>> {
-    // Two look-ups in the index.
-    let sql = "SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id < 0
-         UNION ALL SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id >= ?2 LIMIT 1";
-    db.first(sql, values![version.key, version.size], |row| row.int(0))
-}
-
-/// The id of a hole is its size below zero. What is larger than any block can be is damaged, and counts as nothing.
-pub(super) fn hole_bytes(db: &mut dyn Db, version: VersionKey) -> Fallible<u64> {
-    let sql = format!("SELECT {HOLES_SIZE} FROM block_map WHERE version_id = ?1 AND {IS_HOLE}");
-    Ok(db.first(&sql, values![version], |row| row.count(0))?.unwrap_or_default())
 }
 
 /// Whether a row of `block_map` is a hole of a size that can be: 32 bits.
 pub(super) const IS_HOLE: &str = "blob_id BETWEEN -4294967295 AND -1";
 /// What the holes take together, in bytes.
 pub(super) const HOLES_SIZE: &str = "CAST(coalesce(-sum(blob_id), 0) AS BIGINT)";
-
-pub(super) fn sparse_ranges(db: &mut dyn Db, version: VersionKey, from: u64) -> Fallible<Vec<Range<u64>>> {
-    let sql = "SELECT min(block_id), max(block_id) + 1 FROM
-           (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
-            FROM block_map WHERE version_id = ?1 AND block_id >= ?2 AND blob_id <= 0) AS sparse
-         GROUP BY island ORDER BY 1";
-    db.all(sql, values![version, from], range)
-}
 
 pub(super) fn sample(
     db: &mut dyn Db,

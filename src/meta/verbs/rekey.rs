@@ -1,11 +1,21 @@
 //! Wrapping the keys of all blobs anew.
 
-use super::{Db, Fallible, Fault, values};
 use crate::failpoint;
-use crate::meta::{Rekeyed, Rewrap, Rewrapped};
-use crate::types::error::Error;
+use crate::meta::sql::{Db, Fallible, Fault, Work, values};
+use crate::meta::{Metadata, Rekeyed, Rewrap, Rewrapped};
+use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
 use crate::types::uid::BlobUid;
+
+impl Metadata {
+    /// Wraps the keys of all encrypted blobs anew, or none. Needs exclusive use.
+    ///
+    /// # Errors
+    /// [`crate::types::Error::WrongKey`] if none opens.
+    pub fn rekey(&mut self, rewrap: Rewrap<'_>) -> Result<Rekeyed> {
+        self.write("rekeying", Work::Small, |db| rekey(db, rewrap))
+    }
+}
 
 /// The row that `b` would be the same blob as, if its key were ?1.
 const TWIN: &str =

@@ -1,11 +1,36 @@
 //! What is known of the health of blobs and versions.
 
-use super::{Db, Fallible, backup, values};
-use crate::meta::Healed;
+use super::backup;
+use crate::meta::sql::{Db, Fallible, Work, values};
+use crate::meta::{Healed, Metadata};
 use crate::types::block::Blob;
+use crate::types::error::Result;
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::uid::VersionUid;
+use crate::types::version::Version;
 use std::collections::BTreeSet;
+
+impl Metadata {
+    /// Marks blobs as bad, by uid and checksum, and every version that names one. Returns the versions.
+    pub fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<VersionUid>> {
+        self.write("marking blocks invalid", Work::Small, |db| blobs_invalid(db, blobs))
+    }
+
+    /// Marks a version as bad.
+    pub fn mark_version_invalid(&mut self, version: &Version) -> Result<()> {
+        self.write("marking a version invalid", Work::Small, |db| {
+            db.execute("UPDATE versions SET valid = 0 WHERE id = ?1", values![version.key])?;
+            forget(db, version.key)
+        })
+    }
+
+    /// Marks blobs of a version as good, by the ids of those that were bad and have been verified, and then the version,
+    /// unless it has another bad one: somebody else has found that since. Other versions that were valid until one of
+    /// their blobs was marked become valid again, if they are whole and none of their blobs is bad any more.
+    pub fn mark_version_valid(&mut self, version: &Version, mended: &[BlobId]) -> Result<Healed> {
+        self.write("marking a version valid", Work::Small, |db| version_valid(db, version.key, mended))
+    }
+}
 
 pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
     db.lock_marks(true)?;
@@ -33,11 +58,6 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Ver
         db.execute("UPDATE versions SET valid = 0 WHERE uid = ?1", values![uid])?;
     }
     Ok(versions.into_iter().collect())
-}
-
-pub(super) fn version_invalid(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
-    db.execute("UPDATE versions SET valid = 0 WHERE id = ?1", values![version])?;
-    forget(db, version)
 }
 
 /// Whatever happens to its blobs, the version does not become valid by that.

@@ -1,0 +1,180 @@
+//! The verbs of a backup.
+
+use super::catalogue::add_statistics;
+use super::cleanup::list_unnamed;
+use super::marks;
+use super::read::range;
+use crate::failpoint;
+use crate::meta::sql::{Db, Fallible, Fault, Work, values};
+use crate::meta::{Carried, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
+use crate::types::block::Geometry;
+use crate::types::error::{Error, Result};
+use crate::types::hints::{merge, subtract};
+use crate::types::keys::{BlobId, VersionKey};
+use crate::types::time::Timestamp;
+use crate::types::version::{Count, Version};
+use std::ops::Range;
+
+impl Metadata {
+    /// Takes the valid rows of `base` in `ranges` over into `version`.
+    pub fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried> {
+        self.write("carrying unchanged blocks", Work::Bulk, |db| {
+            // Runs without the check of references: what a row of the base names is there, as the base keeps it from going
+            // away, and whether the version is there is asked here.
+            // The invalid blobs are few and come from their own index: cheaper than a look at every blob.
+            let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
+                 SELECT ?1, block_id, blob_id FROM block_map
+                 WHERE version_id = ?2 AND block_id >= ?3 AND block_id < ?4
+                   AND blob_id NOT IN (SELECT id FROM blobs WHERE valid = 0)
+                   AND EXISTS (SELECT 1 FROM versions WHERE id = ?1)";
+            let holes = "SELECT count(*), CAST(coalesce(-sum(blob_id), 0) AS BIGINT) FROM block_map
+                 WHERE version_id = ?1 AND block_id >= ?2 AND block_id < ?3 AND blob_id <= 0";
+            let mut carried = Carried::default();
+            for range in ranges {
+                carried.blocks +=
+                    db.execute(insert, values![version.key, base.key, range.start, range.end])?;
+                let sparse = db.first(holes, values![version.key, range.start, range.end], |row| {
+                    Ok(Count { blocks: row.size(0)?, bytes: row.size(1)? })
+                })?;
+                carried.sparse += sparse.unwrap_or_default();
+            }
+            Ok(carried)
+        })
+    }
+
+    /// Makes the blocks in `ranges` sparse.
+    pub fn set_sparse(&mut self, version: &Version, geometry: Geometry, ranges: &[Range<u64>]) -> Result<()> {
+        self.write("recording sparse blocks", Work::Small, |db| set_sparse(db, version.key, geometry, ranges))
+    }
+
+    /// Blocks of `version` that have no row.
+    pub fn missing(&mut self, version: &Version) -> Result<Vec<Range<u64>>> {
+        self.read("looking for missing blocks", |db| missing(db, version.key, version.size))
+    }
+
+    /// Blocks of `version` that no other version should be based on: without a row, or with an invalid blob.
+    pub fn unusable(&mut self, version: &Version) -> Result<Vec<Range<u64>>> {
+        self.read("looking for invalid blocks", |db| unusable(db, version.key, version.size))
+    }
+
+    /// For each fingerprint a valid blob with that data which some block names.
+    pub fn find_known(&mut self, wanted: &[Fingerprint]) -> Result<Vec<Option<Known>>> {
+        self.read("looking up checksums", |db| db.find_known(wanted))
+    }
+
+    /// Commits rows. The data of every new blob in it must be durable. Returns the blocks whose reused blob
+    /// has gone away or gone bad since it was found: they must be stored anew.
+    pub fn commit_blocks(&mut self, version: &Version, rows: &[NewRow]) -> Result<Vec<u64>> {
+        self.write("committing blocks", Work::Small, |db| db.commit_blocks(version.key, rows))
+    }
+
+    /// Makes the version valid and adds the statistics, if all blocks are there and none is of an invalid
+    /// blob; else drops the rows with invalid blobs and says what is missing.
+    pub fn finish_version(&mut self, version: &Version, statistics: &StatisticsRow) -> Result<Finish> {
+        self.write("finishing the version", Work::Small, |db| {
+            keep(db, version.key)?;
+            db.lock_marks(false)?;
+            let bad = invalid(db, version.key)?;
+            if !bad.is_empty() {
+                drop_rows(db, version.key, &bad, statistics.date.unix())?;
+                marks::forget(db, version.key)?;
+            }
+            let missing = missing(db, version.key, version.size)?;
+            if !missing.is_empty() {
+                return Ok(Finish::Missing(missing));
+            }
+            failpoint::pass("before-valid");
+            db.execute("UPDATE versions SET valid = 1 WHERE id = ?1", values![version.key])?;
+            marks::forget(db, version.key)?;
+            add_statistics(db, statistics)?;
+            Ok(Finish::Valid)
+        })
+    }
+}
+
+/// Makes sure that the version is there, and stays until the transaction ends.
+pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
+    let sql = format!("SELECT 1 FROM versions WHERE id = ?1{}", db.dialect().keep);
+    if db.first(&sql, values![version], |row| row.int(0))?.is_some() {
+        return Ok(());
+    }
+    let text = "The version was removed while it was being written. Nothing more was stored for it.";
+    Err(Fault::Because(Error::Locked(text.into())))
+}
+
+pub(super) fn set_sparse(
+    db: &mut dyn Db,
+    version: VersionKey,
+    geometry: Geometry,
+    ranges: &[Range<u64>],
+) -> Fallible<()> {
+    if ranges.iter().all(Range::is_empty) {
+        return Ok(());
+    }
+    keep(db, version)?;
+    let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
+         WITH RECURSIVE ids (id) AS (
+             SELECT CAST(?2 AS BIGINT) UNION ALL SELECT id + 1 FROM ids WHERE id + 1 < CAST(?3 AS BIGINT))
+         SELECT CAST(?1 AS BIGINT), id, CAST(?4 AS BIGINT) FROM ids";
+    for range in ranges.iter().filter(|r| r.start < r.end) {
+        // All blocks have the same length but, perhaps, the last one.
+        let last = range.end - 1;
+        if range.start < last {
+            let hole = hole(db, u64::from(geometry.block_size()))?;
+            db.execute(insert, values![version, range.start, last, hole])?;
+        }
+        let hole = hole(db, geometry.length(last) as u64)?;
+        db.execute(insert, values![version, last, range.end, hole])?;
+    }
+    Ok(())
+}
+
+/// The id of the blob that stands for a hole of `size` bytes, made if need be.
+pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<BlobId> {
+    let id = BlobId(-(size as i64));
+    db.execute(
+        "INSERT INTO blobs (id, size, valid, enc_version, date) VALUES (?1, ?2, 1, 0, ?3) ON CONFLICT DO NOTHING",
+        values![id, size, Timestamp::now()],
+    )?;
+    Ok(id)
+}
+
+pub(super) fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
+    let sql = "SELECT count(*) FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2";
+    if db.number(sql, values![version, size])?.unsigned_abs() == size {
+        return Ok(Vec::new());
+    }
+    // Neighbouring rows are one island: first block and, by its distance to the row number, the group.
+    let islands = "SELECT min(block_id), max(block_id) + 1 FROM
+           (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
+            FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2) AS present
+         GROUP BY island ORDER BY 1";
+    let present = db.all(islands, values![version, size], range)?;
+    Ok(subtract(&[0..size], &present))
+}
+
+/// Blocks of a version whose blob is invalid.
+pub(super) fn invalid(db: &mut dyn Db, version: VersionKey) -> Fallible<Vec<Range<u64>>> {
+    let sql = format!(
+        "SELECT m.block_id, m.block_id + 1 FROM blobs b {} block_map m ON m.blob_id = b.id
+         WHERE b.valid = 0 AND m.version_id = ?1 ORDER BY 1",
+        db.dialect().join
+    );
+    Ok(merge(db.all(&sql, values![version], range)?))
+}
+
+pub(super) fn unusable(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
+    let mut ranges = missing(db, version, size)?;
+    ranges.extend(invalid(db, version)?);
+    Ok(merge(ranges))
+}
+
+/// Takes rows out of a version that is not finished, and lists blobs that nothing names any more.
+fn drop_rows(db: &mut dyn Db, version: VersionKey, ranges: &[Range<u64>], now: i64) -> Fallible<()> {
+    db.alone_in_removing()?;
+    let condition = "version_id = ?1 AND block_id >= ?2 AND block_id < ?3";
+    for range in ranges {
+        list_unnamed(db, condition, values![version, range.start, range.end], now)?;
+    }
+    Ok(())
+}

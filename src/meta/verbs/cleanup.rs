@@ -1,0 +1,198 @@
+//! Removing versions, and the blobs that nothing names any more.
+//!
+//! The order that keeps every reference good: `rm` drops rows and lists uids; cleanup drops blob rows that
+//! nothing names and, in the same transaction, dooms the uids that have none left; only then their data is
+//! deleted; only then the entries go. A doomed uid cannot come back: the view's trigger refuses it, and new
+//! blobs have new uids.
+
+use super::marks;
+use crate::failpoint;
+use crate::meta::sql::{Db, Fallible, Value, Work, values};
+use crate::meta::{Candidates, Deletable, Fate, Metadata};
+use crate::types::error::Result;
+use crate::types::uid::BlobUid;
+use crate::types::version::Version;
+
+impl Metadata {
+    /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now`
+    /// (unix seconds). Returns the number of its rows.
+    pub fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
+        self.write("removing a version", Work::Bulk, |db| {
+            // Runs without the check of references: nothing but rows of `block_map` and tags refers to a version, and they go
+            // first, in the same transaction.
+            db.alone_in_removing()?;
+            let rows = list_unnamed(db, "version_id = ?1", values![version.key], now)?;
+            failpoint::pass("rm-middle");
+            db.execute("DELETE FROM tags WHERE version_uid = ?1", values![&version.uid])?;
+            marks::forget(db, version.key)?;
+            db.execute("DELETE FROM versions WHERE id = ?1", values![version.key])?;
+            Ok(rows)
+        })
+    }
+
+    /// Removes up to `limit` blocks of a version that is marked as bad, as [`Metadata::remove_version`] would. Returns
+    /// their number.
+    pub fn remove_blocks(&mut self, version: &Version, limit: usize, now: i64) -> Result<u64> {
+        self.write("removing blocks of a version", Work::Bulk, |db| {
+            db.alone_in_removing()?;
+            let first = format!(
+                "version_id = ?1 AND block_id IN
+                   (SELECT block_id FROM block_map WHERE version_id = ?1 ORDER BY block_id LIMIT {limit})"
+            );
+            list_unnamed(db, &first, values![version.key], now)
+        })
+    }
+
+    /// Blobs that a cleanup doomed and that are not deleted yet: the first `limit` of those behind `after`, in
+    /// byte order.
+    pub fn doomed(&mut self, after: Option<&BlobUid>, limit: usize) -> Result<Vec<BlobUid>> {
+        self.read("looking for unfinished deletions", |db| {
+            let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
+                       ORDER BY uid LIMIT ?2";
+            db.all(sql, values![behind(after), limit], |row| Ok(row.text(0)?.into()))
+        })
+    }
+
+    /// Looks at up to `limit` entries of `deleted_blocks` behind entry `after`, of those uids whose newest
+    /// entry is from before `before` (unix seconds): drops the blob rows that nothing names, and dooms the
+    /// uids that then have none.
+    pub fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
+        self.write("looking for deletable blobs", Work::Scattered, |db| {
+            db.take_candidates(after, before, limit)
+        })
+    }
+
+    /// Gives entries of `deleted_blocks` that are of a time after `plausible` the time `now` (unix seconds). Returns their
+    /// number.
+    pub fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64> {
+        self.write("correcting times of deletions", Work::Small, |db| {
+            db.execute("UPDATE deleted_blocks SET time = ?1 WHERE time > ?2", values![now, plausible])
+        })
+    }
+
+    /// Forgets doomed uids whose data is gone.
+    pub fn forget_deleted(&mut self, uids: &[BlobUid]) -> Result<()> {
+        self.write("forgetting deleted blobs", Work::Small, |db| {
+            for uid in uids {
+                db.execute(
+                    "DELETE FROM deleted_blocks WHERE uid = ?1 AND delete_candidate = 1",
+                    values![uid],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What a cleanup would do with the entries behind `after`, in byte order, at most `limit`, with the same `before`
+    /// as [`Metadata::take_delete_candidates`]. Changes nothing.
+    pub fn deletable(
+        &mut self,
+        after: Option<&BlobUid>,
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<Deletable>> {
+        self.read("looking at deletable blobs", |db| {
+            let sql = "SELECT uid, max(coalesce(size, 0)), max(time), max(delete_candidate),
+                    EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = d.uid)
+                 FROM deleted_blocks d WHERE uid > ?1 AND uid <> '' GROUP BY uid ORDER BY uid LIMIT ?2";
+            db.all(sql, values![behind(after), limit], |row| {
+                let (newest, doomed, named) = (row.int(2)?, row.flag(3)?, row.flag(4)?);
+                let fate = match (doomed, named) {
+                    (true, _) => Fate::Goes,
+                    (false, _) if newest >= before => Fate::Waits,
+                    (false, true) => Fate::InUse,
+                    (false, false) => Fate::Goes,
+                };
+                Ok(Deletable { uid: row.text(0)?.into(), size: row.size(1)?, time: newest, fate })
+            })
+        })
+    }
+
+    /// Which of `uids` no block names. Changes nothing; [`Metadata::without_row`] is for who deletes.
+    pub fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
+        self.read("looking up blobs", |db| {
+            let sql =
+                "SELECT EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = ?1)";
+            let mut unnamed = Vec::new();
+            for uid in uids {
+                if db.number(sql, values![uid])? == 0 {
+                    unnamed.push(uid.clone());
+                }
+            }
+            Ok(unnamed)
+        })
+    }
+
+    /// Drops all blob rows that nothing names. Needs exclusive use.
+    pub fn drop_unnamed_blobs(&mut self) -> Result<u64> {
+        self.write("dropping rows of unused blobs", Work::Small, |db| {
+            db.execute(
+                "DELETE FROM blobs WHERE id > 0 AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id)",
+                &[],
+            )
+        })
+    }
+
+    /// Which of `uids` have no blob row.
+    pub fn without_row(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
+        self.write("looking up blobs", Work::Small, |db| {
+            // A transaction that writes: the caller deletes these, which a process that was taken for dead must not do.
+            let mut unknown = Vec::new();
+            for uid in uids {
+                if db.number("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", values![uid])? == 0 {
+                    unknown.push(uid.clone());
+                }
+            }
+            Ok(unknown)
+        })
+    }
+}
+
+/// Deletes the rows of `block_map` that meet `condition`, and lists in `deleted_blocks` those of their uids
+/// that no row names any more. Returns the number of rows.
+pub(super) fn list_unnamed(
+    db: &mut dyn Db,
+    condition: &str,
+    parameters: &[Value],
+    now: i64,
+) -> Fallible<u64> {
+    // All in the order of a key: what comes in no order reads and writes the same pages again and again.
+    let join = db.dialect().join;
+    db.batch(db.dialect().temporary)?;
+    db.execute(
+        &format!(
+            "INSERT INTO gone SELECT DISTINCT blob_id FROM block_map WHERE {condition} AND blob_id > 0
+             ORDER BY blob_id"
+        ),
+        parameters,
+    )?;
+    let rows = db.execute(&format!("DELETE FROM block_map WHERE {condition}"), parameters)?;
+    db.execute(
+        &format!(
+            "INSERT INTO unnamed
+             SELECT b.uid, b.size FROM gone {join} blobs b ON b.id = gone.id
+             WHERE b.uid <> '' AND NOT EXISTS (SELECT 1 FROM block_map WHERE blob_id = gone.id) ORDER BY b.uid
+             ON CONFLICT DO NOTHING"
+        ),
+        &[],
+    )?;
+    // By uid, not by row: two rows may share the data.
+    db.execute(
+        "DELETE FROM unnamed WHERE EXISTS
+           (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = unnamed.uid)",
+        &[],
+    )?;
+    db.execute("UPDATE deleted_blocks SET time = ?1 WHERE uid IN (SELECT uid FROM unnamed)", values![now])?;
+    db.execute(
+        "INSERT INTO deleted_blocks (uid, size, delete_candidate, time) SELECT uid, size, 0, ?1 FROM unnamed
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_blocks d WHERE d.uid = unnamed.uid) ORDER BY uid",
+        values![now],
+    )?;
+    db.batch(db.dialect().temporary_end)?;
+    Ok(rows)
+}
+
+/// What every name comes behind that is behind `after`.
+fn behind(after: Option<&BlobUid>) -> &str {
+    after.map_or("", BlobUid::as_str)
+}
