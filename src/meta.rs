@@ -18,7 +18,7 @@ mod since;
 mod sql;
 mod sqlite;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 pub mod url;
 mod verbs;
 

@@ -213,3 +213,6 @@ pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Resu
     let with_key = site.config.encryption_version == 1;
     site.probe(store, None, with_key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,6 +97,8 @@ impl From<Postgres> for Metadata {
 impl Metadata {
     /// Reads. `what` says what is being read, for errors. An engine runs `work` again after a failure that may pass.
     pub(super) fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
+        #[cfg(test)]
+        super::tests::recorder::note(what);
         match &mut self.0 {
             Sqlite(database) => database.read(what, work),
             Postgres(database) => database.read(what, work),
@@ -111,6 +113,8 @@ impl Metadata {
         kind: Work,
         work: impl FnMut(&mut dyn Db) -> Fallible<T>,
     ) -> Result<T> {
+        #[cfg(test)]
+        super::tests::recorder::note(what);
         match &mut self.0 {
             Sqlite(database) => database.write(what, kind, work),
             Postgres(database) => database.write(what, kind, work),

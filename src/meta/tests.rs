@@ -1,5 +1,6 @@
 //! Tests of the metadata that concern both engines.
 
 pub mod conformance;
-mod explorer;
+pub mod explorer;
 pub mod lab;
+pub mod recorder;

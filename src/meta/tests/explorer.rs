@@ -12,6 +12,7 @@ mod ground;
 mod invariants;
 mod model;
 mod mutants;
+pub mod order;
 mod races;
 mod scenarios;
 mod search;

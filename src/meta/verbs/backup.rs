@@ -19,9 +19,9 @@ impl Metadata {
     /// Takes the valid rows of `base` in `ranges` over into `version`.
     pub fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried> {
         self.write("carrying unchanged blocks", Work::Bulk, |db| {
-            // Runs without the check of references: what a row of the base names is there, as the base keeps it from going
-            // away, and whether the version is there is asked here.
-            // The invalid blobs are few and come from their own index: cheaper than a look at every blob.
+            // References are not checked here (see `Work::Bulk`): the base keeps its blobs from being removed, and the
+            // statement itself asks whether the version is there. Invalid blobs are few and have an index of their own,
+            // which is cheaper than a look at every blob.
             let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
                  SELECT ?1, block_id, blob_id FROM block_map
                  WHERE version_id = ?2 AND block_id >= ?3 AND block_id < ?4
@@ -57,19 +57,19 @@ impl Metadata {
         self.read("looking for invalid blocks", |db| unusable(db, version.key, version.size))
     }
 
-    /// For each fingerprint a valid blob with that data which some block names.
+    /// Looks for a blob with the data of each fingerprint: a valid one that at least one block names.
     pub fn find_known(&mut self, wanted: &[Fingerprint]) -> Result<Vec<Option<Known>>> {
         self.read("looking up checksums", |db| db.find_known(wanted))
     }
 
-    /// Commits rows. The data of every new blob in it must be durable. Returns the blocks whose reused blob
-    /// has gone away or gone bad since it was found: they must be stored anew.
+    /// Commits rows of a version. The data of every new blob among them must be durable. Returns the blocks whose reused
+    /// blob has gone away or gone bad since it was found: they must be stored anew.
     pub fn commit_blocks(&mut self, version: &Version, rows: &[NewRow]) -> Result<Vec<u64>> {
         self.write("committing blocks", Work::Small, |db| db.commit_blocks(version.key, rows))
     }
 
-    /// Makes the version valid and adds the statistics, if all blocks are there and none is of an invalid
-    /// blob; else drops the rows with invalid blobs and says what is missing.
+    /// Makes the version valid and adds the statistics if all blocks are there and none of them names an invalid blob.
+    /// Otherwise drops the rows of invalid blobs and returns the missing blocks.
     pub fn finish_version(&mut self, version: &Version, statistics: &StatisticsRow) -> Result<Finish> {
         self.write("finishing the version", Work::Small, |db| {
             keep(db, version.key)?;
@@ -92,7 +92,7 @@ impl Metadata {
     }
 }
 
-/// Makes sure that the version is there, and stays until the transaction ends.
+/// Makes sure that the version is there and stays there until the transaction ends.
 pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     let sql = format!("SELECT 1 FROM versions WHERE id = ?1{}", db.dialect().keep);
     if db.first(&sql, values![version], |row| row.int(0))?.is_some() {
@@ -102,7 +102,7 @@ pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()
     Err(Fault::Because(Error::Locked(text.into())))
 }
 
-pub(super) fn set_sparse(
+fn set_sparse(
     db: &mut dyn Db,
     version: VersionKey,
     geometry: Geometry,
@@ -139,7 +139,7 @@ pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<BlobId> {
     Ok(id)
 }
 
-pub(super) fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
+fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
     let sql = "SELECT count(*) FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2";
     if db.number(sql, values![version, size])?.unsigned_abs() == size {
         return Ok(Vec::new());

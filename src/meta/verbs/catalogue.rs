@@ -11,8 +11,8 @@ use crate::types::version::{NewVersion, Version};
 use std::collections::HashMap;
 
 impl Metadata {
-    /// A number that changes whenever others have changed the database, if only by adding blocks. Cheap. Says nothing
-    /// about changes made through this connection.
+    /// A number that changes whenever another connection has changed the database, even if that only added blocks. Cheap.
+    /// Changes made through this connection need not change it.
     pub fn change_counter(&mut self) -> Result<u64> {
         self.read("looking for changes", |db| db.change_counter())
     }
@@ -31,7 +31,7 @@ impl Metadata {
         found.ok_or_else(|| Error::VersionNotFound(uid.to_string()))
     }
 
-    /// Protects a version from `rm`, or ends that.
+    /// Protects a version from `rm`, or ends its protection.
     pub fn set_protected(&mut self, version: &Version, protected: bool) -> Result<()> {
         self.write("changing the protection", Work::Small, |db| {
             db.execute(
@@ -51,12 +51,12 @@ impl Metadata {
         })
     }
 
-    /// Adds tags; those that are there already stay.
+    /// Adds tags to a version. Tags that it has already stay.
     pub fn add_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
         self.write("adding tags", Work::Small, |db| add_tags(db, &version.uid, tags))
     }
 
-    /// Removes tags; those that are not there do not matter.
+    /// Removes tags from a version. Tags that it does not have are ignored.
     pub fn remove_tags(&mut self, version: &Version, tags: &[String]) -> Result<()> {
         self.write("removing tags", Work::Small, |db| {
             for tag in tags {
@@ -91,7 +91,7 @@ impl Metadata {
 
 const COLUMNS: &str = "uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected";
 
-/// Without its tags. A row that no release can have written is an error that names the version.
+/// Reads a version without its tags. For a row that no release can have written, the error names the version.
 fn from_row(row: &dyn Row) -> Fallible<Version> {
     let whose = || match (row.opt_text(1), row.opt_int(0)) {
         (Ok(Some(uid)), _) if !uid.is_empty() => format!("the row of version {uid}"),
@@ -131,7 +131,7 @@ fn read(row: &dyn Row) -> Fallible<Version> {
     })
 }
 
-pub(super) fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Listed> {
+fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Listed> {
     let wanted: [(&str, Value); 4] = [
         ("name = ?", filter.name.as_ref().into()),
         ("snapshot_name = ?", filter.snapshot_name.as_ref().into()),
@@ -180,7 +180,7 @@ pub(super) fn version(db: &mut dyn Db, uid: &VersionUid) -> Fallible<Option<Vers
     Ok(Some(version))
 }
 
-pub(super) fn add_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fallible<()> {
+fn add_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fallible<()> {
     for tag in tags {
         let sql = "INSERT INTO tags (version_uid, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         db.execute(sql, values![uid, tag])?;
@@ -188,7 +188,7 @@ pub(super) fn add_tags(db: &mut dyn Db, uid: &VersionUid, tags: &[String]) -> Fa
     Ok(())
 }
 
-pub(super) fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
+fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
     let new = new.clone();
     let version = Version {
         key: VersionKey(0),
@@ -207,9 +207,9 @@ pub(super) fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
     new.origin.map_or(Ok(()), |origin| origins::record(db, &version.uid, &origin))
 }
 
-/// Inserts a version as it is, but for its key, which the database gives.
+/// Inserts a version as it is. Its key is given by the database.
 pub(super) fn insert_version(db: &mut dyn Db, version: &Version) -> Fallible<()> {
-    // 2.13 may have removed one of that uid, and does not know of this.
+    // 2.13 may have removed a version of that uid, and does not know this table.
     db.execute("DELETE FROM invalidated WHERE version_uid = ?1", values![&version.uid])?;
     db.execute(
         &format!("INSERT INTO versions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),

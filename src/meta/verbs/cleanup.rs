@@ -18,8 +18,8 @@ impl Metadata {
     /// (unix seconds). Returns the number of its rows.
     pub fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
         self.write("removing a version", Work::Bulk, |db| {
-            // Runs without the check of references: nothing but rows of `block_map` and tags refers to a version, and they go
-            // first, in the same transaction.
+            // References are not checked here (see `Work::Bulk`): only rows of `block_map` and tags refer to a version, and
+            // they are deleted first.
             db.alone_in_removing()?;
             let rows = list_unnamed(db, "version_id = ?1", values![version.key], now)?;
             failpoint::pass("rm-middle");
@@ -43,8 +43,7 @@ impl Metadata {
         })
     }
 
-    /// Blobs that a cleanup doomed and that are not deleted yet: the first `limit` of those behind `after`, in
-    /// byte order.
+    /// Uids of blobs that a cleanup has doomed and not deleted yet: the first `limit` uids after `after`, in byte order.
     pub fn doomed(&mut self, after: Option<&BlobUid>, limit: usize) -> Result<Vec<BlobUid>> {
         self.read("looking for unfinished deletions", |db| {
             let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''
@@ -53,16 +52,16 @@ impl Metadata {
         })
     }
 
-    /// Looks at up to `limit` entries of `deleted_blocks` behind entry `after`, of those uids whose newest
-    /// entry is from before `before` (unix seconds): drops the blob rows that nothing names, and dooms the
-    /// uids that then have none.
+    /// Looks at up to `limit` entries of `deleted_blocks` after entry `after`, leaving out uids whose newest entry is not
+    /// from before `before` (unix seconds). Drops the rows of their blobs that no block names, and dooms the uids that have
+    /// no row left.
     pub fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
         self.write("looking for deletable blobs", Work::Scattered, |db| {
             db.take_candidates(after, before, limit)
         })
     }
 
-    /// Gives entries of `deleted_blocks` that are of a time after `plausible` the time `now` (unix seconds). Returns their
+    /// Sets the time of entries of `deleted_blocks` to `now` where it is later than `plausible` (unix seconds). Returns their
     /// number.
     pub fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64> {
         self.write("correcting times of deletions", Work::Small, |db| {
@@ -70,7 +69,7 @@ impl Metadata {
         })
     }
 
-    /// Forgets doomed uids whose data is gone.
+    /// Removes the entries of doomed uids whose data is deleted.
     pub fn forget_deleted(&mut self, uids: &[BlobUid]) -> Result<()> {
         self.write("forgetting deleted blobs", Work::Small, |db| {
             for uid in uids {
@@ -108,7 +107,7 @@ impl Metadata {
         })
     }
 
-    /// Which of `uids` no block names. Changes nothing; [`Metadata::without_row`] is for who deletes.
+    /// Which of `uids` no block names. Changes nothing. Before data is deleted, ask [`Metadata::without_row`].
     pub fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         self.read("looking up blobs", |db| {
             let sql =
@@ -123,7 +122,7 @@ impl Metadata {
         })
     }
 
-    /// Drops all blob rows that nothing names. Needs exclusive use.
+    /// Drops the rows of all blobs that no block names. The caller has exclusive use of the installation.
     pub fn drop_unnamed_blobs(&mut self) -> Result<u64> {
         self.write("dropping rows of unused blobs", Work::Small, |db| {
             db.execute(
@@ -136,7 +135,8 @@ impl Metadata {
     /// Which of `uids` have no blob row.
     pub fn without_row(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         self.write("looking up blobs", Work::Small, |db| {
-            // A transaction that writes: the caller deletes these, which a process that was taken for dead must not do.
+            // A writing transaction, though nothing is written: the caller deletes the data of these blobs, and a process
+            // that was declared dead must not.
             let mut unknown = Vec::new();
             for uid in uids {
                 if db.number("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", values![uid])? == 0 {

@@ -11,7 +11,7 @@ use crate::types::version::Version;
 use std::collections::BTreeSet;
 
 impl Metadata {
-    /// Marks blobs as bad, by uid and checksum, and every version that names one. Returns the versions.
+    /// Marks blobs as bad, by uid and checksum, and with them every version that names one. Returns these versions.
     pub fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<VersionUid>> {
         self.write("marking blocks invalid", Work::Small, |db| blobs_invalid(db, blobs))
     }
@@ -24,17 +24,17 @@ impl Metadata {
         })
     }
 
-    /// Marks blobs of a version as good, by the ids of those that were bad and have been verified, and then the version,
-    /// unless it has another bad one: somebody else has found that since. Other versions that were valid until one of
-    /// their blobs was marked become valid again, if they are whole and none of their blobs is bad any more.
+    /// Marks the blobs `mended` of a version as good: they were bad, and the caller has verified them. The version becomes
+    /// valid unless it has another bad blob, which another process may have found meanwhile. Other versions that were valid
+    /// until one of their blobs was marked become valid again if they are whole and none of their blobs is bad any more.
     pub fn mark_version_valid(&mut self, version: &Version, mended: &[BlobId]) -> Result<Healed> {
         self.write("marking a version valid", Work::Small, |db| version_valid(db, version.key, mended))
     }
 }
 
-pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
+fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
     db.lock_marks(true)?;
-    // Every row with that uid and checksum: an old export may have brought a second one.
+    // Several rows may have the same uid and checksum: the import of an old dump may have brought a second one.
     let mark = "UPDATE blobs SET valid = 0 WHERE uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
     let join = db.dialect().join;
     let affected = format!(
@@ -49,7 +49,7 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Ver
         versions.extend(db.all(&affected, parameters, |row| Ok(row.text(0)?.into()))?);
     }
     for uid in &versions {
-        // One that was not valid had another reason, which a good blob does not take away.
+        // A version that was not valid had another reason, and a good blob does not change that.
         db.execute(
             "INSERT INTO invalidated (version_uid) SELECT uid FROM versions WHERE uid = ?1 AND valid <> 0
              ON CONFLICT DO NOTHING",
@@ -60,15 +60,15 @@ pub(super) fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<Ver
     Ok(versions.into_iter().collect())
 }
 
-/// Whatever happens to its blobs, the version does not become valid by that.
+/// Forgets that a mark on a blob made the version invalid: it does not become valid when the blob is good again.
 pub(super) fn forget(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     let sql = "DELETE FROM invalidated WHERE version_uid = (SELECT uid FROM versions WHERE id = ?1)";
     db.execute(sql, values![version])?;
     Ok(())
 }
 
-/// A blob that was good when it was read and is bad now stays so: what is newer counts.
-pub(super) fn version_valid(db: &mut dyn Db, version: VersionKey, mended: &[BlobId]) -> Fallible<Healed> {
+/// See [`Metadata::mark_version_valid`]. A blob that another process has marked as bad meanwhile stays bad.
+fn version_valid(db: &mut dyn Db, version: VersionKey, mended: &[BlobId]) -> Fallible<Healed> {
     db.lock_marks(true)?;
     for blob in mended {
         db.execute(
@@ -90,8 +90,8 @@ fn make_valid(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     forget(db, version)
 }
 
-/// Makes those versions valid again that were so until a blob was marked, and are whole and without bad blobs. They are
-/// few: most have another one.
+/// Makes versions valid again that were valid until a blob was marked, if they are whole and have no bad blob. There are
+/// only a few such versions to look at.
 fn heal(db: &mut dyn Db) -> Fallible<Vec<VersionUid>> {
     let sql = "SELECT v.id, v.size, v.uid FROM invalidated i JOIN versions v ON v.uid = i.version_uid
          WHERE v.valid = 0 ORDER BY v.uid";
@@ -99,7 +99,7 @@ fn heal(db: &mut dyn Db) -> Fallible<Vec<VersionUid>> {
         db.all(sql, &[], |row| Ok((VersionKey(row.int(0)?), row.int(1)?, row.text(2)?.into())))?;
     let mut healed = Vec::new();
     for (version, size, uid) in candidates {
-        // A damaged row is whole in no way.
+        // With a damaged size the version cannot be whole.
         let Ok(size) = u64::try_from(size) else { continue };
         if backup::unusable(db, version, size)?.is_empty() {
             make_valid(db, version)?;

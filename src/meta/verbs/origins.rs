@@ -8,7 +8,7 @@ use crate::types::uid::VersionUid;
 use crate::types::version::{ImageId, Origin, Version};
 
 impl Metadata {
-    /// Which snapshot `version` was made from, where that was recorded.
+    /// The snapshot that `version` was made from, where that was recorded.
     pub fn origin(&mut self, version: &Version) -> Result<Option<Origin>> {
         self.read("looking up a snapshot", |db| {
             let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
@@ -21,7 +21,7 @@ impl Metadata {
         self.read("listing versions of an image", |db| versions_of(db, image))
     }
 
-    /// Records that a snapshot of that name is about to be made; twice is as good as once.
+    /// Records that a snapshot of that name is about to be made. To do so again changes nothing.
     pub fn note_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()> {
         self.write("noting a snapshot", Work::Small, |db| {
             db.execute(
@@ -33,7 +33,7 @@ impl Metadata {
         })
     }
 
-    /// The snapshots that were recorded so, by name.
+    /// The snapshots that [`Metadata::note_snapshot`] has recorded, by name.
     pub fn noted_snapshots(&mut self, image: &ImageId) -> Result<Vec<String>> {
         self.read("listing snapshots", |db| {
             let sql = format!("SELECT name FROM made_snapshots WHERE {OF_IMAGE} ORDER BY name");
@@ -42,7 +42,7 @@ impl Metadata {
         })
     }
 
-    /// Forgets a snapshot that is gone.
+    /// Removes the record of a snapshot that is gone.
     pub fn forget_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()> {
         self.write("forgetting a snapshot", Work::Small, |db| {
             db.execute(
@@ -73,7 +73,7 @@ pub(super) fn record(db: &mut dyn Db, uid: &VersionUid, origin: &Origin) -> Fall
     Ok(())
 }
 
-pub(super) fn versions_of(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<(Version, Origin)>> {
+fn versions_of(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<(Version, Origin)>> {
     let sql = format!("SELECT {COLUMNS}, version_uid FROM version_origins WHERE {OF_IMAGE}");
     let parameters = values![&image.cluster, image.pool, &image.namespace, &image.image];
     let rows = db.all(&sql, parameters, |row| Ok((from_row(row)?, VersionUid::from(row.text(6)?))))?;

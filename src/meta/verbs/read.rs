@@ -24,7 +24,7 @@ impl Metadata {
         })
     }
 
-    /// The number of a block that `version` has a row for though it is below 0 or beyond its end.
+    /// The number of a block below 0 or beyond the end of `version` for which there is a row, if there is one.
     pub fn stray_row(&mut self, version: &Version) -> Result<Option<i64>> {
         self.read("looking for stray rows", |db| {
             // Two look-ups in the index.
@@ -37,7 +37,7 @@ impl Metadata {
     /// Bytes of the sparse blocks of `version`.
     pub fn hole_bytes(&mut self, version: &Version) -> Result<u64> {
         self.read("adding up sparse blocks", |db| {
-            // The id of a hole is its size below zero. What is larger than any block can be is damaged, and counts as nothing.
+            // The id of a hole is its negated size. A hole that is larger than any block can be is damaged, and not counted.
             let sql = format!("SELECT {HOLES_SIZE} FROM block_map WHERE version_id = ?1 AND {IS_HOLE}");
             Ok(db.first(&sql, values![version.key], |row| row.count(0))?.unwrap_or_default())
         })
@@ -54,8 +54,8 @@ impl Metadata {
         })
     }
 
-    /// Some blocks with valid blobs, the newest first: of `version`, or of any; of one encryption version, or
-    /// of any.
+    /// Some blocks with valid blobs: of `version`, by block, or of any version, the newest blobs first. With `enc_version`
+    /// only blobs of that encryption version.
     pub fn sample(
         &mut self,
         version: Option<&Version>,
@@ -65,8 +65,8 @@ impl Metadata {
         self.read("reading some blocks", |db| sample(db, version.map(|v| v.key), enc_version, limit))
     }
 
-    /// Size of the first block of `version`, or of the newest version, if that has several blocks; and the
-    /// uid of that version.
+    /// Size of the first block of `version`, or of the newest version with several blocks, and the uid of that version.
+    /// `None` if `version` has only one block, or there is no other.
     pub fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(VersionUid, u64)>> {
         self.read("reading a block's size", |db| first_block_size(db, version.map(|v| v.key)))
     }
@@ -80,7 +80,7 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
         false => None,
         true => Some(Blob {
             id: BlobId(key),
-            // A name that none is, or a size that cannot be, is damage of this block and of no other.
+            // A damaged name or size concerns this block alone.
             uid: row.opt_text(2)?.unwrap_or_default().into(),
             checksum: row.filled(3)?.map(Checksum::from),
             size: row.int(4)?,
@@ -91,14 +91,15 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
     Ok(BlockRow { id: row.count(0)?, blob })
 }
 
-/// From three columns, the first of which is `first`.
+/// Reads three columns from column `first` on.
 pub(super) fn encryption(row: &dyn Row, first: usize) -> Fallible<Encryption> {
-    // A number that no release has ever written is none that is known, either.
+    // A damaged number becomes one that no release knows.
     let version = u32::try_from(row.int(first)?).unwrap_or(u32::MAX);
     Ok(Encryption { version, envkey: row.filled(first + 1)?, nonce: row.filled(first + 2)? })
 }
 
-/// The error of a row of `version` that cannot be read says which one it is. The block's number is in column `id`.
+/// Wraps `read`, so that the error for a row that cannot be read names the version and the block. The block's number is in
+/// column `id`.
 pub(super) fn of_version<'v, T>(
     version: &'v Version,
     id: usize,
@@ -117,19 +118,19 @@ pub(super) fn range(row: &dyn Row) -> Fallible<Range<u64>> {
     Ok(row.size(0)?..row.size(1)?)
 }
 
-/// Whether a row of `block_map` is a hole of a size that can be: 32 bits.
+/// The condition for a row of `block_map` that is a hole. The size of a block has 32 bits.
 pub(super) const IS_HOLE: &str = "blob_id BETWEEN -4294967295 AND -1";
-/// What the holes take together, in bytes.
+/// The size of all holes together, in bytes.
 pub(super) const HOLES_SIZE: &str = "CAST(coalesce(-sum(blob_id), 0) AS BIGINT)";
 
-pub(super) fn sample(
+fn sample(
     db: &mut dyn Db,
     version: Option<VersionKey>,
     enc_version: Option<u32>,
     limit: usize,
 ) -> Fallible<Vec<BlockRow>> {
-    // Without a version the newest blobs are tried, each with one of the rows that name it; with one, its
-    // first rows: either way only as many rows are visited as it takes.
+    // Both statements stop after `limit` rows: without a version they go through the newest blobs, with one through its
+    // first blocks.
     let mut parameters: Vec<Value> = vec![limit.into()];
     let mut good = "b.id > 0 AND b.valid = 1 AND b.checksum IS NOT NULL".to_owned();
     if let Some(wanted) = enc_version {
@@ -155,10 +156,7 @@ pub(super) fn sample(
     db.all(&sql, &parameters, from_row)
 }
 
-pub(super) fn first_block_size(
-    db: &mut dyn Db,
-    version: Option<VersionKey>,
-) -> Fallible<Option<(VersionUid, u64)>> {
+fn first_block_size(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<Option<(VersionUid, u64)>> {
     let one = if version.is_some() { "AND v.id = ?1" } else { "" };
     let sql = format!(
         "SELECT v.uid, b.size FROM versions v

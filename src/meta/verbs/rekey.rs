@@ -8,10 +8,10 @@ use crate::types::keys::BlobId;
 use crate::types::uid::BlobUid;
 
 impl Metadata {
-    /// Wraps the keys of all encrypted blobs anew, or none. Needs exclusive use.
+    /// Wraps the keys of all encrypted blobs anew. The caller has exclusive use of the installation.
     ///
     /// # Errors
-    /// [`crate::types::Error::WrongKey`] if none opens.
+    /// [`crate::types::Error::WrongKey`] if no key can be opened. Nothing is changed then.
     pub fn rekey(&mut self, rewrap: Rewrap<'_>) -> Result<Rekeyed> {
         self.write("rekeying", Work::Small, |db| rekey(db, rewrap))
     }
@@ -24,7 +24,7 @@ const TWIN: &str =
          AND twin.enc_version = b.enc_version AND twin.enc_envkey = ?1
      WHERE b.id = ?2";
 
-pub(super) fn rekey(db: &mut dyn Db, rewrap: Rewrap<'_>) -> Fallible<Rekeyed> {
+fn rekey(db: &mut dyn Db, rewrap: Rewrap<'_>) -> Fallible<Rekeyed> {
     let mut rekeyed = Rekeyed::default();
     let mut after = BlobId(0);
     loop {
@@ -83,7 +83,7 @@ fn wrong_key(already: u64) -> Error {
 /// rekey. Now they would be equal: what names `id` names the other one.
 fn merge(db: &mut dyn Db, id: BlobId, twin: BlobId) -> Fallible<()> {
     db.execute("UPDATE block_map SET blob_id = ?1 WHERE blob_id = ?2", values![twin, id])?;
-    // Of two opinions about a blob, the bad one counts.
+    // Where the two rows disagree about the blob, it is bad.
     db.execute(
         "UPDATE blobs SET valid = 0 WHERE id = ?1 AND EXISTS (SELECT 1 FROM blobs WHERE id = ?2 AND valid = 0)",
         values![twin, id],

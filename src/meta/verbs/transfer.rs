@@ -10,7 +10,7 @@ use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 
 impl Metadata {
-    /// At most `limit` rows of `version` from block `from` on, by block, as dumps hold them; without stray ones.
+    /// At most `limit` rows of `version` from block `from` on, by block, as dumps hold them, without stray rows.
     pub fn dump_rows(&mut self, version: &Version, from: u64, limit: usize) -> Result<Vec<DumpRow>> {
         self.read("reading blocks", |db| {
             let sql =
@@ -21,14 +21,13 @@ impl Metadata {
         })
     }
 
-    /// Makes a version with all of its rows, or nothing.
+    /// Makes a version with all of its rows.
     ///
     /// # Errors
-    /// [`crate::types::Error::VersionExists`]; whatever `rows` gives; a row that cannot be (twice the same
-    /// block, a blob that is being deleted).
+    /// [`crate::types::Error::VersionExists`]; an error that `rows` gives; [`crate::types::Error::DumpFormat`] for a row that
+    /// cannot be: a block that is there twice, a blob that a cleanup is deleting. Nothing is kept then.
     pub fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()> {
         self.write("importing a version", Work::Once, |db| {
-            // Inserts a version with its rows, as they come.
             announce(db, version)?;
             db.import_rows(version, rows)?;
             settle(db, version)?;
@@ -62,7 +61,7 @@ fn announce(db: &mut dyn Db, version: &Version) -> Fallible<()> {
     catalogue::insert_version(db, version)
 }
 
-/// Of two opinions about a blob, the bad one counts: for every version that names it.
+/// Where the dump and the database disagree about a blob, it is bad: then every version that names it is invalid.
 fn settle(db: &mut dyn Db, version: &Version) -> Fallible<()> {
     db.execute(
         "UPDATE versions SET valid = 0 WHERE valid = 1 AND id IN (

@@ -10,7 +10,7 @@ use crate::types::version::{Count, Statistics, Version};
 use std::collections::HashMap;
 
 impl Metadata {
-    /// Past runs, of one version uid or of all, oldest first; with `limit` only so many of the newest.
+    /// Past runs of one version or of all versions, oldest first. With `limit` only so many of the newest.
     pub fn past_runs(
         &mut self,
         version_uid: Option<&VersionUid>,
@@ -19,7 +19,7 @@ impl Metadata {
         self.read("reading statistics", |db| past_runs(db, version_uid, limit))
     }
 
-    /// What `version` takes, or every version, by key; one that has no blocks is not in it.
+    /// The space that `version` takes, or every version, by key. A version without blocks is left out.
     pub fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<VersionKey, Usage>> {
         self.read("adding up sizes", |db| usage(db, version.map(|v| v.key)))
     }
@@ -108,7 +108,7 @@ enum Key {
     Uid(BlobUid),
 }
 
-pub(super) fn usage(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<HashMap<VersionKey, Usage>> {
+fn usage(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<HashMap<VersionKey, Usage>> {
     let parameters: Vec<Value> = version.into_iter().map(Value::from).collect();
     let shared = "SELECT EXISTS (SELECT 1 FROM blobs WHERE uid > '' GROUP BY uid HAVING count(*) > 1)";
     let by_uid = db.number(shared, &[])? != 0;
@@ -149,7 +149,7 @@ pub(super) fn usage(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<Ha
     Ok(all)
 }
 
-pub(super) fn past_runs(
+fn past_runs(
     db: &mut dyn Db,
     version_uid: Option<&VersionUid>,
     limit: Option<u64>,

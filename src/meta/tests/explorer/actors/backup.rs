@@ -127,18 +127,28 @@ impl Backup {
     fn carry(&mut self, shop: &mut Shop<'_>) -> Stepped {
         let version = self.version();
         let meta = shop.ground.meta();
+        let mut carried = 0;
         // The base was looked at before: it may be gone where nobody pins.
         if let Ok(base) = meta.version(&self.base.unwrap_or_default().into()) {
-            meta.carry(&base, &version, std::slice::from_ref(&(0..1))).map_err(|e| failed("carrying", e))?;
+            let ranges = std::slice::from_ref(&(0..1));
+            carried = meta.carry(&base, &version, ranges).map_err(|e| failed("carrying", e))?.blocks;
         }
-        let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
+        let missing = match carried {
+            // All that was to be carried: the rest is read.
+            1 => (1..version.size).collect(),
+            // Some blob of the base went bad meanwhile.
+            _ => {
+                let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
+                missing.into_iter().flatten().collect()
+            }
+        };
         let content = shop.ground.content();
         let bad = |row: &MapRow| content.stored().find(|(blob, _)| blob.id == row.blob && !blob.valid);
         let carried = content.map.iter().filter(|row| row.version == self.key.0 && shop.strict).find_map(bad);
         if let Some((_, uid)) = carried {
             return Err(format!("rule 3: {} has carried {uid}, which is bad", self.version));
         }
-        self.read_next(missing.into_iter().flatten().collect());
+        self.read_next(missing);
         Ok(Next::More)
     }
 
