@@ -28,6 +28,7 @@ use crate::config::{self, Config, Origin, Places, StoreConfig};
 use crate::monitor::{self, Monitor};
 use crate::sys::{private, title};
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use crate::types::text;
 use args::{Cli, Command, Global, Kind};
@@ -188,7 +189,7 @@ fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &C
     }
     let waits = command.gives_up_waiting().then(monitor::signal_cell);
     let watched = terminal.watch_signals(command.minds_signals(), waits);
-    watched.map_err(|error| Error::Internal(format!("cannot install signal handlers: {error}")))
+    watched.map_err(|error| Error::internal(because("cannot install signal handlers", error)))
 }
 
 /// Reports the error, if there is one, and logs the last line. Without a result the command has panicked, and the hook
@@ -302,8 +303,8 @@ mod tests {
         let owned = |code, out: &str, err: &str| (code, out.to_owned(), err.to_owned());
         assert_eq!(ended(Some(Ok(Outcome::Done))), owned(0, complete, ""));
         assert_eq!(ended(Some(Ok(Outcome::Errors))), owned(20, "", ""));
-        assert_eq!(ended(Some(Err(Error::Refused("x".to_owned())))), owned(100, "", failed));
-        assert_eq!(ended(Some(Err(Error::Config("x".to_owned())))), owned(1, "", "   ERROR: x\n"));
+        assert_eq!(ended(Some(Err(Error::refused("x")))), owned(100, "", failed));
+        assert_eq!(ended(Some(Err(Error::config("x")))), owned(1, "", "   ERROR: x\n"));
         assert_eq!(ended(None), owned(100, "", "   ERROR: Backy failed.\n\n"));
     }
 

@@ -132,7 +132,7 @@ impl<'k> Encoder<'k> {
         if self.frame.len() < room {
             let more = room - self.frame.len();
             memory::reserve(&mut self.frame, more)
-                .map_err(|e| std::io::Error::new(std::io::ErrorKind::OutOfMemory, e.to_string()))?;
+                .map_err(|e| std::io::Error::new(std::io::ErrorKind::OutOfMemory, e.line()))?;
             self.frame.resize(room, 0);
         }
         let written = self.compressor.compress_to_buffer(plain, &mut self.frame[HEADER..room])?;

@@ -16,6 +16,7 @@ use crate::engine::image::Depot;
 use crate::monitor::Monitor;
 use crate::pool::{cores, threads};
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use files::Files;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::mount::{UnmountFlags, unmount};
@@ -52,7 +53,7 @@ pub fn run(
         } else {
             " Without root, mounting needs the program fusermount3 (package fuse3)."
         };
-        Error::Refused(format!("Cannot mount on {}: {error}.{hint}", path.display()))
+        Error::refused(because(format!("Cannot mount on {}", path.display()), error).advise(hint))
     })?;
     mounted(versions)?;
     while !session.guard.is_finished() && monitor.interrupted().is_none() {
@@ -91,8 +92,10 @@ fn end(session: BackgroundSession, path: &Path, monitor: &dyn Monitor) -> Result
     if session.guard.is_finished() {
         // Joining the session also unmounts, if that is still necessary.
         return match session.join() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(threads::refused(&error)),
-            Err(error) => Err(Error::Refused(format!("The mount on {} has failed: {error}", path.display()))),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(threads::refused(error)),
+            Err(error) => {
+                Err(Error::refused(because(format!("The mount on {} has failed", path.display()), error)))
+            }
             Ok(()) => {
                 monitor.info(&format!("{} was unmounted.", path.display()));
                 Ok(())

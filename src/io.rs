@@ -3,6 +3,7 @@
 use crate::config::IoConfig;
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
+use crate::types::reason::Reason;
 use crate::types::text;
 use crate::types::version::Origin;
 use file::{FileSource, FileTarget};
@@ -228,12 +229,12 @@ fn shrunk(source: &dyn Source, offset: u64) -> Error {
     )
 }
 
-fn source_error(url: &str, message: impl ToString) -> Error {
-    Error::Source { url: url.to_owned(), message: message.to_string() }
+fn source_error(url: &str, reason: impl Into<Reason>) -> Error {
+    Error::Source { url: url.to_owned(), reason: reason.into() }
 }
 
-fn target_error(url: &str, message: impl ToString) -> Error {
-    Error::Target { url: url.to_owned(), message: message.to_string() }
+fn target_error(url: &str, reason: impl Into<Reason>) -> Error {
+    Error::Target { url: url.to_owned(), reason: reason.into() }
 }
 
 /// The error for a target that exists unexpectedly.

@@ -156,7 +156,7 @@ impl Admission {
             (Some(_), false) => "without a certificate of its own (--tls-verify asks for one)",
             (None, _) if self.insecure => "without a password and unencrypted",
             (None, _) => {
-                return Err(Error::Refused(format!(
+                return Err(Error::refused(format!(
                     "Other hosts can reach {address}. Every client could read all served versions, without \
                      a password and unencrypted. Use certificates (--tls-certs), or listen on 127.0.0.1 and \
                      use a tunnel (ssh -L), or give --insecure if everybody who can reach the address may \
@@ -256,7 +256,7 @@ impl Server<'_> {
     ) {
         let client = Arc::clone(&socket);
         if let Err(error) = threads::start_scoped(scope, move || self.serve(number, &client)) {
-            self.say(Level::Error, &format!("{} was refused: {error}", socket.peer()));
+            self.say(Level::Error, &format!("{} was refused: {}", socket.peer(), error.line()));
             self.forget(number, &socket);
         }
     }

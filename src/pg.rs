@@ -13,5 +13,5 @@ mod tls;
 
 pub use address::{Address, Verify};
 pub use connect::Failure;
-pub use failure::{describe, is_lost, may_pass};
+pub use failure::{describe, is_lost, may_pass, reason};
 pub use session::{Fence, Patience, Session, unique};

@@ -211,7 +211,7 @@ mod tests {
         let first = pool.take(10, &latch).expect("free");
         let second = pool.take(3, &latch).expect("free");
         assert_eq!((first.len(), second.len()), (10, 3));
-        latch.fail(Error::Refused("stop".into()));
+        latch.fail(Error::refused("stop"));
         assert!(pool.take(1, &latch).is_none(), "none is free and the run ends");
         drop(first);
         assert!(pool.take(1, &latch).is_some());
@@ -253,8 +253,8 @@ mod tests {
     fn the_first_error_wins() {
         let latch = Latch::default();
         assert!(!latch.is_closed());
-        latch.fail(Error::Refused("first".into()));
-        latch.fail(Error::Refused("second".into()));
+        latch.fail(Error::refused("first"));
+        latch.fail(Error::refused("second"));
         assert!(latch.is_closed());
         assert_eq!(latch.into_result().expect_err("failed").to_string(), "first");
     }

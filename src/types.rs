@@ -7,6 +7,7 @@ pub mod generated;
 pub mod hex;
 pub mod hints;
 pub mod keys;
+pub mod reason;
 pub mod settings;
 pub mod text;
 pub mod time;

@@ -9,7 +9,7 @@ use crate::types::error::{Error, Result};
 pub fn items(text: &str) -> Result<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut records = reader.records();
-    let refused = || Error::Refused(format!("Not a comma-separated list: {text:?}"));
+    let refused = || Error::refused(format!("Not a comma-separated list: {text:?}"));
     let items = match records.next() {
         None => Vec::new(),
         Some(Ok(record)) => record.iter().map(|item| item.trim().to_owned()).collect(),
@@ -36,11 +36,11 @@ pub fn fields<F: Choice>(list: Option<&str>) -> Result<Vec<F>> {
     let known = || F::ALL.iter().map(|field| field.title()).collect::<Vec<_>>().join(", ");
     let names = items(list)?;
     if names.is_empty() {
-        return Err(Error::Refused(format!("No fields given. There are: {}", known())));
+        return Err(Error::refused(format!("No fields given. There are: {}", known())));
     }
     let field = |name: &String| {
         let found = F::ALL.iter().copied().find(|field| field.title() == name);
-        found.ok_or_else(|| Error::Refused(format!("Unknown field '{name}'. There are: {}", known())))
+        found.ok_or_else(|| Error::refused(format!("Unknown field '{name}'. There are: {}", known())))
     };
     names.iter().map(field).collect()
 }
@@ -91,7 +91,7 @@ mod tests {
         {
             match fields::<Fruit>(Some(list)) {
                 Err(Error::Refused(text)) => {
-                    assert!(text.contains(said) && text.contains("apple, pear (s)"), "{text}");
+                    assert!(text.line().contains(said) && text.line().contains("apple, pear (s)"), "{text}");
                 }
                 other => panic!("{list}: {other:?}"),
             }

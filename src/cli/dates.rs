@@ -13,7 +13,7 @@ pub fn expire(text: &str) -> Result<Option<Timestamp>> {
     }
     let moment = if has_form(text) { Timestamp::parse(text) } else { None };
     moment.map(Some).ok_or_else(|| {
-        Error::Config(format!(
+        Error::config(format!(
             "'{text}' is not a date. Please give it as YYYY-MM-DD, 'YYYY-MM-DD HH:MM:SS' or \
              YYYY-MM-DDTHH:MM:SS (UTC)."
         ))
@@ -42,7 +42,7 @@ pub fn number(option: &str, text: &str, max: u64) -> Result<u64> {
     let number = text.trim().parse().ok().filter(|number| *number <= max);
     number.ok_or_else(|| {
         let range = if max == u64::MAX { "0 or more".to_owned() } else { format!("0 to {max}") };
-        Error::Refused(format!("{option}: '{text}' is not a whole number ({range})."))
+        Error::refused(format!("{option}: '{text}' is not a whole number ({range})."))
     })
 }
 
@@ -91,7 +91,10 @@ mod tests {
         ] {
             match expire(text) {
                 Err(Error::Config(said)) => {
-                    assert!(said.contains(text) && said.contains("YYYY-MM-DDTHH:MM:SS"), "{said}");
+                    assert!(
+                        said.line().contains(text) && said.line().contains("YYYY-MM-DDTHH:MM:SS"),
+                        "{said}"
+                    );
                 }
                 other => panic!("{text}: {other:?}"),
             }
@@ -104,7 +107,7 @@ mod tests {
         assert_eq!(number("-c", " 7 ", u64::MAX).expect("a number"), 7);
         for text in ["x", "", "-1", "101", "1.5", "99999999999999999999999"] {
             match number("-p/--percentile", text, 100) {
-                Err(Error::Refused(said)) => assert!(said.contains("-p/--percentile: '"), "{said}"),
+                Err(Error::Refused(said)) => assert!(said.line().contains("-p/--percentile: '"), "{said}"),
                 other => panic!("{text}: {other:?}"),
             }
         }

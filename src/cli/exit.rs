@@ -66,64 +66,64 @@ pub fn json(text: &str, code: u8) -> serde_json::Value {
     serde_json::json!({"error": without_numbers(text), "exit_code": code})
 }
 
-/// The log lines for `error`. With `causes`, a line for each cause follows.
+/// The log lines for `error`: one line with its causes, or with `causes` one line without them and a line for each
+/// cause.
 pub fn describe(error: &Error, causes: bool) -> Vec<String> {
-    let mut lines = match error {
+    match error {
         Error::Interrupted(signal) => vec![format!("Interrupted by {}.", signal.name())],
         // In other texts a line break comes from a name or another program, and is escaped later.
         Error::TargetRefused(text) | Error::Similar(text) => text.split('\n').map(str::to_owned).collect(),
-        other => vec![other.to_string()],
-    };
-    if causes {
-        lines.extend(chain(error));
+        other if causes => {
+            let below = other.causes().into_iter().map(|cause| format!("  caused by: {cause}"));
+            std::iter::once(other.summary()).chain(below).collect()
+        }
+        other => vec![other.line()],
     }
-    lines
-}
-
-/// One line for each cause of `error`.
-fn chain(error: &dyn std::error::Error) -> Vec<String> {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.map(|cause| format!("  caused by: {cause}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::error::Signal;
+    use crate::types::reason::{Reason, because};
 
     fn text() -> String {
         "x".to_owned()
     }
 
+    fn why() -> Reason {
+        "x".into()
+    }
+
     #[test]
     fn every_kind_of_error_has_its_code() {
-        let store = || Error::Store { store: text(), message: text() };
+        let store = || Error::Store { store: text(), reason: why() };
         for (error, codes) in [
-            (Error::Config(text()), [1, 1, 1]),
-            (Error::Database(text()), [1, 1, 1]),
-            (Error::Metadata { database: text(), message: text() }, [100, 100, 100]),
-            (Error::Full { database: text(), message: text() }, [100, 100, 100]),
+            (Error::config(text()), [1, 1, 1]),
+            (Error::database(text()), [1, 1, 1]),
+            (Error::Metadata { database: text(), reason: why() }, [100, 100, 100]),
+            (Error::Full { database: text(), reason: why() }, [100, 100, 100]),
             (Error::VersionNotFound(text()), [100, 100, 100]),
             (Error::Locked(text()), [100, 100, 100]),
             (Error::Similar(text()), [100, 100, 100]),
-            (Error::Refused(text()), [100, 100, 100]),
-            (Error::Hints(text()), [100, 100, 100]),
+            (Error::refused(text()), [100, 100, 100]),
+            (Error::hints(text()), [100, 100, 100]),
             (Error::BaseMismatch { base: text().into(), block: 1, offset: 1 }, [5, 5, 5]),
             (Error::ContinueMismatch { version: text().into(), block: 1, offset: 1 }, [5, 5, 5]),
-            (Error::Source { url: text(), message: text() }, [100, 100, 100]),
+            (Error::Source { url: text(), reason: why() }, [100, 100, 100]),
             (Error::NoSuchImage { url: text(), message: text() }, [1, 1, 1]),
             (Error::TargetRefused(text()), [1, 1, 1]),
-            (Error::Target { url: text(), message: text() }, [100, 100, 100]),
+            (Error::Target { url: text(), reason: why() }, [100, 100, 100]),
             (store(), [6, 6, 100]),
             (Error::WrongKey(text()), [100, 6, 100]),
-            (Error::LockDir { path: "x".into(), message: text() }, [100, 100, 100]),
+            (Error::LockDir { path: "x".into(), reason: why() }, [100, 100, 100]),
             (Error::Interrupted(Signal::Hangup), [129, 129, 129]),
             (Error::Interrupted(Signal::Interrupt), [130, 130, 130]),
             (Error::Interrupted(Signal::Terminate), [143, 143, 143]),
             (Error::VersionExists(text()), [22, 22, 22]),
             (Error::DumpFormat(text()), [23, 23, 23]),
-            (Error::Resources(text()), [100, 100, 100]),
-            (Error::Internal(text()), [100, 100, 100]),
+            (Error::resources(text()), [100, 100, 100]),
+            (Error::internal(text()), [100, 100, 100]),
         ] {
             for (kind, expected) in [Kind::Backup, Kind::Restore, Kind::Other].into_iter().zip(codes) {
                 assert_eq!(code(&error, kind), expected, "{error:?} in {kind:?}");
@@ -138,21 +138,15 @@ mod tests {
 
     #[test]
     fn errors_are_described() {
-        let error = Error::Store { store: "/data".to_owned(), message: "gone".to_owned() };
-        assert_eq!(describe(&error, false), ["data store /data: gone"]);
-        assert_eq!(describe(&error, true), ["data store /data: gone"]);
+        let gone = std::io::Error::from_raw_os_error(2);
+        let reason = because("cannot be reached", gone).advise("Is it mounted?");
+        let error = Error::Store { store: "/data".to_owned(), reason };
+        let line = "data store /data: cannot be reached: No such file or directory. Is it mounted?";
+        assert_eq!(describe(&error, false), [line]);
+        let below = "  caused by: No such file or directory";
+        assert_eq!(describe(&error, true), ["data store /data: cannot be reached. Is it mounted?", below]);
         assert_eq!(describe(&Error::Interrupted(Signal::Interrupt), false), ["Interrupted by SIGINT."]);
         assert_eq!(describe(&Error::TargetRefused("a\nb".to_owned()), false), ["a", "b"]);
-        assert_eq!(describe(&Error::Refused("a\nb".to_owned()), false), ["a\nb"], "no line of ours");
-    }
-
-    #[test]
-    fn causes_stand_below_each_other() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] std::num::ParseIntError);
-        let inner = "x".parse::<u8>().expect_err("no number");
-        assert_eq!(chain(&Outer(inner.clone())), [format!("  caused by: {inner}")]);
-        assert!(chain(&inner).is_empty());
+        assert_eq!(describe(&Error::refused("a\nb"), false), ["a\nb"], "no line of ours");
     }
 }

@@ -3,6 +3,7 @@
 use crate::monitor::Level;
 use crate::sys::append;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use crate::types::text;
 use crate::types::time::Timestamp;
@@ -183,7 +184,7 @@ impl Log {
 impl Logfile {
     fn open((path, mode): (&Path, FileMode)) -> Result<Self> {
         let file = append::open(path, mode).map_err(|error| {
-            Error::Config(format!("Cannot write to the logfile {}: {error}", path.display()))
+            Error::config(because(format!("Cannot write to the logfile {}", path.display()), error))
         })?;
         Ok(Logfile { path: path.to_owned(), file, failed: false })
     }
@@ -312,7 +313,10 @@ mod tests {
         else {
             panic!("opened")
         };
-        assert!(matches!(&error, Error::Config(text) if text.contains("/nonexistent/x.log")), "{error}");
+        assert!(
+            matches!(&error, Error::Config(text) if text.line().contains("/nonexistent/x.log")),
+            "{error}"
+        );
     }
 
     #[test]

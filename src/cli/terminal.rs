@@ -5,6 +5,7 @@ use super::log::{Log, clean};
 use super::progress::{self, Meter};
 use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
+use crate::types::reason::because;
 use crate::types::text;
 use crate::types::uid::VersionUid;
 use signal_hook::flag;
@@ -98,7 +99,7 @@ impl Terminal {
     pub fn print(&self, text: &str) -> Result<()> {
         let mut state = self.state();
         state.clear();
-        state.log.print(text).map_err(|error| Error::Refused(format!("Cannot write to stdout: {error}")))
+        state.log.print(text).map_err(|error| Error::refused(because("Cannot write to stdout", error)))
     }
 
     /// Writes data to stdout that is useless unless it is complete.
@@ -109,9 +110,9 @@ impl Terminal {
         let written = self.state().log.print_whole(text);
         written.map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => {
-                Error::Refused("The reader of stdout closed it before everything was written.".to_owned())
+                Error::refused("The reader of stdout closed it before everything was written.")
             }
-            _ => Error::Refused(format!("Cannot write to stdout: {error}")),
+            _ => Error::refused(because("Cannot write to stdout", error)),
         })
     }
 

@@ -128,7 +128,7 @@ impl Reader<'_> {
     }
 
     fn error(&self, problem: &str) -> Result<()> {
-        Err(Error::Config(format!("{}: {problem}.", self.place())))
+        Err(Error::config(format!("{}: {problem}.", self.place())))
     }
 }
 

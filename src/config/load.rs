@@ -4,6 +4,7 @@ use super::raw::{INHERITED, Raw};
 use super::settings::settings;
 use super::{Config, Origin, Places, ini, toml};
 use crate::sys::trust::{self, Doubt, Opened};
+use crate::types::reason::{Reason, because};
 use crate::types::{Error, Result};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -65,10 +66,14 @@ enum Chosen {
 fn explicit(path: &Path, places: &Places, advice: &str) -> Result<Config> {
     let opened = read(path, Chosen::Named).map_err(|error| {
         let path = path.display();
-        Error::Config(match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => format!("File not found: {path}. {advice}"),
-            ErrorKind::IsADirectory => format!("{path} is a folder, not a configuration file. {advice}"),
-            _ => format!("{path} cannot be read: {error}"),
+        Error::config(match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                Reason::from(format!("File not found: {path}")).advise(advice)
+            }
+            ErrorKind::IsADirectory => {
+                Reason::from(format!("{path} is a folder, not a configuration file")).advise(advice)
+            }
+            _ => because(format!("{path} cannot be read"), error),
         })
     })?;
     combine(vec![parse(path, Chosen::Named, opened)?], Vec::new(), places)
@@ -103,7 +108,7 @@ fn search(etc: &Path, places: &Places, current: &Path) -> Result<Config> {
             [&etc.join(NAME), &etc.join("backy").join(NAME), &folder.join("*"), &home, &current.join(NAME)];
         let places = places.map(|path| path.display().to_string()).join(", ");
         let skipped: String = warnings.iter().map(|warning| format!(" {warning}")).collect();
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "No configuration found; looked for {places}. Write one of them (see backy.cfg.example), or name \
              a file with -c.{skipped}"
         )));
@@ -149,7 +154,7 @@ fn read(path: &Path, chosen: Chosen) -> io::Result<(Vec<u8>, Opened)> {
 fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>> {
     let name = path.display();
     if let Some(doubt) = doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "{name} {doubt}: somebody could have changed it to make this program overwrite files. Check its \
              content, then run `chmod go-w {name}`."
         )));
@@ -158,7 +163,7 @@ fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>
     let planted = doubts.iter().any(|doubt| matches!(doubt, Doubt::FolderWritable(..)))
         && doubts.iter().any(|doubt| is_owner(&doubt));
     match doubts {
-        [doubt, ..] if planted || chosen == Chosen::Found => Err(Error::Config(format!(
+        [doubt, ..] if planted || chosen == Chosen::Found => Err(Error::config(format!(
             "{name} {doubt}: it is not read, because it could make this program overwrite files. Change to \
              another folder, or name a configuration with -c."
         ))),
@@ -175,7 +180,7 @@ fn parse(path: &Path, chosen: Chosen, (bytes, opened): (Vec<u8>, Opened)) -> Res
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::Config(format!("{name}:{line}: this line is not UTF-8. Save the file in that encoding."))
+        Error::config(format!("{name}:{line}: this line is not UTF-8. Save the file in that encoding."))
     })?;
     let is_toml = path.as_os_str().as_encoded_bytes().ends_with(b".toml");
     let text = Zeroizing::new(text);

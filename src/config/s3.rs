@@ -1,6 +1,7 @@
 //! `[DataBackend]` for the types `s3` and `minio`.
 
 use super::values::Keys;
+use crate::types::reason::because;
 use crate::types::settings::Secret;
 use crate::types::{Error, Result};
 use std::os::unix::fs::MetadataExt;
@@ -109,9 +110,9 @@ pub(super) fn s3(keys: Keys) -> Result<(S3Config, Option<String>)> {
             let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             let text = format!("{}s3.{region}.{domain}", scheme(tls));
             Url::parse(&text).map_err(|error| {
-                Error::Config(format!(
-                    "[DataBackend] region_name: {region:?} does not give a valid address: \
-                                       {error}."
+                Error::config(because(
+                    format!("[DataBackend] region_name: {region:?} does not give a valid address"),
+                    error,
                 ))
             })?
         }
@@ -141,7 +142,7 @@ fn region(keys: Keys) -> Result<String> {
 
 fn missing(keys: Keys, key: &str, what: &str) -> Error {
     let place = keys.find("type").map_or_else(String::new, |value| format!("{}: ", value.place));
-    Error::Config(format!("{place}[DataBackend] {key} is missing: this type of store needs it ({what})."))
+    Error::config(format!("{place}[DataBackend] {key} is missing: this type of store needs it ({what})."))
 }
 
 /// The address of a server, from the value of `key`.

@@ -29,7 +29,7 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
             let found = found.map_or_else(String::new, |section| {
                 format!(" There is [{}] in {}: sections are case-sensitive.", section.name, section.place)
             });
-            return Err(Error::Config(format!("{files}: there is no section [{name}].{found}")));
+            return Err(Error::config(format!("{files}: there is no section [{name}].{found}")));
         }
     }
     let keys = Keys::new(raw, "DEFAULTS");
@@ -80,7 +80,7 @@ fn own_place(keys: Keys, key: &str, default: Option<&Path>) -> Result<(PathBuf, 
     match (keys.text(key)?, default) {
         (Some((text, _)), _) => Ok((text.into(), None)),
         (None, Some(default)) => Ok((default.to_owned(), Some(default.to_owned()))),
-        (None, None) => Err(Error::Config(format!(
+        (None, None) => Err(Error::config(format!(
             "There is no {key} in the configuration, and no home folder for a default. Set it."
         ))),
     }
@@ -193,7 +193,7 @@ fn scheduler(raw: &Raw, section: &Section) -> Result<Scheduler> {
     let keys = Keys::new(raw, name);
     for key in known::SCHEDULER {
         if keys.find(key).is_none() {
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "{}: [{name}] there is no key {key}. Every section that is not one of backy2's own is a \
                  scheduler, and needs {}.{}",
                 section.place,

@@ -18,14 +18,14 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = DeTable::parse(text).map_err(|error| {
         let place = place(text, file, error.span().map_or(0, |span| span.start));
-        Error::Config(format!("{place}: not TOML: {}.", error.message().replace('\n', ", ")))
+        Error::config(format!("{place}: not TOML: {}.", error.message().replace('\n', ", ")))
     })?;
     let mut sections = Vec::new();
     for (name, value) in document.get_ref() {
         let start = name.span().start;
         let place = place(text, file, start);
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(Error::Config(format!("{place}: {} is outside of a [section].", name.get_ref())));
+            return Err(Error::config(format!("{place}: {} is outside of a [section].", name.get_ref())));
         };
         sections.push((start, section(text, name.get_ref(), place, table)?));
     }
@@ -41,7 +41,7 @@ fn section(text: &str, name: &str, at: Place, table: &DeTable) -> Result<Section
     for (key, value) in entries {
         let place = place(text, &section.place.file, key.span().start);
         let key = key.get_ref().to_lowercase();
-        let error = |problem: &str| Error::Config(format!("{place}: [{name}] {key} {problem}."));
+        let error = |problem: &str| Error::config(format!("{place}: [{name}] {key} {problem}."));
         if let Some(first) = section.get(&key) {
             let line = first.place.line;
             return Err(error(&format!("is there already, in line {line}: remove one")));

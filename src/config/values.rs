@@ -44,7 +44,7 @@ impl<'a> Keys<'a> {
     /// An error about `key` that does not show its value.
     fn error(&self, key: &str, value: &Value, problem: impl Display) -> Error {
         let section = self.section.map_or("", |section| section.name.as_str());
-        Error::Config(format!("{}: [{section}] {key}: {problem}.", value.place))
+        Error::config(format!("{}: [{section}] {key}: {problem}.", value.place))
     }
 
     /// The value of `key` with its references expanded.

@@ -200,11 +200,10 @@ pub fn copy(
 /// Refuses wrong settings, and a store that cannot be written to, before there is a version.
 pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Result<()> {
     if site.config.encryption_version == 1 && !site.keys.has_key() {
-        return Err(Error::Config(
+        return Err(Error::config(
             "[DEFAULTS] encryption_key is missing: new blobs are to be encrypted (encryption_version 1, the \
              default). Set it to 64 hex digits (`openssl rand -hex 32`) and keep a copy of it elsewhere, or set \
-             encryption_version: 0. Nothing was written."
-                .into(),
+             encryption_version: 0. Nothing was written.",
         ));
     }
     // Also for a run that will store nothing new, and would not notice.

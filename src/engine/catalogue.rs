@@ -23,7 +23,7 @@ pub fn set_protected(site: &mut Site<'_>, version: &str, protected: bool) -> Res
     let version = names::find(site, version)?;
     if version.protected == protected {
         let state = if protected { "already" } else { "not" };
-        return Err(Error::Refused(format!("Version {} is {state} protected.", version.uid)));
+        return Err(Error::refused(format!("Version {} is {state} protected.", version.uid)));
     }
     site.meta.set_protected(&version, protected)
 }

@@ -242,7 +242,7 @@ fn delete(
 fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
     let told = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
     for (_, error) in told.clone().take(MOST_TOLD) {
-        monitor.warning(&format!("{error}. {what_next}"));
+        monitor.warning(&format!("{}. {what_next}", error.line()));
     }
     match told.count().saturating_sub(MOST_TOLD) {
         0 => {}

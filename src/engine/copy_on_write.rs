@@ -13,6 +13,7 @@ use crate::monitor::Monitor;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::hints::{Hint, Hints};
+use crate::types::reason::because;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::time::Instant;
@@ -50,7 +51,7 @@ impl<'a> Copy<'a> {
         naming: &Naming,
     ) -> Result<Self> {
         if !original.valid {
-            return Err(Error::Refused(format!(
+            return Err(Error::refused(format!(
                 "Version {} is invalid: no copy can be made of it. Scrub it, or serve it read-only.",
                 original.uid
             )));
@@ -87,7 +88,7 @@ impl<'a> Copy<'a> {
         let url = format!("what was written to version {}", self.original.uid);
         image.arrived().map_err(|e| Error::Source {
             url: url.clone(),
-            message: format!("it could not be written to the disk of cachedir: {e}"),
+            reason: because("it could not be written to the disk of cachedir", e),
         })?;
         let changed = image.changed().into_iter();
         let hints: Vec<Hint> = changed
@@ -133,7 +134,7 @@ impl Source for Written<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.image.read_at(offset, buffer).map_err(|fault| Error::Source {
             url: self.url.clone(),
-            message: format!("offset {offset}: {fault}"),
+            reason: because(format!("offset {offset}"), fault),
         })
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Casualties<'a> {
             }
             Err(error @ (Error::Metadata { .. } | Error::Full { .. })) => {
                 self.can_mark = false;
-                self.monitor.warning(&format!("Bad blocks cannot be marked invalid: {error}"));
+                self.monitor.warning(&format!("Bad blocks cannot be marked invalid: {}", error.line()));
                 Ok(())
             }
             Err(error) => Err(error),

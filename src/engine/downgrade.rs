@@ -61,7 +61,7 @@ pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Res
             None
         }
         GoingBack::CopyMissing(copy) => {
-            return Err(Error::Refused(format!(
+            return Err(Error::refused(format!(
                 "There is no database from before the upgrade at {}. Name the file if it is elsewhere. \
                  Without it, 2.13 can use the upgraded database, except for its rekey.",
                 copy.display()

@@ -23,6 +23,7 @@ use crate::monitor::Level;
 use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
@@ -118,14 +119,12 @@ fn serve_from<R>(
 
 /// Better told before the mount than at its first write.
 fn check_folder(folder: &Path) -> Result<()> {
-    let bad = |why: String| {
-        Error::Refused(format!(
-            "cachedir {}: {why}. Changes to mounted versions are kept there. Set it to a writable folder, \
-             or use --read-only.",
-            folder.display()
-        ))
+    let bad = |error| {
+        let advice =
+            "Changes to mounted versions are kept there. Set it to a writable folder, or use --read-only.";
+        Error::refused(because(format!("cachedir {}", folder.display()), error).advise(advice))
     };
-    overlay::Overlay::create(folder, 0).map(drop).map_err(|error| bad(error.to_string()))
+    overlay::Overlay::create(folder, 0).map(drop).map_err(bad)
 }
 
 impl Depot {

@@ -174,7 +174,7 @@ fn make(site: &mut Site<'_>, snapshots: &Snapshots) -> Result<Held> {
         // Somebody else's.
         site.meta.forget_snapshot(image, &name)?;
     }
-    Err(Error::Refused(format!(
+    Err(Error::refused(format!(
         "No snapshot could be made: snapshots with the names of the next {NAMES} seconds already exist. Is \
          the clock right?"
     )))
@@ -188,11 +188,10 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
     });
     match removed {
         Ok(true) => site.monitor.info(&format!("Removed snapshot {name}.")),
-        Ok(false) => site.monitor.warning(&format!(
-            "Snapshot {name} is protected or in use, and was not \
-                                                    removed."
-        )),
-        Err(error) => site.monitor.warning(&format!("{error}. The next --incremental removes it.")),
+        Ok(false) => {
+            site.monitor.warning(&format!("Snapshot {name} is protected or in use, and was not removed."))
+        }
+        Err(error) => site.monitor.warning(&format!("{}. The next --incremental removes it.", error.line())),
     }
 }
 
@@ -200,7 +199,7 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
 /// again by the next run.
 fn tidy(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) {
     if let Err(error) = remove_unneeded(site, snapshots, new) {
-        site.monitor.warning(&format!("Older snapshots were not removed: {error}"));
+        site.monitor.warning(&format!("Older snapshots were not removed: {}", error.line()));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::types::hints::count;
 pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let (old, _pin) = site.pin(version)?;
     if !old.valid || count(&site.meta.missing(&old)?) > 0 {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {} is invalid: damaged data cannot be migrated. Scrub the version, or restore its good \
              data.",
             old.uid

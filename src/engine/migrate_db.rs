@@ -18,13 +18,13 @@ pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<C
     locks.startup_check()?;
     let configured = DatabaseUrl::parse(&config.meta.engine)?;
     let wanted = DatabaseUrl::parse(target).map_err(|e| match e {
-        Error::Config(text) => Error::Refused(text.replace("[MetaBackend] engine", "TARGET_ENGINE")),
+        Error::Config(reason) => {
+            Error::refused(reason.text().replace("[MetaBackend] engine", "TARGET_ENGINE"))
+        }
         other => other,
     })?;
     if configured == wanted {
-        return Err(Error::Refused(
-            "TARGET_ENGINE is the configured database itself. Nothing was changed.".into(),
-        ));
+        return Err(Error::refused("TARGET_ENGINE is the configured database itself. Nothing was changed."));
     }
     let mut from = site::open_database(config, &mut locks, monitor, Access::Copy)?;
     let _exclusive = locks.exclusive(&config.process_name)?;
@@ -44,9 +44,8 @@ fn open_target(url: &DatabaseUrl, monitor: &dyn Monitor) -> Result<Metadata> {
     let mut database = Metadata::open(url, monitor.handle())?;
     match database.state()? {
         State::Current => Ok(database),
-        _ => Err(Error::Refused(
-            "TARGET_ENGINE is the database of an older release. Nothing was changed. Name an empty one."
-                .into(),
+        _ => Err(Error::refused(
+            "TARGET_ENGINE is the database of an older release. Nothing was changed. Name an empty one.",
         )),
     }
 }

@@ -80,7 +80,7 @@ pub fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Versio
 /// The error that says so.
 pub fn ambiguous(text: &str, meant: &[Version]) -> Error {
     let meant: Vec<&Version> = meant.iter().collect();
-    Error::Refused(format!("'{text}' may mean several versions:{}", listed(&meant)))
+    Error::refused(format!("'{text}' may mean several versions:{}", listed(&meant)))
 }
 
 /// What `NAME`, `NAME:latest` and `NAME:N` mean. A name may hold colons itself: the whole text is tried first.

@@ -14,10 +14,10 @@ use crate::types::settings::MasterKey;
 /// Other processes run; the old key opens nothing; no key is configured.
 pub fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
     let old = MasterKey::from_hex(old)
-        .ok_or_else(|| Error::Refused("OLDKEY is not a key: it must have 64 hex digits.".into()))?;
+        .ok_or_else(|| Error::refused("OLDKEY is not a key: it must have 64 hex digits."))?;
     if !site.keys.has_key() {
-        return Err(Error::Config(
-            "[DEFAULTS] encryption_key is missing: it must hold the new key. Nothing was changed.".into(),
+        return Err(Error::config(
+            "[DEFAULTS] encryption_key is missing: it must hold the new key. Nothing was changed.",
         ));
     }
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;

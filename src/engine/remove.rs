@@ -16,7 +16,7 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
     let (version, _lock) = site.own(version)?;
     let uid = &version.uid;
     if version.protected {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {uid} is protected. Will not delete. `backy2 unprotect {uid}` ends the protection."
         )));
     }
@@ -24,14 +24,14 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
     let limit = site.config.disallow_rm_when_younger_than_days;
     let age = now.since(version.date).num_days().max(0);
     if !force && version.date.is_future(now) && limit > 0 {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {uid} is dated {}, and the clock says {now} (UTC): its age is unknown. Will not \
              delete, as disallow_rm_when_younger_than_days is {limit}; -f ignores that.",
             version.date
         )));
     }
     if !force && age < i64::try_from(limit).unwrap_or(i64::MAX) {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {uid} is too young. Will not delete. It is {age} days old, and \
              disallow_rm_when_younger_than_days is {limit}; -f ignores that."
         )));
@@ -62,13 +62,13 @@ fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
             Ok(0) => break,
             Ok(blocks) => removed += blocks,
             Err(Error::Full { .. }) if piece > least => piece /= 4,
-            Err(Error::Full { database, message }) if removed > 0 => {
-                let message = format!(
-                    "{message}. Or alternate: {removed} blocks of version {} are removed; run `backy2 \
-                     cleanup --dangerous-force`, and then `backy2 rm {}` again",
+            Err(Error::Full { database, reason }) if removed > 0 => {
+                let on = format!(
+                    "Or alternate: {removed} blocks of version {} are removed; run `backy2 cleanup --dangerous-force`, \
+                     and then `backy2 rm {}` again",
                     version.uid, version.uid
                 );
-                return Err(Error::Full { database, message });
+                return Err(Error::Full { database, reason: reason.advise(on) });
             }
             Err(error) => return Err(error),
         }

@@ -29,7 +29,7 @@ pub fn remove_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Resul
 
 fn some(tags: &[String]) -> Result<&[String]> {
     match tags.is_empty() || tags.iter().any(String::is_empty) {
-        true => Err(Error::Refused("No tag given: an empty text is no tag.".into())),
+        true => Err(Error::refused("No tag given: an empty text is no tag.")),
         false => Ok(tags),
     }
 }
@@ -108,7 +108,7 @@ fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
     let find = |name: &String| {
         all.iter().find(|scheduler| scheduler.name == *name).cloned().ok_or_else(|| {
             let known: Vec<&str> = all.iter().map(|scheduler| &scheduler.name[..]).collect();
-            Error::Refused(format!(
+            Error::refused(format!(
                 "Unknown scheduler '{name}': the configuration has no section [{name}]. There are: {}",
                 known.join(", ")
             ))

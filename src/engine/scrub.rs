@@ -100,11 +100,12 @@ fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn
         false => Ok(source),
         true => Err(Error::Source {
             url: url.to_owned(),
-            message: format!(
+            reason: format!(
                 "it has {} bytes, but the version has {}: this is not its source, or it was shrunk",
                 source.size(),
                 geometry.size_bytes()
-            ),
+            )
+            .into(),
         }),
     }
 }

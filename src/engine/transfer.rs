@@ -4,6 +4,7 @@ use super::{Site, names};
 use crate::meta::DumpRow;
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::io::{BufRead, BufWriter, Read, Take, Write};
@@ -46,10 +47,10 @@ pub fn export<W: Output>(site: &mut Site<'_>, version: &str, open: impl FnOnce()
     let uid = names::find(site, version)?.uid;
     let (version, _pin) = site.pin(uid.as_str())?;
     let mut output = BufWriter::new(open()?);
-    let failed = |e: std::io::Error| Error::Refused(format!("The dump cannot be written: {e}"));
+    let failed = |e: std::io::Error| Error::refused(because("The dump cannot be written", e));
     output.write_all(format::SIGNATURE.as_bytes()).map_err(failed)?;
     let mut writer = format::writer(output);
-    let written = |e: csv::Error| Error::Refused(format!("The dump cannot be written: {e}"));
+    let written = |e: csv::Error| Error::refused(because("The dump cannot be written", e));
     writer.write_record(format::version_record(&version)).map_err(written)?;
     let mut from = 0;
     loop {
@@ -121,8 +122,8 @@ impl<R: Read> Lines<'_, R> {
             Ok(true) => "it contains a NUL byte".to_owned(),
             Err(e) => match e.into_kind() {
                 csv::ErrorKind::Io(e) => {
-                    let text = format!("{} cannot be read: {e}. Nothing was imported.", self.what);
-                    return Err(Error::Refused(text));
+                    let what = format!("{} cannot be read", self.what);
+                    return Err(Error::refused(because(what, e).advise("Nothing was imported.")));
                 }
                 csv::ErrorKind::Utf8 { err, .. } => format!("it is not UTF-8: {err}"),
                 other => format!("{other:?}"),

@@ -174,7 +174,7 @@ impl<'a> Coordinator<'a> {
     fn give_up_syncing(&mut self) {
         self.syncing = false;
         self.unsynced.clear();
-        self.context.latch.fail(Error::Internal("the flushing thread ended early".into()));
+        self.context.latch.fail(Error::internal("the flushing thread ended early"));
     }
 
     fn take_fresh(&mut self, batch: Vec<Fresh>, jobs: Option<&Sender<Job>>) {
@@ -262,7 +262,7 @@ impl<'a> Coordinator<'a> {
         self.under_way.insert(job.id, UnderWay { ids: vec![job.id], digest: job.digest });
         // The channel has room for every buffer there is, so this never waits.
         if jobs.is_none_or(|jobs| jobs.send(job).is_err()) {
-            self.context.latch.fail(Error::Internal("the write pool ended early".into()));
+            self.context.latch.fail(Error::internal("the write pool ended early"));
         }
     }
 

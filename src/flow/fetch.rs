@@ -10,6 +10,7 @@ use crate::throttle::Throttle;
 use crate::types::block::Blob;
 use crate::types::checksum::{Checksum, Digest};
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is wrong with a blob.
@@ -117,12 +118,8 @@ impl<'a> Fetcher<'a> {
     /// # Errors
     /// There is none.
     pub fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
-        let decoder = Decoder::new(fetch.keys).map_err(|e| {
-            Error::Internal(format!(
-                "cannot set up the \
-                                                                                    decoder: {e}"
-            ))
-        })?;
+        let decoder =
+            Decoder::new(fetch.keys).map_err(|e| Error::internal(because("cannot set up the decoder", e)))?;
         Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new(), second: Vec::new() })
     }
 
@@ -275,7 +272,7 @@ impl<'a> Fetcher<'a> {
     }
 
     fn no_memory(&self, id: u64, blob: &Blob, bytes: usize) -> Error {
-        Error::Resources(format!(
+        Error::resources(format!(
             "there is not enough memory ({bytes} bytes) to read block {id} (UID {}). The blob itself is not \
              damaged. Free some memory, or lower simultaneous_reads.",
             blob.uid

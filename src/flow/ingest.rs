@@ -18,6 +18,7 @@ use crate::throttle::Throttle;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::hints::merge;
+use crate::types::reason::because;
 use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -147,7 +148,7 @@ impl Ingest<'_> {
                 }
             };
             if !sent {
-                return latch.fail(Error::Internal("a stage behind the readers ended early".into()));
+                return latch.fail(Error::internal("a stage behind the readers ended early"));
             }
         }
     }
@@ -168,7 +169,7 @@ impl Ingest<'_> {
     fn write(&self, jobs: Receiver<Job>, done: Sender<Done>, permits: &Permits, latch: &Latch) {
         let mut encoder = match Encoder::new(self.enc_version, self.keys) {
             Ok(encoder) => encoder,
-            Err(error) => return latch.fail(Error::Internal(format!("cannot set up the encoder: {error}"))),
+            Err(error) => return latch.fail(Error::internal(because("cannot set up the encoder", error))),
         };
         for mut job in jobs {
             if latch.is_closed() {
@@ -212,8 +213,8 @@ impl Ingest<'_> {
     fn put(&self, job: &Job, encoder: &mut Encoder, permits: &Permits, latch: &Latch) -> Result<NewBlob> {
         let uid = BlobUid::generate();
         let (bytes, encryption) = encoder.encode(&job.data).map_err(|e| match e.kind() {
-            ErrorKind::OutOfMemory => Error::Resources(e.to_string()),
-            _ => Error::Internal(format!("block {} cannot be encoded: {e}", job.id)),
+            ErrorKind::OutOfMemory => Error::resources(e),
+            _ => Error::internal(because(format!("block {} cannot be encoded", job.id), e)),
         })?;
         permits.with(|| {
             self.throttle.take(bytes.len(), || latch.is_closed() || self.monitor.interrupted().is_some());

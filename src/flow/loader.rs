@@ -136,7 +136,7 @@ pub fn run<T: Taker, R>(
     fetch.tell_doubts(monitor);
     match served {
         Some(served) => served,
-        None => Err(latch.into_result().err().unwrap_or_else(|| Error::Internal("no threads".into()))),
+        None => Err(latch.into_result().err().unwrap_or_else(|| Error::internal("no threads"))),
     }
 }
 
@@ -170,7 +170,7 @@ impl Stages<'_> {
                     self.load_one(request, urgent, fetcher, &out);
                     self.loading.fetch_sub(1, Ordering::Relaxed);
                 }
-                (Ok(Job::Load(request, _)), Err(error)) => request.taker.take(Err(error.to_string())),
+                (Ok(Job::Load(request, _)), Err(error)) => request.taker.take(Err(error.line())),
                 (Err(_), _) => return,
             }
         }
@@ -230,8 +230,8 @@ impl Stages<'_> {
 
     /// Tells that the store fails.
     fn failed(&self, error: &Error) -> String {
-        self.monitor.error(&error.to_string());
-        error.to_string()
+        self.monitor.error(&error.line());
+        error.line()
     }
 
     /// Tells of a bad blob, once.

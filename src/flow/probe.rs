@@ -41,10 +41,9 @@ pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Re
         match result {
             Ok(_) => return Ok(()),
             Err(DecodeError::NoKey) => {
-                return Err(Error::Config(
+                return Err(Error::config(
                     "[DEFAULTS] encryption_key is missing: the stored blobs are encrypted. Set it to the 64 hex \
-                     digits that they were written with. Nothing was changed."
-                        .into(),
+                     digits that they were written with. Nothing was changed.",
                 ));
             }
             Err(error) => wrong |= error == DecodeError::KeyUnwrap,
@@ -106,7 +105,7 @@ pub fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
 }
 
 fn wrong_function(fetch: &Fetch<'_>, advice: &str) -> Error {
-    Error::Config(format!(
+    Error::config(format!(
         "[DEFAULTS] hash_function: {} gives other checksums than the stored blobs have. {advice} Nothing was \
          changed.",
         fetch.hasher.function()
@@ -119,7 +118,7 @@ fn wrong_function(fetch: &Fetch<'_>, advice: &str) -> Error {
 /// [`Error::Config`] if they differ.
 pub fn block_size(meta: &mut Metadata, configured: u32, version: Option<&Version>) -> Result<()> {
     match meta.first_block_size(version)? {
-        Some((uid, stored)) if stored != u64::from(configured) => Err(Error::Config(format!(
+        Some((uid, stored)) if stored != u64::from(configured) => Err(Error::config(format!(
             "[DEFAULTS] block_size: it is {configured}, but version {uid} was written with {stored}. All versions \
              of a database have one block size. Nothing was changed."
         ))),

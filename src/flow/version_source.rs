@@ -5,6 +5,7 @@ use crate::io::Source;
 use crate::meta::{Metadata, Rows};
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
 use crate::types::version::Version;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -56,8 +57,8 @@ impl<'a> VersionSource<'a> {
         Ok(ahead.rows.iter().find(|row| row.id == id).cloned())
     }
 
-    fn error(&self, message: String) -> Error {
-        Error::Source { url: self.url.clone(), message }
+    fn error(&self, reason: impl Into<Reason>) -> Error {
+        Error::Source { url: self.url.clone(), reason: reason.into() }
     }
 
     fn read_block(&self, row: &BlockRow, buffer: &mut [u8]) -> Result<()> {

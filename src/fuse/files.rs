@@ -88,10 +88,7 @@ impl Files {
             if let (Err(error), false) = (refreshed, watch.failing) {
                 self.depot.say(
                     Level::Error,
-                    format!(
-                        "{error}. The mount still shows the old list of \
-                                                      versions."
-                    ),
+                    format!("{}. The mount still shows the old list of versions.", error.line()),
                 );
             }
             watch.failing = failed;
@@ -121,7 +118,7 @@ impl Files {
         let tree = self.tree();
         let uid = &tree.version(number).ok_or(Errno::ENOENT)?.uid;
         let image = self.depot.open(uid).map_err(|error| {
-            self.depot.say(Level::Error, error.to_string());
+            self.depot.say(Level::Error, error.line());
             match error {
                 Error::VersionNotFound(_) => Errno::ENOENT,
                 Error::Locked(_) => Errno::EBUSY,

@@ -1,6 +1,7 @@
 //! Checks of the mountpoint, and whether other users may be let in.
 
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use rustix::io::Errno;
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +16,8 @@ const DEVICE: &str = "/dev/fuse";
 /// the kernel has no FUSE.
 pub fn check(path: &Path) -> Result<()> {
     let shown = path.display();
-    let refused = |why: String| Err(Error::Refused(why));
+    let refused = |why: String| Err(Error::refused(why));
+    let unusable = |e| Err(Error::refused(because(format!("Cannot mount on {shown}"), e)));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(e) if e.raw_os_error() == Some(Errno::NOTCONN.raw_os_error()) => {
@@ -27,7 +29,7 @@ pub fn check(path: &Path) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             return refused(format!("The mountpoint {shown} does not exist. Create the folder first."));
         }
-        Err(e) => return refused(format!("Cannot mount on {shown}: {e}")),
+        Err(e) => return unusable(e),
     };
     if !metadata.is_dir() {
         return refused(format!("{shown} is not a folder. A mount needs an empty folder."));
@@ -44,7 +46,7 @@ pub fn check(path: &Path) -> Result<()> {
                 "{shown} is not empty: the mount would hide its content. Use an empty folder."
             ));
         }
-        Err(e) => return refused(format!("Cannot mount on {shown}: {e}")),
+        Err(e) => return unusable(e),
     }
     match fs::metadata(DEVICE) {
         Ok(_) => Ok(()),

@@ -32,7 +32,7 @@ impl Source for NullSource {
         if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
             let message =
                 format!("it ends at {}, and {} bytes at {offset} were asked for", self.size, buf.len());
-            return Err(Error::Source { url: self.url.clone(), message });
+            return Err(Error::Source { url: self.url.clone(), reason: message.into() });
         }
         let mut id = offset / self.block_size;
         let mut skip = offset % self.block_size;

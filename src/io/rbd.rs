@@ -11,9 +11,11 @@ pub use source::RbdSource;
 pub use spec::Spec;
 pub use target::RbdTarget;
 
+use super::{source_error, target_error};
 use crate::config::RbdConfig;
 use crate::sys::ceph::{Cluster, Image, Pool, Snapshot};
 use crate::types::error::{Error, Result};
+use crate::types::reason::{Reason, because};
 use crate::types::version::{ImageId, Origin};
 use rustix::io::Errno;
 use std::io;
@@ -35,11 +37,10 @@ struct About<'a> {
 }
 
 impl About<'_> {
-    fn error(&self, message: impl ToString) -> Error {
-        let (url, message) = (self.url.to_owned(), message.to_string());
+    fn error(&self, reason: impl Into<Reason>) -> Error {
         match self.side {
-            Side::Source => Error::Source { url, message },
-            Side::Target => Error::Target { url, message },
+            Side::Source => source_error(self.url, reason),
+            Side::Target => target_error(self.url, reason),
         }
     }
 
@@ -48,8 +49,8 @@ impl About<'_> {
     }
 
     /// An error: `what` failed, with the reason and, for the usual causes, advice.
-    fn failed(&self, what: &str, error: &io::Error) -> Error {
-        self.error(format!("{what}: {}", reason(error, self.config)))
+    fn failed(&self, what: &str, error: io::Error) -> Error {
+        self.error(reason(what, error, self.config))
     }
 }
 
@@ -57,22 +58,22 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     Errno::from_io_error(error) == Some(errno)
 }
 
-/// The meaning of an error of the libraries.
-fn reason(error: &io::Error, config: &RbdConfig) -> String {
-    match Errno::from_io_error(error) {
+/// The reason for `what` that failed by an error of the libraries, with the meaning of that error.
+fn reason(what: impl Into<String>, error: io::Error, config: &RbdConfig) -> Reason {
+    let advice = match Errno::from_io_error(&error) {
         Some(Errno::TIMEDOUT) => format!(
-            "the cluster did not answer within {} seconds (timeout in [io_rbd]). `ceph -s` shows its state; \
-             the addresses of its monitors come from {}",
+            "The cluster did not answer within {} seconds (timeout in [io_rbd]). `ceph -s` shows its state; the \
+             addresses of its monitors come from {}",
             config.timeout.as_secs(),
             config.conffile.display()
         ),
         Some(Errno::PERM | Errno::ACCESS) => format!(
-            "{error}. {} needs the rights `mon 'profile rbd' osd 'profile rbd pool=POOL'`, and the correct \
-             key",
+            "{} needs the rights `mon 'profile rbd' osd 'profile rbd pool=POOL'`, and the correct key",
             config.user
         ),
-        _ => error.to_string(),
-    }
+        _ => String::new(),
+    };
+    because(what, error).advise(advice)
 }
 
 /// Connects to the cluster. Sources set `cached` to false: they are read once, and librbd's cache would only slow that
@@ -81,13 +82,11 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
     let config = about.config;
     let cluster = Cluster::new(&config.cluster, &config.user)
         .map_err(|text| about.error(text))?
-        .map_err(|e| about.failed("no connection can be prepared", &e))?;
+        .map_err(|e| about.failed("no connection can be prepared", e))?;
     cluster.read_configuration(&config.conffile).map_err(|e| {
-        Error::Config(format!(
-            "[io_rbd] ceph_conffile: {} cannot be read: {e}. It is the file that Ceph's own commands use, \
-             usually /etc/ceph/ceph.conf.",
-            config.conffile.display()
-        ))
+        let what = format!("[io_rbd] ceph_conffile: {} cannot be read", config.conffile.display());
+        let advice = "It is the file that Ceph's own commands use, usually /etc/ceph/ceph.conf.";
+        Error::config(because(what, e).advise(advice))
     })?;
     let seconds = config.timeout.as_secs().max(1).to_string();
     for (option, value) in [
@@ -99,9 +98,7 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
         ("err_to_stderr", "false"),
         ("rbd_cache", if cached { "true" } else { "false" }),
     ] {
-        cluster
-            .set(option, value)
-            .map_err(|e| about.failed(&format!("option {option} cannot be set"), &e))?;
+        cluster.set(option, value).map_err(|e| about.failed(&format!("option {option} cannot be set"), e))?;
     }
     cluster.connect().map_err(|e| match Errno::from_io_error(&e) {
         Some(Errno::NOENT) => about.error(format!(
@@ -110,7 +107,7 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
             config.user,
             config.conffile.display()
         )),
-        _ => about.failed("no connection to the cluster", &e),
+        _ => about.failed("no connection to the cluster", e),
     })?;
     Ok(Arc::new(cluster))
 }
@@ -120,7 +117,7 @@ fn open_pool(about: About<'_>, cluster: &Arc<Cluster>, spec: &Spec) -> Result<Ar
         if is(&e, Errno::NOENT) {
             about.absent(format!("there is no pool {}. `ceph osd pool ls` lists them.", spec.pool))
         } else {
-            about.failed(&format!("the pool {} cannot be opened", spec.pool), &e)
+            about.failed(&format!("the pool {} cannot be opened", spec.pool), e)
         }
     })
 }
@@ -139,7 +136,7 @@ fn no_image(about: About<'_>, spec: &Spec) -> Error {
 }
 
 fn identify(about: About<'_>, cluster: &Cluster, pool: &Pool, spec: &Spec, image: &Image) -> Result<ImageId> {
-    let unknown = |e: io::Error| about.failed("its identity cannot be read", &e);
+    let unknown = |e: io::Error| about.failed("its identity cannot be read", e);
     Ok(ImageId {
         cluster: cluster.fsid().map_err(unknown)?,
         pool: pool.id(),
@@ -152,6 +149,6 @@ fn identify(about: About<'_>, cluster: &Cluster, pool: &Pool, spec: &Spec, image
 fn origin(about: About<'_>, id: &ImageId, image: &Image, snapshot: &Snapshot) -> Result<Origin> {
     let taken = image
         .snapshot_time(snapshot.id)
-        .map_err(|e| about.failed(&format!("the time of snapshot {} cannot be read", snapshot.name), &e))?;
+        .map_err(|e| about.failed(&format!("the time of snapshot {} cannot be read", snapshot.name), e))?;
     Ok(Origin { image: id.clone(), snapshot: snapshot.id, taken })
 }

@@ -9,9 +9,10 @@ use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
 use super::{Register, Registered};
 use crate::monitor::{Handle, Monitor};
-use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, unique};
+use crate::pg::{self, Address, Failure, Fence, Patience, Session, is_lost, unique};
 use crate::pool::threads;
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
 use postgres::Client;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -87,7 +88,7 @@ impl Database {
     ) -> Result<T> {
         let place = &self.shared.location;
         let failed =
-            |text: String| Error::Metadata { database: place.clone(), message: format!("{what}: {text}") };
+            |reason: Reason| Error::Metadata { database: place.clone(), reason: reason.during(what) };
         let mut patience = Patience::new(AWAY);
         loop {
             let failure = match self.shared.run(&mut work) {
@@ -95,13 +96,13 @@ impl Database {
                 Err(Failure::Because(error)) => return Err(error),
                 Err(Failure::Postgres(e)) if is_lost(&e) && self.shared.session().was_reached() => e,
                 // What never was there is not waited for: too many connections, most of all.
-                Err(failure) => return Err(failed(self.shared.session().describe(&failure))),
+                Err(failure) => return Err(failed(self.shared.session().reason(failure))),
             };
             let monitor = &self.monitor;
             let mut wait =
                 || patience.wait(place, &failure, || monitor.check(), |text| monitor.warning(text));
             if !wait()? {
-                return Err(failed(describe(&failure)));
+                return Err(failed(pg::reason(failure)));
             }
         }
     }
@@ -200,7 +201,7 @@ impl Shared {
             if let Ok(alive) = done {
                 self.late().retain(|id| !late.contains(id));
                 if !alive && !std::mem::replace(&mut told, true) {
-                    monitor.error(&Fence::lost(&self.location).to_string());
+                    monitor.error(&Fence::lost(&self.location).line());
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::sys::private;
 use crate::types::error::{Error, Result};
+use crate::types::reason::{Reason, because};
 use crate::types::settings::FileMode;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -101,7 +102,7 @@ impl LockDir {
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 // Where not all count, those do not.
                 Err(_) if self.owners.is_some() => continue,
-                Err(e) => return Err(self.error(format!("{}: {e}", file_name.display()))),
+                Err(e) => return Err(self.error(because(format!("{}", file_name.display()), e))),
             };
             if !self.counts(&file) {
                 continue;
@@ -121,7 +122,7 @@ impl LockDir {
                 Ok(file) => file,
                 // Removed between the two ways of opening it.
                 Err(e) if e.kind() == ErrorKind::NotFound && self.dir.is_dir() => continue,
-                Err(e) => return Err(self.why(&path, &e)),
+                Err(e) => return Err(self.why(&path, e)),
             };
             if !self.counts(&file) {
                 return Err(self.error(format!("{} belongs to another user", path.display())));
@@ -130,7 +131,7 @@ impl LockDir {
                 Ok(()) => true,
                 Err(Errno::WOULDBLOCK) => false,
                 Err(Errno::INTR) => continue,
-                Err(e) => return Err(self.error(format!("{} cannot be locked: {e}", path.display()))),
+                Err(e) => return Err(self.error(because(format!("{} cannot be locked", path.display()), e))),
             };
             // Who releases a lock removes its file. A lock on the file that was removed keeps out nobody,
             // since all others open the one that is there now.
@@ -154,18 +155,18 @@ impl LockDir {
         Ok(self.dir.join(format!("{PREFIX}{name}{SUFFIX}")))
     }
 
-    fn why(&self, path: &Path, error: &io::Error) -> Error {
+    fn why(&self, path: &Path, error: io::Error) -> Error {
         match std::fs::metadata(&self.dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 self.error("there is no such folder. Create it, or set lock_dir to one that exists.")
             }
             Err(e) => self.error(e),
             Ok(metadata) if !metadata.is_dir() => self.error("it is not a folder"),
-            Ok(_) if error.kind() == ErrorKind::PermissionDenied => self.error(format!(
-                "{} cannot be opened: {error}. Users who share an installation need a file_mode such as 0660",
-                path.display()
-            )),
-            Ok(_) => self.error(format!("{} cannot be opened: {error}", path.display())),
+            Ok(_) if error.kind() == ErrorKind::PermissionDenied => self.error(
+                because(format!("{} cannot be opened", path.display()), error)
+                    .advise("Users who share an installation need a file_mode such as 0660"),
+            ),
+            Ok(_) => self.error(because(format!("{} cannot be opened", path.display()), error)),
         }
     }
 
@@ -174,8 +175,8 @@ impl LockDir {
         &self.dir
     }
 
-    fn error(&self, message: impl ToString) -> Error {
-        Error::LockDir { path: self.dir.clone(), message: message.to_string() }
+    fn error(&self, reason: impl Into<Reason>) -> Error {
+        Error::LockDir { path: self.dir.clone(), reason: reason.into() }
     }
 }
 
@@ -333,7 +334,7 @@ mod tests {
             [("absent", "no such folder"), ("file", "not a folder"), ("file/x", "Not a directory")]
         {
             let path = dir.path().join(name);
-            let error = LockDir::new(&path, FileMode::PRIVATE).try_shared("uid").expect_err(name).to_string();
+            let error = LockDir::new(&path, FileMode::PRIVATE).try_shared("uid").expect_err(name).line();
             assert!(error.contains(path.to_str().expect("text")) && error.contains(what), "{error}");
         }
     }

@@ -124,7 +124,7 @@ fn running_since(pid: u32) -> Option<Timestamp> {
 /// # Errors
 /// [`Error::LockDir`] where the folder cannot be read.
 pub fn local(dir: &Path) -> Result<Vec<Holder>> {
-    let unreadable = |e: std::io::Error| Error::LockDir { path: dir.to_owned(), message: e.to_string() };
+    let unreadable = |e: std::io::Error| Error::LockDir { path: dir.to_owned(), reason: e.into() };
     let mut names: HashMap<u64, String> = HashMap::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;

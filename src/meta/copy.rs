@@ -224,7 +224,7 @@ pub fn copy(from: &mut Metadata, to: &mut Metadata, say: &mut dyn FnMut(&Copied)
     to.write("copying the database", Work::Once, |target| {
         for table in &TABLES {
             if target.number(&format!("SELECT EXISTS (SELECT 1 FROM {})", table.name), &[])? != 0 {
-                return Err(Fault::Because(Error::Refused(format!(
+                return Err(Fault::Because(Error::refused(format!(
                     "The database {place} is not empty: it has rows in {}. Nothing was changed. Name an empty one.",
                     table.name
                 ))));
@@ -241,7 +241,7 @@ pub fn copy(from: &mut Metadata, to: &mut Metadata, say: &mut dyn FnMut(&Copied)
             })?;
             let arrived = tally.done(table.name);
             if arrived != sent {
-                return Err(Fault::Because(Error::Database(format!(
+                return Err(Fault::Because(Error::database(format!(
                     "Copying {} into {place} failed: {} rows with the digest {} were sent, {} with {} have arrived. \
                      Nothing was kept.",
                     table.name, sent.rows, sent.checksum, arrived.rows, arrived.checksum

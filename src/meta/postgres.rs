@@ -18,8 +18,9 @@ mod writer;
 use super::State;
 use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::{Handle, Monitor};
-use crate::pg::{Address, Failure, Fence, Patience, Session, describe, is_lost, may_pass};
+use crate::pg::{self, Address, Failure, Fence, Patience, Session, is_lost, may_pass};
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
 use db::Statements;
 use postgres::error::SqlState;
 use postgres::{Client, IsolationLevel};
@@ -88,11 +89,12 @@ impl Postgres {
     fn unreachable(&self, failure: Failure) -> Error {
         match failure {
             Failure::Because(error) => error,
-            failure => Error::Database(format!(
-                "Cannot use the database {}: {}. Check [MetaBackend] engine, and whether the server runs.",
-                self.location,
-                self.session.describe(&failure)
-            )),
+            failure => Error::database(
+                self.session
+                    .reason(failure)
+                    .during(&format!("Cannot use the database {}", self.location))
+                    .advise("Check [MetaBackend] engine, and whether the server runs."),
+            ),
         }
     }
 
@@ -125,33 +127,27 @@ impl Postgres {
         })
     }
 
-    fn error(&self, what: &str, text: &str) -> Error {
-        Error::Metadata { database: self.location.clone(), message: format!("{what}: {text}") }
+    fn error(&self, what: &str, reason: impl Into<Reason>) -> Error {
+        Error::Metadata { database: self.location.clone(), reason: reason.into().during(what) }
     }
 
     fn fault(&self, what: &str, fault: Fault) -> Error {
         match fault.into_driver::<postgres::Error>() {
             Ok(e) if e.code() == Some(&SqlState::DISK_FULL) => Error::Full {
                 database: self.location.clone(),
-                message: format!("{what}: {}. Free some space on the server", describe(&e)),
+                reason: pg::reason(e).during(what).advise("Free some space on the server"),
             },
-            Ok(e) => self.error(what, &describe(&e)),
+            Ok(e) => self.error(what, pg::reason(e)),
             Err(Fault::Because(error)) => error,
-            Err(Fault::Value(text) | Fault::Driver { text, .. }) => self.error(what, &text),
+            Err(Fault::Value(text) | Fault::Driver { text, .. }) => self.error(what, text),
         }
     }
 
     /// The connection could not be had again.
-    fn away(&self, what: &str, error: &postgres::Error) -> Error {
-        self.error(
-            what,
-            &format!(
-                "the server could not be reached for {} seconds: {}. An incomplete version can be continued when it is \
-                 back",
-                AWAY.as_secs(),
-                describe(error)
-            ),
-        )
+    fn away(&self, what: &str, error: postgres::Error) -> Error {
+        let so_long = format!("the server could not be reached for {} seconds", AWAY.as_secs());
+        let advice = "An incomplete version can be continued when it is back";
+        self.error(what, pg::reason(error).during(&so_long).advise(advice))
     }
 
     /// Runs `work` once, in a transaction that is committed; not if the one with the token `doubtful` was committed.
@@ -202,10 +198,10 @@ impl Postgres {
     }
 
     /// Waits a little before the next attempt to connect.
-    fn wait(&mut self, what: &str, error: &postgres::Error, patience: &mut Patience) -> Result<()> {
+    fn wait(&mut self, what: &str, error: postgres::Error, patience: &mut Patience) -> Result<()> {
         self.session.close();
         let monitor = &self.monitor;
-        match patience.wait(&self.location, error, || monitor.check(), |text| monitor.warning(text))? {
+        match patience.wait(&self.location, &error, || monitor.check(), |text| monitor.warning(text))? {
             true => Ok(()),
             false => {
                 self.given_up = true;
@@ -234,7 +230,7 @@ impl Postgres {
     pub(super) fn check_writable(&self) -> Result<()> {
         match self.writable {
             true => Ok(()),
-            false => Err(Error::Database(format!(
+            false => Err(Error::database(format!(
                 "The database {} cannot be written: the server is a standby, or makes transactions read-only. See its \
                  default_transaction_read_only.",
                 self.location
@@ -265,7 +261,7 @@ impl Postgres {
                 Err(failure) => return Err(self.unreachable(failure)),
             };
             match is_lost(&failure) {
-                true => self.wait(what, &failure, &mut patience)?,
+                true => self.wait(what, failure, &mut patience)?,
                 false => return Err(self.fault(what, failure.into())),
             }
         }
@@ -295,10 +291,10 @@ impl Postgres {
                 Attempt::Lost(e, begun) if kind == Work::Once && begun => {
                     return Err(self.fault(what, e.into()));
                 }
-                Attempt::Lost(e, _) => self.wait(what, &e, &mut patience)?,
+                Attempt::Lost(e, _) => self.wait(what, e, &mut patience)?,
                 Attempt::Unclear(e, token, done) => {
                     doubtful = Some((token, done));
-                    self.wait(what, &e, &mut patience)?;
+                    self.wait(what, e, &mut patience)?;
                 }
                 Attempt::Failed(fault)
                     if fault.driver().is_some_and(may_pass) && kind != Work::Once && tries < TRIES =>

@@ -62,7 +62,7 @@ pub(super) struct Found {
 
 /// What the database needs before it can be used.
 pub(super) fn state(location: &str, found: Found) -> Result<State> {
-    let invalid = |text: &str| Err(Error::Database(format!("Invalid database ({location}). {text}")));
+    let invalid = |text: &str| Err(Error::database(format!("Invalid database ({location}). {text}")));
     match found.ours {
         Some(Some(REVISION)) => return Ok(State::Current),
         Some(Some(revision)) if BEHIND.contains(&revision) => return Ok(State::Behind { revision }),

@@ -19,6 +19,7 @@ use super::State;
 use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use anchor::Anchor;
 use db::Statements;
 use open::{Obstacle, Unopened, Wait};
@@ -77,16 +78,19 @@ impl Sqlite {
 
     fn open_with(path: &Path, wait: Wait) -> Result<Self> {
         let location = format!("sqlite:///{}", path.display());
-        let unusable = |text: String| Error::Database(format!("Invalid database ({location}). {text}"));
+        let unusable = |text: &str| Error::database(format!("Invalid database ({location}). {text}"));
+        let unreadable = |cause: Box<dyn std::error::Error + Send + Sync>| {
+            Error::database(because(format!("Invalid database ({location})"), cause))
+        };
         match std::fs::metadata(path) {
             Ok(meta) if meta.len() == 0 => {
-                return Err(unusable("It is empty. Please run initdb first.".into()));
+                return Err(unusable("It is empty. Please run initdb first."));
             }
             Ok(meta) => guard::check_owner(path, &meta, &location)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(unusable("It does not exist. Please run initdb first.".into()));
+                return Err(unusable("It does not exist. Please run initdb first."));
             }
-            Err(e) => return Err(unusable(e.to_string())),
+            Err(e) => return Err(unreadable(e.into())),
         }
         let anchor = Anchor::new(path);
         let (connection, obstacle) = open::connect(path, wait).map_err(|why| match why {
@@ -100,16 +104,15 @@ impl Sqlite {
                 )),
             },
             Unopened::Journal(Obstacle::Full) => Error::Full {
-                message: format!("its journal cannot be applied: {}", open::full(path, false)),
+                reason: open::full(path, false).during("its journal cannot be applied"),
                 database: location.clone(),
             },
             Unopened::Journal(Obstacle::Rights) => unusable(
-                "It has a journal (a file beside it that ends in -wal or -journal), which cannot be applied \
-                 here. Check the rights of these files and of their folder. If the file system is mounted \
-                 read-only, copy the database together with its journal to another place."
-                    .into(),
+                "It has a journal (a file beside it that ends in -wal or -journal), which cannot be applied here. Check \
+                 the rights of these files and of their folder. If the file system is mounted read-only, copy the \
+                 database together with its journal to another place.",
             ),
-            Unopened::Failed(e) => unusable(e.to_string()),
+            Unopened::Failed(e) => unreadable(e.into()),
         })?;
         guard::check_schema(&connection, &location)?;
         Ok(Sqlite { anchor, ..Self::on(connection, path, location, obstacle) })
@@ -153,7 +156,7 @@ impl Sqlite {
 
     fn check_references(&self, on: bool) -> Result<()> {
         let switched = self.connection.pragma_update(None, "foreign_keys", on);
-        switched.map_err(|e| error(&self.location, "switching the check of references", &e))
+        switched.map_err(|e| error(&self.location, "switching the check of references", e))
     }
 
     fn page_cache(&self, kib: i64) {
@@ -165,12 +168,12 @@ impl Sqlite {
         match fault.into_driver::<rusqlite::Error>() {
             Ok(e) if open::is_full(&e, &self.path) => Error::Full {
                 database: self.location.clone(),
-                message: format!("{what}: {}", open::full(&self.path, self.spends.is_some())),
+                reason: open::full(&self.path, self.spends.is_some()).during(what),
             },
-            Ok(e) => error(&self.location, what, &e),
+            Ok(e) => error(&self.location, what, e),
             Err(Fault::Because(error)) => error,
             Err(Fault::Value(text) | Fault::Driver { text, .. }) => {
-                Error::Metadata { database: self.location.clone(), message: format!("{what}: {text}") }
+                Error::Metadata { database: self.location.clone(), reason: format!("{what}: {text}").into() }
             }
         }
     }
@@ -201,7 +204,7 @@ impl Sqlite {
 fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     match anchor.as_ref().is_none_or(Anchor::holds) {
         true => Ok(()),
-        false => Err(Fault::Because(Error::Database(format!(
+        false => Err(Fault::Because(Error::database(format!(
             "The file of the database, {}, or its -wal file was deleted, moved or replaced while it was in \
              use. Later changes are lost with it. Put it back, and run the command again.",
             path.display()
@@ -220,9 +223,9 @@ impl Sqlite {
             None => Ok(()),
             Some(Obstacle::Full) => Err(Error::Full {
                 database: self.location.clone(),
-                message: open::full(&self.path, self.spends.is_some()),
+                reason: open::full(&self.path, self.spends.is_some()),
             }),
-            Some(Obstacle::Rights) => Err(Error::Database(format!(
+            Some(Obstacle::Rights) => Err(Error::database(format!(
                 "The database {} cannot be written. Check the rights of the file and of its folder, and \
                  whether the file system is mounted read-only.",
                 self.location
@@ -265,32 +268,29 @@ impl Sqlite {
 }
 
 /// Says what was being done when the database failed, and what to do.
-fn error(location: &str, what: &str, error: &rusqlite::Error) -> Error {
+fn error(location: &str, what: &str, error: rusqlite::Error) -> Error {
     let path = Path::new(location.strip_prefix("sqlite:///").unwrap_or(location));
-    if open::is_full(error, path) {
-        return Error::Full {
-            database: location.to_owned(),
-            message: format!("{what}: {}", open::full(path, false)),
-        };
+    if open::is_full(&error, path) {
+        return Error::Full { database: location.to_owned(), reason: open::full(path, false).during(what) };
     }
     let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) if let Some(signal) = signalled() => return Error::Interrupted(signal),
         Some(ErrorCode::OperationInterrupted) if let Some(signal) = signalled() => {
             return Error::Interrupted(signal);
         }
-        Some(ErrorCode::DatabaseBusy) => ". Another process has been writing to it for a minute",
-        Some(ErrorCode::DatabaseCorrupt) => ". Check it with `sqlite3 FILE 'pragma integrity_check'`",
-        Some(ErrorCode::NotADatabase) => ". Check that `engine` in [MetaBackend] names the right file",
+        Some(ErrorCode::DatabaseBusy) => "Another process has been writing to it for a minute",
+        Some(ErrorCode::DatabaseCorrupt) => "Check it with `sqlite3 FILE 'pragma integrity_check'`",
+        Some(ErrorCode::NotADatabase) => "Check that `engine` in [MetaBackend] names the right file",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            ". Check the rights of the file and of its folder"
+            "Check the rights of the file and of its folder"
         }
         Some(ErrorCode::SystemIoFailure) => {
-            ". Check the disk (`dmesg` may show more) and the rights of the files"
+            "Check the disk (`dmesg` may show more) and the rights of the files"
         }
-        Some(ErrorCode::OutOfMemory) => ". Memory is short: end other programs, or raise the limit",
+        Some(ErrorCode::OutOfMemory) => "Memory is short: end other programs, or raise the limit",
         _ => "",
     };
-    Error::Metadata { database: location.to_owned(), message: format!("{what}: {error}{hint}") }
+    Error::Metadata { database: location.to_owned(), reason: because(what, error).advise(hint) }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl DatabaseUrl {
     /// # Errors
     /// [`Error::Config`] for anything else; the URL itself is not repeated, it may hold a password.
     pub fn parse(engine: &str) -> Result<Self> {
-        let bad = |text: &str| Err(Error::Config(format!("[MetaBackend] engine: {text}")));
+        let bad = |text: &str| Err(Error::config(format!("[MetaBackend] engine: {text}")));
         let Some((scheme, rest)) = engine.split_once("://") else {
             return bad(
                 "this is not a URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",

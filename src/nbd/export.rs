@@ -160,7 +160,7 @@ impl<'a> Export<'a> {
             self.image.read_with(offset, length, scratch, give)
         } else {
             scratch.clear();
-            memory::reserve(scratch, length).map_err(|e| (Errno::Io, e.to_string()))?;
+            memory::reserve(scratch, length).map_err(|e| (Errno::Io, e.line()))?;
             scratch.resize(length, 0);
             let inside = if there == 0 { Ok(()) } else { self.image.read_at(offset, &mut scratch[..there]) };
             inside.map(|()| give(scratch))
@@ -251,7 +251,11 @@ impl<'a> Export<'a> {
                     State::Begun(Box::new(copy))
                 }
                 Err(error) => {
-                    self.monitor.error(&format!("Version {} cannot be written: {error}", self.version().uid));
+                    self.monitor.error(&format!(
+                        "Version {} cannot be written: {}",
+                        self.version().uid,
+                        error.line()
+                    ));
                     State::Failed
                 }
             };
@@ -278,9 +282,10 @@ impl<'a> Export<'a> {
                 ));
             }
             Err(error) => self.monitor.error(&format!(
-                "A client's changes to version {} could not be stored and are lost: {error}. Version {uid} \
-                 stays incomplete; `backy2 rm -f {uid}` removes it.",
-                self.image.version().uid
+                "A client's changes to version {} could not be stored and are lost: {}. Version {uid} stays \
+                 incomplete; `backy2 rm -f {uid}` removes it.",
+                self.image.version().uid,
+                error.line()
             )),
         }
     }

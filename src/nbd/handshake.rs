@@ -178,7 +178,7 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
     }
 
     fn unknown(&mut self, option: u32, error: &Error) -> io::Result<Next<'a>> {
-        self.say(option, reply::ERR_UNKNOWN, cut(&error.to_string(), MAX_STRING).as_bytes())
+        self.say(option, reply::ERR_UNKNOWN, cut(&error.line(), MAX_STRING).as_bytes())
     }
 
     /// Opens the export by `EXPORT_NAME`, to which the protocol has no error reply.

@@ -40,7 +40,7 @@ impl Listener {
         let listener = match address {
             Address::Tcp(host, port) => {
                 let refused = |why: io::Error| {
-                    Error::Refused(format!(
+                    Error::refused(format!(
                         "Cannot listen on {}: {why}. -a and -p choose another address and port.",
                         shown(host, *port)
                     ))
@@ -51,7 +51,7 @@ impl Listener {
             }
             Address::Unix(path, for_all) => {
                 let refused =
-                    |why: io::Error| Error::Refused(format!("Cannot listen on {}: {why}", path.display()));
+                    |why: io::Error| Error::refused(format!("Cannot listen on {}: {why}", path.display()));
                 clear(path)?;
                 // A client can read all versions: only the owner may connect, unless every user was admitted.
                 let before = umask(if *for_all { Mode::XUSR | Mode::XGRP | Mode::XOTH } else { PRIVATE });
@@ -64,7 +64,7 @@ impl Listener {
             Listener::Tcp(tcp) => tcp.set_nonblocking(true),
             Listener::Unix(unix, _) => unix.set_nonblocking(true),
         };
-        nonblocking.map_err(|why| Error::Refused(format!("Cannot wait for clients: {why}")))?;
+        nonblocking.map_err(|why| Error::refused(format!("Cannot wait for clients: {why}")))?;
         Ok(listener)
     }
 
@@ -117,7 +117,7 @@ impl Drop for Listener {
 fn clear(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let in_the_way =
-        |why: &str| Err(Error::Refused(format!("{} {why}. --socket needs an unused path.", path.display())));
+        |why: &str| Err(Error::refused(format!("{} {why}. --socket needs an unused path.", path.display())));
     if !metadata.file_type().is_socket() {
         return in_the_way("already exists and is not a socket");
     }

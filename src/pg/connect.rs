@@ -1,13 +1,13 @@
 //! Makes sessions: a guarded connection, settings, the schema with the tables, and a check for mixed-up sessions.
 
 use super::address::{Address, ENCODE, Verify};
-use super::describe;
 use super::guard::Connector;
 use super::messages::Seen;
 use super::pooler::{self, Place};
 use crate::monitor::{Handle, Monitor};
 use crate::pool::threads;
 use crate::types::error::Error;
+use crate::types::reason::{Reason, because};
 use crate::types::time::check_clock;
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
@@ -53,17 +53,17 @@ impl From<postgres::Error> for Failure {
 }
 
 impl Failure {
-    /// The failure in one line, with advice if the URL is doubtful.
-    pub fn describe(&self, address: &Address) -> String {
-        let text = match self {
-            Failure::Postgres(e) => describe(e),
-            Failure::Settings(text) => text.clone(),
-            Failure::Because(error) => error.to_string(),
+    /// The failure as a reason, with advice if the URL is doubtful.
+    pub fn reason(self, address: &Address) -> Reason {
+        let reason = match self {
+            Failure::Postgres(error) => super::reason(error),
+            Failure::Settings(text) => text.into(),
+            Failure::Because(error) => because("", error),
         };
         if address.is_doubtful {
-            format!("{text}. The URL has several @, of which the last one ends the password. {ENCODE}")
+            reason.advise(format!("The URL has several @, of which the last one ends the password. {ENCODE}"))
         } else {
-            text
+            reason
         }
     }
 }

@@ -1,34 +1,65 @@
 //! Classifies failures of PostgreSQL.
 
 use super::guard::Refusal;
+use crate::types::reason::{Reason, because};
 use postgres::Error;
 use postgres::error::SqlState;
 use std::error::Error as _;
+use std::fmt;
 
-/// The failure in one line: the server's message with its detail, or the reason why there is no connection.
+/// An error of the driver in words for people: the server's message with its detail, or the reason why there is no
+/// connection.
+#[derive(Debug)]
+struct Told(Error);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&told(&self.0))
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if is_told_in_full(&self.0) { None } else { self.0.source() }
+    }
+}
+
+/// The failure in one line, with its causes.
 pub fn describe(error: &Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        let advice = if *db.code() == SqlState::TOO_MANY_CONNECTIONS {
-            ". Each command needs up to three connections at a time: see docs/postgresql.md"
-        } else {
-            ""
-        };
-        return format!("{}{detail}{advice}", db.message()).replace('\n', " ");
+    let mut text = told(error);
+    if is_told_in_full(error) {
+        return text;
     }
-    if let Some(refusal) = refusal(error) {
-        return refusal.0.clone();
-    }
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+    for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
         }
-        source = cause.source();
     }
     text
+}
+
+fn told(error: &Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        return format!("{}{detail}", db.message()).replace('\n', " ");
+    }
+    refusal(error).map_or_else(|| error.to_string(), |refusal| refusal.0.clone())
+}
+
+/// Whether the server's message, or our own refusal, says all that there is to say.
+fn is_told_in_full(error: &Error) -> bool {
+    error.as_db_error().is_some() || refusal(error).is_some()
+}
+
+/// The failure as a reason, with advice.
+pub fn reason(error: Error) -> Reason {
+    let advice = if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
+        "Each command needs up to three connections at a time: see docs/postgresql.md"
+    } else {
+        ""
+    };
+    because("", Told(error)).advise(advice)
 }
 
 /// Whether the connection is lost, or the server accepts none now. A new connection may succeed later.

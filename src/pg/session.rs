@@ -6,6 +6,7 @@ use super::describe;
 use super::pooler::Place;
 use crate::monitor::Handle;
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
 use postgres::{Client, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,9 +53,9 @@ impl Session {
         self.reached
     }
 
-    /// Why there is no connection, in one line.
-    pub fn describe(&self, failure: &Failure) -> String {
-        failure.describe(&self.address)
+    /// Why there is no connection.
+    pub fn reason(&self, failure: Failure) -> Reason {
+        failure.reason(&self.address)
     }
 
     /// A function that cancels the statement that the connection is running. It does nothing if none is running.

@@ -5,6 +5,7 @@ use super::Latch;
 use crate::failpoint;
 use crate::sys::memory;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
@@ -33,8 +34,8 @@ impl<'scope, 'env> Crew<'scope, 'env> {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
                 let text = payload.downcast_ref::<String>().map(String::as_str);
                 match text.or_else(|| payload.downcast_ref::<&str>().copied()) {
-                    Some(text) if is_shortage(text) => latch.fail(Error::Resources(text.to_owned())),
-                    _ => latch.fail(Error::Internal("a thread has panicked".into())),
+                    Some(text) if is_shortage(text) => latch.fail(Error::resources(text.to_owned())),
+                    _ => latch.fail(Error::internal("a thread has panicked")),
                 }
             }
         };
@@ -46,7 +47,7 @@ impl Drop for Crew<'_, '_> {
     fn drop(&mut self) {
         // The threads must not wait for their leader if it has panicked.
         if std::thread::panicking() {
-            self.latch.fail(Error::Internal("the thread that leads the others has panicked".into()));
+            self.latch.fail(Error::internal("the thread that leads the others has panicked"));
         }
     }
 }
@@ -60,7 +61,7 @@ pub fn start_scoped<'scope, T: Send + 'scope>(
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>> {
     check()?;
-    Builder::new().spawn_scoped(scope, work).map_err(|error| refused(&error))
+    Builder::new().spawn_scoped(scope, work).map_err(refused)
 }
 
 /// Starts a thread with the name `name`, which may outlive the caller.
@@ -69,7 +70,7 @@ pub fn start_scoped<'scope, T: Send + 'scope>(
 /// [`Error::Resources`].
 pub fn start_alone(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     check()?;
-    Builder::new().name(name.to_owned()).spawn(work).map_err(|error| refused(&error))
+    Builder::new().name(name.to_owned()).spawn(work).map_err(refused)
 }
 
 /// Checks that `count` more threads can be started, for a library that starts threads itself and does not report
@@ -90,12 +91,10 @@ pub fn can_start(count: usize) -> Result<()> {
 }
 
 /// The error for a thread that did not start, with advice.
-pub fn refused(error: &io::Error) -> Error {
-    Error::Resources(format!(
-        "cannot start a thread: {error}. A limit on processes (`ulimit -u`, TasksMax= of a systemd unit, \
-         pids.max of a cgroup) or on memory (`ulimit -v`) is reached. Raise it, or lower the simultaneous_* \
-         settings."
-    ))
+pub fn refused(error: io::Error) -> Error {
+    let advice = "A limit on processes (`ulimit -u`, TasksMax= of a systemd unit, pids.max of a cgroup) or on memory \
+                  (`ulimit -v`) is reached. Raise it, or lower the simultaneous_* settings.";
+    Error::resources(because("cannot start a thread", error).advise(advice))
 }
 
 /// Whether the text of a panic means that a library or the thread itself could not start: a shortage, not a bug.
@@ -117,10 +116,10 @@ const ROOM: u64 = (2 << 20) + (16 << 20);
 /// Whether a thread may be started. Tests can make this fail.
 fn check() -> Result<()> {
     if failpoint::fails("thread-start") {
-        return Err(refused(&rustix::io::Errno::AGAIN.into()));
+        return Err(refused(rustix::io::Errno::AGAIN.into()));
     }
     if !memory::has_room(ROOM) {
-        return Err(refused(&rustix::io::Errno::NOMEM.into()));
+        return Err(refused(rustix::io::Errno::NOMEM.into()));
     }
     Ok(())
 }

@@ -10,9 +10,10 @@ use super::{BlobStore, GetError, Presence, Wanted};
 use crate::sys::beneath::Folder;
 use crate::sys::{cache, memory, private};
 use crate::types::error::{Error, Result};
+use crate::types::reason::{Reason, because};
 use crate::types::settings::{Durability, FileMode};
 use crate::types::uid::BlobUid;
-use failure::{advised, is, is_of_one_file, is_of_the_folder, kind};
+use failure::{advice, is, is_of_one_file, is_of_the_folder, kind};
 use place::{NotWritten, Place, TEMPORARY};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -38,7 +39,7 @@ pub struct FileStore {
     place: Mutex<Option<Arc<Place>>>,
     /// The first write that failed after it seemed done. The system reports this only once, so all later writes and
     /// flushes fail as well.
-    broken: OnceLock<String>,
+    broken: OnceLock<Reason>,
 }
 
 impl FileStore {
@@ -48,8 +49,8 @@ impl FileStore {
         FileStore { path: path.to_owned(), sync, mode, place: Mutex::default(), broken: OnceLock::new() }
     }
 
-    fn error(&self, message: impl Into<String>) -> Error {
-        Error::Store { store: self.location(), message: message.into() }
+    fn error(&self, reason: impl Into<Reason>) -> Error {
+        Error::Store { store: self.location(), reason: reason.into() }
     }
 
     /// The path of the blob, relative to the folder.
@@ -115,9 +116,9 @@ impl FileStore {
     }
 
     /// The error for a blob that could not be opened or read.
-    fn get_error(&self, what: &str, file: &Path, error: &io::Error) -> GetError {
+    fn get_error(&self, what: &str, file: &Path, error: io::Error) -> GetError {
         let path = self.path.join(file);
-        if is(error, Errno::LOOP) {
+        if is(&error, Errno::LOOP) {
             return match self.linked_folder(file) {
                 Some(error) => GetError::Store(error),
                 None => GetError::Unreadable(format!(
@@ -126,8 +127,9 @@ impl FileStore {
                 )),
             };
         }
-        let text = format!("cannot {what} {}: {error}", path.display());
-        if is_of_one_file(error) { GetError::Unreadable(text) } else { GetError::Store(self.error(text)) }
+        let one = is_of_one_file(&error);
+        let reason = because(format!("cannot {what} {}", path.display()), error);
+        if one { GetError::Unreadable(reason.line()) } else { GetError::Store(self.error(reason)) }
     }
 
     /// Opens a blob for reading. It must be a regular file, and opening it never waits.
@@ -139,9 +141,9 @@ impl FileStore {
                 self.check().map_err(GetError::Store)?;
                 return Ok(None);
             }
-            Err(error) => return Err(self.get_error("open", file, &error)),
+            Err(error) => return Err(self.get_error("open", file, error)),
         };
-        let metadata = opened.metadata().map_err(|error| self.get_error("look at", file, &error))?;
+        let metadata = opened.metadata().map_err(|error| self.get_error("look at", file, error))?;
         if metadata.is_file() {
             Ok(Some((opened, metadata.len())))
         } else {
@@ -157,8 +159,8 @@ impl FileStore {
             Err(e) if matches!(e.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => Ok(Vec::new()),
             Err(e) => {
                 let link = self.linked_folder(&folder.join("blob")).filter(|_| is(&e, Errno::LOOP));
-                let text = format!("cannot list {}: {e}", self.path.join(folder).display());
-                Err(link.unwrap_or_else(|| self.error(text)))
+                let what = format!("cannot list {}", self.path.join(folder).display());
+                Err(link.unwrap_or_else(|| self.error(because(what, e))))
             }
         }
     }
@@ -188,11 +190,13 @@ impl FileStore {
     }
 
     /// Records that written data may be lost.
-    fn broke(&self, what: &str, error: &io::Error) -> Error {
-        let text = format!("{what}: {}", advised(error));
-        let first =
-            self.broken.get_or_init(|| format!("{text}. Data that was written before is not trusted"));
-        self.error(first.as_str())
+    fn broke(&self, what: &str, error: io::Error) -> Error {
+        let doubt = "Data that was written before is not trusted";
+        let first = self.broken.get_or_init(|| {
+            let advice = advice(&error).map_or(doubt.to_owned(), |advice| format!("{advice}. {doubt}"));
+            because(what, error).advise(advice)
+        });
+        self.error(first.clone())
     }
 }
 
@@ -213,7 +217,7 @@ impl BlobStore for FileStore {
         let file = self.file(uid)?;
         let uid = uid.as_str();
         if let Some(broken) = self.broken.get() {
-            return Err(self.error(broken.as_str()));
+            return Err(self.error(broken.clone()));
         }
         let written = match self.place() {
             Ok(place) => place.write(&uid[..2], &uid[2..4], &format!("{uid}{ENDING}"), data),
@@ -222,10 +226,11 @@ impl BlobStore for FileStore {
         written.map_err(|NotWritten { error, in_doubt }| {
             let what = format!("cannot write {}", self.path.join(&file).display());
             if in_doubt {
-                self.broke(&what, &error)
+                self.broke(&what, error)
             } else {
                 let link = self.linked_folder(&file).filter(|_| is(&error, Errno::LOOP));
-                link.unwrap_or_else(|| self.error(format!("{what}: {}", advised(&error))))
+                let advice = advice(&error).unwrap_or_default();
+                link.unwrap_or_else(|| self.error(because(what, error).advise(advice)))
             }
         })
     }
@@ -234,7 +239,7 @@ impl BlobStore for FileStore {
         data.clear();
         let path = match self.file(wanted.uid) {
             Ok(path) => path,
-            Err(error) => return Err(GetError::Unreadable(error.to_string())),
+            Err(error) => return Err(GetError::Unreadable(error.line())),
         };
         let Some((file, size)) = self.open_blob(&path)? else { return Ok(false) };
         // A file that is longer than the largest possible blob of this block is damaged. It must not fill the memory.
@@ -256,7 +261,7 @@ impl BlobStore for FileStore {
                 }
                 Ok(true)
             }
-            Err(error) => Err(self.get_error("read", &path, &error)),
+            Err(error) => Err(self.get_error("read", &path, error)),
         }
     }
 
@@ -273,7 +278,7 @@ impl BlobStore for FileStore {
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 self.check().map(|()| Presence::Missing)
             }
-            Err(error) => match self.get_error("look at", &file, &error) {
+            Err(error) => match self.get_error("look at", &file, error) {
                 GetError::Store(error) => Err(error),
                 GetError::Unreadable(_) => Ok(Presence::Missing),
             },
@@ -293,8 +298,8 @@ impl BlobStore for FileStore {
                 Ok(()) => {}
                 Err(e) => {
                     let link = self.linked_folder(&file).filter(|_| is(&e, Errno::LOOP));
-                    let text = format!("cannot delete {}: {e}", self.path.join(&file).display());
-                    failed.push((uid.clone(), link.unwrap_or_else(|| self.error(text))));
+                    let what = format!("cannot delete {}", self.path.join(&file).display());
+                    failed.push((uid.clone(), link.unwrap_or_else(|| self.error(because(what, e)))));
                 }
             }
         }
@@ -320,11 +325,9 @@ impl BlobStore for FileStore {
 
     fn sync(&self) -> Result<()> {
         if let Some(broken) = self.broken.get() {
-            return Err(self.error(broken.as_str()));
+            return Err(self.error(broken.clone()));
         }
-        self.place()
-            .and_then(|place| place.sync())
-            .map_err(|e| self.broke("cannot flush the file system", &e))
+        self.place().and_then(|place| place.sync()).map_err(|e| self.broke("cannot flush the file system", e))
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -335,7 +338,7 @@ impl BlobStore for FileStore {
             Ok(()) => Ok(()),
             // Perhaps there is nothing new to store. Otherwise the code that stores it reports the error.
             Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::NOSPC | Errno::DQUOT)) => Ok(()),
-            Err(e) => Err(self.error(format!("cannot be written to: {e}. See path in [DataBackend]"))),
+            Err(e) => Err(self.error(because("cannot be written to", e).advise("See path in [DataBackend]"))),
         }
     }
 
@@ -344,8 +347,8 @@ impl BlobStore for FileStore {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => return Err(self.error("is no folder: see path in [DataBackend]")),
             Err(e) => {
-                let text = format!("cannot be reached: {e}. Is it mounted? See path in [DataBackend]");
-                return Err(self.error(text));
+                let advice = "Is it mounted? See path in [DataBackend]";
+                return Err(self.error(because("cannot be reached", e).advise(advice)));
             }
         }
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();

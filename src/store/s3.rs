@@ -61,7 +61,7 @@ impl<'a> S3Store<'a> {
     fn error(&self, failure: Failure, what: &str) -> Error {
         match failure.kind {
             Kind::Interrupted(signal) => Error::Interrupted(signal),
-            _ => Error::Store { store: self.location(), message: format!("{what}: {}", failure.text) },
+            _ => Error::Store { store: self.location(), reason: failure.reason.during(what) },
         }
     }
 
@@ -136,7 +136,7 @@ impl BlobStore for S3Store<'_> {
             Err(failure) if failure.kind == Kind::Missing => Ok(false),
             // The server fails repeatedly for this blob, but works otherwise.
             Err(failure) if failure.status == Some(500) && self.check().is_ok() => {
-                Err(GetError::Unreadable(failure.text))
+                Err(GetError::Unreadable(failure.reason.line()))
             }
             Err(failure) => Err(GetError::Store(self.error(failure, &format!("cannot read blob {uid}")))),
         }

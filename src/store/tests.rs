@@ -48,7 +48,7 @@ fn suite(store: &dyn BlobStore) {
         assert_eq!(names(store, prefix), want, "{prefix}");
     }
     assert!(names(store, "zz").is_empty());
-    let stopped = store.list("", &mut |_| Err(Error::Refused("enough".into())));
+    let stopped = store.list("", &mut |_| Err(Error::refused("enough")));
     assert!(matches!(stopped, Err(Error::Refused(_))));
 
     let mut gone = uids[..5].to_vec();
@@ -129,7 +129,7 @@ fn a_store_that_is_gone_is_not_a_store_without_blobs() {
     let path = folder.path().join("unmounted");
     let store = FileStore::new(&path, Durability::Filesystem, FileMode::PRIVATE);
     let uid = BlobUid::generate();
-    let error = store.put(&uid, b"x").expect_err("no folder").to_string();
+    let error = store.put(&uid, b"x").expect_err("no folder").line();
     assert!(error.contains("unmounted"), "{error}");
     let wanted = Wanted { uid: &uid, block: 0, size: 1, again: false };
     assert!(matches!(store.get(wanted, &mut Vec::new()), Err(GetError::Store(_))));

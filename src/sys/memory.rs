@@ -100,7 +100,7 @@ fn fallible<T>(take: impl FnOnce() -> T) -> T {
 }
 
 fn shortage(bytes: usize) -> Error {
-    Error::Resources(format!(
+    Error::resources(format!(
         "There is not enough memory for {bytes} bytes more (see `ulimit -v`, or free some on this host). Lower \
          simultaneous_reads and simultaneous_writes, or mount_cache_size."
     ))

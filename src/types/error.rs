@@ -1,6 +1,8 @@
 //! The errors of the program. Each error says what it is about and what the user can do.
 
+use super::reason::{self, Reason};
 use super::uid::VersionUid;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The result type of everything below the command line.
@@ -47,62 +49,50 @@ impl Signal {
 
 /// Every error of the engine and of the layers below it.
 ///
-/// `cli::exit` maps each kind to an exit code.
-#[derive(Debug, thiserror::Error)]
+/// The text of an error says what failed. The cause is its source, and not a part of the text: [`Error::line`] puts
+/// both together for people. `cli::exit` maps each kind to an exit code.
+#[derive(Debug)]
 pub enum Error {
     /// The configuration is missing, unreadable or holds a bad value. The text names the file, the section and the
     /// key. It never contains key material.
-    #[error("{0}")]
-    Config(String),
+    Config(Reason),
 
     /// The database has no tables, or the file is not a database.
-    #[error("{0}")]
-    Database(String),
+    Database(Reason),
 
     /// The database returned an error during use.
-    #[error("database {database}: {message}")]
     Metadata {
         /// The engine's URL with its password masked.
         database: String,
         /// The database's message, and the operation that failed.
-        message: String,
+        reason: Reason,
     },
 
     /// The file system that holds the database is full.
-    #[error("database {database}: {message}")]
     Full {
         /// The engine's URL with its password masked.
         database: String,
         /// The operation that failed, and what the user can do.
-        message: String,
+        reason: Reason,
     },
 
     /// There is no such version.
-    #[error("Version {0} not found. `backy2 ls` lists them.")]
     VersionNotFound(String),
 
     /// There is no such version. The text lists similar ones, one per line. Code that builds such a text must pass
     /// each part from outside through [`super::text::line`].
-    #[error("{0}")]
     Similar(String),
 
     /// Another process holds a lock.
-    #[error("{0}")]
     Locked(String),
 
     /// The command refuses to do this, for example because the version is protected or too young.
-    #[error("{0}")]
-    Refused(String),
+    Refused(Reason),
 
     /// The file is not a hints file, or its hints do not fit the source.
-    #[error("{0}")]
-    Hints(String),
+    Hints(Reason),
 
     /// The source differs from the base version in a place that the hints call unchanged.
-    #[error(
-        "Source and base version {base} differ outside of the hints, at block {block} (offset {offset}). \
-         The hints are of another image or of another snapshot. Nothing was kept of this backup."
-    )]
     BaseMismatch {
         /// The base version.
         base: VersionUid,
@@ -113,11 +103,6 @@ pub enum Error {
     },
 
     /// The source differs from the version that the user wants to continue.
-    #[error(
-        "Source and version {version}, which was to be continued, differ at block {block} (offset \
-         {offset}). The source is not the same as before, or it was written to since then. Nothing was \
-         done: start a new backup, which reuses the stored data."
-    )]
     ContinueMismatch {
         /// The version that was to be continued.
         version: VersionUid,
@@ -128,16 +113,14 @@ pub enum Error {
     },
 
     /// A source cannot be opened or read.
-    #[error("{url}: {message}")]
     Source {
         /// The URL as the user gave it.
         url: String,
         /// What went wrong, and where.
-        message: String,
+        reason: Reason,
     },
 
     /// A Ceph pool, image or snapshot in the URL does not exist.
-    #[error("{url}: {message}")]
     NoSuchImage {
         /// The URL as the user gave it.
         url: String,
@@ -147,57 +130,169 @@ pub enum Error {
 
     /// A restore target exists and the user did not force its use, or it is too small. The text has two lines, as in
     /// 2.13. Parts from outside have passed [`super::text::line`].
-    #[error("{0}")]
     TargetRefused(String),
 
     /// A target cannot be created or written.
-    #[error("{url}: {message}")]
     Target {
         /// The URL as the user gave it.
         url: String,
         /// What went wrong, and where.
-        message: String,
+        reason: Reason,
     },
 
     /// The data store cannot be reached, read or written.
-    #[error("data store {store}: {message}")]
     Store {
         /// The location of the store.
         store: String,
         /// What went wrong, and with which blob.
-        message: String,
+        reason: Reason,
     },
 
     /// The master key cannot decrypt the blobs.
-    #[error("{0}")]
     WrongKey(String),
 
     /// A lock file cannot be created.
-    #[error("cannot use lock_dir {path}: {message}", path = path.display())]
     LockDir {
         /// The configured folder.
         path: PathBuf,
         /// What went wrong.
-        message: String,
+        reason: Reason,
     },
 
     /// A signal ended the command. Data that was safely stored is kept.
-    #[error("interrupted")]
     Interrupted(Signal),
 
     /// Import: the version exists already.
-    #[error("{0}")]
     VersionExists(String),
 
     /// Import: the file is not a dump.
-    #[error("{0}")]
     DumpFormat(String),
 
     /// The system refused to start a thread or to provide memory.
-    #[error("{0}")]
-    Resources(String),
+    Resources(Reason),
 
     /// A worker thread ended without a result. This is a bug, reported as an error instead of a panic.
-    #[error("internal error: {0}")]
-    Internal(String),
+    Internal(Reason),
+}
+
+impl Error {
+    /// [`Error::Config`].
+    pub fn config(reason: impl Into<Reason>) -> Self {
+        Error::Config(reason.into())
+    }
+    /// [`Error::Database`].
+    pub fn database(reason: impl Into<Reason>) -> Self {
+        Error::Database(reason.into())
+    }
+    /// [`Error::Refused`].
+    pub fn refused(reason: impl Into<Reason>) -> Self {
+        Error::Refused(reason.into())
+    }
+    /// [`Error::Hints`].
+    pub fn hints(reason: impl Into<Reason>) -> Self {
+        Error::Hints(reason.into())
+    }
+    /// [`Error::Resources`].
+    pub fn resources(reason: impl Into<Reason>) -> Self {
+        Error::Resources(reason.into())
+    }
+    /// [`Error::Internal`].
+    pub fn internal(reason: impl Into<Reason>) -> Self {
+        Error::Internal(reason.into())
+    }
+
+    /// The error in one line for people: the text, each cause once, and the advice.
+    pub fn line(&self) -> String {
+        reason::one_line(&self.to_string(), &self.causes(), self.advice())
+    }
+
+    /// The text and the advice, without the causes.
+    pub fn summary(&self) -> String {
+        reason::one_line(&self.to_string(), &[], self.advice())
+    }
+
+    /// The texts of the causes, the nearest first.
+    pub fn causes(&self) -> Vec<String> {
+        reason::causes(&self.to_string(), std::error::Error::source(self))
+    }
+
+    fn advice(&self) -> &str {
+        self.reason().map_or("", Reason::advice)
+    }
+
+    fn reason(&self) -> Option<&Reason> {
+        match self {
+            Error::Config(reason)
+            | Error::Database(reason)
+            | Error::Refused(reason)
+            | Error::Hints(reason)
+            | Error::Resources(reason)
+            | Error::Internal(reason)
+            | Error::Metadata { reason, .. }
+            | Error::Full { reason, .. }
+            | Error::Source { reason, .. }
+            | Error::Target { reason, .. }
+            | Error::Store { reason, .. }
+            | Error::LockDir { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.reason().and_then(Reason::cause)
+    }
+}
+
+/// The text without the causes.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Config(reason)
+            | Error::Database(reason)
+            | Error::Refused(reason)
+            | Error::Hints(reason)
+            | Error::Resources(reason) => write!(f, "{reason}"),
+            Error::Internal(reason) => subject(f, "internal error", reason),
+            Error::Metadata { database, reason } | Error::Full { database, reason } => {
+                subject(f, format_args!("database {database}"), reason)
+            }
+            Error::Source { url, reason } | Error::Target { url, reason } => subject(f, url, reason),
+            Error::Store { store, reason } => subject(f, format_args!("data store {store}"), reason),
+            Error::LockDir { path, reason } => {
+                subject(f, format_args!("cannot use lock_dir {}", path.display()), reason)
+            }
+            Error::NoSuchImage { url, message } => write!(f, "{url}: {message}"),
+            Error::VersionNotFound(version) => {
+                write!(f, "Version {version} not found. `backy2 ls` lists them.")
+            }
+            Error::Similar(text)
+            | Error::Locked(text)
+            | Error::TargetRefused(text)
+            | Error::WrongKey(text)
+            | Error::VersionExists(text)
+            | Error::DumpFormat(text) => f.write_str(text),
+            Error::BaseMismatch { base, block, offset } => write!(
+                f,
+                "Source and base version {base} differ outside of the hints, at block {block} (offset {offset}). \
+                 The hints are of another image or of another snapshot. Nothing was kept of this backup."
+            ),
+            Error::ContinueMismatch { version, block, offset } => write!(
+                f,
+                "Source and version {version}, which was to be continued, differ at block {block} (offset {offset}). The \
+                 source is not the same as before, or it was written to since then. Nothing was done: start a new \
+                 backup, which reuses the stored data."
+            ),
+            Error::Interrupted(_) => f.write_str("interrupted"),
+        }
+    }
+}
+
+/// `of: text`, or `of` alone if there is a cause only.
+fn subject(f: &mut fmt::Formatter<'_>, of: impl fmt::Display, reason: &Reason) -> fmt::Result {
+    match reason.text() {
+        "" => write!(f, "{of}"),
+        text => write!(f, "{of}: {text}"),
+    }
 }

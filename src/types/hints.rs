@@ -2,6 +2,7 @@
 
 use super::block::Geometry;
 use super::error::{Error, Result};
+use super::reason::because;
 use serde::Deserialize;
 use std::io::Read;
 use std::ops::Range;
@@ -57,7 +58,8 @@ impl Hints {
     /// The input is not a list of hints, or a hint ends beyond the end of the source.
     pub fn from_json(input: impl Read, what: &str, geometry: Geometry) -> Result<Self> {
         let hints: Vec<Hint> = serde_json::from_reader(std::io::BufReader::new(input)).map_err(|e| {
-            Error::Hints(format!("{what} is not a list of hints as `rbd diff --format json` prints: {e}"))
+            let what = format!("{what} is not a list of hints as `rbd diff --format json` prints");
+            Error::hints(because(what, e))
         })?;
         Self::new(&hints, what, geometry)
     }
@@ -73,7 +75,7 @@ impl Hints {
         for hint in hints {
             let end = hint.offset.checked_add(hint.length);
             let Some(end) = end.filter(|end| *end <= geometry.size_bytes()) else {
-                return Err(Error::Hints(format!(
+                return Err(Error::hints(format!(
                     "{what}: the hint at offset {} of {} bytes ends beyond the source, which has {} bytes. \
                      Was it made from another image, or before a resize?",
                     hint.offset,

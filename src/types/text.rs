@@ -38,6 +38,11 @@ const TOO_LARGE: (&str, &str) = (
     "File too large: the file size limit (`ulimit -f`), or that of the file system, is reached",
 );
 
+/// The text of an error of the system, without the number that the standard library adds.
+pub fn of_system(error: &std::io::Error) -> String {
+    without_numbers(&error.to_string()).into_owned()
+}
+
 /// Removes the error numbers that the standard library adds to the system's error texts.
 pub fn without_numbers(text: &str) -> Cow<'_, str> {
     if !text.contains(NUMBER) {

@@ -162,7 +162,7 @@ fn without_leap_second(time: NaiveDateTime) -> NaiveDateTime {
 /// [`Error::Refused`]: the system's clock is before 1970.
 pub fn check_clock() -> Result<()> {
     if SystemTime::now() < UNIX_EPOCH {
-        Err(Error::Refused(format!(
+        Err(Error::refused(format!(
             "The system's clock says {} (UTC), which is before 1970: servers do not accept connections with \
              that date. Set the clock and try again.",
             Timestamp::now()

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod causes;
 mod clock;
 mod concurrency;
 mod crash;

@@ -10,6 +10,7 @@ use crate::engine::incremental;
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::io::Read;
@@ -68,7 +69,7 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
 }
 
 fn open_hints(file: &OsStr, monitor: &dyn Monitor) -> Result<Box<dyn Read>> {
-    let opened =
-        Input::open(file, monitor).map_err(|e| Error::Hints(format!("{}: {e}", file.to_string_lossy())))?;
+    let opened = Input::open(file, monitor)
+        .map_err(|e| Error::hints(because(format!("{}", file.to_string_lossy()), e)))?;
     Ok(Box::new(opened))
 }

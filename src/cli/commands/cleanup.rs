@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
             })?;
             Ok(Outcome::Done)
         }
-        failed => Err(Error::Refused(format!(
+        failed => Err(Error::refused(format!(
             "{failed} blobs could not be deleted (the reasons are above). The next cleanup tries again."
         ))),
     }

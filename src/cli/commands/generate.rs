@@ -5,6 +5,7 @@ use crate::cli::{grammar, manual};
 use crate::sys::private;
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use clap_complete::{Generator, Shell};
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ use std::path::Path;
 /// A folder or a file cannot be written.
 pub fn generate(dir: &Path) -> Result<Outcome> {
     let made = completions(&dir.join("completions")).and_then(|()| pages(&dir.join("man")));
-    made.map_err(|e| Error::Refused(format!("cannot write into {}: {e}", dir.display())))?;
+    made.map_err(|e| Error::refused(because(format!("cannot write into {}", dir.display()), e)))?;
     Ok(Outcome::Done)
 }
 

@@ -8,6 +8,7 @@ use crate::cli::terminal::Terminal;
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use serde_json::json;
 use std::fs::File;
 use std::io::Read;
@@ -48,7 +49,7 @@ const LONGEST: u64 = 4096;
 
 /// Reads the old key from the place that the arguments name. Errors never show the key, nor a name that may be a key.
 fn old_key(terminal: &Terminal, args: &RekeyArgs) -> Result<Zeroizing<String>> {
-    let failed = |e: std::io::Error| Error::Refused(format!("The old key cannot be read: {e}"));
+    let failed = |e: std::io::Error| Error::refused(because("The old key cannot be read", e));
     match (&args.old_key_file, args.oldkey.as_deref()) {
         (Some(file), _) => first_line(File::open(file).map_err(failed)?).map_err(failed),
         (None, Some("-")) => first_line(std::io::stdin()).map_err(failed),

@@ -10,6 +10,7 @@ use crate::engine::{self, Access, Site};
 use crate::sys::close::close;
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -80,7 +81,7 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Outcome> {
             return Ok(Destination::Stdout(Stdout { terminal: &context.terminal, whole: true }));
         }
         let file = Whole::begin(Path::new(&args.filename), context.config.file_mode);
-        file.map(Destination::File).map_err(|e| Error::Refused(format!("{shown}: {e}")))
+        file.map(Destination::File).map_err(|e| Error::refused(because(format!("{shown}"), e)))
     };
     engine::transfer::export(&mut site, &args.version_uid, open)?;
     Ok(Outcome::Done)
@@ -92,7 +93,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Outcome> {
     let uid = if args.filename == "-" {
         engine::transfer::import(&mut site, BufReader::new(std::io::stdin()), "stdin")?
     } else {
-        let file = File::open(&args.filename).map_err(|e| Error::Refused(format!("{shown}: {e}")))?;
+        let file = File::open(&args.filename).map_err(|e| Error::refused(because(format!("{shown}"), e)))?;
         engine::transfer::import(&mut site, BufReader::new(file), &shown)?
     };
     context.report(|| json!({"uid": uid}))?;
@@ -102,7 +103,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Outcome> {
 pub(super) fn diff_meta(context: &Context, args: &DiffMetaArgs) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Read)?;
     let mut output = BufWriter::new(Stdout { terminal: &context.terminal, whole: false });
-    let failed = |e: std::io::Error| Error::Refused(format!("Cannot write to stdout: {e}"));
+    let failed = |e: std::io::Error| Error::refused(because("Cannot write to stdout", e));
     let mut first = true;
     engine::usage::differences(&mut site, &args.version_uid1, &args.version_uid2, &mut |id, difference| {
         let written = if context.json {

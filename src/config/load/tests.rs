@@ -23,7 +23,7 @@ fn at_home(home: &Path) -> Places {
 
 fn load_error(origin: &Origin) -> String {
     match load(origin, &Places::of_system()) {
-        Err(Error::Config(text)) => text,
+        Err(Error::Config(text)) => text.line(),
         other => panic!("{other:?}"),
     }
 }

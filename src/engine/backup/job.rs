@@ -108,7 +108,7 @@ impl Job<'_, '_> {
                 }
             }
         }
-        Err(Error::Internal(format!(
+        Err(Error::internal(format!(
             "blobs of version {} keep going bad while it is written",
             self.version.uid
         )))

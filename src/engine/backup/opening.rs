@@ -16,7 +16,7 @@ use crate::types::version::Version;
 pub(super) fn open_base(site: &mut Site<'_>, uid: &str) -> Result<(Version, Base, Guard)> {
     let (version, guard) = site.pin(uid)?;
     if !version.valid {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "You cannot base on an invalid version: {uid}. `backy2 ls` shows which are valid."
         )));
     }
@@ -75,17 +75,17 @@ pub(super) fn open_unfinished(
     let geometry = Geometry::new(source.size(), site.config.block_size);
     let (version, lock) = site.own(uid)?;
     if version.valid {
-        return Err(Error::Refused(format!("You cannot continue a valid version: {uid} is complete.")));
+        return Err(Error::refused(format!("You cannot continue a valid version: {uid} is complete.")));
     }
     if version.name != name {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {uid} is called {}, not {name}. Cannot continue: give that name and its source, or start a new \
              backup.",
             version.name
         )));
     }
     if version.size_bytes != geometry.size_bytes() {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {uid} has a different size than the source ({} and {} bytes). Cannot continue: start a new \
              backup.",
             version.size_bytes,
@@ -94,7 +94,7 @@ pub(super) fn open_unfinished(
     }
     let begun = site.meta.origin(&version)?;
     if begun.is_some() && begun.as_ref() != source.origin() {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "Version {uid} was started from snapshot {} of an RBD image, and {} is another source. Cannot \
              continue: give that snapshot, or start a new backup.",
             version.snapshot_name,
@@ -130,11 +130,12 @@ pub(super) fn check_size(
     if let Some(newest) = newest.filter(|newest| newest.size_bytes > 0 && !allow_empty) {
         return Err(Error::Source {
             url: url.to_owned(),
-            message: format!(
+            reason: format!(
                 "it has 0 bytes, but the newest version of {name} ({}) has {}: was it truncated? Nothing \
                  was done. If the source is really empty, use --allow-empty",
                 newest.uid, newest.size_bytes
-            ),
+            )
+            .into(),
         });
     }
     site.monitor.warning(&format!("{url} has 0 bytes: the version will be empty."));

@@ -134,7 +134,7 @@ impl Image {
         }
         // Servers go on where a large request finds no memory.
         let more = length.saturating_sub(scratch.len());
-        memory::reserve(scratch, more).map_err(|e| Fault::Data(e.to_string()))?;
+        memory::reserve(scratch, more).map_err(|e| Fault::Data(e.line()))?;
         scratch.resize(length, 0);
         self.read_at(offset, scratch)?;
         Ok(give(scratch))
@@ -300,7 +300,7 @@ impl Image {
     }
 
     fn place(&self, id: u64) -> Result<Place, Fault> {
-        self.rows.place(&self.depot.meta, id).map_err(|error| self.told(error.to_string()))
+        self.rows.place(&self.depot.meta, id).map_err(|error| self.told(error.line()))
     }
 
     fn told(&self, text: String) -> Fault {

@@ -10,6 +10,7 @@ use crate::sys::trust::{self, Doubt};
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
 use crate::types::hex::to_hex;
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
@@ -37,10 +38,8 @@ pub struct Made {
 /// The folder is not empty, belongs to another user, can be written by others, or cannot be made.
 pub fn folder(folder: &Path) -> Result<Made> {
     let failed = |what: &str, e: io::Error| {
-        Error::Refused(format!(
-            "cannot make {what} in {}: {e}. Fix that and run `init` again: it continues.",
-            folder.display()
-        ))
+        let what = format!("cannot make {what} in {}", folder.display());
+        Error::refused(because(what, e).advise("Fix that and run `init` again: it continues."))
     };
     private::make_folders(folder, FileMode::PRIVATE).map_err(|e| failed("the folder", e))?;
     let folder = fs::canonicalize(folder).map_err(|e| failed("an installation", e))?;
@@ -64,7 +63,7 @@ pub fn folder(folder: &Path) -> Result<Made> {
         }
     }
     let mut key = [0u8; 32];
-    getrandom::fill(&mut key).map_err(|e| Error::Internal(format!("no random numbers for a key: {e}")))?;
+    getrandom::fill(&mut key).map_err(|e| Error::internal(because("no random numbers for a key", e)))?;
     let text = config::folder_template(&folder, &to_hex(&key));
     let database = folder.join(DATABASE);
     if meta::begun(&database) == Begun::Nothing {
@@ -80,7 +79,7 @@ pub fn folder(folder: &Path) -> Result<Made> {
 
 fn foreign(folder: &Path, doubt: &Doubt) -> Error {
     let shown = folder.display();
-    Error::Refused(match doubt {
+    Error::refused(match doubt {
         Doubt::FolderWritable(_, mode) => format!(
             "Others can write to {shown} (mode {mode:04o}), and could replace the new configuration. Run \
              `chmod 700 {shown}`."
@@ -94,12 +93,13 @@ fn foreign(folder: &Path, doubt: &Doubt) -> Error {
 
 /// Refuses a folder with anything in it but what an attempt to make an installation may have left.
 fn refuse_others(folder: &Path) -> Result<()> {
-    let unreadable = |e: io::Error| Error::Refused(format!("{} cannot be read: {e}", folder.display()));
+    let unreadable =
+        |e: io::Error| Error::refused(because(format!("{} cannot be read", folder.display()), e));
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if !is_left_over(&path).map_err(unreadable)? {
             let name = path.file_name().unwrap_or_default().display();
-            return Err(Error::Refused(format!(
+            return Err(Error::refused(format!(
                 "{} is not empty: it contains {name}. `init` makes an installation only in a new or empty \
                  folder.",
                 folder.display()

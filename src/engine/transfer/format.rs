@@ -6,6 +6,7 @@ use crate::types::checksum::Checksum;
 use crate::types::error::{Error, Result};
 use crate::types::hex::from_hex;
 use crate::types::keys::VersionKey;
+use crate::types::reason::because;
 use crate::types::time::Timestamp;
 use crate::types::uid::BlobUid;
 use crate::types::version::Version;
@@ -88,7 +89,7 @@ impl Dialect {
         // Longer than any signature, so that a file without line ends is not read into memory.
         let mut line = Vec::new();
         let read = input.take(100).read_until(b'\n', &mut line);
-        read.map_err(|e| Error::Refused(format!("{what} cannot be read: {e}")))?;
+        read.map_err(|e| Error::refused(because(format!("{what} cannot be read"), e)))?;
         let text = String::from_utf8_lossy(&line);
         let release = text.trim_end().strip_prefix("backy2 Version ");
         match release.and_then(|rest| rest.strip_suffix(" metadata dump")) {

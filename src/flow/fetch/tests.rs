@@ -27,7 +27,7 @@ struct Planned {
 }
 
 fn gone() -> Error {
-    Error::Store { store: "test".into(), message: "gone".into() }
+    Error::Store { store: "test".into(), reason: "gone".into() }
 }
 
 impl BlobStore for Planned {

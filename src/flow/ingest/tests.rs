@@ -19,7 +19,7 @@ struct Forgetful {
 }
 
 fn lost() -> Error {
-    Error::Store { store: "test".into(), message: "lost".into() }
+    Error::Store { store: "test".into(), reason: "lost".into() }
 }
 
 impl BlobStore for Forgetful {

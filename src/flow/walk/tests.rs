@@ -19,7 +19,7 @@ use crate::types::version::NewVersion;
 struct Unreachable;
 
 fn gone() -> Error {
-    Error::Store { store: "test".into(), message: "gone".into() }
+    Error::Store { store: "test".into(), reason: "gone".into() }
 }
 
 impl BlobStore for Unreachable {

@@ -7,6 +7,7 @@ use crate::io::bad_sector::{self, SECTOR};
 use crate::io::{Source, check_range, shrunk, source_error};
 use crate::sys::{cache, device};
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use rustix::fs::{Advice, fadvise};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -34,7 +35,7 @@ impl FileSource {
     /// # Errors
     /// [`Error::Source`] if it does not exist, cannot be read, or is neither of these.
     pub fn open(url: &str, path: &Path) -> Result<Self> {
-        let failed = |e: std::io::Error| source_error(url, format!("the source cannot be opened: {e}"));
+        let failed = |e: std::io::Error| source_error(url, because("the source cannot be opened", e));
         // Checked before opening, because opening a pipe waits for a writer.
         medium(&std::fs::metadata(path).map_err(failed)?).map_err(|what| source_error(url, what))?;
         let file = File::open(path).map_err(failed)?;
@@ -65,13 +66,13 @@ impl FileSource {
     }
 
     /// The error for a failed read of `range`, with the place of the first bad sector.
-    fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
-        let place = if bad_sector::is_of_a_place(error) {
+    fn failed(&self, range: Range<u64>, error: std::io::Error) -> Error {
+        let place = if bad_sector::is_of_a_place(&error) {
             bad_sector::place(range, self.unit(), &mut |part| self.can_read(part))
         } else {
             format!("at offset {}", range.start)
         };
-        source_error(&self.url, format!("read error {place}: {error}"))
+        source_error(&self.url, because(format!("read error {place}"), error))
     }
 
     /// The smallest size of a separate read, in bytes.
@@ -117,9 +118,7 @@ impl Source for FileSource {
         let range = offset..offset + buf.len() as u64;
         let cached = self.was_cached(&range);
         let mut done = match &self.direct {
-            Some(direct) if !cached => {
-                direct.read(offset, buf).map_err(|e| self.failed(range.clone(), &e))?
-            }
+            Some(direct) if !cached => direct.read(offset, buf).map_err(|e| self.failed(range.clone(), e))?,
             _ => 0,
         };
         let past_cache = done == buf.len();
@@ -129,7 +128,7 @@ impl Source for FileSource {
                 Ok(0) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.failed(at..range.end, &e)),
+                Err(e) => return Err(self.failed(at..range.end, e)),
             }
         }
         // A backup must neither fill the page cache nor displace data that the host's other programs need.

@@ -7,6 +7,7 @@ use crate::io::touched::Touched;
 use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
 use crate::sys::{cache, device, durable, private};
 use crate::types::error::Result;
+use crate::types::reason::{Reason, because};
 use crate::types::settings::FileMode;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
@@ -67,7 +68,7 @@ impl FileTarget {
     /// [`crate::types::Error::Target`] if it is in use, is neither a file nor a block device, or cannot be opened,
     /// created or resized.
     pub fn open(url: &str, path: &Path, size: u64, existing: Existing, mode: FileMode) -> Result<Self> {
-        let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
+        let failed = |e: io::Error| target_error(url, because("the target cannot be opened", e));
         match std::fs::metadata(path) {
             Ok(metadata) => {
                 let medium = medium(&metadata).map_err(|what| target_error(url, what))?;
@@ -82,17 +83,17 @@ impl FileTarget {
     }
 
     fn create(url: &str, path: &Path, size: u64, mode: FileMode) -> Result<Self> {
-        let file = private::create(path, mode).map_err(|e| target_error(url, why_not_created(path, &e)))?;
+        let file = private::create(path, mode).map_err(|e| target_error(url, why_not_created(path, e)))?;
         if let Err(e) = file.set_len(size) {
             // If the file stayed, the next attempt would be refused.
             let _ = std::fs::remove_file(path);
-            return Err(target_error(url, format!("a file of {size} bytes cannot be created: {e}")));
+            return Err(target_error(url, because(format!("a file of {size} bytes cannot be created"), e)));
         }
         Ok(Self::new(url, path, file, Backing::New(Touched::new(size))))
     }
 
     fn open_existing(url: &str, path: &Path, size: u64, expected: Medium) -> Result<Self> {
-        let failed = |e: io::Error| target_error(url, format!("the target cannot be opened: {e}"));
+        let failed = |e: io::Error| target_error(url, because("the target cannot be opened", e));
         let mut options = OpenOptions::new();
         options.write(true);
         if expected == Medium::Device {
@@ -190,7 +191,7 @@ impl Target for FileTarget {
         self.write(offset, data).map_err(|e| {
             target_error(
                 &self.url,
-                format!("write error in the {} bytes at offset {offset}: {e}", data.len()),
+                because(format!("write error in the {} bytes at offset {offset}", data.len()), e),
             )
         })
     }
@@ -206,31 +207,34 @@ impl Target for FileTarget {
         }
         .map_err(|e| {
             let length = range.end - range.start;
-            target_error(&self.url, format!("cannot zero the {length} bytes at offset {}: {e}", range.start))
+            target_error(
+                &self.url,
+                because(format!("cannot zero the {length} bytes at offset {}", range.start), e),
+            )
         })
     }
 
     fn flush(&self) -> Result<()> {
-        self.flush_all().map_err(|e| target_error(&self.url, format!("cannot flush it to disk: {e}")))?;
+        self.flush_all().map_err(|e| target_error(&self.url, because("cannot flush it to disk", e)))?;
         // Restored data need not stay in the host's page cache.
         cache::drop_all(&self.file);
         Ok(())
     }
 }
 
-fn why_not_created(path: &Path, error: &io::Error) -> String {
+fn why_not_created(path: &Path, error: io::Error) -> Reason {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     if error.kind() == ErrorKind::NotFound && !folder.exists() {
-        return format!("the folder {} does not exist. Create it first.", folder.display());
+        return format!("the folder {} does not exist. Create it first.", folder.display()).into();
     }
     if error.kind() == ErrorKind::AlreadyExists && path.is_symlink() {
         return "the target is a symbolic link to something that does not exist. Create that, or remove the link."
-            .to_owned();
+            .into();
     }
-    format!("the target cannot be created: {error}")
+    because("the target cannot be created", error)
 }
 
 /// Frees the blocks of `range`, which then reads as zeros. Partial blocks at its ends are overwritten.

@@ -54,7 +54,7 @@ impl Snapshots {
             if is(&e, Errno::NOENT) {
                 no_image(about, &spec)
             } else {
-                about.failed("the image cannot be opened", &e)
+                about.failed("the image cannot be opened", e)
             }
         })?;
         let id = identify(about, &cluster, &pool, &spec, &image)?;
@@ -64,7 +64,7 @@ impl Snapshots {
 
     /// Opens the image again for its present state: an image that is open for reading does not notice new snapshots.
     fn now(&self) -> Result<(Image, Vec<Snapshot>)> {
-        let failed = |e| self.about().failed("its snapshots cannot be listed", &e);
+        let failed = |e| self.about().failed("its snapshots cannot be listed", e);
         let image = Image::open_read_only(&self.pool, &self.spec.image).map_err(failed)?;
         let snapshots = image.snapshots().map_err(failed)?;
         Ok((image, snapshots))
@@ -74,7 +74,7 @@ impl Snapshots {
     /// for half a minute until Ceph has forgotten it.
     fn writable(&self) -> Result<Image> {
         let image = Image::open(&self.pool, &self.spec.image);
-        image.map_err(|e| self.about().failed("the image cannot be opened for writing", &e))
+        image.map_err(|e| self.about().failed("the image cannot be opened for writing", e))
     }
 
     fn about(&self) -> About<'_> {
@@ -124,7 +124,7 @@ impl Snapshots {
         match self.writable()?.create_snapshot(name) {
             Ok(()) => Ok(true),
             Err(e) if is(&e, Errno::EXIST) => Ok(false),
-            Err(e) => Err(self.about().failed(&format!("the snapshot {name} cannot be made"), &e)),
+            Err(e) => Err(self.about().failed(&format!("the snapshot {name} cannot be made"), e)),
         }
     }
 
@@ -146,7 +146,7 @@ impl Snapshots {
             Err(e) if is(&e, Errno::BUSY) => Ok(Removal::InUse),
             Err(e) => Err(source_error(
                 &self.url,
-                format!("the snapshot {name} cannot be removed: {}", super::reason(&e, &self.config)),
+                super::reason(format!("the snapshot {name} cannot be removed"), e, &self.config),
             )),
         }
     }

@@ -35,7 +35,7 @@ impl RbdSource {
         let cluster = connect(about, false)?;
         let pool = open_pool(about, &cluster, spec)?;
         let image = open_image(about, &pool, spec)?;
-        let size = image.size().map_err(|e| about.failed("its size cannot be read", &e))?;
+        let size = image.size().map_err(|e| about.failed("its size cannot be read", e))?;
         let origin = match &spec.snapshot {
             None => None,
             Some(name) => {
@@ -56,17 +56,17 @@ impl RbdSource {
     }
 
     /// The error for a failed read of `range`, with the place of the first bytes that cannot be read.
-    fn failed(&self, range: Range<u64>, error: &std::io::Error) -> Error {
+    fn failed(&self, range: Range<u64>, error: std::io::Error) -> Error {
         let mut can_read = |part: Range<u64>| {
             let mut data = vec![0; (part.end - part.start) as usize];
             self.image.read(part.start, &mut data).is_ok_and(|count| count == data.len())
         };
-        let place = if bad_sector::is_of_a_place(error) {
+        let place = if bad_sector::is_of_a_place(&error) {
             bad_sector::place(range, SECTOR, &mut can_read)
         } else {
             format!("at offset {}", range.start)
         };
-        source_error(&self.url, format!("read error {place}: {}", reason(error, &self.config)))
+        source_error(&self.url, reason(format!("read error {place}"), error, &self.config))
     }
 
     /// The snapshot `base` as it is now, or the reason why it cannot be used. An error if it would be wrong to go on.
@@ -77,7 +77,7 @@ impl RbdSource {
         name: &str,
     ) -> Result<std::result::Result<Snapshot, String>> {
         let refused = |why: &str| {
-            Error::Refused(format!(
+            Error::refused(format!(
                 "{}: the base version is not of this image: {why}. Nothing was done. Give another base (-f), or \
                  none.",
                 self.url
@@ -113,7 +113,7 @@ fn open_image(about: About<'_>, pool: &Arc<Pool>, spec: &Spec) -> Result<Image> 
         if is(&e, Errno::NOENT) {
             no_image(about, spec)
         } else {
-            about.failed("the image cannot be opened", &e)
+            about.failed("the image cannot be opened", e)
         }
     })?;
     let Some(name) = &spec.snapshot else { return Ok(image) };
@@ -121,7 +121,7 @@ fn open_image(about: About<'_>, pool: &Arc<Pool>, spec: &Spec) -> Result<Image> 
         if is(&e, Errno::NOENT) {
             no_snapshot(about, spec, name)
         } else {
-            about.failed(&format!("the snapshot {name} cannot be opened"), &e)
+            about.failed(&format!("the snapshot {name} cannot be opened"), e)
         }
     })
 }
@@ -133,7 +133,7 @@ fn no_snapshot(about: About<'_>, spec: &Spec, name: &str) -> Error {
 }
 
 fn list(about: About<'_>, image: &Image) -> Result<Vec<Snapshot>> {
-    image.snapshots().map_err(|e| about.failed("its snapshots cannot be listed", &e))
+    image.snapshots().map_err(|e| about.failed("its snapshots cannot be listed", e))
 }
 
 impl Source for RbdSource {
@@ -155,7 +155,7 @@ impl Source for RbdSource {
                 Ok(0) => return Err(shrunk(self, at)),
                 Err(e) if is(&e, Errno::INVAL) => return Err(shrunk(self, at)),
                 Ok(n) => done += n,
-                Err(e) => return Err(self.failed(at..offset + buf.len() as u64, &e)),
+                Err(e) => return Err(self.failed(at..offset + buf.len() as u64, e)),
             }
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Source for RbdSource {
                     }
                 })
                 .map_err(|e| {
-                    self.about().failed(&format!("the changes since snapshot {from} cannot be read"), &e)
+                    self.about().failed(&format!("the changes since snapshot {from} cannot be read"), e)
                 })?;
         }
         // The hints say what to read, so holes need not be looked up any more.

@@ -41,26 +41,26 @@ impl RbdTarget {
             Ok(_) if existing == Existing::Refuse => return Err(exists(url)),
             Ok(seen) => (open_existing(about, &pool, spec, seen, size)?, None),
             Err(e) if is(&e, Errno::NOENT) => (create(about, &pool, spec, size)?, Some(Touched::new(size))),
-            Err(e) => return Err(about.failed("the image cannot be opened", &e)),
+            Err(e) => return Err(about.failed("the image cannot be opened", e)),
         };
         Ok(RbdTarget { url: url.to_owned(), config: config.clone(), image, new })
     }
 
-    fn failed(&self, what: &str, range: Range<u64>, error: &io::Error) -> Error {
+    fn failed(&self, what: &str, range: Range<u64>, error: io::Error) -> Error {
         let length = range.end - range.start;
-        let why = reason(error, &self.config);
-        target_error(&self.url, format!("{what} in the {length} bytes at offset {}: {why}", range.start))
+        let what = format!("{what} in the {length} bytes at offset {}", range.start);
+        target_error(&self.url, reason(what, error, &self.config))
     }
 }
 
 /// Opens an existing image for writing. `seen` is the same image, open for reading.
 fn open_existing(about: About<'_>, pool: &Arc<Pool>, spec: &Spec, seen: Image, size: u64) -> Result<Image> {
-    let has = seen.size().map_err(|e| about.failed("its size cannot be read", &e))?;
+    let has = seen.size().map_err(|e| about.failed("its size cannot be read", e))?;
     if has < size {
         let help = "Enlarge it with `rbd resize`, or restore to another one";
         return Err(too_small(about.url, has, size, help));
     }
-    let users = seen.watchers().map_err(|e| about.failed("its users cannot be listed", &e))?;
+    let users = seen.watchers().map_err(|e| about.failed("its users cannot be listed", e))?;
     if let Some(first) = users.first() {
         return Err(about.error(format!(
             "the image is in use by {first}: a running machine, or `rbd map`. Nothing was written. Shut that down \
@@ -68,7 +68,7 @@ fn open_existing(about: About<'_>, pool: &Arc<Pool>, spec: &Spec, seen: Image, s
         )));
     }
     drop(seen);
-    Image::open(pool, &spec.image).map_err(|e| about.failed("the image cannot be opened for writing", &e))
+    Image::open(pool, &spec.image).map_err(|e| about.failed("the image cannot be opened for writing", e))
 }
 
 fn create(about: About<'_>, pool: &Arc<Pool>, spec: &Spec, size: u64) -> Result<Image> {
@@ -79,9 +79,9 @@ fn create(about: About<'_>, pool: &Arc<Pool>, spec: &Spec, size: u64) -> Result<
                 spec.namespace, spec.pool
             ));
         }
-        about.failed(&format!("an image of {size} bytes cannot be created"), &e)
+        about.failed(&format!("an image of {size} bytes cannot be created"), e)
     })?;
-    Image::open(pool, &spec.image).map_err(|e| about.failed("the new image cannot be opened", &e))
+    Image::open(pool, &spec.image).map_err(|e| about.failed("the new image cannot be opened", e))
 }
 
 impl Target for RbdTarget {
@@ -94,7 +94,7 @@ impl Target for RbdTarget {
         if let Some(touched) = &self.new {
             touched.touch(range.clone());
         }
-        self.image.write(offset, data).map_err(|e| self.failed("write error", range, &e))
+        self.image.write(offset, data).map_err(|e| self.failed("write error", range, e))
     }
 
     fn zero(&self, range: Range<u64>, _zeroing: Zeroing) -> Result<bool> {
@@ -102,13 +102,13 @@ impl Target for RbdTarget {
             return Ok(true);
         }
         // Whole objects are removed and others are shortened, so this is always cheap.
-        self.image.write_zeroes(range.clone()).map_err(|e| self.failed("cannot write zeros", range, &e))?;
+        self.image.write_zeroes(range.clone()).map_err(|e| self.failed("cannot write zeros", range, e))?;
         Ok(true)
     }
 
     fn flush(&self) -> Result<()> {
-        self.image.flush().map_err(|e| {
-            target_error(&self.url, format!("cannot flush what was written: {}", reason(&e, &self.config)))
-        })
+        self.image
+            .flush()
+            .map_err(|e| target_error(&self.url, reason("cannot flush what was written", e, &self.config)))
     }
 }

@@ -29,10 +29,9 @@ pub(in crate::meta) fn open<G>(
             return Ok(Opened { metadata: database.into(), register: LockTables::None });
         }
         State::Old { .. } if access == Access::Copy => {
-            return Err(Error::Refused(
+            return Err(Error::refused(
                 "The configured database was made by an older release. Upgrade it first, by any other command \
-                 such as `backy2 du`. Nothing was changed."
-                    .into(),
+                 such as `backy2 du`. Nothing was changed.",
             ));
         }
         State::Old { .. } => {

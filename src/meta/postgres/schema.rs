@@ -3,8 +3,9 @@
 use crate::meta::revision::Found;
 use crate::meta::sql::{Db, Fallible, values};
 use crate::monitor::Handle;
-use crate::pg::{Address, Failure, Session, describe};
+use crate::pg::{self, Address, Failure, Session};
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
 
 /// The DDL of a new database.
 pub(super) const DDL: &str = concat!(include_str!("schema.sql"), include_str!("later.sql"));
@@ -56,16 +57,15 @@ pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
 /// # Errors
 /// [`Error::Refused`] if it has tables already, in any schema that names are looked for in; nothing is changed then.
 pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
-    let failed = |why: String| {
-        Error::Database(format!(
-            "Cannot make the tables in the database {address}: {why}. Create the database itself and its \
-             user with createdb and createuser."
-        ))
+    let failed = |reason: Reason| {
+        let what = format!("Cannot make the tables in the database {address}");
+        let advice = "Create the database itself and its user with createdb and createuser.";
+        Error::database(reason.during(&what).advise(advice))
     };
     let mut session = Session::new(address.clone(), monitor);
     let (client, _) = session.client().map_err(|failure| match failure {
         Failure::Because(error) => error,
-        failure => failed(failure.describe(address)),
+        failure => failed(failure.reason(address)),
     })?;
     let mut taken = Vec::new();
     let mut make = || -> std::result::Result<bool, postgres::Error> {
@@ -86,17 +86,17 @@ pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     };
     match make() {
         Ok(true) => Ok(()),
-        Ok(false) if !taken.is_empty() => Err(Error::Refused(format!(
+        Ok(false) if !taken.is_empty() => Err(Error::refused(format!(
             "The database {address} already has tables of backy2, in the schema {}. Nothing was changed. To \
              use them, call the other commands; if they do not find them, the user lacks rights to that \
              schema. To start over, name another database, or another schema in the URL \
              (?options=-csearch_path%3DSCHEMA).",
             taken.join(" and ")
         ))),
-        Ok(false) => Err(Error::Refused(format!(
+        Ok(false) => Err(Error::refused(format!(
             "The database {address} has tables already. Nothing was changed. To use it, call the other commands; to \
              start anew, name another database."
         ))),
-        Err(e) => Err(failed(describe(&e))),
+        Err(e) => Err(failed(pg::reason(e))),
     }
 }

@@ -75,7 +75,7 @@ fn the_engine_keeps_the_contract() {
 fn what_is_no_database_of_ours_is_told_and_left_alone() {
     let Some(server) = Server::get("what_is_no_database_of_ours_is_told_and_left_alone") else { return };
     let database = Database::new(&server);
-    let error = open(&database).state().expect_err("empty").to_string();
+    let error = open(&database).state().expect_err("empty").line();
     assert!(error.contains("initdb"), "{error}");
     initialise(&address(&database), Handle::silent()).expect("initialises");
     assert!(matches!(initialise(&address(&database), Handle::silent()), Err(Error::Refused(_))));
@@ -87,10 +87,10 @@ fn what_is_no_database_of_ours_is_told_and_left_alone() {
     behind.add_tables().expect("adds");
     assert_eq!(behind.state().expect("known"), State::Current);
     sql.batch_execute("UPDATE schema_version SET revision = 99").expect("updates");
-    assert!(open(&database).state().expect_err("newer").to_string().contains("99"));
+    assert!(open(&database).state().expect_err("newer").line().contains("99"));
     let nowhere = Address::parse("postgresql://x@127.0.0.1:1/nowhere").expect("a URL");
     let error = Postgres::open(nowhere.clone(), Handle::silent(), Fence::default()).err().expect("refused");
-    assert!(error.to_string().contains("127.0.0.1:1") && error.to_string().contains("engine"), "{error}");
+    assert!(error.line().contains("127.0.0.1:1") && error.line().contains("engine"), "{error}");
     initialise(&nowhere, Handle::silent()).expect_err("refused");
 }
 
@@ -214,7 +214,7 @@ fn an_import_is_all_or_nothing() {
     a.valid = true;
     let good = [row(0, Some("x"), true), row(1, None, true), row(2, Some("x"), true)];
     let mut import = |version: &Version, rows: &[DumpRow]| {
-        store.import(version, &mut rows.iter().cloned().map(Ok)).map_err(|e| e.to_string())
+        store.import(version, &mut rows.iter().cloned().map(Ok)).map_err(|e| e.line())
     };
     import(&a, &good).expect("imports");
     assert!(import(&a, &good).expect_err("again").contains("already exists"));

@@ -307,7 +307,7 @@ fn check(db: &mut dyn Db, location: &str) -> Fallible<()> {
     if before == after {
         return Ok(());
     }
-    Err(Fault::Because(Error::Database(format!(
+    Err(Fault::Because(Error::database(format!(
         "The database {location} cannot be upgraded: of {before} blocks {after} were mapped. Nothing was changed."
     ))))
 }

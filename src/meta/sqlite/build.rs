@@ -67,7 +67,7 @@ pub(super) fn extent(connection: &Connection, size: u64, watch: &Watch) -> rusql
 /// Fills the empty database of `connection`, which has the old one attached.
 pub(super) fn build(connection: &Connection, extent: Extent, place: &str, watch: &Watch) -> Result<()> {
     let failed = |e: rusqlite::Error| {
-        watch.interruption(&e).unwrap_or_else(|| super::error(place, "upgrading the database", &e))
+        watch.interruption(&e).unwrap_or_else(|| super::error(place, "upgrading the database", e))
     };
     begin(connection).map_err(failed)?;
     connection.execute_batch("BEGIN").map_err(failed)?;
@@ -362,7 +362,7 @@ fn make_indexes(
 fn check(connection: &Connection, extent: Extent, place: &str, watch: &Watch) -> Result<()> {
     watch.count("4/4: checking", extent.rows * 8 + extent.blobs * 6);
     let failed = |e: rusqlite::Error| {
-        watch.interruption(&e).unwrap_or_else(|| super::error(place, "checking the upgrade", &e))
+        watch.interruption(&e).unwrap_or_else(|| super::error(place, "checking the upgrade", e))
     };
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
     let after = count("SELECT count(*) FROM main.block_map")?.unsigned_abs();
@@ -373,7 +373,7 @@ fn check(connection: &Connection, extent: Extent, place: &str, watch: &Watch) ->
                  WHERE NOT EXISTS (SELECT 1 FROM main.versions v WHERE v.uid = t.version_uid))",
     )?;
     if extent.rows != after || broken != 0 {
-        return Err(Error::Database(format!(
+        return Err(Error::database(format!(
             "The database {place} cannot be upgraded: of {} blocks {after} were mapped, and {broken} references are \
              broken. Nothing was changed.",
             extent.rows

@@ -105,7 +105,7 @@ impl Claims {
     pub fn take(&self, wish: &Wish<'_>, gone: Gone<'_>) -> Result<Taken> {
         let mut guard = self.connection();
         let Some(connection) = self.opened(&mut guard) else { return Ok(Taken::Unwritten) };
-        if let Some(claim) = conflict(connection, wish, gone).map_err(|e| self.error(&e))? {
+        if let Some(claim) = conflict(connection, wish, gone).map_err(|e| self.error(e))? {
             return Ok(Taken::Refused(claim));
         }
         let late = std::mem::take(&mut *self.late());
@@ -115,7 +115,7 @@ impl Claims {
                 self.late().extend(late);
                 match e.sqlite_error_code() {
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) if wish.wait => {
-                        Err(self.error(&e))
+                        Err(self.error(e))
                     }
                     // A full disk, or a database that only can be read. What is to be done next tells of it, if it
                     // matters to that.
@@ -151,7 +151,7 @@ impl Claims {
     pub fn list(&self, gone: Gone<'_>) -> Result<Vec<Claim>> {
         let mut guard = self.connection();
         let Some(connection) = self.opened(&mut guard) else { return Ok(Vec::new()) };
-        let mut claims = all(connection).map_err(|e| self.error(&e))?;
+        let mut claims = all(connection).map_err(|e| self.error(e))?;
         claims.retain(|(_, claim)| !gone(claim));
         Ok(claims.into_iter().map(|(_, claim)| claim).collect())
     }
@@ -175,7 +175,7 @@ impl Claims {
         guard.as_mut()
     }
 
-    fn error(&self, e: &rusqlite::Error) -> crate::types::error::Error {
+    fn error(&self, e: rusqlite::Error) -> crate::types::error::Error {
         error(&self.location, "looking at claims", e)
     }
 }

@@ -25,13 +25,13 @@ pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Result<()> {
     let (mode, owner, shown) = (file.mode() & 0o7777, file.uid(), path.display());
     if mode & 0o002 != 0 {
-        return Err(Error::Database(format!(
+        return Err(Error::database(format!(
             "Everybody can write the database {location} (mode {mode:04o}), so it is not used. Make sure \
              that nobody has changed it, then run `chmod o-w {shown}`."
         )));
     }
     if geteuid().is_root() && owner != 0 {
-        return Err(Error::Database(format!(
+        return Err(Error::database(format!(
             "The database {location} belongs to another user (number {owner}), who could make root overwrite files with \
              it. Run this command as that user, or `chown root {shown}`."
         )));
@@ -43,7 +43,7 @@ pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Resul
         let Ok(found) = std::fs::symlink_metadata(&beside) else { continue };
         let trusted = [0, geteuid().as_raw(), owner].contains(&found.uid());
         if !found.is_file() || !trusted {
-            return Err(Error::Database(format!(
+            return Err(Error::database(format!(
                 "{} does not belong to the database's owner, and would change the database {location}. Find \
                  out who put it there, and move it away.",
                 Path::new(&beside).display()
@@ -58,11 +58,11 @@ pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Resul
 /// # Errors
 /// [`Error::Database`] with the names; the database cannot be read.
 pub(super) fn check_schema(connection: &Connection, location: &str) -> Result<()> {
-    let strangers = strangers(connection).map_err(|e| super::error(location, "reading the schema", &e))?;
+    let strangers = strangers(connection).map_err(|e| super::error(location, "reading the schema", e))?;
     if strangers.is_empty() {
         return Ok(());
     }
-    Err(Error::Database(format!(
+    Err(Error::database(format!(
         "The database {location} is not used: {} not made by backy2, and would run with each command. Look \
          at it with `sqlite3 FILE .schema`; if you do not need it, drop it there.",
         match &strangers[..] {
@@ -118,7 +118,7 @@ mod tests {
 
     fn refusal(path: &Path) -> String {
         match Sqlite::open(path) {
-            Err(Error::Database(text)) => text,
+            Err(Error::Database(text)) => text.line(),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("it was opened"),
         }

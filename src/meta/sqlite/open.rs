@@ -3,6 +3,7 @@
 use super::{guard, reserve, schema};
 use crate::monitor::signalled;
 use crate::sys::space;
+use crate::types::reason::Reason;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 use std::path::Path;
@@ -108,18 +109,17 @@ pub(super) fn is_full(error: &rusqlite::Error, path: &Path) -> bool {
 }
 
 /// What to say of a full disk. `spent`: also the reserve is used up.
-pub(super) fn full(path: &Path, spent: bool) -> String {
+pub(super) fn full(path: &Path, spent: bool) -> Reason {
     let folder = reserve::folder(path).display();
+    let what = format!("the disk of {folder} is full, or a quota is used up");
     match spent {
-        false => format!(
-            "the disk of {folder} is full, or a quota is used up. Free some space. `backy2 rm` and `backy2 cleanup` work \
+        false => Reason::from(what).advise(
+            "Free some space. `backy2 rm` and `backy2 cleanup` work \
              even now, with the reserve beside the database; `cleanup` deletes the data of removed versions after an \
              hour, with --dangerous-force at once"
         ),
-        true => format!(
-            "the disk of {folder} is full, or a quota is used up, and the reserve beside the database is \
-             used up too. A few MiB are enough: move something else away, and try again"
-        ),
+        true => Reason::from(what + ", and the reserve beside the database is used up too")
+            .advise("A few MiB are enough: move something else away, and try again"),
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
         match Sqlite::open_with(&copy, |_| false) {
             Ok(opened) => assert_eq!(Metadata::from(opened).past_runs(None, None).expect("lists").len(), 1),
             Err(Error::Database(text)) => {
-                assert!(text.contains("-wal") && text.contains("Check the rights"), "{text}")
+                assert!(text.line().contains("-wal") && text.line().contains("Check the rights"), "{text}")
             }
             Err(other) => panic!("{other:?}"),
         }

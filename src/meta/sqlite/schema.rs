@@ -6,6 +6,7 @@ use crate::meta::State;
 use crate::meta::revision::{self, Found};
 use crate::sys::private;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::io::ErrorKind;
@@ -25,7 +26,7 @@ pub(super) fn has(connection: &Connection, name: &str) -> rusqlite::Result<bool>
 
 /// What the database needs before it can be used.
 pub(super) fn state(connection: &Connection, location: &str) -> Result<State> {
-    let found = found(connection).map_err(|e| error(location, "reading the schema", &e))?;
+    let found = found(connection).map_err(|e| error(location, "reading the schema", e))?;
     revision::state(location, found)
 }
 
@@ -54,7 +55,7 @@ fn found(connection: &Connection) -> rusqlite::Result<Found> {
 /// # Errors
 /// What the database says; nothing is changed then.
 pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
-    let failed = |e: rusqlite::Error| error(location, "adding tables", &e);
+    let failed = |e: rusqlite::Error| error(location, "adding tables", e);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have been faster.
     if let State::Behind { revision } = state(&transaction, location)? {
@@ -71,12 +72,12 @@ pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
 /// [`Error::Refused`] if it has tables already; nothing is changed then.
 pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     let location = format!("sqlite:///{}", path.display());
-    let failed = |e: rusqlite::Error| error(&location, "making the database", &e);
+    let failed = |e: rusqlite::Error| error(&location, "making the database", e);
     // SQLite would make it readable for all. Its other files get the mode of this one.
     match private::create(path, mode) {
         Ok(_) => {}
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        Err(e) => return Err(Error::Database(format!("The database {location} cannot be made: {e}"))),
+        Err(e) => return Err(Error::database(because(format!("The database {location} cannot be made"), e))),
     }
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_handler(Some(wait)).map_err(failed)?;
@@ -85,7 +86,7 @@ pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
         .query_row("SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view')", [], |r| r.get(0))
         .map_err(failed)?;
     if tables > 0 {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "The database {location} has tables already. Nothing was changed. To use it, call the other commands; \
              to start anew, move the file away first."
         )));

@@ -34,13 +34,13 @@ pub(super) fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
     let shown = copy.display().to_string();
     let old = Sqlite::open(copy)?;
     if !matches!(schema::state(&old.connection, &shown)?, State::Old { .. }) {
-        return Err(Error::Refused(format!(
+        return Err(Error::refused(format!(
             "{shown} is an upgraded database, and not the old one. Name the file that the upgrade has kept."
         )));
     }
     drop(old);
     let connection = &database.connection;
-    let failed = |e: rusqlite::Error| error(&database.location, &format!("comparing it with {shown}"), &e);
+    let failed = |e: rusqlite::Error| error(&database.location, &format!("comparing it with {shown}"), e);
     build::attach(connection, copy).map_err(failed)?;
     let found = look(connection).map_err(failed);
     connection.execute_batch("DETACH old").map_err(failed)?;

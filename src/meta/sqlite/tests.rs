@@ -38,7 +38,7 @@ fn a_second_initialisation_is_refused() {
 fn what_is_no_database_is_told() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("x");
-    let open = || Sqlite::open(&path).and_then(|opened| opened.state()).expect_err("unusable").to_string();
+    let open = || Sqlite::open(&path).and_then(|opened| opened.state()).expect_err("unusable").line();
     assert!(open().contains("does not exist"), "{}", open());
     assert!(!path.exists(), "it is not made by the way");
     std::fs::write(&path, "").expect("write");
@@ -54,13 +54,13 @@ fn what_is_no_database_is_told() {
 fn a_newer_or_foreign_schema_is_refused_and_left_alone() {
     let (_folder, database) = database();
     database.sqlite().connection.execute_batch("UPDATE schema_version SET revision = 99").expect("update");
-    assert!(database.sqlite().state().expect_err("newer").to_string().contains("99"));
+    assert!(database.sqlite().state().expect_err("newer").line().contains("99"));
     database
         .sqlite()
         .connection
         .execute_batch("DROP TABLE schema_version; UPDATE alembic_version SET version_num = 'abc'")
         .expect("update");
-    assert!(database.sqlite().state().expect_err("foreign").to_string().contains("abc"));
+    assert!(database.sqlite().state().expect_err("foreign").line().contains("abc"));
 }
 
 /// All tables, indexes and triggers, as they were made.

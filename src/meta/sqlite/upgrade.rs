@@ -13,6 +13,7 @@ use crate::monitor::Monitor;
 use crate::sys::durable::sync_folder;
 use crate::sys::private;
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Gid, Mode, Uid};
@@ -62,7 +63,10 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) ->
     let location = database.location.clone();
     let unusable = |e: io::Error| {
         let folder = folder.display();
-        Error::Database(format!("A copy of the database {location} cannot be made in cachedir {folder}: {e}"))
+        Error::database(because(
+            format!("A copy of the database {location} cannot be made in cachedir {folder}"),
+            e,
+        ))
     };
     let folder = std::fs::canonicalize(folder).map_err(unusable)?;
     let (_, path) = private::temporary(&folder, "backy2-", FileMode::PRIVATE).map_err(unusable)?;
@@ -80,7 +84,7 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) ->
     // The name goes at once; the open file stays until the process ends.
     let _ = std::fs::remove_file(&path);
     let connection = built.map_err(|failure| failure.told(&location, &watch))?;
-    let failed = |e: rusqlite::Error| error(&location, "copying the database", &e);
+    let failed = |e: rusqlite::Error| error(&location, "copying the database", e);
     connection.execute_batch("DETACH old; PRAGMA main.journal_mode = MEMORY").map_err(failed)?;
     finished(connection, database).map_err(failed)
 }
@@ -90,7 +94,7 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) ->
 /// # Errors
 /// What the database says.
 pub fn catalogue(database: &Sqlite) -> Result<Sqlite> {
-    let failed = |e: rusqlite::Error| error(&database.location, "reading the catalogue", &e);
+    let failed = |e: rusqlite::Error| error(&database.location, "reading the catalogue", e);
     let connection = Connection::open_in_memory().map_err(failed)?;
     build::attach(&connection, &database.path).map_err(failed)?;
     build::build_catalogue(&connection).map_err(failed)?;
@@ -117,7 +121,7 @@ impl Sqlite {
 
 /// Keeps everybody from writing to the old file.
 fn hold(database: &Sqlite) -> Result<()> {
-    let failed = |e: rusqlite::Error| error(&database.location, "locking the database", &e);
+    let failed = |e: rusqlite::Error| error(&database.location, "locking the database", e);
     // What stands in the journal of WAL mode would not be in the file that stays.
     let mode = "PRAGMA journal_mode = DELETE";
     let mode: String = database.connection.query_row(mode, [], |row| row.get(0)).map_err(failed)?;
@@ -159,7 +163,7 @@ impl From<Error> for Failure {
 impl Failure {
     fn told(self, location: &str, watch: &Watch) -> Error {
         match self {
-            Failure::Sqlite(what, e) => watch.interruption(&e).unwrap_or_else(|| error(location, what, &e)),
+            Failure::Sqlite(what, e) => watch.interruption(&e).unwrap_or_else(|| error(location, what, e)),
             Failure::Because(error) => error,
         }
     }
@@ -168,8 +172,9 @@ impl Failure {
 impl Place {
     fn of(database: &Sqlite) -> Result<Self> {
         let location = database.location.clone();
-        let old = std::fs::canonicalize(&database.path)
-            .map_err(|e| Error::Database(format!("The database {location} cannot be upgraded: {e}")))?;
+        let old = std::fs::canonicalize(&database.path).map_err(|e| {
+            Error::database(because(format!("The database {location} cannot be upgraded"), e))
+        })?;
         let beside = |end: &str| {
             let mut name = old.clone().into_os_string();
             name.push(end);
@@ -190,16 +195,14 @@ impl Place {
         }
     }
 
-    fn failed(&self, what: &str, e: &io::Error) -> Error {
-        Error::Database(format!(
-            "The database {} must be upgraded, but {what}: {e}. Nothing was changed.",
-            self.location
-        ))
+    fn failed(&self, what: &str, e: io::Error) -> Error {
+        let what = format!("The database {} must be upgraded, but {what}", self.location);
+        Error::database(because(what, e).advise("Nothing was changed."))
     }
 
     /// Makes the new file, complete and durable.
     fn make(&self, watch: &Watch, monitor: &dyn Monitor) -> Result<()> {
-        let unusable = |e| self.failed(&format!("{} cannot be made", self.new.display()), &e);
+        let unusable = |e| self.failed(&format!("{} cannot be made", self.new.display()), e);
         let file = private::create(&self.new, FileMode::PRIVATE).map_err(unusable)?;
         self.as_the_old_one(&file).map_err(unusable)?;
         drop(file);
@@ -249,13 +252,13 @@ impl Place {
             _ => copy(&self.old, &part),
         });
         kept.and_then(|()| std::fs::rename(&part, &self.kept))
-            .map_err(|e| self.failed(&format!("{} cannot be made", self.kept.display()), &e))?;
+            .map_err(|e| self.failed(&format!("{} cannot be made", self.kept.display()), e))?;
         // Where both names were those of one file already, the renaming has done nothing.
         let _ = std::fs::remove_file(&part);
         failpoint::pass("upgrade-kept");
         std::fs::rename(&self.new, &self.old)
             .and_then(|()| sync_folder(&self.folder))
-            .map_err(|e| self.failed("the new file cannot replace it", &e))
+            .map_err(|e| self.failed("the new file cannot replace it", e))
     }
 }
 
@@ -297,7 +300,7 @@ fn check_space(extent: Extent, folder: &Path, location: &str) -> Result<()> {
     let Ok(fs) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let (free, needed) = (fs.f_bavail.saturating_mul(fs.f_frsize), extent.bytes());
     if free < needed {
-        return Err(Error::Database(format!(
+        return Err(Error::database(format!(
             "The database {location} must be upgraded, which needs up to {} MiB in {}; {} MiB are free. \
              Nothing was changed. Free some space and try again.",
             needed >> 20,

@@ -34,8 +34,8 @@ pub(super) fn is_of_the_folder(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| gone.contains(&errno))
 }
 
-/// The error, with advice if there is no room.
-pub(super) fn advised(error: &io::Error) -> String {
+/// Advice if there is no room.
+pub(super) fn advice(error: &io::Error) -> Option<String> {
     let advice = match error.kind() {
         ErrorKind::StorageFull => {
             "The data store is full: free some space there (`backy2 rm` and `backy2 cleanup` do that)"
@@ -47,9 +47,9 @@ pub(super) fn advised(error: &io::Error) -> String {
         ErrorKind::FileTooLarge => {
             "Blobs of that size are not allowed there: see `ulimit -f`, and the file system"
         }
-        _ => return error.to_string(),
+        _ => return None,
     };
-    format!("{error}. {advice}, and start again")
+    Some(format!("{advice}, and start again"))
 }
 
 /// The name of a kind of file that is not a regular one.

@@ -49,7 +49,7 @@ fn a_subfolder_that_is_a_link_is_never_followed() {
         errors.extend(store.list("", &mut |_| Ok(())).err());
         errors.extend(store.delete(std::slice::from_ref(&uid)).into_iter().map(|(_, error)| error));
         assert_eq!(errors.len(), 5, "{errors:?}");
-        for text in errors.iter().map(ToString::to_string) {
+        for text in errors.iter().map(Error::line) {
             assert!(text.contains("is a symbolic link") && text.contains("mount --bind"), "{text}");
         }
         assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), before);
@@ -134,7 +134,7 @@ fn a_folder_that_was_exchanged_is_found_by_readers_and_refused_by_writers() {
     assert!(get(&reader, &uid).expect("read"));
     std::fs::rename(&root, &other).expect("moved");
     std::fs::create_dir(&root).expect("made");
-    let error = writer.check().expect_err("not what was written to").to_string();
+    let error = writer.check().expect_err("not what was written to").line();
     assert!(error.contains("not the one that was written to"), "{error}");
 }
 
@@ -182,7 +182,7 @@ fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
             let uids: Vec<BlobUid> = (0..3).map(|_| BlobUid::generate()).collect();
             store.put(&uids[0], &[1; 1000]).expect("there is room");
             fs.faults().full = Some((1500, how));
-            let error = store.put(&uids[1], &[2; 1000]).expect_err("there is none").to_string();
+            let error = store.put(&uids[1], &[2; 1000]).expect_err("there is none").line();
             assert!(error.contains(uids[1].as_str()), "{error}");
             assert_eq!(
                 error.contains("full"),
@@ -191,7 +191,7 @@ fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
             );
             // The system reports an error only once.
             fs.faults().full = None;
-            let later = store.sync().expect_err("it broke").to_string();
+            let later = store.sync().expect_err("it broke").line();
             assert!(later.contains(uids[1].as_str()), "{later}");
             assert!(store.put(&uids[2], &[3; 1000]).is_err(), "{how:?} {sync:?}");
             let mut there = Vec::new();
@@ -210,7 +210,7 @@ fn a_full_store_is_said_as_such_and_goes_on_when_there_is_room() {
     let name = "a_full_store_is_said_as_such_and_goes_on_when_there_is_room";
     let Some((fs, store, _folder)) = remote(name, Durability::Filesystem) else { return };
     fs.faults().full = Some((100, Full::Write(ENOSPC)));
-    let error = store.put(&BlobUid::generate(), &[1; 1000]).expect_err("no room").to_string();
+    let error = store.put(&BlobUid::generate(), &[1; 1000]).expect_err("no room").line();
     assert!(error.contains("The data store is full: free some space"), "{error}");
     fs.faults().full = None;
     store.put(&BlobUid::generate(), &[1; 1000]).expect("there is room");

@@ -10,6 +10,7 @@ use crate::config::{Credential, Names, S3Config};
 use crate::monitor::Handle;
 use crate::sys::trust::{self, Doubt};
 use crate::types::error::{Error, Result};
+use crate::types::reason::because;
 use crate::types::settings::Secret;
 use chrono::Utc;
 use std::io::Read;
@@ -76,7 +77,7 @@ impl Client {
     pub fn new(config: &S3Config, connections: usize, monitor: Handle) -> Result<Self> {
         let bucket =
             Bucket::new(config.endpoint.clone(), config.addressing, &config.bucket).ok_or_else(|| {
-                Error::Config(format!(
+                Error::config(format!(
                     "[DataBackend] bucket_name and {}: together they do not give a valid address; try \
                      addressing_style: path.",
                     config.names.endpoint
@@ -158,7 +159,7 @@ impl Client {
         }
         let built = built
             .body(body)
-            .map_err(|error| Failure::new(Kind::Lasting, format!("the request cannot be made: {error}")))?;
+            .map_err(|error| Failure::new(Kind::Lasting, because("the request cannot be made", error)))?;
         let built = self
             .agent
             .configure_request(built)
@@ -171,8 +172,7 @@ impl Client {
             .timeout_per_read(Some(limit))
             .timeout_per_write(Some(limit))
             .build();
-        let mut response =
-            self.agent.run(built).map_err(|error| Failure::of_transport(&error, self.names))?;
+        let mut response = self.agent.run(built).map_err(|error| Failure::of_transport(error, self.names))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => {
@@ -214,7 +214,7 @@ impl Client {
         loop {
             // Takes the bytes that have arrived instead of filling the piece, so that a slow sender is noticed.
             let read = reader.read(&mut piece);
-            match read.map_err(|error| Failure::of_transport(&ureq::Error::from(error), self.names))? {
+            match read.map_err(|error| Failure::of_transport(error.into(), self.names))? {
                 0 => break,
                 read => {
                     pace.moved(read);
@@ -242,7 +242,7 @@ fn credential(from: &Credential, key: &str, variable: &str) -> Result<Secret> {
     match from {
         Credential::Given(secret) => Ok(secret.clone()),
         Credential::File(path) => from_file(path, key).map(Secret::new),
-        Credential::Unset => Err(Error::Config(format!(
+        Credential::Unset => Err(Error::config(format!(
             "[DataBackend] {key} is missing. Set it, or {key}_file, or the environment variable {variable}."
         ))),
     }
@@ -253,8 +253,10 @@ const LONGEST_KEY: u64 = 1 << 16;
 
 fn from_file(path: &Path, key: &str) -> Result<String> {
     let error =
-        |problem: &str| Error::Config(format!("[DataBackend] {key}_file: {} {problem}.", path.display()));
-    let unreadable = |e: std::io::Error| error(&format!("cannot be read: {e}"));
+        |problem: &str| Error::config(format!("[DataBackend] {key}_file: {} {problem}.", path.display()));
+    let unreadable = |e: std::io::Error| {
+        Error::config(because(format!("[DataBackend] {key}_file: {} cannot be read", path.display()), e))
+    };
     let opened = trust::open(path, false).map_err(unreadable)?;
     if let Some(doubt) = opened.doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
         return Err(error(&format!("{doubt}: `chmod 600` it")));

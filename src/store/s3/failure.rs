@@ -3,6 +3,7 @@
 use super::xml;
 use crate::config::Names;
 use crate::types::error::Signal;
+use crate::types::reason::{Reason, because};
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
@@ -29,15 +30,15 @@ pub(super) struct Failure {
     /// Whether to repeat it.
     pub kind: Kind,
     /// What was wrong, and which setting to check.
-    pub text: String,
+    pub reason: Reason,
     /// The status of the answer, if there was one.
     pub status: Option<u16>,
 }
 
 impl Failure {
     /// A failure without an answer.
-    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Failure { kind, text: text.into(), status: None }
+    pub fn new(kind: Kind, reason: impl Into<Reason>) -> Self {
+        Failure { kind, reason: reason.into(), status: None }
     }
 
     /// A failure from an answer without success.
@@ -56,7 +57,7 @@ impl Failure {
             Kind::Lasting | Kind::Missing => advice(status, &code, names),
             _ => String::new(),
         };
-        Failure { kind, text: one_line(&told) + &advice, status: Some(status) }
+        Failure { kind, reason: Reason::from(one_line(&told)).advise(advice), status: Some(status) }
     }
 
     /// Adds advice if the server's clock (`theirs`) differs from this machine's (`ours`). A refusal may come from that,
@@ -69,8 +70,9 @@ impl Failure {
         };
         if apart >= MOST_APART {
             let minutes = apart.as_secs() / 60;
-            self.text +=
-                &format!(". The clock of this machine is {minutes} minutes {way} the server's: set it");
+            self.reason = self
+                .reason
+                .advise(format!("The clock of this machine is {minutes} minutes {way} the server's: set it"));
         }
         self
     }
@@ -83,20 +85,20 @@ impl Failure {
             code => kind(code.parse().unwrap_or(200), code),
         };
         let advice = if kind == Kind::Lasting { advice(200, code, names) } else { String::new() };
-        Failure { kind, text: one_line(&format!("{code}: {message}")) + &advice, status: Some(200) }
+        let reason = Reason::from(one_line(&format!("{code}: {message}"))).advise(advice);
+        Failure { kind, reason, status: Some(200) }
     }
 
     /// A failure of sending or receiving.
-    pub fn of_transport(error: &ureq::Error, names: Names) -> Self {
+    pub fn of_transport(error: ureq::Error, names: Names) -> Self {
         use ureq::Error as E;
         let Names { endpoint, tls } = names;
+        let see = format!("See {endpoint} in [DataBackend]");
         match error {
-            E::Timeout(_) => Failure::new(Kind::Network, format!("no answer in time ({error})")),
-            E::HostNotFound => {
-                Failure::new(Kind::Network, format!("the host is unknown. See {endpoint} in [DataBackend]"))
-            }
+            E::Timeout(_) => Failure::new(Kind::Network, because("no answer in time", error)),
+            E::HostNotFound => Failure::new(Kind::Network, Reason::from("the host is unknown").advise(see)),
             // TLS reports its errors as invalid data.
-            E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(&io.to_string(), names),
+            E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(io.into(), names),
             E::Io(io) => match io.kind() {
                 ErrorKind::TimedOut
                 | ErrorKind::WouldBlock
@@ -105,31 +107,31 @@ impl Failure {
                 | ErrorKind::ConnectionAborted
                 | ErrorKind::NotConnected
                 | ErrorKind::BrokenPipe
-                | ErrorKind::UnexpectedEof => Failure::new(Kind::Network, io.to_string()),
+                | ErrorKind::UnexpectedEof => Failure::new(Kind::Network, io),
                 // No connection was made: it was refused, there is no route, or the name is unknown.
-                _ => Failure::new(Kind::Network, format!("{io}. See {endpoint} in [DataBackend]")),
+                _ => Failure::new(Kind::Network, Reason::from(io).advise(see)),
             },
-            E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(&error.to_string(), names),
+            E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(error.into(), names),
             E::Protocol(_) | E::ConnectionFailed | E::BodyStalled | E::LargeResponseHeader(..) => {
-                let text = format!(
-                    "this is not the answer of a web server ({error}). See {endpoint} and {tls} in \
-                     [DataBackend]"
-                );
-                Failure::new(Kind::Network, text)
+                let advice = format!("See {endpoint} and {tls} in [DataBackend]");
+                Failure::new(
+                    Kind::Network,
+                    because("this is not the answer of a web server", error).advise(advice),
+                )
             }
-            other => Failure::new(Kind::Lasting, format!("{other}. See {endpoint} in [DataBackend]")),
+            other => Failure::new(Kind::Lasting, because("", other).advise(see)),
         }
     }
 
-    fn of_tls(told: &str, Names { endpoint, tls }: Names) -> Self {
-        let advice = if told.to_lowercase().contains("certificate") {
+    fn of_tls(error: Box<dyn std::error::Error + Send + Sync>, Names { endpoint, tls }: Names) -> Self {
+        let advice = if error.to_string().to_lowercase().contains("certificate") {
             "The server's certificate must be one that this system trusts; add its authority to the \
                  system's, or name a file with it in the environment variable SSL_CERT_FILE"
                 .to_owned()
         } else {
             format!("Does the server speak https? See {endpoint} and {tls} in [DataBackend]")
         };
-        Failure::new(Kind::Lasting, format!("TLS failed: {told}. {advice}"))
+        Failure::new(Kind::Lasting, because("TLS failed", error).advise(advice))
     }
 }
 
@@ -185,9 +187,9 @@ fn kind(status: u16, code: &str) -> Kind {
     }
 }
 
-/// A sentence about the setting to check, with the separator before it.
+/// A sentence about the setting to check, or nothing.
 fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
-    let keys = match (status, code) {
+    match (status, code) {
         (_, "NoSuchBucket") => "See bucket_name in [DataBackend]: the bucket must exist".to_owned(),
         (_, "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => {
             "See aws_access_key_id in [DataBackend], or the environment variables".to_owned()
@@ -202,9 +204,8 @@ fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
         (403, _) | (_, "AccessDenied") => {
             "See the credentials in [DataBackend], and what they may do with the bucket".to_owned()
         }
-        _ => return String::new(),
-    };
-    format!(". {keys}")
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

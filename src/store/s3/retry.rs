@@ -118,7 +118,7 @@ impl<'a> Patience<'a> {
     }
 
     fn tell(&self, what: &str, failure: &Failure, spent: Duration, left: Duration) {
-        let text = &failure.text;
+        let text = failure.reason.line();
         self.monitor.debug(&format!("{what}: {text}. Trying again."));
         if spent >= WORTH_TELLING && !self.told.swap(true, Ordering::Relaxed) {
             self.monitor
@@ -151,7 +151,8 @@ fn pause(tries: u32) -> Duration {
 /// The final error.
 fn given_up(mut failure: Failure, tries: u32, spent: Duration) -> Failure {
     if tries > 1 {
-        failure.text += &format!(" (given up after {tries} tries in {} s)", spent.as_secs());
+        let so_long = format!("given up after {tries} tries in {} s", spent.as_secs());
+        failure.reason = failure.reason.during(&so_long);
     }
     failure
 }

@@ -101,8 +101,8 @@ fn more_if(more: bool) -> Next {
     if more { Next::More } else { Next::End }
 }
 
-fn failed(what: &str, error: impl std::fmt::Display) -> String {
-    format!("{what} failed: {error}")
+fn failed(what: &str, error: crate::types::Error) -> String {
+    format!("{what} failed: {}", error.line())
 }
 
 const BLOCK: u32 = 4096;

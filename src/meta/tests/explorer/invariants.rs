@@ -78,7 +78,7 @@ fn rows(content: &Content, model: &Model) -> Result<(), String> {
 
 /// After all commands have ended: what the last cleanups leave is what blocks name, and nothing else.
 pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -> Result<(), String> {
-    let failed = |e| format!("the last cleanup failed: {e}");
+    let failed = |e: crate::types::Error| format!("the last cleanup failed: {}", e.line());
     let meta = ground.meta();
     let mut after = i64::MIN;
     while let Some(next) = meta.take_delete_candidates(after, i64::MAX, 2).map_err(failed)?.next {

@@ -63,10 +63,10 @@ fn messages_say_which_setting_to_look_at() {
         ),
         (503, answer("SlowDown"), NAMES, "the server answers 503 SlowDown: It is so"),
     ] {
-        assert_eq!(Failure::of_answer(status, &body, names).text, text);
+        assert_eq!(Failure::of_answer(status, &body, names).reason.line(), text);
     }
     let page = format!("<Error><Code>AccessDenied</Code><Message>{}</Message></Error>", "x ".repeat(5000));
-    assert!(Failure::of_answer(403, &page, NAMES).text.len() < 600, "messages stay readable");
+    assert!(Failure::of_answer(403, &page, NAMES).reason.line().len() < 600, "messages stay readable");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn errors_of_the_network_pass_and_those_of_tls_do_not() {
         (ureq::Error::HostNotFound, Kind::Network, "endpoint_url"),
         (ureq::Error::BadUri("x".into()), Kind::Lasting, "endpoint_url"),
     ] {
-        let failure = Failure::of_transport(&error, NAMES);
-        assert!(failure.kind == kind && failure.text.contains(word), "{failure:?}");
+        let failure = Failure::of_transport(error, NAMES);
+        assert!(failure.kind == kind && failure.reason.line().contains(word), "{failure:?}");
     }
 }

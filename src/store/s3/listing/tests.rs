@@ -35,7 +35,7 @@ fn half_a_page_is_none_and_a_listing_without_end_is_an_error() {
 
 fn follow(course: &mut Course, keys: &[&str], next: Option<&str>) -> std::result::Result<(), String> {
     let page = Page { keys: keys.iter().map(|&key| key.into()).collect(), next: next.map(str::to_owned) };
-    course.follow(&page).map_err(|failure| failure.text)
+    course.follow(&page).map_err(|failure| failure.reason.line())
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn passing() -> Failure {
 }
 
 fn answered(kind: Kind) -> Failure {
-    Failure { kind, text: "no".into(), status: Some(503) }
+    Failure { kind, reason: "no".into(), status: Some(503) }
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn the_end_comes_in_time_and_is_told() {
     });
     let took = started.elapsed();
     assert!((SECOND.mul_f64(0.9)..SECOND.mul_f64(1.9)).contains(&took), "{took:?}");
-    let text = failure.expect_err("failed").text;
-    assert!(text.starts_with("no (given up after ") && text.ends_with(" s)"), "{text}");
+    let text = failure.expect_err("failed").reason.line();
+    assert!(text.starts_with("given up after ") && text.ends_with(" s: no"), "{text}");
     assert!(limits[1..].iter().all(|limit| *limit == SHORTEST_TRY), "{limits:?}");
 }
 
@@ -89,7 +89,10 @@ fn the_end_comes_in_time_and_is_told() {
 fn without_time_nothing_is_repeated() {
     let watcher = Watcher::new(u32::MAX);
     let patience = Patience::new(SECOND, Duration::ZERO, &watcher);
-    assert_eq!(patience.run("x", |_| Err::<(), _>(passing())).expect_err("failed").text, "the cable is cut");
+    assert_eq!(
+        patience.run("x", |_| Err::<(), _>(passing())).expect_err("failed").reason.line(),
+        "the cable is cut"
+    );
 }
 
 #[test]

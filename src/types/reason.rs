@@ -1,0 +1,114 @@
+//! Why something failed: what we say of it, the error that led to it, and what can be done.
+
+use super::text;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// An error of the system, of a driver or of a layer below, kept as a value.
+type Cause = Arc<dyn Error + Send + Sync>;
+
+/// A text, the error that led to it, and advice. The text and the advice do not repeat the cause, and end without a full
+/// stop if they are no whole sentences: `super::error` puts the three together.
+#[derive(Clone, Debug, Default)]
+pub struct Reason {
+    text: String,
+    cause: Option<Cause>,
+    advice: String,
+}
+
+/// A reason with the error that led to it.
+pub fn because(text: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Reason {
+    Reason { text: text.into(), cause: Some(cause.into().into()), advice: String::new() }
+}
+
+impl Reason {
+    /// The same, and what can be done (nothing if that is empty). It stands behind the causes, and behind the advice that
+    /// is there already.
+    pub fn advise(self, advice: impl Into<String>) -> Self {
+        Reason { advice: one_line(&self.advice, &[], &advice.into()), ..self }
+    }
+
+    /// The same, with `what` was being done in front of the text.
+    pub fn during(self, what: &str) -> Self {
+        let text = match self.text.is_empty() {
+            true => what.to_owned(),
+            false => format!("{what}: {}", self.text),
+        };
+        Reason { text, ..self }
+    }
+
+    /// The text alone, without the cause and the advice.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What can be done; empty if nothing is known.
+    pub(super) fn advice(&self) -> &str {
+        &self.advice
+    }
+
+    /// The error that led to it.
+    pub fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+
+    /// All of it in one line.
+    pub fn line(&self) -> String {
+        one_line(&self.text, &causes(&self.text, self.cause()), &self.advice)
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Reason { text, ..Reason::default() }
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<std::io::Error> for Reason {
+    fn from(error: std::io::Error) -> Self {
+        because("", error)
+    }
+}
+
+/// The text alone: a cause is told by whoever asks for it.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The texts of `first` and of what led to it. Drivers often repeat the text of their cause in their own: what `above`
+/// or a cause in between has said already is left out.
+pub(super) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<String> {
+    let mut told = vec![above.to_owned()];
+    for cause in std::iter::successors(first, |cause| (*cause).source()) {
+        let of_io = cause.downcast_ref::<std::io::Error>();
+        let inner = of_io.and_then(|error| error.get_ref()).and_then(|inner| inner.downcast_ref());
+        let text = match (cause.downcast_ref::<super::error::Error>().or(inner), of_io) {
+            (Some(error), _) => error.summary(),
+            (None, Some(error)) => text::of_system(error),
+            (None, None) => text::without_numbers(&cause.to_string()).into_owned(),
+        };
+        let is_new = |text: &String| !told.iter().any(|earlier| earlier.contains(text.as_str()));
+        told.extend(Some(text).filter(is_new));
+    }
+    told.split_off(1)
+}
+
+/// `text: cause: cause. Advice`
+pub(super) fn one_line(text: &str, causes: &[String], advice: &str) -> String {
+    let parts = std::iter::once(text).chain(causes.iter().map(String::as_str));
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let mut line = parts.join(": ");
+    if !line.is_empty() && !advice.is_empty() {
+        line += if line.ends_with(['.', '!', '?']) { " " } else { ". " };
+    }
+    line + advice
+}
