@@ -1,4 +1,4 @@
-//! What the commands are composed of: the plan of a backup, the way of data in and the way of data out.
+//! The building blocks of the commands: the plan of a backup, and the paths of data in and out.
 
 pub mod coordinator;
 pub mod cursor;

@@ -5,7 +5,7 @@ use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 
-/// The versions that pass `filter`, by name, then date. Tells of those that are dated in the future.
+/// The versions that pass `filter`, sorted by name, then date. Warns about versions that are dated in the future.
 ///
 /// # Errors
 /// The database fails.
@@ -15,10 +15,10 @@ pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>>
     Ok(versions)
 }
 
-/// Protects a version from `rm`, or ends that.
+/// Protects a version from `rm`, or removes the protection.
 ///
 /// # Errors
-/// There is no such version, or it is so already.
+/// There is no such version, or it already has the requested state.
 pub fn set_protected(site: &mut Site<'_>, version: &str, protected: bool) -> Result<()> {
     let version = names::find(site, version)?;
     if version.protected == protected {

@@ -1,4 +1,4 @@
-//! Locks in a database of SQLite: the rows (`meta`), and whose rows count (`locks`).
+//! Locks in an SQLite database. `meta` stores the rows, and this module decides which processes are still alive.
 
 use crate::locks::verbs::GLOBAL;
 use crate::locks::{Holder, Identity, Register, Registered};
@@ -7,11 +7,11 @@ use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use std::sync::Arc;
 
-/// A process that nothing but its rows tells of (it runs in another container, say) is gone when it has written nothing
-/// for so many seconds. Its lock files hold on.
+/// A process on another machine or in another container is known only from its rows. It counts as gone if it has
+/// written nothing for this many seconds. Its lock files stay in force.
 const UNHEARD: i64 = 300;
 
-/// Registers locks in a file of SQLite.
+/// Registers locks in an SQLite file.
 #[derive(Debug)]
 pub(super) struct FileRegister {
     claims: Claims,
@@ -20,7 +20,7 @@ pub(super) struct FileRegister {
 }
 
 impl FileRegister {
-    /// With `wait` a lock waits for others who write to the database.
+    /// If `wait` is true, taking an exclusive lock waits for other writers of the database.
     pub fn new(claims: Claims, wait: bool) -> Self {
         FileRegister { claims, identity: Identity::own(), wait }
     }
@@ -41,7 +41,7 @@ fn holder(claim: Claim) -> Holder {
     Holder { name, exclusive, host, pid, command, since: Some(Timestamp::from_unix(since)), heard: None }
 }
 
-/// A row, until this is dropped.
+/// A lock row. Dropping this deletes the row.
 #[derive(Debug)]
 struct Lock {
     row: i64,
@@ -56,7 +56,7 @@ impl Drop for Lock {
     }
 }
 
-/// A lock that could not be written down.
+/// A lock without a row, because the row could not be written.
 #[derive(Debug)]
 struct FileOnly;
 

@@ -1,4 +1,4 @@
-//! Deleting the data that no version needs any more.
+//! Deletes the data that no version needs any more.
 
 mod full;
 
@@ -16,53 +16,55 @@ use std::time::Instant;
 
 pub use full::{full, preview_full};
 
-/// Blobs of removed versions stay for so long, in seconds: a backup that found one as known before the `rm`
-/// has committed its row by then.
+/// Seconds for which blobs of removed versions are kept. A backup that found such a blob before the `rm` has
+/// committed its row by then.
 const GRACE: i64 = 3600;
-/// Names asked for, and entries deleted, at once.
+/// Number of names read, or entries deleted, at once.
 const BATCH: usize = 1000;
-/// Blobs of a batch whose failure is told one by one.
+/// Number of failed blobs per batch that are reported individually.
 const MOST_TOLD: usize = 10;
-/// Entries looked at in one transaction: `BATCH` at first, twice as many each time, and never more than these. Each
-/// transaction is flushed to disk twice, into the journal and into the database; but other writers wait for it.
+/// Highest number of entries checked in one transaction. The number starts at `BATCH` and doubles each time. Each
+/// transaction is flushed to disk twice, into the journal and into the database, so large ones are faster. But other
+/// writers wait while it runs.
 const MOST_CANDIDATES: usize = 16 * BATCH;
-/// Where the disk is full, transactions are made smaller, down to so many entries.
+/// On a full disk transactions become smaller, down to this number of entries.
 const LEAST: usize = 16;
 
-/// What a cleanup did.
+/// The result of a cleanup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
     /// Blobs whose data was deleted.
     pub deleted: u64,
-    /// Blobs whose data could not be deleted; the next run tries again.
+    /// Blobs whose data could not be deleted. The next run tries again.
     pub failed: u64,
-    /// Blobs that were listed as deletable and are in use.
+    /// Blobs that were listed as deletable but are in use.
     pub in_use: u64,
-    /// Blobs that were left for now.
+    /// Blobs that were kept because their grace time is not over.
     pub waiting: Waiting,
 }
 
-/// Deletes the blobs of removed versions, whose grace time is over (`no_grace`: all of them).
+/// Deletes the blobs of removed versions after their grace time. With `no_grace` it does not wait.
 ///
 /// # Errors
-/// Another cleanup runs; the database or the store fails. Killed at any moment, it has deleted nothing that
-/// is in use, and the next run goes on.
+/// Another cleanup is running, or the database or the store fails. If the process is killed at any moment, no blob in
+/// use was deleted, and the next run continues.
 pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     let _lock = site.locks.cleanup()?;
     let store = site.open_store()?;
     store.check()?;
     let mut cleaned = Cleaned::default();
-    // The messages are those of release 2.13: scripts look for them.
+    // Scripts look for these messages of release 2.13.
     site.monitor.info("Deleting false positives...");
     trust_times(site)?;
-    // In this order: a backup of 2.13 that has read its base before that was removed runs now, or has ended.
+    // The order matters: a backup of 2.13 that read its base before the base was removed is still running now, or it
+    // has ended.
     let before = before(no_grace);
     site.locks.no_old_backup(&site.config.process_name)?;
     loop {
         let full = doom(site, before, &mut cleaned)?;
         site.monitor.info("Deleting false positives: done. Now deleting blocks.");
         let deleted = cleaned.deleted;
-        // Those of an earlier run that was killed are among them.
+        // This also finds blobs that an earlier run doomed before it was killed.
         let found = pages(site, |_, uids| Ok(uids.len() as u64))?;
         site.monitor.info(&format!("{found} delete candidate blocks found."));
         let mut left = found;
@@ -73,7 +75,7 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
         })?;
         match full {
             None => break,
-            // What was deleted has made room for more.
+            // The deletions have freed space for more.
             Some(_) if cleaned.deleted > deleted => {}
             Some(error) => return Err(error),
         }
@@ -82,7 +84,8 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     Ok(cleaned)
 }
 
-/// Entries that a clock which was ahead has made would wait until that time comes: their hour begins now.
+/// Entries written while the clock was ahead would wait until that time. Restamps them, so that their grace time
+/// starts now.
 fn trust_times(site: &mut Site<'_>) -> Result<()> {
     let now = Timestamp::now();
     let entries = site.meta.restamp_deleted(now.unix(), now.latest_plausible().unix())?;
@@ -95,7 +98,8 @@ fn trust_times(site: &mut Site<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Dooms what may go. Returns the error that stopped it where the disk is full; what is doomed by then can be deleted.
+/// Dooms all entries that may be deleted. On a full disk it returns the error that stopped it. The entries that are
+/// doomed by then can still be deleted.
 fn doom(site: &mut Site<'_>, before: i64, cleaned: &mut Cleaned) -> Result<Option<Error>> {
     let (mut after, mut limit, mut most) = (i64::MIN, BATCH, MOST_CANDIDATES);
     loop {
@@ -119,12 +123,12 @@ fn doom(site: &mut Site<'_>, before: i64, cleaned: &mut Cleaned) -> Result<Optio
     }
 }
 
-/// Blobs that a cleanup leaves for now, as their hour is not over.
+/// Blobs that a cleanup keeps because their grace time is not over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// How many, and their plain bytes.
+    /// Number of blobs, and their plain bytes.
     pub count: Count,
-    /// When a cleanup would delete the last of them.
+    /// When a cleanup would delete the last of these blobs.
     pub until: Option<Timestamp>,
 }
 
@@ -136,26 +140,26 @@ impl Waiting {
     }
 }
 
-/// What waits after a cleanup.
+/// The blobs that still wait after a cleanup.
 fn waiting(site: &mut Site<'_>) -> Result<Waiting> {
     Ok(preview(site, false, |_| Ok(()))?.waiting)
 }
 
-/// What a fast cleanup would do.
+/// The effects that a fast cleanup would have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preview {
     /// Blobs that would be deleted, and their plain bytes.
     pub deletable: Count,
-    /// Blobs that are listed and in use.
+    /// Blobs that are listed but in use.
     pub in_use: u64,
-    /// Blobs that would be left for now.
+    /// Blobs whose grace time is not over.
     pub waiting: Waiting,
 }
 
-/// Looks at what [`fast`] would do, calls `visit` with each blob that it would delete, and changes nothing.
+/// Finds out what [`fast`] would do and calls `visit` with each blob that it would delete. Changes nothing.
 ///
 /// # Errors
-/// The database fails, or `visit` does.
+/// The database or `visit` fails.
 pub fn preview(
     site: &mut Site<'_>,
     no_grace: bool,
@@ -182,12 +186,12 @@ pub fn preview(
     }
 }
 
-/// The time up to which entries are taken.
+/// Only entries up to this time, in seconds since 1970, may be deleted.
 fn before(no_grace: bool) -> i64 {
     if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE }
 }
 
-/// Calls `visit` with the doomed blobs, some at a time, and adds up what it returns.
+/// Calls `visit` with batches of doomed blobs, and returns the sum of its results.
 fn pages<'s>(
     site: &mut Site<'s>,
     mut visit: impl FnMut(&mut Site<'s>, &[BlobUid]) -> Result<u64>,
@@ -203,7 +207,8 @@ fn pages<'s>(
     }
 }
 
-/// Deletes the data of doomed blobs, then their entries. `left` more wait.
+/// Deletes the data of doomed blobs, then their entries. `left` is the number of blobs that remain, for the progress
+/// message.
 fn delete(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
@@ -218,7 +223,7 @@ fn delete(
     failpoint::pass("cleanup-deleted");
     tell(site.monitor, &failed, "The next cleanup tries again.");
     if failed.len() == uids.len() {
-        // Where nothing can be deleted nothing else needs to be tried.
+        // If no blob could be deleted, find out whether the store works at all.
         store.check()?;
     }
     let gone: Vec<BlobUid> =
@@ -238,7 +243,7 @@ fn delete(
     Ok(())
 }
 
-/// Tells of blobs that could not be deleted, but not of a thousand with the same reason.
+/// Reports blobs that could not be deleted, up to `MOST_TOLD` of them individually.
 fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
     let told = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
     for (_, error) in told.clone().take(MOST_TOLD) {

@@ -1,4 +1,4 @@
-//! Copy on write: what was written to an image becomes a version of its own, which shares all else with the original.
+//! Copy on write: data written to an image becomes a new version that shares all other blocks with the original.
 
 use super::backup::job::{self, Job, begin};
 use super::backup::{self, Made};
@@ -18,19 +18,19 @@ use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::time::Instant;
 
-/// What such versions are called unless another name is given, as in 2.9. Their snapshot name is the uid of the original.
+/// Default name of such versions, as in 2.9. Their snapshot name is the uid of the original.
 pub const NAME: &str = "copy on write";
 
-/// What copies are called, and when they expire.
+/// Names and expiry of the new versions.
 #[derive(Clone, Debug)]
 pub struct Naming {
     /// The name of the versions.
     pub name: String,
-    /// When the user wants them gone.
+    /// When the versions may be removed, if the user gave a date.
     pub expire: Option<Timestamp>,
 }
 
-/// A version that was begun, and gets its blocks when the image has been written.
+/// A version in the making. It gets its blocks after the image has been written.
 pub struct Copy<'a> {
     site: Site<'a>,
     original: Version,
@@ -39,11 +39,11 @@ pub struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    /// Makes an empty version for what is going to be written to an image of `original`. It has no tags: schedulers
-    /// do not count it.
+    /// Creates an empty version for the data that will be written to an image of `original`. It has no tags, so
+    /// schedulers do not count it.
     ///
     /// # Errors
-    /// The original is invalid; the database cannot be written; wrong settings.
+    /// The original is invalid, the database cannot be written, or settings are wrong.
     pub fn begin(
         config: &'a Config,
         monitor: &'a dyn Monitor,
@@ -71,16 +71,17 @@ impl<'a> Copy<'a> {
         Ok(Copy { site, original: original.clone(), version, _lock: lock })
     }
 
-    /// The version, invalid until it is complete.
+    /// The new version, which is invalid until it is complete.
     pub fn version(&self) -> &Version {
         &self.version
     }
 
     /// Stores the blocks of `image` that were written to, shares all others with the original, and makes the version
-    /// valid. `image` is of the original, and nobody writes to it any more.
+    /// valid. `image` must be an image of the original, and nobody may write to it any more.
     ///
     /// # Errors
-    /// Those of a backup, and bad blocks of the original that were written to in part. The version stays invalid.
+    /// Those of a backup, and bad blocks of the original that were written only in part. The version then stays
+    /// invalid.
     pub fn complete(mut self, image: &Image) -> Result<Made> {
         let started = Instant::now();
         let site = &mut self.site;
@@ -116,7 +117,7 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// An image as a source: the version with what was written to it.
+/// An image as the source of a backup: the version plus the data written to it.
 struct Written<'a> {
     url: String,
     image: &'a Image,

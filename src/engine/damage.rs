@@ -1,4 +1,4 @@
-//! Bad blocks: told to the user, marked in the database, and listed at the end.
+//! Bad blocks: reports them, marks them in the database, and collects them for the end of the run.
 
 use crate::flow::fetch::Damage;
 use crate::meta::Metadata;
@@ -19,12 +19,12 @@ pub struct Casualties<'a> {
 }
 
 impl<'a> Casualties<'a> {
-    /// None so far. `can_mark` is false for a database that cannot be written.
+    /// Starts with no bad blocks. `can_mark` is false for a database that cannot be written.
     pub fn new(monitor: &'a dyn Monitor, can_mark: bool) -> Self {
         Casualties { monitor, blocks: Vec::new(), marked: BTreeSet::new(), can_mark }
     }
 
-    /// Counts block `id` as bad without a blob to blame.
+    /// Counts these blocks as bad, although no blob is at fault.
     pub fn add(&mut self, ids: Range<u64>) {
         match self.blocks.last_mut() {
             Some(last) if last.end == ids.start => last.end = ids.end,
@@ -32,15 +32,15 @@ impl<'a> Casualties<'a> {
         }
     }
 
-    /// Block `id` is bad because of its blob: says so, and marks the blob and all versions that name it.
+    /// Counts block `id` as bad because of its blob, reports it, and marks the blob and all versions that use it.
     ///
     /// # Errors
-    /// The database fails in another way than being read-only.
+    /// The database fails, other than by being read-only.
     pub fn blob(&mut self, meta: &mut Metadata, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
         self.monitor.error(&format!("Block {id} (UID {}) is bad: {damage}", blob.uid));
         self.add(id..id + 1);
         let first = self.marked.is_empty();
-        // A blob that occurs several times is marked once.
+        // A blob that occurs several times is marked only once.
         if !self.marked.insert(blob.uid.clone()) {
             return Ok(());
         }
@@ -75,12 +75,12 @@ impl<'a> Casualties<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether no block was bad.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// The bad ranges as bytes, joined where they touch.
+    /// The bad ranges in bytes. Ranges that touch are joined.
     pub fn ranges(self, geometry: Geometry) -> Vec<Range<u64>> {
         let bytes = |range: Range<u64>| {
             let end = geometry.offset(range.end).min(geometry.size_bytes());

@@ -1,4 +1,5 @@
-//! `downgrade-check`: what is to be done before 2.13 uses the database from before the upgrade again, and after that.
+//! `downgrade-check`: lists the steps that are necessary before and after 2.13 gets back the database from before the
+//! upgrade.
 
 use super::lock_dir;
 use crate::config::Config;
@@ -8,33 +9,33 @@ use crate::types::error::{Error, Result};
 use crate::types::settings::HashFunction;
 use std::path::{Path, PathBuf};
 
-/// When a step is due.
+/// When a step must be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// With this program, before the old database is put back.
     Before,
-    /// With 2.13, after that, in this order, and before its first backup or cleanup.
+    /// With 2.13, after the old database was put back, in this order, before its first backup or cleanup.
     After,
-    /// Nothing can be done about it.
+    /// Never: nothing can be done about it.
     Lost,
 }
 
-/// Something to do, or to know.
+/// Something that the user has to do or should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When.
+    /// When to do it.
     pub when: When,
-    /// The command; empty where there is none.
+    /// The command; empty if there is none.
     pub command: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What there is to be done. Empty: the old database can be put back, and nothing is lost.
+/// All necessary steps. If there are none, the old database can be put back without loss.
 pub struct Plan {
-    /// The old database, where there is one.
+    /// The old database, if there is one.
     pub copy: Option<PathBuf>,
-    /// In the order in which they are due.
+    /// The steps in the order in which they must be done.
     pub steps: Vec<Step>,
 }
 
@@ -42,7 +43,7 @@ pub struct Plan {
 /// Changes nothing.
 ///
 /// # Errors
-/// There is no such file, or it is no database of an older release; what either database says.
+/// There is no such file, it is not a database of an older release, or one of the databases fails.
 pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Result<Plan> {
     let mut steps = Vec::new();
     for holder in lock_dir::locks(config)?.list()? {
@@ -80,7 +81,7 @@ pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Res
     Ok(Plan { copy, steps })
 }
 
-/// With this program: what 2.13 would lack.
+/// Steps with this program: save what 2.13 would lack.
 fn before(since: &Since, steps: &mut Vec<Step>) {
     if since.rekeyed {
         steps.push(step(
@@ -99,7 +100,7 @@ fn before(since: &Since, steps: &mut Vec<Step>) {
     }
 }
 
-/// With 2.13: first the versions whose data is gone, before a backup takes it for stored.
+/// Steps with 2.13. Versions whose data is gone come first, so that no backup takes this data for stored.
 fn after(since: Since, steps: &mut Vec<Step>) {
     for LoneVersion { uid, name, protected, gone } in &since.removed {
         if *protected {

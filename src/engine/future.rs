@@ -1,4 +1,5 @@
-//! Versions that are dated in the future: some clock was or is wrong. Their dates are neither trusted nor changed.
+//! Versions that are dated in the future, because a clock was or is wrong. Their dates are neither trusted nor
+//! changed.
 
 use super::Site;
 use crate::meta::VersionFilter;
@@ -9,14 +10,14 @@ use crate::types::version::Version;
 use chrono::TimeDelta;
 use std::collections::HashMap;
 
-/// How many of them a warning lists.
+/// Number of versions that a warning lists.
 const LISTED: usize = 10;
-/// A clock that was set back by less than this is taken to have been right before: a new version is dated right behind
-/// the newest one then. What is further ahead is a version of the future.
+/// If the newest version is ahead of the clock by less than this, the clock is assumed to have been set back, and a
+/// new version gets a date just after the newest one. Versions further ahead are ignored for this.
 const SET_BACK: TimeDelta = TimeDelta::days(1);
 
-/// Puts versions, of any names, in the order of their making, oldest first, within each name. Dates tell it, but for
-/// those in the future: such a version was made behind the newest of those that the database had before it.
+/// Sorts versions by name, and within each name in the order in which they were made, oldest first. Dates give the
+/// order. A version dated in the future is placed after the newest version that was in the database before it.
 pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Timestamp) {
     let mut by_key: Vec<&Version> = items.iter().map(&version).collect();
     by_key.sort_by_key(|version| version.key);
@@ -39,15 +40,15 @@ pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Time
     });
 }
 
-/// Says which of these versions are dated in the future, on stderr and in the log, and `what` that means for the
-/// command; nothing if there are none.
+/// Warns about those versions that are dated in the future, on stderr and in the log. `what` explains the consequence
+/// for the command. Does nothing if there are none.
 pub fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
     if let Some(text) = warning(versions, what) {
         site.monitor.notice(&text);
     }
 }
 
-/// What [`tell`] says.
+/// The text of the warning in [`tell`], or `None` if no version is dated in the future.
 pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) -> Option<String> {
     let now = Timestamp::now();
     let found: Vec<&Version> = versions.into_iter().filter(|version| version.date.is_future(now)).collect();
@@ -70,8 +71,8 @@ pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) 
     Some(text)
 }
 
-/// The date of a new version of `name`: now; or right behind the newest version, if the clock was set back a little
-/// since that was made, so that the new one is the latest. Tells of versions that are dated in the future.
+/// The date for a new version of `name`: now, or just after the newest version if the clock was set back a little
+/// since then, so that the new version is the latest. Warns about versions that are dated in the future.
 ///
 /// # Errors
 /// The database fails.
@@ -96,7 +97,7 @@ mod tests {
         Timestamp::parse(text).expect(text)
     }
 
-    /// Versions of a name, in the order of their making.
+    /// Versions of one name, in the order in which they were made.
     fn versions(dates: &[&str]) -> Vec<Version> {
         let version = |(key, date): (usize, &&str)| Version {
             key: VersionKey(key as i64),
@@ -123,18 +124,19 @@ mod tests {
     #[test]
     fn a_date_in_the_future_does_not_make_a_version_the_newest() {
         let now = "2026-03-05 12:00:00";
-        // Made second, by a clock that was far ahead; an old dump was imported last.
+        // The second version was made while the clock was far ahead. The last one was imported from an old dump.
         let made = ["2026-03-01", "2026-05-01", "2026-03-03", "2026-03-04", "2026-02-01"];
         let order = ["2026-02-01", "2026-03-01", "2026-05-01", "2026-03-03", "2026-03-04"];
         assert_eq!(ordered(&made, now), order);
-        // As long as nothing was made after it, it is the newest.
+        // Without a later version, it is the newest.
         assert_eq!(ordered(&made[..2], now), made[..2]);
-        // A clock that is behind makes all others versions of the future: dates among them, and what is new last.
+        // If the clock is behind, all older versions are in the future. They are sorted by date, and the new version
+        // comes last.
         let made = ["2026-03-01", "2026-03-02", "2026-02-20", "1970-01-02"];
         let order = ["2026-02-20", "2026-03-01", "2026-03-02", "1970-01-02"];
         assert_eq!(ordered(&made, "1970-01-02 01:00:00"), order);
         assert_eq!(ordered(&made[..3], "1969-12-31"), order[..3]);
-        // Without any, dates alone count.
+        // Without versions in the future, only dates count.
         assert_eq!(ordered(&["2026-03-02", "2026-03-01"], now), ["2026-03-01", "2026-03-02"]);
     }
 

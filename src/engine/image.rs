@@ -1,7 +1,8 @@
-//! Random access to versions, for servers: blocks on demand from a cache, and writes that change no version.
+//! Random access to versions, for servers. Blocks are loaded on demand through a cache, and writes do not change any
+//! version.
 //!
-//! [`serve`] opens what is needed and runs the threads that fetch; a [`Depot`] opens images; an [`Image`] is read and
-//! written from any number of threads. One cache serves all images, and they share the blocks of equal blobs.
+//! [`serve`] opens everything and runs the threads that fetch blocks. A [`Depot`] opens images. Any number of threads
+//! may read and write an [`Image`]. All images share one cache, and also the blocks of equal blobs.
 
 mod ahead;
 mod cache;
@@ -33,22 +34,22 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why an image could not be read or written, as far as a client of a server is concerned.
+/// The reasons why an image could not be read or written, as far as a client of a server needs them.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Fault {
-    /// The data is bad or cannot be had. It was told to the monitor.
+    /// The data is bad or could not be read. The reason was reported to the monitor.
     #[error("{0}")]
     Data(String),
-    /// The range is not within the image.
+    /// The range ends beyond the end of the image.
     #[error("the range is beyond the end of the image")]
     Range,
-    /// The image was opened for reading only.
+    /// The image was opened read-only.
     #[error("the image is read-only")]
     ReadOnly,
-    /// There is no space left for what is written.
+    /// There is no space left for written data.
     #[error("no space is left for written data")]
     Full,
-    /// The temporary file of what is written failed in another way.
+    /// The temporary file for written data failed in another way.
     #[error("the temporary file for written data: {0}")]
     Overlay(String),
 }
@@ -62,14 +63,14 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// How images are opened.
+/// Options for opening images.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where what is written is kept; `None`: nothing can be written.
+    /// The folder for written data; `None` if images are read-only.
     pub overlays: Option<PathBuf>,
 }
 
-/// All versions of an installation, to be opened as images.
+/// All versions of an installation. Opens them as images.
 pub struct Depot {
     meta: rows::Connection,
     locks: Locks,
@@ -77,15 +78,15 @@ pub struct Depot {
     cache: Arc<Cache>,
     loader: Loader<Ticket>,
     overlays: Option<PathBuf>,
-    /// What was told once and need not be told again.
+    /// Texts that were reported already and must not be repeated.
     told: Mutex<BTreeSet<String>>,
 }
 
-/// Opens the store, asks whether key, block size and hash function are the right ones, and calls `serve` with all
-/// versions. When it returns, whatever somebody still reads fails.
+/// Opens the store, checks key, block size and hash function, and calls `serve` with all versions. After `serve`
+/// returns, reads that are still waiting fail.
 ///
 /// # Errors
-/// Wrong settings, a store that cannot be used, a folder for overlays that is not there; those of `serve`.
+/// Wrong settings, an unusable store, no folder for overlays, or an error of `serve`.
 pub fn serve<R>(site: Site<'_>, options: &Options, serve: impl FnOnce(Arc<Depot>) -> Result<R>) -> Result<R> {
     let store = site.open_store()?;
     serve_from(site, &*store, options, serve)
@@ -117,7 +118,7 @@ fn serve_from<R>(
     })
 }
 
-/// Better told before the mount than at its first write.
+/// Reports an unusable folder before the mount, not at its first write.
 fn check_folder(folder: &Path) -> Result<()> {
     let bad = |error| {
         let advice =
@@ -128,7 +129,7 @@ fn check_folder(folder: &Path) -> Result<()> {
 }
 
 impl Depot {
-    /// A number that changes whenever versions, tags or expiries may have changed.
+    /// A number that changes when versions, tags or expiries may have changed.
     ///
     /// # Errors
     /// The database fails.
@@ -136,8 +137,8 @@ impl Depot {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner).change_counter()
     }
 
-    /// All versions, by name, then in the order of their making. Those whose rows cannot be read are left out, and told
-    /// once.
+    /// All versions, sorted by name, then in the order in which they were made. Versions with unreadable rows are
+    /// left out and reported once.
     ///
     /// # Errors
     /// The database fails.
@@ -147,15 +148,15 @@ impl Depot {
         Ok(versions)
     }
 
-    /// The version that `text` means, as the command line has it: see [`names::find`].
+    /// The version that `text` means on the command line: see [`names::find`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`names::find`].
     pub fn find(&self, text: &str) -> Result<Version> {
         names::find(&mut &*self, text)
     }
 
-    /// One version.
+    /// The version with this uid.
     ///
     /// # Errors
     /// [`Error::VersionNotFound`]; the database fails.
@@ -168,10 +169,10 @@ impl Depot {
         self.overlays.is_some()
     }
 
-    /// Opens the version of that uid, and pins it as long as the image lives.
+    /// Opens the version with this uid, and pins it as long as the image exists.
     ///
     /// # Errors
-    /// There is none; it is being written or removed; it has another block size than the configuration.
+    /// There is no such version; it is being written or removed; its block size is not the configured one.
     pub fn open(self: &Arc<Self>, uid: &VersionUid) -> Result<Image> {
         let pin = self.locks.pin(uid)?;
         let version = {
@@ -184,7 +185,7 @@ impl Depot {
         Ok(Image::new(Arc::clone(self), version, geometry, pin))
     }
 
-    /// Bytes of `version` that are stored, before compression; the others are holes.
+    /// Number of bytes of `version` that are stored, before compression. The other bytes are holes.
     ///
     /// # Errors
     /// The database fails.
@@ -193,12 +194,12 @@ impl Depot {
         Ok(version.size_bytes.saturating_sub(holes))
     }
 
-    /// Tells those who watch the server something, from any thread.
+    /// Reports a text to the monitor of the server. May be called from any thread.
     pub fn say(&self, level: Level, text: String) {
         self.loader.say(level, text);
     }
 
-    /// The same, but not what was told so before.
+    /// Like [`Depot::say`] with a warning, but reports each text only once.
     pub fn warn_once(&self, text: String) {
         if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
             self.say(Level::Warning, text);

@@ -1,9 +1,9 @@
-//! The incremental backup in one command: makes the snapshot, finds the base, backs up what has changed, and removes
-//! the snapshots that no later backup needs.
+//! The incremental backup in one command: makes a snapshot, finds the base, backs up the changes, and removes the
+//! snapshots that no later backup needs.
 //!
-//! Every snapshot is noted in the database before it is made, and a lock is held on it as long as it is used. What is
-//! noted, not locked, and not the base of some name's next backup is removed; so a snapshot that a killed run has left
-//! behind goes with the next run, and snapshots of others never go.
+//! Every snapshot is noted in the database before it is made, and locked as long as it is in use. A snapshot is
+//! removed if it is noted, not locked, and not the base of the next backup of any name. So the next run removes a
+//! snapshot that a killed run left behind, and never removes snapshots of other programs.
 
 use super::backup::{self, Made, Options};
 use super::{Site, future};
@@ -18,14 +18,14 @@ use crate::types::uid::VersionUid;
 use crate::types::version::{ImageId, Origin, Version};
 use std::collections::BTreeMap;
 
-/// So many names are tried for a new snapshot, one for each second from now on.
+/// Number of names tried for a new snapshot, one for each second starting now.
 const NAMES: i64 = 10;
 
-/// Backs up a source, taking what has not changed from the newest valid version of the same name. `options` have
-/// neither hints nor base nor a version to be continued.
+/// Backs up a source and takes unchanged blocks from the newest valid version of the same name. `options` must not
+/// contain hints, a base, or a version to continue.
 ///
 /// # Errors
-/// As [`backup::run`]. The snapshot that was made for it is removed then, if that is possible.
+/// As [`backup::run`]. On an error the snapshot made for the backup is removed, if possible.
 pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     match io::kind(options.source)? {
         Kind::Rbd => of_image(site, &options),
@@ -33,7 +33,7 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     }
 }
 
-/// Nothing tells what has changed: all but holes is read, and what is known is not stored.
+/// A file gives no list of changes. Everything but holes is read, and known data is not stored again.
 fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     let _alone = match io::file_identity(options.source) {
         Some(image) => Some(site.locks.own_image(&image, options.source)?),
@@ -53,7 +53,7 @@ fn of_file(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     backup::run(site, Options { base: base.as_ref().map(VersionUid::as_str), ..options })
 }
 
-/// A snapshot that nobody removes as long as this lives.
+/// A locked snapshot. Nobody removes it as long as this lives.
 struct Held {
     name: String,
     _guard: Guard,
@@ -63,7 +63,7 @@ fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     let snapshots = Snapshots::open(options.source, &site.config.io.rbd)?;
     let ImageId { cluster, pool, image, .. } = snapshots.image();
     let _alone = site.locks.own_image(&format!("{cluster}-{pool}-{image}"), options.source)?;
-    // A snapshot is made for nothing otherwise.
+    // Check the store first, so that no snapshot is made in vain.
     site.open_store()?.check_writable()?;
     let base = find_base(site, &snapshots, options.name)?;
     site.monitor.info(&match &base {
@@ -101,7 +101,7 @@ fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     made
 }
 
-/// The backup of a snapshot, with what the user asked for.
+/// The options for the backup of a snapshot, based on those of the user.
 fn of_snapshot<'a>(
     asked: &Options<'a>,
     url: &'a str,
@@ -117,19 +117,19 @@ fn of_snapshot<'a>(
         resume: None,
         tags: asked.tags.clone(),
         expire: asked.expire,
-        // What a failed run has stored is found by its checksum, so that the snapshot can go.
+        // After a failed run the snapshot can go: the next run finds the stored data by its checksum.
         source_stays: false,
         allow_empty: asked.allow_empty,
     }
 }
 
-/// What a snapshot's lock is called.
+/// The name of a snapshot's lock.
 fn lock_name(image: &ImageId, snapshot: &str) -> String {
     format!("{}-{}-{snapshot}", image.pool, image.image)
 }
 
-/// The newest valid version of that name whose snapshot is still on the image and proven to be the one that it was
-/// made from.
+/// Finds the newest valid version of `name` whose snapshot still exists on the image, and locks that snapshot. The
+/// identity of the snapshot is checked, not only its name.
 fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<Option<(Version, Held)>> {
     for (version, origin) in by_making(site, snapshots.image())?.into_iter().rev() {
         if version.name != name || !version.valid {
@@ -139,7 +139,7 @@ fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<O
         let Some(guard) = site.locks.use_snapshot(&lock_name(snapshots.image(), &snapshot))? else {
             continue;
         };
-        // It may have been removed before it was locked.
+        // The snapshot may have been removed before it was locked.
         if snapshots.name_of(&origin)?.as_ref() == Some(&snapshot) {
             return Ok(Some((version, Held { name: snapshot, _guard: guard })));
         }
@@ -147,14 +147,14 @@ fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<O
     Ok(None)
 }
 
-/// The versions of an image with their origins; of each name, the newest last.
+/// The versions of an image with their origins, sorted by name and then oldest first.
 fn by_making(site: &mut Site<'_>, image: &ImageId) -> Result<Vec<(Version, Origin)>> {
     let mut versions = site.meta.versions_of(image)?;
     future::by_making(&mut versions, |(version, _)| version, Timestamp::now());
     Ok(versions)
 }
 
-/// Makes a snapshot.
+/// Makes a snapshot, and notes and locks it.
 fn make(site: &mut Site<'_>, snapshots: &Snapshots) -> Result<Held> {
     let image = snapshots.image();
     let now = Timestamp::now();
@@ -171,7 +171,7 @@ fn make(site: &mut Site<'_>, snapshots: &Snapshots) -> Result<Held> {
             failpoint::pass("incremental-made");
             return Ok(Held { name, _guard: guard });
         }
-        // Somebody else's.
+        // This snapshot was made by another program.
         site.meta.forget_snapshot(image, &name)?;
     }
     Err(Error::refused(format!(
@@ -180,7 +180,7 @@ fn make(site: &mut Site<'_>, snapshots: &Snapshots) -> Result<Held> {
     )))
 }
 
-/// Takes back the snapshot of a backup that failed. If that fails too, the next run does it.
+/// Removes the snapshot of a failed backup. If that fails too, the next run does it.
 fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
     let removed = snapshots.remove(name).and_then(|removal| match removal {
         Removal::Gone => site.meta.forget_snapshot(snapshots.image(), name).map(|()| true),
@@ -195,8 +195,8 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
     }
 }
 
-/// Removes the snapshots that no name's next backup needs. Nothing of it is worth failing for: what stays is tried
-/// again by the next run.
+/// Removes the snapshots that no name needs for its next backup. Errors only cause a warning, because the next run
+/// tries again.
 fn tidy(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) {
     if let Err(error) = remove_unneeded(site, snapshots, new) {
         site.monitor.warning(&format!("Older snapshots were not removed: {}", error.line()));
@@ -209,14 +209,14 @@ fn remove_unneeded(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) -> Res
     let noted = site.meta.noted_snapshots(image)?;
     for name in noted.iter().filter(|name| *name != new) {
         let Some(id) = there.get(name) else {
-            // Killed before it was made, or somebody has removed it.
+            // The run was killed before it made the snapshot, or another program has removed it.
             if let Some(_guard) = site.locks.own_snapshot(&lock_name(image, name))? {
                 site.meta.forget_snapshot(image, name)?;
             }
             continue;
         };
-        // Who makes one locks it first, and keeps the lock until its version is valid or given up: so whether it is
-        // needed is looked at under the lock.
+        // A run locks its snapshot before it makes it, and keeps the lock until the version is valid or given up. So
+        // check under the lock whether the snapshot is needed.
         let Some(_guard) = site.locks.own_snapshot(&lock_name(image, name))? else { continue };
         if is_needed(site, image, &there, *id)? {
             continue;
@@ -234,7 +234,8 @@ fn remove_unneeded(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) -> Res
     Ok(())
 }
 
-/// Whether the snapshot is that of the newest valid version of some name that has its snapshot: its next base.
+/// Whether the snapshot is the next base of some name: the snapshot of the newest valid version of that name that
+/// still has its snapshot.
 fn is_needed(site: &mut Site<'_>, image: &ImageId, there: &BTreeMap<String, u64>, id: u64) -> Result<bool> {
     let mut bases = BTreeMap::new();
     for (version, origin) in by_making(site, image)? {

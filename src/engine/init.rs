@@ -1,4 +1,4 @@
-//! Making an installation.
+//! Creates an installation.
 
 use super::lock_dir;
 use crate::config::Config;
@@ -10,10 +10,10 @@ mod folder;
 
 pub use folder::{Made, folder};
 
-/// Makes the tables of the configured database. A signal that `monitor` knows of ends the wait for a server.
+/// Creates the tables of the configured database. A signal reported by `monitor` ends the wait for a server.
 ///
 /// # Errors
-/// It has tables already; then nothing is changed.
+/// The database has tables already. In that case nothing is changed.
 pub fn database(config: &Config, monitor: &dyn Monitor) -> Result<()> {
     lock_dir::locks(config)?.startup_check()?;
     let url = DatabaseUrl::parse(&config.meta.engine)?;

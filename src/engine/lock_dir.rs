@@ -1,4 +1,4 @@
-//! Where the lock files are.
+//! Chooses the folder for lock files.
 
 use crate::config::Config;
 use crate::locks::Locks;
@@ -12,14 +12,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Where release 2.13 has them unless it is told otherwise.
+/// The default `lock_dir` of release 2.13.
 const OLD: &str = "/tmp";
 
-/// The locks of the installation, as files. Without `lock_dir` they are in a folder of their own, and in that of 2.13 as
-/// well, which may run beside this program.
+/// Opens the lock files of the installation. Without `lock_dir` they are in a folder of their own, and also in that
+/// of 2.13, which may run at the same time.
 ///
 /// # Errors
-/// The configured database is none.
+/// The configured database URL is invalid.
 pub(super) fn locks(config: &Config) -> Result<Locks> {
     if let Some(dir) = &config.lock_dir {
         return Ok(Locks::new(dir, config.file_mode));
@@ -27,7 +27,7 @@ pub(super) fn locks(config: &Config) -> Result<Locks> {
     let url = DatabaseUrl::parse(&config.meta.engine)?;
     let database = url.file();
     let mut owners = vec![0, geteuid().as_raw()];
-    // 2.13 may run as that user.
+    // 2.13 may run as the owner of the database.
     owners.extend(database.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.uid()));
     let mode = config.file_mode;
     Ok(match own_folder(database, mode) {
@@ -36,7 +36,8 @@ pub(super) fn locks(config: &Config) -> Result<Locks> {
     })
 }
 
-/// The first of these that can be had. Beside the database all who use it find the same, whoever they are.
+/// The first usable folder: beside the database, or below `/run`. All users of a database find the same folder beside
+/// it.
 fn own_folder(database: Option<&Path>, mode: FileMode) -> Option<PathBuf> {
     let beside = database.map(|path| {
         let mut name = path.to_owned().into_os_string();
@@ -50,11 +51,11 @@ fn own_folder(database: Option<&Path>, mode: FileMode) -> Option<PathBuf> {
     [beside, Some(runtime)].into_iter().flatten().find(|dir| is_usable(dir, mode))
 }
 
-/// Makes the folder if need be. Whether lock files can be made in it.
+/// Makes the folder if necessary, and returns whether lock files can be made in it.
 fn is_usable(dir: &Path, mode: FileMode) -> bool {
-    // Whether it could be made, or was there, is seen below.
+    // The checks below show whether the folder is there.
     let _ = private::make_folder(dir, mode);
-    // Not a link, which may lead anywhere.
+    // A link is not accepted, because it may lead anywhere.
     fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_dir())
         && access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }

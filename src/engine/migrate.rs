@@ -1,4 +1,4 @@
-//! Making a version anew in the configured encryption version.
+//! Copies a version and re-encodes its data with the configured encryption version.
 
 use super::backup::{self, Made, Naming};
 use super::{Site, site};
@@ -6,11 +6,12 @@ use crate::flow::version_source::VersionSource;
 use crate::types::error::{Error, Result};
 use crate::types::hints::count;
 
-/// Makes a new version with the data of `version`, whose blobs all have the configured encryption version.
-/// Blobs of that version which exist already are used again. The old version stays as it is.
+/// Makes a new version with the data of `version`, using only blobs of the configured encryption version. It reuses
+/// such blobs if they exist. The old version does not change.
 ///
 /// # Errors
-/// There is no such version, or it is invalid; a wrong key; a bad blob. A version that was begun stays invalid.
+/// There is no such version, or it is invalid; the key is wrong; a blob is bad. A new version that was begun stays
+/// invalid.
 pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let (old, _pin) = site.pin(version)?;
     if !old.valid || count(&site.meta.missing(&old)?) > 0 {
@@ -30,7 +31,7 @@ pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let source = VersionSource::new(old.clone(), config.block_size, second, &fetch);
     let mut tags = old.tags.clone();
     tags.push(format!("migrated-encryption-to-{}", config.encryption_version));
-    // The copy can be the base of a backup as the old version could.
+    // Keep the origin, so that the copy can be the base of a backup like the old version.
     let origin = site.meta.origin(&old)?;
     let (name, snapshot_name) = (&*old.name, &*old.snapshot_name);
     backup::copy(site, &*store, &source, Naming { name, snapshot_name, tags, expire: old.expire, origin })

@@ -1,4 +1,4 @@
-//! Copying the metadata into another database.
+//! Copies the metadata into another database.
 
 use super::{lock_dir, site};
 use crate::config::Config;
@@ -8,11 +8,12 @@ use crate::meta::{self, Access, Metadata, State};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 
-/// Copies the configured database into the one that `target` names, which is made or must be empty. The configured
-/// one stays as it is, and stays the one that is used.
+/// Copies the configured database into the one that `target` names. The target is created, or it must be empty. The
+/// configured database does not change and stays in use.
 ///
 /// # Errors
-/// Other processes run; the target has rows; what either database says. The target has no rows then.
+/// Other processes are running, the target has rows, or one of the databases fails. After an error the copy has left
+/// no rows in the target.
 pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<Copied>> {
     let mut locks = lock_dir::locks(config)?;
     locks.startup_check()?;
@@ -30,7 +31,7 @@ pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<C
     let _exclusive = locks.exclusive(&config.process_name)?;
     match meta::create(&wanted, config.file_mode, monitor.handle()) {
         Ok(()) => {}
-        // It has tables already: whether they are ours and empty is seen below.
+        // The target has tables already. Later code checks that they are ours and empty.
         Err(Error::Refused(_)) => {}
         Err(error) => return Err(error),
     }

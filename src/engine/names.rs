@@ -1,4 +1,4 @@
-//! Versions by name: wherever a version is asked for, a user may say more than its uid.
+//! Finds versions by name. Users may give a name wherever a version is expected, not only a uid.
 
 use super::{Site, future};
 use crate::meta::VersionFilter;
@@ -8,26 +8,26 @@ use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 
-/// Digits of a uid that are enough, if they are unambiguous.
+/// Minimum number of characters of an abbreviated uid.
 const PREFIX: usize = 6;
-/// How many candidates an error lists.
+/// Number of candidates that an error lists.
 const LISTED: usize = 10;
 
-/// Where versions are looked up.
+/// A place to look up versions.
 pub trait Catalogue {
-    /// The version of that uid.
+    /// The version with this uid.
     ///
     /// # Errors
     /// [`Error::VersionNotFound`]; the database fails.
     fn version(&mut self, uid: &VersionUid) -> Result<Version>;
 
-    /// The versions that pass `filter`, by name, then date.
+    /// The versions that pass `filter`, sorted by name, then date.
     ///
     /// # Errors
     /// The database fails.
     fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>>;
 
-    /// Tells something that must not be missed.
+    /// Prints something that the user must not miss.
     fn notice(&self, text: &str);
 }
 
@@ -46,11 +46,11 @@ impl Catalogue for Site<'_> {
 }
 
 /// Finds the version that `text` means: a uid, `NAME` or `NAME:latest` (the newest valid version of that name),
-/// `NAME:N` (the N-th newest valid one, 0 = newest), or an unambiguous beginning of a uid. Where versions of a name are
-/// dated in the future, it tells of them, and goes by the order in which they were made.
+/// `NAME:N` (the N-th newest valid one, 0 = newest), or an unambiguous beginning of a uid. If versions of that name
+/// are dated in the future, it warns about them and uses the order in which they were made.
 ///
 /// # Errors
-/// [`Error::VersionNotFound`] or [`Error::Refused`], listing what could have been meant.
+/// [`Error::VersionNotFound`], [`Error::Similar`] or [`Error::Refused`]. The last two list candidates.
 pub fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
     let mut meant = candidates(versions, text)?;
     match meant.len() {
@@ -77,13 +77,14 @@ pub fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Versio
     Ok(meant)
 }
 
-/// The error that says so.
+/// The error for an ambiguous text.
 pub fn ambiguous(text: &str, meant: &[Version]) -> Error {
     let meant: Vec<&Version> = meant.iter().collect();
     Error::refused(format!("'{text}' may mean several versions:{}", listed(&meant)))
 }
 
-/// What `NAME`, `NAME:latest` and `NAME:N` mean. A name may hold colons itself: the whole text is tried first.
+/// Looks up `NAME`, `NAME:latest` and `NAME:N`. A name may contain colons, so the whole text is tried as a name
+/// first.
 fn by_name(versions: &mut dyn Catalogue, text: &str) -> Result<Option<Version>> {
     if let Some(version) = nth_newest(versions, text, text, 0)? {
         return Ok(Some(version));
@@ -122,7 +123,7 @@ fn by_prefix(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
     Ok(found)
 }
 
-/// Names of which the text may be a misspelling or a part, if there are any.
+/// The error for a text that means no version. It lists similar versions, if there are any.
 fn not_found(versions: &mut dyn Catalogue, text: &str) -> Result<Error> {
     let word = text.rsplit_once(':').map_or(text, |(name, _)| name);
     let mut similar = versions.versions(&VersionFilter::default())?;

@@ -1,4 +1,4 @@
-//! Changing the master key.
+//! Changes the master key.
 
 use super::Site;
 use crate::crypt::Keyring;
@@ -7,11 +7,11 @@ use crate::types::error::{Error, Result};
 use crate::types::hex::to_hex;
 use crate::types::settings::MasterKey;
 
-/// Unwraps the key of every blob with `old` and wraps it with the configured key: all of them, or none. The
-/// blobs are not touched.
+/// Unwraps the key of every blob with `old` and wraps it again with the configured key. Changes all keys or none. The
+/// blobs themselves are not touched.
 ///
 /// # Errors
-/// Other processes run; the old key opens nothing; no key is configured.
+/// Other processes are running, the old key does not fit, or no key is configured.
 pub fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
     let old = MasterKey::from_hex(old)
         .ok_or_else(|| Error::refused("OLDKEY is not a key: it must have 64 hex digits."))?;

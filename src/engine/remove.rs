@@ -1,4 +1,4 @@
-//! Removing a version.
+//! Removes a version.
 
 use super::Site;
 use crate::types::error::{Error, Result};
@@ -6,12 +6,11 @@ use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 
-/// Removes a version; its data stays until `cleanup`. `force` ignores the age limit, not the protection.
-/// Returns its uid and
-/// the number of its blocks.
+/// Removes a version. Its data stays until `cleanup`. `force` ignores the age limit, but not the protection. Returns
+/// the uid of the version and the number of its blocks.
 ///
 /// # Errors
-/// There is no such version; it is protected, too young, or in use.
+/// There is no such version, or it is protected, too young, or in use.
 pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUid, u64)> {
     let (version, _lock) = site.own(version)?;
     let uid = &version.uid;
@@ -37,7 +36,7 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
         )));
     }
     site.locks.no_old_beginning(&site.config.process_name)?;
-    // From here on it is done.
+    // From here on the removal cannot be interrupted.
     site.monitor.check()?;
     let blocks = match site.meta.remove_version(&version, now.unix()) {
         Err(Error::Full { .. }) => in_pieces(site, &version, now.unix())?,
@@ -46,11 +45,11 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
     Ok((version.uid, blocks))
 }
 
-/// Blocks removed in one transaction where the disk is full: at first, and at least.
+/// Number of blocks removed per transaction on a full disk: at first, and at least.
 const PIECES: (usize, usize) = (8192, 8);
 
-/// Removes a version by many small transactions, for which little space is enough. One that is interrupted leaves an
-/// invalid version, which can be removed again.
+/// Removes a version in many small transactions, which need little disk space. An interruption leaves an invalid
+/// version, which can be removed again.
 fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
     site.monitor.notice("The disk is full. The version is removed in small steps, which need less space.");
     site.meta.mark_version_invalid(version)?;

@@ -1,4 +1,4 @@
-//! Tags, expiry, and the schedules that are built on them: what is due, and what breaches its agreement.
+//! Tags, expiry, and the schedules built on them: which backups are due, and which agreements are breached.
 
 use super::{Site, future, names};
 use crate::config::Scheduler;
@@ -18,7 +18,7 @@ pub fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<(
     site.meta.add_tags(&version, some(tags)?)
 }
 
-/// Removes tags from a version; those that it does not have do not matter.
+/// Removes tags from a version. Tags that it does not have are ignored.
 ///
 /// # Errors
 /// There is no such version, or no tag was given.
@@ -34,7 +34,7 @@ fn some(tags: &[String]) -> Result<&[String]> {
     }
 }
 
-/// Sets the expiry of a version, or clears it.
+/// Sets or clears the expiry of a version.
 ///
 /// # Errors
 /// There is no such version.
@@ -46,18 +46,18 @@ pub fn expire(site: &mut Site<'_>, version: &str, date: Option<Timestamp>) -> Re
 /// A backup that should be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Name of what is to be backed up.
+    /// Name of the image to back up.
     pub name: String,
-    /// The schedulers that ask for it, in the order in which they were given.
+    /// The schedulers that ask for it, in the order given.
     pub schedulers: Vec<String>,
-    /// When the new version may go.
+    /// The expiry date for the new version.
     pub expire_date: Timestamp,
-    /// Since when it is due; the beginning of time if there is none yet.
+    /// Since when the backup is due; the beginning of time if there is no version yet.
     pub due_since: Timestamp,
 }
 
-/// The names that need a backup at `now`, the longest due first. A `name` is looked at even if no version has
-/// it. Versions that are dated in the future do not count, and are told of.
+/// The names that need a backup at `now`, the longest due first. If `name` is given, only that name is checked, even
+/// if it has no version yet. Versions dated in the future do not count, and cause a warning.
 ///
 /// # Errors
 /// A scheduler is not configured; the database fails.
@@ -78,8 +78,8 @@ pub fn due(
     Ok(all)
 }
 
-/// The breaches of every name, or of one, at `now`: name and text, by name. Versions that are dated in the future do
-/// not count, and are told of.
+/// The breaches of every name, or of one name, at `now`, as pairs of name and text, sorted by name. Versions dated in
+/// the future do not count, and cause a warning.
 ///
 /// # Errors
 /// As [`due`].
@@ -102,7 +102,7 @@ pub fn breaches(
     Ok(all)
 }
 
-/// The schedulers of those names.
+/// Looks up the schedulers with these names.
 fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
     let all = &site.config.schedulers;
     let find = |name: &String| {
@@ -117,7 +117,7 @@ fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
     wanted.iter().map(find).collect()
 }
 
-/// All names with their versions, oldest first; or the one that is given, also without a version.
+/// All names with their versions, oldest first. If `name` is given, only that name, even if it has no version.
 fn by_name(site: &mut Site<'_>, name: Option<&str>) -> Result<Vec<(String, Vec<Version>)>> {
     let filter = VersionFilter { name: name.map(str::to_owned), ..VersionFilter::default() };
     let versions = site.versions(&filter)?;
@@ -127,7 +127,7 @@ fn by_name(site: &mut Site<'_>, name: Option<&str>) -> Result<Vec<(String, Vec<V
     Ok(names.into_iter().map(|name| (name.to_owned(), of(name))).collect())
 }
 
-/// The valid versions with that tag, oldest first, but for those of the future.
+/// The valid versions with that tag, oldest first, without those dated in the future.
 fn tagged<'v>(versions: &'v [Version], tag: &str, now: Timestamp) -> Vec<&'v Version> {
     let counts = |version: &&Version| {
         version.valid && !version.date.is_future(now) && version.tags.iter().any(|t| t == tag)
@@ -139,7 +139,8 @@ fn tell_of_future(site: &Site<'_>, names: &[(String, Vec<Version>)]) {
     future::tell(site, names.iter().flat_map(|(_, versions)| versions), "They are ignored here.");
 }
 
-/// Longer than all dates are apart, and short enough that sums of some of them can be had.
+/// A duration longer than the distance of any two dates. It is short enough that a few of them can be added without
+/// overflow.
 const LONGEST: TimeDelta = TimeDelta::days(4_000_000);
 
 fn delta(duration: std::time::Duration) -> TimeDelta {
@@ -188,7 +189,7 @@ fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> 
     if found < *keep {
         texts.push(format!("{name}: Too few backups. Found {found}, should be {keep}."));
     }
-    // Two more may be there while old ones are being removed.
+    // Allow two more, because old versions may not be removed yet.
     if found > keep.saturating_add(2) {
         texts.push(format!("{name}: Too many backups. Found {found}, should be {keep}."));
     }
@@ -206,7 +207,7 @@ fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> 
         let earliest = pair[0].date.after(interval).after(-sla);
         let latest = pair[0].date.after(interval).after(sla);
         if version.date < earliest || version.date > latest {
-            // Scripts look for the text of 2.13.
+            // Scripts look for this text of 2.13.
             texts.push(format!(
                 "{name}: Version {} is not in SLA range. It was created at {} and should be between {earliest} and \
                  {latest}.",

@@ -1,4 +1,4 @@
-//! Verifying a version's blobs, and comparing them with a source.
+//! Verifies the blobs of a version, and compares them with a source.
 
 use super::damage::Casualties;
 use super::{Site, site};
@@ -14,28 +14,28 @@ use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
 use crate::types::version::Version;
 
-/// What a user asks for.
+/// Options of a scrub.
 #[derive(Clone, Debug)]
 pub struct Options<'o> {
     /// Uid of the version.
     pub version: &'o str,
     /// URL of a source to compare with.
     pub source: Option<&'o str>,
-    /// Chance of each block to be visited, in percent.
+    /// Probability of each block to be checked, in percent.
     pub percentile: u8,
 }
 
-/// What came of it.
+/// The result of a scrub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All that was looked at is good. The version is marked valid if that was everything.
+    /// Every checked block is good. The version is marked valid if all blocks were checked.
     Good {
         /// Whether the version is valid now.
         marked_valid: bool,
     },
     /// Blobs are bad or missing, or the source differs.
     Bad {
-        /// Whether that is the version's fault, not the source's.
+        /// True if the version is bad; false if only the source differs.
         version_is_bad: bool,
     },
     /// Some blocks were never stored.
@@ -45,8 +45,8 @@ pub enum Verdict {
 /// Scrubs a version.
 ///
 /// # Errors
-/// Unknown or locked version, wrong settings, a source that cannot be read or is shorter; the store as a
-/// whole or the database fails. Bad blobs are no error: see [`Verdict`].
+/// Unknown or locked version; wrong settings; a source that is shorter or cannot be read; failure of the database or
+/// of the store as a whole. Bad blobs are not errors: see [`Verdict`].
 pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     let (version, _pin) = site.pin(options.version)?;
     let store = site.open_store()?;
@@ -71,7 +71,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     };
     let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
     let sink = Compare { source: source.as_deref(), geometry };
-    // Sparse blocks have no blob: they matter only where there is a source to compare with.
+    // Sparse blocks have no blob, so they matter only if there is a source to compare with.
     let rows = if source.is_some() { Rows::All } else { Rows::Stored };
     let route = Route { from: 0, rows, percentile: options.percentile };
     let mut observer = Watch {
@@ -110,7 +110,7 @@ fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn
     }
 }
 
-/// Only a full scrub without errors makes a version valid: what was left out is not known to be good.
+/// Only a full scrub without errors makes a version valid, because unchecked blocks may be bad.
 fn conclude(
     site: &mut Site<'_>,
     version: &Version,
@@ -153,7 +153,7 @@ fn conclude(
     Ok(Verdict::Good { marked_valid: true })
 }
 
-/// Compares with the source, where there is one.
+/// Compares blocks with the source, if there is one.
 struct Compare<'a> {
     source: Option<&'a dyn Source>,
     geometry: Geometry,
@@ -191,7 +191,7 @@ struct Watch<'a> {
     done: u64,
     bytes: u64,
     differs: bool,
-    /// Blobs that were marked as bad and are good.
+    /// Blobs that were marked as bad but are good.
     mended: Vec<BlobId>,
     casualties: Casualties<'a>,
 }

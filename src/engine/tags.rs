@@ -1,11 +1,11 @@
-//! The tags that a backup gets by itself.
+//! The automatic tags of a backup.
 
 use super::Site;
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use chrono::{Datelike, NaiveDate};
 
-/// The automatic tags for a version of `name` made at `now`. What is dated in the future does not count.
+/// The automatic tags for a version of `name` made at `now`. Versions dated in the future do not count.
 ///
 /// # Errors
 /// The database fails.
@@ -20,10 +20,10 @@ pub fn automatic(site: &mut Site<'_>, name: &str, now: Timestamp) -> Result<Vec<
     Ok(tags)
 }
 
-/// Whether a tag is due today if the last one is from that day.
+/// Whether a tag is due `today` if the last version with that tag was made on `last`.
 type Rule = fn(last: NaiveDate, today: NaiveDate) -> bool;
 
-/// Days are those of the administrator, not of UTC.
+/// The date in the local time zone of the administrator.
 fn local_day(time: Timestamp) -> NaiveDate {
     time.local().date_naive()
 }
@@ -36,7 +36,7 @@ fn weekly(last: NaiveDate, today: NaiveDate) -> bool {
     (today - last).num_days() >= 7
 }
 
-/// Whole calendar months: from 31 January to 28 February it is less than one.
+/// Counts whole calendar months: from 31 January to 28 February it is less than one.
 fn monthly(last: NaiveDate, today: NaiveDate) -> bool {
     let month = |day: NaiveDate| day.year() * 12 + day.month0() as i32;
     let passed = month(today) - month(last);

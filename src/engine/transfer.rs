@@ -1,4 +1,4 @@
-//! Dumps of a version's metadata: out and in.
+//! Exports the metadata of a version as a dump, and imports dumps.
 
 use super::{Site, names};
 use crate::meta::DumpRow;
@@ -13,17 +13,17 @@ mod format;
 
 use format::Dialect;
 
-/// Rows read at once.
+/// Number of rows read at once.
 const BATCH: usize = 1000;
-/// No line of a dump is longer, in bytes: more is not read into memory.
+/// Maximum length of a line in a dump, in bytes. This limits the memory for reading.
 const LONGEST: u64 = 1 << 20;
 
-/// Where a dump goes.
+/// The destination of a dump.
 pub trait Output: Write {
-    /// Makes sure that all that was written has arrived.
+    /// Makes sure that all written data has arrived.
     ///
     /// # Errors
-    /// It has not.
+    /// Some data could not be written.
     fn finish(self) -> std::io::Result<()>;
 }
 
@@ -39,10 +39,10 @@ impl Output for &mut Vec<u8> {
     }
 }
 
-/// Writes the dump of a version. `open` makes the output, and is called only once the version is found.
+/// Writes the dump of a version. Calls `open` to open the output only after the version was found.
 ///
 /// # Errors
-/// There is no such version; it cannot be written.
+/// There is no such version, or the output cannot be written.
 pub fn export<W: Output>(site: &mut Site<'_>, version: &str, open: impl FnOnce() -> Result<W>) -> Result<()> {
     let uid = names::find(site, version)?.uid;
     let (version, _pin) = site.pin(uid.as_str())?;
@@ -69,11 +69,11 @@ pub fn export<W: Output>(site: &mut Site<'_>, version: &str, open: impl FnOnce()
     output.finish().map_err(failed)
 }
 
-/// Reads a dump and makes its version with all blocks, or nothing. `what` names the file for the error texts.
-/// Returns the uid.
+/// Reads a dump and creates its version with all blocks, or nothing. `what` names the file in error texts. Returns
+/// the uid.
 ///
 /// # Errors
-/// [`Error::DumpFormat`] naming the line; [`Error::VersionExists`].
+/// [`Error::DumpFormat`], with the number of the line; [`Error::VersionExists`].
 pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Result<VersionUid> {
     let dialect = Dialect::from_signature(&mut input, what)?;
     let mut lines = Lines { records: format::reader(input.take(LONGEST)), what };
@@ -82,20 +82,20 @@ pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Resul
     let _lock = site.locks.own(&version.uid)?;
     let mut rows = Blocks { dialect, version: &version, lines, line: 0, found: 0, bytes: 0, ended: false };
     match site.meta.import(&version, &mut rows) {
-        // The database does not take a row: it cannot know from which line that is.
+        // The database refused a row. It does not know the line, so add it here.
         Err(Error::DumpFormat(text)) if !rows.ended => Err(rows.lines.bad(rows.line, &text)),
         result => result.map(|()| version.uid),
     }
 }
 
-/// The lines behind the signature.
+/// The lines after the signature.
 struct Lines<'w, R> {
     records: csv::Reader<Take<R>>,
     what: &'w str,
 }
 
 impl<R: Read> Lines<'_, R> {
-    /// The fields of the next line that is not blank, and its number.
+    /// The fields of the next line that is not blank, and its line number.
     fn next(&mut self) -> Result<Option<(u64, csv::StringRecord)>> {
         loop {
             let line = self.line();
@@ -132,7 +132,7 @@ impl<R: Read> Lines<'_, R> {
         Err(self.bad(line, &text))
     }
 
-    /// The line that is read next; the signature was the first.
+    /// Number of the next line to read. The signature was line 1.
     fn line(&self) -> u64 {
         self.records.position().line() + 1
     }
@@ -142,12 +142,12 @@ impl<R: Read> Lines<'_, R> {
     }
 }
 
-/// The blocks of a dump, checked one by one and as a whole at the end.
+/// The blocks of a dump. Each is checked when it is read, and all together at the end.
 struct Blocks<'v, 'w, R> {
     dialect: Dialect,
     version: &'v Version,
     lines: Lines<'w, R>,
-    /// The line of the row that was read last.
+    /// The line of the last row that was read.
     line: u64,
     found: u64,
     bytes: u64,
@@ -167,7 +167,7 @@ impl<R: Read> Blocks<'_, '_, R> {
         Ok(Some(row))
     }
 
-    /// A version that is marked valid must be whole.
+    /// Checks that a version marked valid has all of its blocks.
     fn check_whole(&self) -> Result<()> {
         let Version { size, size_bytes, valid, .. } = self.version;
         let whole = self.found == *size && self.bytes == *size_bytes;

@@ -1,4 +1,4 @@
-//! `upgrade`: what every other command does when it first meets an old database, by itself.
+//! `upgrade`: upgrades the database explicitly. Every other command does the same when it finds an old database.
 
 use super::{Access, Site};
 use crate::config::Config;
@@ -7,14 +7,14 @@ use crate::meta::{Metadata, State};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 
-/// Brings the database to the current schema. Returns whether there was anything to do.
+/// Upgrades the database to the current schema. Returns whether an upgrade was necessary.
 ///
 /// # Errors
-/// It is in use, or cannot be written; a signal; what the database says. Nothing is changed then.
+/// The database is in use, cannot be written, or fails; or a signal arrives. In these cases nothing is changed.
 pub fn run(config: &Config, monitor: &dyn Monitor) -> Result<bool> {
     let url = DatabaseUrl::parse(&config.meta.engine)?;
     let state = Metadata::open(&url, monitor.handle())?.state()?;
-    // Whether or not there is something to do, it must be possible to use the database.
+    // Open it even if no upgrade is necessary, to check that the database can be used.
     Site::open(config, monitor, Access::Write)?;
     Ok(state != State::Current)
 }

@@ -1,4 +1,4 @@
-//! What versions take, what backups did, and how versions differ.
+//! Reports the space that versions use, past backup runs, and differences between versions.
 
 use super::{Site, names};
 use crate::meta::{PastRun, Rows, Usage, VersionFilter};
@@ -8,7 +8,7 @@ use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::collections::VecDeque;
 
-/// What one version takes, or each of all, by name, then date.
+/// The space that one version uses, or that of each version, sorted by name, then date.
 ///
 /// # Errors
 /// There is no such version; the database fails.
@@ -30,11 +30,11 @@ pub fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version,
         .collect())
 }
 
-/// Past runs of a version, or of all, oldest first. The version may have been removed since: then only its
-/// whole uid finds them.
+/// Past runs of a version, or of all versions, oldest first. The version may have been removed since; then only its
+/// complete uid finds its runs.
 ///
 /// # Errors
-/// The text may mean several versions; the database fails.
+/// The text is ambiguous, or the database fails.
 pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>> {
     let uid = match version {
         Some(text) => {
@@ -58,7 +58,7 @@ pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>)
 pub enum Difference {
     /// Both name the same blob, or both are holes.
     Same,
-    /// They do not.
+    /// The blobs are different.
     Differs,
     /// Only the first version has it.
     OnlyLeft,
@@ -66,10 +66,10 @@ pub enum Difference {
     OnlyRight,
 }
 
-/// Compares two versions by their metadata, block by block.
+/// Compares two versions block by block, using only their metadata.
 ///
 /// # Errors
-/// There is no such version; the database fails; what `each` returns.
+/// There is no such version, or the database or `each` fails.
 pub fn differences(
     site: &mut Site<'_>,
     left: &str,
@@ -100,7 +100,8 @@ pub fn differences(
     }
 }
 
-/// Two holes, or the same blob. As in 2.13, data that was stored twice is not the same, whatever its checksums say.
+/// Whether both blocks are holes or use the same blob. As in 2.13, data that was stored twice counts as different,
+/// even if the checksums are equal.
 fn same_data(a: &BlockRow, b: &BlockRow) -> bool {
     match (&a.blob, &b.blob) {
         (None, None) => true,

@@ -1,4 +1,4 @@
-//! Hands out the blocks to be read, one at a time, to all reader threads.
+//! Hands out the blocks to read, one at a time, to all reader threads.
 
 use crate::io::Source;
 use crate::types::block::Geometry;
@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Mutex;
 
-/// What a reader is to do next.
+/// The next piece of work for a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Read this block.
     Read(u64),
-    /// The source says that these blocks are holes: nothing to read.
+    /// The source reports these blocks as holes, so there is nothing to read.
     Holes(Range<u64>),
 }
 
-/// The blocks that are left. Holes are asked for only when their turn has come, so that a large sparse
-/// source costs as many questions as it has extents.
+/// The blocks that remain. The cursor asks the source for holes only when it gets there, so a large sparse source is
+/// asked once per extent.
 pub struct Cursor<'a> {
     source: &'a dyn Source,
     geometry: Geometry,
@@ -25,7 +25,7 @@ pub struct Cursor<'a> {
 
 struct State {
     left: VecDeque<Range<u64>>,
-    /// The last answer of the source: a range of bytes with data.
+    /// The last answer of the source: a byte range with data.
     extent: Range<u64>,
 }
 
@@ -36,13 +36,13 @@ impl<'a> Cursor<'a> {
         Cursor { source, geometry, state: Mutex::new(State { left, extent: 0..0 }) }
     }
 
-    /// The next piece of work, or `None` when nothing is left.
+    /// The next piece of work, or `None` at the end.
     pub fn next(&self) -> Option<Work> {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let range = state.left.pop_front()?;
         let offset = self.geometry.offset(range.start);
         if state.extent.end <= offset {
-            // Nothing but zeros up to the end: as if data began there.
+            // There is no data up to the end. Treat this as if data began there.
             let end = self.geometry.offset(self.geometry.blocks());
             state.extent = self.source.next_data(offset).unwrap_or(end..end);
         }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::types::error::Result;
 
-    /// A source that has data only in some bytes.
+    /// A source that has data only in some byte ranges.
     struct Sparse(u64, Vec<Range<u64>>);
 
     impl Source for Sparse {

@@ -1,7 +1,8 @@
-//! Blocks on demand: threads that fetch and verify what servers ask for, in any order and of any version.
+//! Blocks on demand: threads that fetch and verify blocks for servers, in any order and from any version.
 //!
-//! The way is that of a walk (get, decrypt, decompress, then digests of several blocks at once); what differs is
-//! who decides what comes next. What is asked for ahead of need waits behind what somebody waits for.
+//! The steps are those of a walk: get, decrypt, decompress, then compute the digests of several blocks at once. The
+//! difference is that requests decide the order. Requests ahead of need have lower priority than requests that
+//! somebody waits for.
 
 use super::fetch::{Damage, Fetch, Fetcher, Verifier};
 use crate::monitor::{Level, Monitor};
@@ -17,60 +18,60 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Who gets a block's data. One that is dropped without [`Taker::take`] must count as failed: that is what becomes
-/// of requests that are under way when the servers end.
+/// The receiver of a block's data. A taker that is dropped without [`Taker::take`] must count as failed. That happens
+/// to requests in progress when the servers end.
 pub trait Taker: Send {
-    /// Takes the data, or why there is none.
+    /// Takes the data, or the reason why there is none.
     fn take(self, data: std::result::Result<Vec<u8>, String>);
 }
 
-/// A block that is asked for.
+/// A request for a block.
 pub struct Request<T> {
     /// The version, for messages.
     pub version: VersionUid,
-    /// Block of the version.
+    /// Number of the block in the version.
     pub id: u64,
-    /// Its blob.
+    /// The blob of the block.
     pub blob: Blob,
     /// Length of the block in bytes.
     pub length: usize,
-    /// Memory to be used again; its content does not matter.
+    /// A buffer for reuse. Its content is ignored.
     pub buffer: Vec<u8>,
-    /// Who gets it.
+    /// The receiver of the data.
     pub taker: T,
 }
 
 enum Job<T> {
-    /// `true`: somebody waits for it.
+    /// `true` if somebody waits for the block.
     Load(Request<T>, bool),
     Say(Level, String),
 }
 
-/// Asks the threads of [`run`] for blocks. After `run` has ended all requests fail.
+/// Sends requests to the threads of [`run`]. After `run` has ended, all requests fail.
 pub struct Loader<T> {
     urgent: Sender<Job<T>>,
     ahead: Sender<Job<T>>,
 }
 
 impl<T: Taker> Loader<T> {
-    /// Asks for a block that somebody waits for.
+    /// Requests a block that somebody waits for.
     pub fn load(&self, request: Request<T>) {
-        // Where nobody listens any more the request is dropped, and its taker knows.
+        // After the threads have ended, the request is dropped, which tells its taker.
         let _ = self.urgent.send(Job::Load(request, true));
     }
 
-    /// Asks for a block that will probably be needed.
+    /// Requests a block that will probably be needed.
     pub fn load_ahead(&self, request: Request<T>) {
         let _ = self.ahead.send(Job::Load(request, false));
     }
 
-    /// Tells the monitor of the run something, from whatever thread.
+    /// Sends a text to the monitor of the run. May be called from any thread.
     pub fn say(&self, level: Level, text: String) {
         let _ = self.urgent.send(Job::Say(level, text));
     }
 }
 
-/// A block whose checksum is to be compared.
+/// A loaded block whose checksum must be verified.
 struct Loaded<T> {
     version: VersionUid,
     id: u64,
@@ -80,25 +81,25 @@ struct Loaded<T> {
     urgent: bool,
 }
 
-/// How long a block that nobody waits for may wait for others that are being loaded, so that their digests are
-/// computed together: some times what loading a block takes.
+/// How long a block that nobody waits for may be held back until others are loaded, so that their digests are
+/// computed together. Loading one block takes a fraction of this time.
 const GATHERING: Duration = Duration::from_millis(10);
 
 struct Stages<'a> {
     fetch: &'a Fetch<'a>,
     monitor: &'a dyn Monitor,
-    /// Blobs whose damage was told: a server is asked for them again and again.
+    /// Blobs whose damage was reported already. Servers request them again and again.
     told: Mutex<BTreeSet<BlobId>>,
     /// Blocks that are being loaded.
     loading: AtomicUsize,
-    /// Held by who gathers blocks: two at a time would each get half of them.
+    /// Held by the thread that gathers blocks. Two such threads would each get only half of them.
     gathering: Mutex<()>,
 }
 
-/// Runs the threads as long as `serve` runs.
+/// Runs the threads while `serve` runs.
 ///
 /// # Errors
-/// Those of `serve`; a thread cannot be started.
+/// Those of `serve`, or a thread cannot be started.
 pub fn run<T: Taker, R>(
     fetch: &Fetch<'_>,
     monitor: &dyn Monitor,
@@ -114,10 +115,10 @@ pub fn run<T: Taker, R>(
     };
     let (urgent_in, urgent) = unbounded();
     let (ahead_in, ahead) = unbounded();
-    // Closing it ends the readers, however many handles there still are.
+    // Closing this channel ends the readers, even if handles to the loader still exist.
     let (going_on, stop) = bounded::<()>(0);
     let served = std::thread::scope(|scope| {
-        // Goes with the closure, also if a thread cannot be started.
+        // Dropped with the closure, even if a thread cannot be started.
         let _going_on = going_on;
         let crew = Crew::new(scope, &latch);
         let (loaded_in, loaded) = unbounded();
@@ -129,7 +130,7 @@ pub fn run<T: Taker, R>(
             let loaded = loaded.clone();
             crew.start(|| stages.verify(loaded))?;
         }
-        // The last reader to end takes along what was asked for and not begun.
+        // The last reader that ends drops all requests that were not started.
         drop((urgent, ahead, stop, loaded_in, loaded));
         Some(serve(Loader { urgent: urgent_in, ahead: ahead_in }))
     });
@@ -150,11 +151,11 @@ impl Stages<'_> {
     ) {
         let mut fetcher = Fetcher::new(self.fetch);
         loop {
-            // Whoever goes on asking must not keep the servers from their end.
+            // Continuous requests must not keep the reader from ending.
             if stop.try_recv() == Err(TryRecvError::Disconnected) {
                 return;
             }
-            // Choosing at random between the two would let people wait for what nobody needs yet.
+            // Take urgent requests first. A random choice would let them wait behind requests ahead of need.
             let job = match urgent.try_recv() {
                 Ok(job) => Ok(job),
                 Err(_) => select! {
@@ -192,7 +193,7 @@ impl Stages<'_> {
         }
     }
 
-    /// Compares checksums.
+    /// Verifies the checksums of loaded blocks.
     fn verify<T: Taker>(&self, loaded: Receiver<Loaded<T>>) {
         let mut verifier = Verifier::new(self.fetch);
         let stop = || self.monitor.interrupted().is_some();
@@ -209,8 +210,8 @@ impl Stages<'_> {
         }
     }
 
-    /// As many blocks as are hashed at once, or those that are ready if somebody waits for one of them or no more
-    /// are being loaded. `None` at the end.
+    /// Waits for as many blocks as can be hashed at once. Returns fewer if somebody waits for one of them, or if no
+    /// more are being loaded. Returns `None` at the end.
     fn gather<T>(&self, loaded: &Receiver<Loaded<T>>) -> Option<Vec<Loaded<T>>> {
         let _gathering = self.gathering.lock().unwrap_or_else(|e| e.into_inner());
         let mut blocks = vec![loaded.recv().ok()?];
@@ -228,13 +229,13 @@ impl Stages<'_> {
         Some(blocks)
     }
 
-    /// Tells that the store fails.
+    /// Reports a failure of the store.
     fn failed(&self, error: &Error) -> String {
         self.monitor.error(&error.line());
         error.line()
     }
 
-    /// Tells of a bad blob, once.
+    /// Reports a bad blob, once.
     fn bad(&self, version: &VersionUid, id: u64, blob: &Blob, damage: &Damage) -> String {
         let text = format!("Version {version}: block {id} (UID {}) is bad: {damage}", blob.uid);
         if self.told.lock().unwrap_or_else(|e| e.into_inner()).insert(blob.id) {

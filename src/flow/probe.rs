@@ -1,6 +1,6 @@
-//! Questions to ask before any write: is this the right key, the right hash function, the right block size?
+//! Checks before any write that the key, the hash function and the block size are right.
 //!
-//! A wrong setting makes every blob look damaged. It must be told from damage before anything is marked.
+//! A wrong setting makes every blob look damaged. These checks find it before anything is marked as damaged.
 
 use super::fetch::{Damage, Fetch, Fetcher};
 use crate::crypt::{DecodeError, Keyring};
@@ -10,15 +10,15 @@ use crate::types::error::{Error, Result};
 use crate::types::settings::HashFunction;
 use crate::types::version::Version;
 
-/// How many rows are tried for the key: unwrapping costs microseconds.
+/// Number of rows for which the key is tried. Unwrapping takes microseconds.
 const KEYS: usize = 8;
-/// How many blobs are read at most for the hash function; the first that fits decides.
+/// Maximum number of blobs read to check the hash function. The first blob that matches is enough.
 const BLOBS: usize = 3;
 /// The largest block size that the configuration allows.
 const LARGEST: usize = 1 << 30;
 
-/// Tries the master key on several blobs of `version`, or of the whole store. Some that do not open are
-/// damaged rows; if none does, the key is wrong.
+/// Tries the master key on several blobs of `version`, or of the whole store. If it fits at least one, the others
+/// have damaged rows. If it fits none, the key is wrong.
 ///
 /// # Errors
 /// [`Error::WrongKey`]; [`Error::Config`] if there is no key and one is needed.
@@ -29,7 +29,7 @@ pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Re
     }
     let first = rows.first().and_then(|row| Some(row.blob.as_ref()?.id));
     if version.is_some() && rows.iter().all(|row| row.blob.as_ref().map(|blob| blob.id) == first) {
-        // One blob, however often it occurs, may be damaged: others must bear witness.
+        // All rows use one blob, which may be damaged. So try others too.
         rows.extend(meta.sample(None, Some(1), KEYS)?);
     }
     let opened = rows.iter().filter_map(|row| row.blob.as_ref()).map(|blob| {
@@ -59,11 +59,10 @@ pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Re
     }
 }
 
-/// Compares the hash function with the checksums of a few stored blobs.
+/// Checks the hash function against the checksums of a few stored blobs.
 ///
 /// # Errors
-/// [`Error::Config`] if it cannot be the one that they were made with. Blobs that cannot be read prove
-/// nothing.
+/// [`Error::Config`] if the blobs were written with another function. Unreadable blobs prove nothing.
 pub fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
     if fetch.store.is_generated() {
         return Ok(());
@@ -74,7 +73,7 @@ pub fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
     let configured = digits(fetch.hasher.function());
     for row in meta.sample(None, None, BLOBS)? {
         let Some(blob) = row.blob else { continue };
-        // A damaged row may claim any size.
+        // A damaged row may contain any size.
         let Some(length) = usize::try_from(blob.size).ok().filter(|size| *size <= LARGEST) else { continue };
         let digest_length = blob.checksum.as_ref().map_or(0, |checksum| checksum.as_str().len());
         if digest_length != configured {
@@ -90,14 +89,14 @@ pub fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
                 if let Some(function) = HashFunction::ALL.into_iter().find(fits) {
                     return Err(wrong_function(fetch, &format!("It is {function}.")));
                 }
-                // Data that was encrypted is known to be what was stored; plain data may be damaged.
+                // Decrypted data is certainly the data that was stored. Unencrypted data may be damaged.
                 verified += usize::from(blob.encryption.version != 0);
             }
-            // The store or the blob is bad: whoever needs it will say so.
+            // The store or the blob is bad. The command that needs it will report that.
             Ok(Some(_)) | Err(_) => {}
         }
     }
-    // The checksum of one blob alone may be damaged.
+    // One mismatch alone may be a damaged checksum.
     if other_length > 0 || verified > 1 {
         return Err(wrong_function(fetch, "Set it to the function that they were written with."));
     }

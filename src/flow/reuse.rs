@@ -1,13 +1,13 @@
-//! Is a stored blob what a new block can name? Asked before it is reused, by its size, where the store knows that without
-//! reading it: a blob may have been lost or cut off since, and nobody has noticed.
+//! Checks that a stored blob is still intact before a new block uses it. A blob may have been lost or truncated
+//! without anybody noticing. Stores that know the size of a blob without reading it compare that size.
 
 use crate::crypt::may_hold;
 use crate::store::{BlobStore, GetError, Presence, Wanted};
 use crate::types::error::Result;
 use crate::types::uid::BlobUid;
 
-/// What is wrong with the blob `uid`, which should hold a block of `size` bytes in encryption version `enc_version`;
-/// `None` if nothing is to be seen. `block` is the one that would name it.
+/// Describes what is wrong with the blob `uid`, which should hold a block of `size` bytes in encryption version
+/// `enc_version`. Returns `None` if nothing wrong is visible. `block` is the number of the block that would use it.
 ///
 /// # Errors
 /// The store as a whole fails.
@@ -27,7 +27,7 @@ pub fn flaw(
     if wrong(store.presence(uid)?).is_none() {
         return Ok(None);
     }
-    // As everything that gets a mark it is read for that, past what a client of a remote store remembers.
+    // Read the blob before it counts as bad, past any cache that a client of a remote store may have.
     let mut data = Vec::new();
     let found = match store.get(Wanted { uid, block, size, again: true }, &mut data) {
         Ok(true) => Presence::Bytes(data.len() as u64),
@@ -38,7 +38,7 @@ pub fn flaw(
     Ok(wrong(found))
 }
 
-/// What is said of a block whose data could not be shared.
+/// The message for a block whose data could not be shared.
 pub fn told(block: u64, uid: &BlobUid, flaw: &str) -> String {
     format!(
         "Block {block}: a stored blob should have the same data, but it {flaw} (UID {uid}). The data is \

@@ -1,4 +1,4 @@
-//! A version as a source: what a backup of its restored image would read.
+//! A version as a source. It returns the same data as the restored image.
 
 use super::fetch::{Fetch, Fetcher};
 use crate::io::Source;
@@ -11,28 +11,28 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Mutex;
 
-/// Reads a version block by block, in any order, though ascending is what it is made for.
+/// Reads the blocks of a version, in any order. Ascending order is the fastest.
 pub struct VersionSource<'a> {
     version: Version,
     url: String,
     geometry: Geometry,
     fetch: &'a Fetch<'a>,
     rows: Mutex<Ahead>,
-    /// Fetchers that no thread is using now.
+    /// Fetchers that no thread uses at the moment.
     idle: Mutex<Vec<Fetcher<'a>>>,
 }
 
-/// A connection of its own, with the rows around the block that was asked for last.
+/// A connection of its own, with the rows around the last requested block.
 struct Ahead {
     meta: Metadata,
     rows: VecDeque<BlockRow>,
 }
 
-/// Rows read at once.
+/// Number of rows read at once.
 const BATCH: usize = 512;
 
 impl<'a> VersionSource<'a> {
-    /// A source over `version`; `meta` is a connection that nobody else uses.
+    /// A source for `version`. Nobody else may use the connection `meta`.
     pub fn new(version: Version, block_size: u32, meta: Metadata, fetch: &'a Fetch<'a>) -> Self {
         VersionSource {
             geometry: Geometry::new(version.size_bytes, block_size),
@@ -44,13 +44,13 @@ impl<'a> VersionSource<'a> {
         }
     }
 
-    /// The row of block `id`, if there is one.
+    /// The row of block `id`, if it exists.
     fn row(&self, id: u64) -> Result<Option<BlockRow>> {
         let mut ahead = self.rows.lock().unwrap_or_else(|e| e.into_inner());
         let covered = ahead.rows.front().is_some_and(|row| row.id <= id)
             && ahead.rows.back().is_some_and(|row| row.id >= id);
         if !covered {
-            // Readers are a few blocks apart from each other: keep some rows behind.
+            // Readers are a few blocks apart, so keep some earlier rows too.
             let from = id.saturating_sub(BATCH as u64 / 8);
             ahead.rows = ahead.meta.rows(&self.version, from, BATCH, Rows::All)?.into();
         }
@@ -102,7 +102,7 @@ impl Source for VersionSource<'_> {
             return None;
         }
         let mut id = offset / u64::from(self.geometry.block_size());
-        // What cannot be told is data: reading it will say what is wrong.
+        // Unknown counts as data. Reading it will report the error.
         while id < self.geometry.blocks()
             && self.row(id).is_ok_and(|row| row.is_some_and(|r| r.blob.is_none()))
         {

@@ -1,4 +1,4 @@
-//! The cleanup that compares all of the store with the database.
+//! The full cleanup, which compares the whole store with the database.
 
 use super::{BATCH, Cleaned, tell};
 use crate::engine::Site;
@@ -6,20 +6,20 @@ use crate::store::BlobStore;
 use crate::types::error::Result;
 use crate::types::uid::BlobUid;
 
-/// So many names of blobs that go are kept in memory; of more, the store is listed twice.
+/// Number of names of deletable blobs kept in memory. If there are more, the store is listed twice.
 const KEPT: usize = 100_000;
 
-/// Lists the store and deletes every blob that begins with `prefix` and that no row names. Says before how many these
-/// are. Needs exclusive use. Names that are no uids stay.
+/// Deletes every blob in the store whose name begins with `prefix` and that no row names. Reports their number first.
+/// Needs exclusive use. Files whose names are not blob uids stay.
 ///
 /// # Errors
-/// Other processes run; the database or the store fails.
+/// Other processes are running, or the database or the store fails.
 pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
     let _fast = site.locks.cleanup()?;
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let store = site.open_store()?;
     store.check()?;
-    // Nothing is named from here on that is not now: nobody else is at work.
+    // The process is alone, so no blob can come into use from here on.
     let mut names = Vec::new();
     let found = unnamed(site, &*store, prefix, |uid| {
         if names.len() <= KEPT {
@@ -29,7 +29,7 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
     })?;
     site.monitor
         .info(&format!("Cleanup: {found} blobs in the store are named by no version and are deleted now."));
-    // Rows first, data second: killed in between, the data is found again by the next full cleanup.
+    // Rows first, then data: after a crash in between, the next full cleanup finds the data again.
     site.meta.drop_unnamed_blobs()?;
     let mut cleaned = Cleaned::default();
     match names.len() > KEPT {
@@ -39,7 +39,7 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
     Ok(cleaned)
 }
 
-/// Deletes those of a batch that have no row.
+/// Deletes the blobs of a batch that have no row.
 fn delete(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
@@ -58,11 +58,11 @@ fn delete(
     Ok(())
 }
 
-/// Lists the store, calls `visit` with each blob that [`full`] would delete, and changes nothing. Returns their number.
-/// Needs exclusive use as well: what a backup has just stored is named by nothing yet.
+/// Calls `visit` with each blob that [`full`] would delete, and changes nothing. Returns their number. Needs
+/// exclusive use too, because no row names a blob that a backup has just stored.
 ///
 /// # Errors
-/// Other processes run; the database or the store fails, or `visit` does.
+/// Other processes are running, or the database, the store or `visit` fails.
 pub fn preview_full(
     site: &mut Site<'_>,
     prefix: &str,
@@ -75,7 +75,7 @@ pub fn preview_full(
     unnamed(site, &*store, prefix, visit)
 }
 
-/// Calls `visit` with each blob of the store that no version names. Returns their number.
+/// Calls `visit` with each blob in the store that no version names. Returns their number.
 fn unnamed(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
@@ -92,7 +92,7 @@ fn unnamed(
     Ok(found)
 }
 
-/// Lists the store and hands the names over, some at a time.
+/// Lists the store and passes the names on in batches.
 fn in_batches(
     store: &dyn BlobStore,
     prefix: &str,

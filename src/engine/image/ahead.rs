@@ -1,11 +1,11 @@
-//! Which blocks to fetch before anybody asks for them: those behind a sequential reader.
+//! Read-ahead: finds sequential readers, and chooses the blocks to fetch before they ask for them.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Sequential readers that are told apart. A file system on a loop device has several files open.
+/// Number of sequential readers that are tracked. A file system on a loop device has several open files.
 const STREAMS: usize = 8;
-/// The kernel asks ahead itself, so that requests may overtake each other by this many blocks.
+/// The kernel reads ahead too, so requests may arrive out of order by this many blocks.
 const OVERTAKE: u64 = 2;
 
 /// The sequential readers of an image.
@@ -14,19 +14,19 @@ pub(super) struct Streams(Mutex<[Stream; STREAMS]>);
 
 #[derive(Clone, Copy, Default)]
 struct Stream {
-    /// The block behind the furthest one that was read; 0: not in use.
+    /// The block after the furthest one that was read; 0 if the entry is not in use.
     next: u64,
-    /// The block behind the last one that was fetched ahead.
+    /// The block after the last one that was fetched ahead.
     fetched: u64,
-    /// Blocks read in a row.
+    /// Number of consecutive blocks read.
     streak: u32,
-    /// When it was last heard of, in turns of a clock of its own.
+    /// When the reader was last seen, on a counter that grows with each use.
     used: u64,
 }
 
 impl Streams {
-    /// Notes that block `id` is read, and returns the blocks to fetch now, `most` at most. With each block in a row
-    /// the distance doubles.
+    /// Records a read of block `id`, and returns the blocks to fetch ahead, at most up to `most` blocks after `id`.
+    /// The distance doubles with each consecutive block.
     pub fn note(&self, id: u64, most: u64) -> Range<u64> {
         let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = streams.iter().map(|stream| stream.used).max().unwrap_or(0) + 1;

@@ -1,18 +1,18 @@
-//! Blocks in memory, bounded in bytes, the least recently used ones given up first. Concurrent readers of a block
-//! share one fetch.
+//! A cache of blocks in memory with a limit in bytes. It drops the least recently used blocks first. Concurrent
+//! readers of a block share one fetch.
 
 use crate::flow::loader::Taker;
 use crate::types::keys::BlobId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Buffers of blocks that were given up, kept for the next ones.
+/// Number of buffers of dropped blocks that are kept for reuse.
 const SPARE: usize = 4;
 
-/// A block's data: a blob has one key in the database for ever, and several versions may name it.
+/// Identifies the data of a block. A blob keeps its key in the database for ever, and several versions may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    /// The blob's key.
+    /// The key of the blob.
     pub blob: BlobId,
     /// Length of the block in bytes.
     pub length: usize,
@@ -27,10 +27,10 @@ pub(super) struct Cache {
 #[derive(Default)]
 struct State {
     entries: HashMap<Key, Entry>,
-    /// Ready entries by when they were used last.
+    /// Ready entries, sorted by their last use.
     order: BTreeMap<u64, Key>,
     clock: u64,
-    /// Of all entries, those under way too.
+    /// Bytes of all entries, including those that are being fetched.
     bytes: u64,
     spare: Vec<Vec<u8>>,
 }
@@ -40,17 +40,17 @@ enum Entry {
     Ready(Arc<Vec<u8>>, u64),
 }
 
-/// What [`Cache::claim`] found.
+/// The result of [`Cache::claim`].
 pub(super) enum Found {
     /// The data.
     Ready(Arc<Vec<u8>>),
-    /// Somebody fetches it.
+    /// Another reader is fetching it.
     Coming(Arc<Slot>),
-    /// The caller is to fetch it, into this buffer.
+    /// The caller must fetch it, into this buffer.
     Absent(Ticket, Arc<Slot>, Vec<u8>),
 }
 
-/// Where the readers of a block wait.
+/// The place where readers wait for a block.
 #[derive(Default)]
 pub(super) struct Slot {
     outcome: Mutex<Option<Result<Arc<Vec<u8>>, String>>>,
@@ -58,7 +58,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Waits until the block is there, or it is known why it is not.
+    /// Waits for the block, or for the reason why it could not be fetched.
     pub fn wait(&self) -> Result<Arc<Vec<u8>>, String> {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -75,7 +75,7 @@ impl Slot {
     }
 }
 
-/// The duty to bring a block. Whoever drops it has failed, and those who wait hear of it.
+/// The duty to fetch a block. Dropping it counts as a failed fetch, and the waiting readers get an error.
 pub(super) struct Ticket {
     cache: Arc<Cache>,
     key: Key,
@@ -99,7 +99,7 @@ impl Drop for Ticket {
 }
 
 impl Cache {
-    /// Keeps up to `limit` bytes. What is under way counts, and is never given up.
+    /// A cache of up to `limit` bytes. Blocks that are being fetched count, but are never dropped.
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Cache { state: Mutex::default(), limit })
     }
@@ -108,12 +108,12 @@ impl Cache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that it may hold.
+    /// The limit in bytes.
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Looks a block up. If nobody fetches it yet, the caller has to.
+    /// Looks up a block. If nobody is fetching it yet, the caller must do so.
     pub fn claim(self: &Arc<Self>, key: Key) -> Found {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -149,7 +149,7 @@ impl Cache {
                 state.entries.insert(key, Entry::Ready(Arc::clone(data), state.clock));
                 state.order.insert(state.clock, key);
             }
-            // The next reader tries again: a store may come back, a blob be mended.
+            // The next reader tries again. The store may be back by then, or the blob repaired.
             Err(_) => {
                 state.entries.remove(&key);
                 state.bytes -= key.length as u64;
@@ -166,7 +166,7 @@ impl State {
             let Some((_, key)) = self.order.pop_first() else { return };
             let Some(Entry::Ready(data, _)) = self.entries.remove(&key) else { continue };
             self.bytes -= key.length as u64;
-            // A reader may still copy from it: then it goes with the reader.
+            // If a reader still copies from the data, it is freed when that reader has finished.
             if let Some(buffer) = Arc::into_inner(data)
                 && self.spare.len() < SPARE
             {

@@ -1,7 +1,8 @@
-//! What was written to an image: a sparse temporary file of the image's size, and which pages of it count.
+//! The overlay holds the data written to an image: a sparse temporary file of the image's size, and the set of pages
+//! that count.
 //!
-//! A page that was written, or zeroed, is *held*: it counts from then on instead of the version's data. What is
-//! zeroed is a hole in the file. The file has no name: it is gone with the process, however that ends.
+//! A page that was written or zeroed is *held*: from then on it replaces the version's data. A zeroed page is a hole
+//! in the file. The file has no name, so it disappears with the process, even after a crash.
 
 use super::Fault;
 use super::pages::{PAGE, Pages};
@@ -15,7 +16,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
-/// Zeros are written in pieces of so many bytes, where holes cannot be punched.
+/// Size of the pieces in which zeros are written if holes cannot be punched.
 const PIECE: usize = 1 << 20;
 
 /// The overlay of one image.
@@ -25,48 +26,48 @@ pub(super) struct Overlay {
     pages: RwLock<Pages>,
 }
 
-/// What the overlay knows of a range.
+/// The state of a range in the overlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
-    /// Nothing: the version's data counts.
+    /// Not held: the version's data counts.
     No,
-    /// It was written.
+    /// Held, and may contain written data.
     Data,
-    /// It was zeroed.
+    /// Held, and contains only zeros.
     Zero,
 }
 
-/// Reads the version's data, for pages that are written in part.
+/// Reads the version's data, for pages that are only written in part.
 pub(super) type Base<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), Fault>;
 
 impl Overlay {
-    /// An empty one for an image of `size` bytes, its file in `folder`.
+    /// An empty overlay for an image of `size` bytes, with its file in `folder`.
     pub fn create(folder: &Path, size: u64) -> io::Result<Self> {
         let file = private::unnamed(folder)?;
         file.set_len(size)?;
         Ok(Overlay { file, size, pages: RwLock::default() })
     }
 
-    /// What its file takes, in bytes.
+    /// Disk space used by the file, in bytes.
     pub fn data_bytes(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| metadata.blocks() * 512)
     }
 
-    /// Whether any byte of the range was written.
+    /// Whether any page of the range is held.
     pub fn holds_any(&self, range: Range<u64>) -> bool {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let (held, end) = pages.run(range.start / PAGE, range.end.div_ceil(PAGE));
         held || end < range.end.div_ceil(PAGE)
     }
 
-    /// Makes sure that the file has what was written to it: what could not be brought to the disk is gone from memory, too,
-    /// and is told here only.
+    /// Makes sure that the file contains the written data. Data that the kernel could not write to the disk is lost
+    /// from memory as well, and only this call reports that.
     pub fn arrived(&self) -> io::Result<()> {
         self.file.sync_data()?;
         durable::flush_as_close(&self.file)
     }
 
-    /// All that it holds, in bytes, ascending.
+    /// All held ranges in bytes, ascending.
     pub fn held(&self) -> Vec<Range<u64>> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let (mut at, behind, mut all) = (0, self.size.div_ceil(PAGE), Vec::new());
@@ -80,8 +81,8 @@ impl Overlay {
         all
     }
 
-    /// Fills what it holds of `buffer`, which is at `offset` of the image, and returns the ranges of the image that
-    /// it does not hold.
+    /// Fills the held parts of `buffer`, which starts at `offset` in the image. Returns the ranges of the image that
+    /// are not held.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<Vec<Range<u64>>> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let end = offset + buffer.len() as u64;
@@ -100,7 +101,7 @@ impl Overlay {
         Ok(missing)
     }
 
-    /// Writes `data` at `offset`. `base` is asked for pages that are written in part for the first time.
+    /// Writes `data` at `offset`. Calls `base` for pages that are written in part for the first time.
     pub fn write(&self, offset: u64, data: &[u8], base: Base<'_>) -> Result<(), Fault> {
         let end = offset + data.len() as u64;
         let bytes =
@@ -117,7 +118,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Makes the range zeros.
+    /// Fills the range with zeros.
     pub fn zero(&self, range: Range<u64>, base: Base<'_>) -> Result<(), Fault> {
         let whole = self.whole_pages(range.clone());
         for part in [range.start..whole.start, whole.end..range.end] {
@@ -131,8 +132,8 @@ impl Overlay {
         Ok(())
     }
 
-    /// What it knows of `range`, which is not empty: its beginning has that state up to the end returned, at least
-    /// one byte further on.
+    /// The state at the start of `range`, and the end of the part with that state. `range` must not be empty. The
+    /// part has at least one byte.
     pub fn state(&self, range: Range<u64>) -> (Held, u64) {
         let run = {
             let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +143,7 @@ impl Overlay {
         if !run.0 {
             return (Held::No, end);
         }
-        // Where the file system cannot tell holes, all is data.
+        // If the file system cannot report holes, everything counts as data.
         match seek(&self.file, SeekFrom::Data(range.start)) {
             Ok(data) if data > range.start => (Held::Zero, data.min(end)),
             Ok(_) => match seek(&self.file, SeekFrom::Hole(range.start)) {
@@ -154,15 +155,15 @@ impl Overlay {
         }
     }
 
-    /// The pages that lie wholly in the range, as bytes; the image's last page may be shorter. If there are none, an
-    /// empty range between its beginning and its end.
+    /// The pages that lie completely in the range, in bytes. The last page of the image may be shorter. If there are
+    /// none, returns an empty range between the start and the end of `range`.
     fn whole_pages(&self, range: Range<u64>) -> Range<u64> {
         let start = range.start.next_multiple_of(PAGE).min(range.end);
         let end = if range.end == self.size { range.end } else { range.end / PAGE * PAGE };
         start..end.max(start)
     }
 
-    /// Writes bytes that are not whole pages: two pages at most, as a range that spans three has a whole one.
+    /// Writes bytes that contain no whole page. They touch at most two pages.
     fn patch(&self, offset: u64, bytes: &[u8], base: Base<'_>) -> Result<(), Fault> {
         let (mut at, end) = (offset, offset + bytes.len() as u64);
         while at < end {
@@ -179,13 +180,13 @@ impl Overlay {
         let is_held = self.pages.read().unwrap_or_else(PoisonError::into_inner).holds(page);
         let mut merged = Vec::new();
         if !is_held {
-            // Fetching takes its time: not while others are kept from the overlay.
+            // Fetching takes time. Do it without the lock, so that other users of the overlay do not wait.
             merged.resize((self.size - start).min(PAGE) as usize, 0);
             base(start, &mut merged)?;
         }
         let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
         if pages.holds(page) {
-            // Another writer may have been faster: its bytes count.
+            // Another writer was faster. Its bytes in this page must be kept.
             self.file.write_all_at(bytes, offset)?;
         } else {
             let at = (offset - start) as usize;

@@ -1,16 +1,16 @@
-//! A set of pages that costs memory only where it is neither empty nor full.
+//! A set of pages. Segments that are empty or full need almost no memory.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Bytes of a page: what file systems write at least, so that no more than that is ever copied.
+/// Bytes in a page. File systems write at least this much, so at most this much is copied for a small write.
 pub(super) const PAGE: u64 = 4096;
 
-/// Pages that one entry stands for: 16 MiB of the image.
+/// Number of pages in a segment: 16 MiB of the image.
 const SEGMENT: u64 = 4096;
 const WORDS: usize = (SEGMENT / 64) as usize;
 
-/// The set.
+/// The set of pages.
 #[derive(Default)]
 pub(super) struct Pages(HashMap<u64, Segment>);
 
@@ -20,7 +20,7 @@ enum Segment {
 }
 
 impl Pages {
-    /// Whether the page is in it.
+    /// Whether the set contains the page.
     pub fn holds(&self, page: u64) -> bool {
         match self.0.get(&(page / SEGMENT)) {
             None => false,
@@ -29,7 +29,7 @@ impl Pages {
         }
     }
 
-    /// Takes pages into it.
+    /// Adds pages to the set.
     pub fn hold(&mut self, pages: Range<u64>) {
         let mut page = pages.start;
         while page < pages.end {
@@ -51,7 +51,7 @@ impl Pages {
         }
     }
 
-    /// Whether it holds page `from`, and up to which page, `end` at most, that is so for all.
+    /// Whether the set contains page `from`, and the end of the run of pages, up to `end`, for which the same holds.
     pub fn run(&self, from: u64, end: u64) -> (bool, u64) {
         let held = self.holds(from);
         let mut page = from;

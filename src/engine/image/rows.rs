@@ -1,4 +1,4 @@
-//! The rows of a version, read in batches as they are needed and kept for a while.
+//! The rows of a version, read in batches on demand and cached.
 
 use crate::meta::{Metadata, Rows as Which};
 use crate::types::block::Blob;
@@ -6,23 +6,23 @@ use crate::types::error::Result;
 use crate::types::version::Version;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows read at once, from a multiple of this on.
+/// Number of rows in a batch. A batch starts at a multiple of this number.
 const BATCH: u64 = 512;
-/// Batches kept: some 4 MiB of memory, which stand for 32 GiB of an image with blocks of 4 MiB.
+/// Number of batches kept: about 4 MiB of memory, for 32 GiB of an image with blocks of 4 MiB.
 const KEPT: usize = 16;
 
-/// Where the data of a block is.
+/// The place of a block's data.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     /// In a blob.
     Blob(Arc<Blob>),
-    /// Nowhere: it is zeros.
+    /// None: the block is zeros.
     Hole,
-    /// Nowhere: it was never stored.
+    /// None: the block was never stored.
     Missing,
 }
 
-/// The connection that all images of a server share.
+/// The database connection that all images of a server share.
 pub(super) type Connection = Mutex<Metadata>;
 
 /// The rows of one version.
@@ -34,12 +34,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The rows of `version`, which has so many blocks.
+    /// The rows of `version`, which has `blocks` blocks.
     pub fn new(version: Version, blocks: u64) -> Self {
         Rows { version, blocks, kept: Mutex::default() }
     }
 
-    /// Where block `id` is.
+    /// The place of the data of block `id`.
     ///
     /// # Errors
     /// The database fails.
@@ -49,7 +49,7 @@ impl Rows {
     }
 
     fn batch(&self, meta: &Connection, number: u64) -> Result<Arc<Vec<Place>>> {
-        // Held while the database is asked: others would ask it for the same.
+        // Keep the lock during the query, so that other threads do not query the same rows.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().rposition(|(other, _)| *other == number) {
             kept[at..].rotate_left(1);
@@ -68,7 +68,7 @@ impl Rows {
         let mut meta = meta.lock().unwrap_or_else(PoisonError::into_inner);
         let mut places = vec![Place::Missing; length as usize];
         for row in meta.rows(&self.version, from, length as usize, Which::All)? {
-            // With missing rows there are some of the next batch.
+            // If rows are missing, the result contains rows of the next batch. Ignore those.
             if let Some(place) = places.get_mut((row.id - from) as usize) {
                 *place = row.blob.map_or(Place::Hole, |blob| Place::Blob(Arc::new(blob)));
             }

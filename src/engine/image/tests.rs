@@ -1,4 +1,4 @@
-//! Images of a real installation in a folder, over a store that counts what is fetched.
+//! Tests images of a real installation in a folder. Its store counts fetches.
 
 use super::*;
 use crate::config::{self, Config, Origin};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const BLOCK: usize = 64 << 10;
 
-/// The file store, with each fetch counted by blob.
+/// The file store. Counts the fetches of each blob.
 struct Counting<'a> {
     inner: Box<dyn BlobStore + 'a>,
     fetched: Mutex<HashMap<BlobUid, u64>>,
@@ -30,7 +30,7 @@ impl BlobStore for Counting<'_> {
     }
     fn get(&self, wanted: Wanted<'_>, data: &mut Vec<u8>) -> std::result::Result<bool, GetError> {
         *self.fetched.lock().expect("fine").entry(wanted.uid.clone()).or_default() += 1;
-        // So that others come while it is under way.
+        // Wait, so that other readers come while this fetch is in progress.
         std::thread::sleep(Duration::from_millis(3));
         self.inner.get(wanted, data)
     }
@@ -58,7 +58,7 @@ impl Counting<'_> {
     }
 }
 
-/// Keeps what is said.
+/// Collects all messages.
 #[derive(Default)]
 struct Notes(Mutex<Vec<String>>);
 
@@ -82,7 +82,7 @@ struct Bench {
     image: Vec<u8>,
 }
 
-/// An image of 40 blocks and a bit, the blocks 10 to 19 being zeros.
+/// An image of a little more than 40 blocks. Blocks 10 to 19 are zeros.
 fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().join("b");
@@ -128,7 +128,7 @@ impl Bench {
         .expect("served")
     }
 
-    /// The file of the blob of some block.
+    /// The file that holds the blob of block `id`.
     fn blob(&self, id: u64) -> PathBuf {
         let site = Site::open(&self.config, &self.notes, Access::Read).expect("opened");
         let mut meta = site.meta;
@@ -229,7 +229,7 @@ fn a_bad_block_is_an_error_for_its_range_only_and_told_once() {
                 }
             }
         }
-        // A whole new block needs no old one.
+        // Overwriting a whole block does not need the old data.
         image.write_at(5 * BLOCK as u64, &vec![7; BLOCK]).expect("written");
         image.read_at(5 * BLOCK as u64, &mut block).expect("read");
         assert!(block == [7; BLOCK]);

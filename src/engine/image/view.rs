@@ -1,4 +1,4 @@
-//! One version as an image that is read and written.
+//! One version as an image that can be read and written.
 
 use super::ahead::Streams;
 use super::cache::{Found, Key, Slot, Ticket};
@@ -15,26 +15,27 @@ use crate::types::version::Version;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The most that is fetched ahead of a sequential reader, in bytes and in blocks; never more than a quarter of the
+/// Limit of the read-ahead for a sequential reader, in bytes and in blocks. It is also limited to a quarter of the
 /// cache.
 const AHEAD: u64 = 64 << 20;
 const AHEAD_BLOCKS: u64 = 256;
 
-/// What a range of an image is.
+/// The kind of a range of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Data, or what cannot be told.
+    /// Data, or unknown.
     Data,
     /// Zeros that take no space in the version.
     Hole,
-    /// Zeros that were written since.
+    /// Zeros that were written to the image.
     Zero,
 }
 
-/// Ranges of an image in bytes, one after the other without gaps, each other than the one before it.
+/// Ranges of an image in bytes, in order and without gaps. Neighbours are of different kinds.
 pub type Extents = Vec<(Range<u64>, Extent)>;
 
-/// An opened version. Writes are seen by later reads and never change the version; they are gone with the image.
+/// An opened version. Later reads see earlier writes. Writes never change the version and are lost when the image is
+/// dropped.
 pub struct Image {
     depot: Arc<Depot>,
     version: Version,
@@ -42,7 +43,7 @@ pub struct Image {
     rows: Rows,
     streams: Streams,
     overlay: OnceLock<Overlay>,
-    /// Held by who makes the overlay.
+    /// Held while a thread creates the overlay.
     making: Mutex<()>,
     _pin: Guard,
 }
@@ -66,38 +67,38 @@ impl Image {
         &self.version
     }
 
-    /// Bytes of the image.
+    /// Size of the image in bytes.
     pub fn size(&self) -> u64 {
         self.geometry.size_bytes()
     }
 
-    /// Whether anything was written to it.
+    /// Whether anything was written to the image.
     pub fn is_changed(&self) -> bool {
         self.overlay.get().is_some()
     }
 
-    /// Makes sure that what was written is there to be read.
+    /// Makes sure that the written data can be read back.
     ///
     /// # Errors
-    /// Some of it was lost on its way to the disk.
+    /// Some of it could not be written to the disk and is lost.
     pub fn arrived(&self) -> std::io::Result<()> {
         self.overlay.get().map_or(Ok(()), Overlay::arrived)
     }
 
-    /// What was written to it, in bytes, ascending.
+    /// The ranges that were written to, in bytes, ascending.
     pub fn changed(&self) -> Vec<Range<u64>> {
         self.overlay.get().map(Overlay::held).unwrap_or_default()
     }
 
-    /// Bytes that were written to it, those that became zeros not among them.
+    /// Disk space of the written data in bytes. Zeroed ranges do not count.
     pub fn written_bytes(&self) -> u64 {
         self.overlay.get().map_or(0, Overlay::data_bytes)
     }
 
-    /// Fills `buffer` with what is at `offset`. Waits for blocks that are not in memory.
+    /// Fills `buffer` with the data at `offset`. Waits for blocks that are not in memory.
     ///
     /// # Errors
-    /// [`Fault::Range`], [`Fault::Data`]: of the range that the bad block touches only; [`Fault::Overlay`].
+    /// [`Fault::Range`]; [`Fault::Data`], only if the range touches a bad block; [`Fault::Overlay`].
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
         self.check(offset, buffer.len() as u64)?;
         let Some(overlay) = self.overlay.get() else { return self.read_base(offset, buffer) };
@@ -108,8 +109,8 @@ impl Image {
         Ok(())
     }
 
-    /// Calls `give` with what is at `offset`, without copying it where it lies in one block that was not written to.
-    /// `scratch` is memory to be used again.
+    /// Calls `give` with the data at `offset`. Does not copy the data if it lies in one block that was not written
+    /// to. `scratch` is a buffer for reuse.
     ///
     /// # Errors
     /// As [`Image::read_at`].
@@ -132,7 +133,7 @@ impl Image {
         {
             return Ok(give(&data[at..at + length]));
         }
-        // Servers go on where a large request finds no memory.
+        // If there is not enough memory for a large request, the server must go on.
         let more = length.saturating_sub(scratch.len());
         memory::reserve(scratch, more).map_err(|e| Fault::Data(e.line()))?;
         scratch.resize(length, 0);
@@ -143,14 +144,14 @@ impl Image {
     /// Writes `data` at `offset`, into the overlay.
     ///
     /// # Errors
-    /// [`Fault::Range`], [`Fault::ReadOnly`], [`Fault::Full`], [`Fault::Overlay`]; [`Fault::Data`] where a page of
-    /// 4 KiB is written in part and the rest of it cannot be read.
+    /// [`Fault::Range`], [`Fault::ReadOnly`], [`Fault::Full`], [`Fault::Overlay`]; [`Fault::Data`] if a page of 4 KiB
+    /// is written in part and the rest of it cannot be read.
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), Fault> {
         self.check(offset, data.len() as u64)?;
         self.overlay()?.write(offset, data, &|at, buffer| self.read_base(at, buffer))
     }
 
-    /// Makes a range zeros; what it took is given back to the file system where that is possible.
+    /// Fills a range with zeros. Frees its disk space if the file system can do that.
     ///
     /// # Errors
     /// As [`Image::write_at`].
@@ -159,16 +160,16 @@ impl Image {
         self.overlay()?.zero(range, &|at, buffer| self.read_base(at, buffer))
     }
 
-    /// Makes what was written as safe as it gets. It is temporary: nothing of it outlives the process, so there is
-    /// nothing to wait for.
+    /// Does nothing. Written data is temporary and does not outlive the process, so there is nothing to wait for.
     ///
     /// # Errors
-    /// There is none.
+    /// None.
     pub fn flush(&self) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// What `range` is, as at most `most` extents from its beginning on; a part that is not told may be asked for.
+    /// The kinds of `range`, as at most `most` extents from its start. The result may end before `range` does; the
+    /// caller may then ask for the rest.
     ///
     /// # Errors
     /// [`Fault::Range`]; [`Fault::Data`] if the database fails.
@@ -237,7 +238,7 @@ impl Image {
         let size = u64::from(self.geometry.block_size());
         let end = offset + buffer.len() as u64;
         let (first, behind) = (offset / size, end.div_ceil(size));
-        // All at once, then one after the other.
+        // Request all blocks at once, then wait for them one by one.
         for id in first + 1..behind {
             self.ask_for(id)?;
         }
@@ -255,7 +256,7 @@ impl Image {
         Ok(())
     }
 
-    /// The data of a block, or `None` if it is zeros. Also asks for blocks ahead.
+    /// The data of a block, or `None` if it is zeros. Also starts the read-ahead.
     fn block(&self, id: u64) -> Result<Option<Arc<Vec<u8>>>, Fault> {
         let blob = match self.place(id)? {
             Place::Blob(blob) => blob,
@@ -282,14 +283,14 @@ impl Image {
         let bytes = AHEAD.min(self.depot.cache.limit() / 4);
         let most = (bytes / u64::from(self.geometry.block_size())).clamp(1, AHEAD_BLOCKS);
         for ahead in self.streams.note(id, most) {
-            // Whoever comes to read it will hear what is wrong with it.
+            // Ignore errors. A later read of this block will report them.
             if ahead >= self.geometry.blocks() || self.ask_for(ahead).is_err() {
                 return;
             }
         }
     }
 
-    /// Asks for a block that nobody waits for yet.
+    /// Requests a block that no reader waits for yet.
     fn ask_for(&self, id: u64) -> Result<(), Fault> {
         if let Place::Blob(blob) = self.place(id)?
             && let Found::Absent(ticket, _, buffer) = self.depot.cache.claim(self.key(id, blob.id))

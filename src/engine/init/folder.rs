@@ -21,21 +21,22 @@ use std::path::Path;
 const CONFIG: &str = "backy.cfg";
 const DATABASE: &str = "backy.sqlite";
 const FOLDERS: [&str; 3] = ["data", "lock", "cache"];
-/// A new file system has a folder of this name.
+/// New file systems contain a folder with this name.
 const LOST: &str = "lost+found";
 
-/// An installation that was made.
+/// The result of creating an installation.
 #[derive(Debug)]
 pub struct Made {
-    /// The permissions that its folder had before, if others could read it.
+    /// The permissions of the folder before, if other users could read it.
     pub was_open: Option<u32>,
 }
 
-/// Makes a self-contained installation in `folder`: configuration with a fresh key, database, data. The configuration
-/// comes last and as a whole: where it is, all is there. What an earlier attempt has left is used.
+/// Creates a self-contained installation in `folder`: configuration with a new key, database, data. It writes the
+/// configuration last and atomically, so its presence shows that everything is there. It reuses remains of an earlier
+/// attempt.
 ///
 /// # Errors
-/// The folder is not empty, belongs to another user, can be written by others, or cannot be made.
+/// The folder is not empty, belongs to another user, is writable by others, or cannot be created.
 pub fn folder(folder: &Path) -> Result<Made> {
     let failed = |what: &str, e: io::Error| {
         let what = format!("cannot make {what} in {}", folder.display());
@@ -91,7 +92,7 @@ fn foreign(folder: &Path, doubt: &Doubt) -> Error {
     })
 }
 
-/// Refuses a folder with anything in it but what an attempt to make an installation may have left.
+/// Refuses a folder that contains anything except remains of an earlier attempt.
 fn refuse_others(folder: &Path) -> Result<()> {
     let unreadable =
         |e: io::Error| Error::refused(because(format!("{} cannot be read", folder.display()), e));
@@ -106,14 +107,14 @@ fn refuse_others(folder: &Path) -> Result<()> {
             )));
         }
     }
-    // An earlier release left an empty one where the disk was full.
+    // An earlier release left an empty configuration if the disk was full.
     match fs::remove_file(folder.join(CONFIG)) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(unreadable(e)),
         _ => Ok(()),
     }
 }
 
-/// Whether something in the folder is of an attempt that did not come to its end, or of a new file system.
+/// Whether this entry was left by an incomplete attempt, or belongs to a new file system.
 fn is_left_over(path: &Path) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -122,7 +123,7 @@ fn is_left_over(path: &Path) -> io::Result<bool> {
         LOST => metadata.is_dir(),
         part if FOLDERS.contains(&part) => metadata.is_dir() && is_empty()?,
         CONFIG => metadata.is_file() && metadata.len() == 0,
-        // The database is asked what is in it.
+        // The content of the database decides.
         DATABASE => metadata.is_file() && meta::begun(path) != Begun::Used,
         other => {
             let of_database =

@@ -1,4 +1,4 @@
-//! By a fixed clock, computed by hand.
+//! Tests with a fixed clock. The expected values were computed by hand.
 
 use super::*;
 use crate::types::keys::VersionKey;
@@ -11,7 +11,7 @@ fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).expect(text)
 }
 
-/// `seconds` after `text`, or before it.
+/// The time `seconds` after `text`; before it if negative.
 fn near(text: &str, seconds: i64) -> Timestamp {
     Timestamp::from_naive(at(text).naive() + TimeDelta::seconds(seconds))
 }
@@ -41,7 +41,7 @@ fn daily() -> Scheduler {
     scheduler("daily", DAY, 8, 6 * HOUR)
 }
 
-/// So many daily versions, the newest from `newest`, oldest first.
+/// `count` daily versions, oldest first. The newest one has the date `newest`.
 fn days(newest: &str, count: u64) -> Vec<Version> {
     let date = |ago: u64| near(newest, -((ago * DAY) as i64));
     (0..count).rev().map(|ago| version(date(ago), &["daily"])).collect()
@@ -58,7 +58,7 @@ fn breaches(versions: &[Version], now: Timestamp) -> Vec<String> {
 #[test]
 fn due_begins_one_moment_after_the_interval_less_the_sla() {
     let versions = [version(at("2026-03-01 12:00:00"), &["daily"])];
-    // One day less six hours later.
+    // One day minus six hours later.
     let since = "2026-03-02 06:00:00";
     assert_eq!(due_daily(&versions, near(since, -1)), None);
     assert_eq!(due_daily(&versions, at(since)), None, "not yet at that very moment");
@@ -113,8 +113,8 @@ fn of_several_schedulers_the_earliest_since_and_the_latest_expiry_count() {
         version(at("2026-03-09 23:30:00"), &["hourly"]),
     ];
     let due = due_of("vm", &versions, &schedulers, now).expect("due");
-    // Monthly: 27 days after 20 February, which is to come. Hourly: in half an hour. Daily since 5 March
-    // 18:00; weekly since 26 February 12:00.
+    // Monthly: due 27 days after 20 February, which is in the future. Hourly: due in half an hour. Daily: due since 5
+    // March 18:00. Weekly: due since 26 February 12:00.
     assert_eq!(due.schedulers, ["daily", "weekly"], "in the order given");
     assert_eq!(due.due_since, at("2026-02-26 12:00:00"));
     // Weekly: six times seven days.
@@ -123,7 +123,8 @@ fn of_several_schedulers_the_earliest_since_and_the_latest_expiry_count() {
 
 #[test]
 fn changes_of_summer_time_and_ends_of_months_are_nothing_special() {
-    // Europe changes on 2026-03-29 and 2026-10-25, North America on 2026-03-08; 2028 is a leap year.
+    // Summer time changes on 2026-03-29 and 2026-10-25 in Europe, and on 2026-03-08 in North America. 2028 is a leap
+    // year.
     for day in
         ["2026-03-07", "2026-03-28", "2026-10-24", "2026-01-31", "2027-02-28", "2028-02-28", "2026-12-31"]
     {
@@ -196,7 +197,7 @@ fn gaps_may_be_as_much_wider_or_narrower_as_the_sla() {
 
 #[test]
 fn the_oldest_may_be_a_day_older_than_what_is_kept_and_the_sla() {
-    // Eight days, six hours, and a day more.
+    // Eight days, plus six hours, plus one day.
     let now = "2026-03-10 12:00:00";
     let allowed = "2026-03-01 06:00:00";
     let mut versions = days("2026-03-10 06:00:00", 10);
@@ -279,6 +280,6 @@ fn versions_of_the_future_neither_put_a_backup_off_nor_count() {
     assert_eq!(due_daily(&both, now), due_daily(std::slice::from_ref(&old), now));
     assert!(due_daily(&both, now).is_some());
     assert_eq!(breaches(&both, now), breaches(std::slice::from_ref(&old), now));
-    // Clocks of hosts differ a little.
+    // The clocks of hosts differ a little.
     assert_eq!(due_daily(&[version(at("2026-03-01 12:04:00"), &["daily"])], now), None);
 }

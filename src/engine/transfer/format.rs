@@ -1,4 +1,4 @@
-//! The lines of dumps, as backy2 has written them since 2.1.
+//! The lines of dumps, in the format that backy2 has used since 2.1.
 
 use crate::meta::DumpRow;
 use crate::types::block::Encryption;
@@ -13,19 +13,19 @@ use crate::types::version::Version;
 use csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 use std::io::{BufRead, Read, Write};
 
-/// The first line of what we write.
+/// The first line of the dumps that this program writes.
 pub(super) const SIGNATURE: &str = "backy2 Version 2.12 metadata dump\r\n";
 
-/// Which release's columns a dump has.
+/// The columns of a dump, by the release that introduced them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// No snapshot name, protection or expiry.
+    /// Without snapshot name, protection and expiry.
     V2_1,
-    /// No expiry.
+    /// Without expiry.
     V2_2,
-    /// No encryption.
+    /// Without encryption.
     V2_10,
-    /// The current one.
+    /// The current format.
     V2_12,
 }
 
@@ -34,12 +34,12 @@ pub(super) fn writer<W: Write>(output: W) -> csv::Writer<W> {
 }
 
 pub(super) fn reader<R: Read>(input: R) -> csv::Reader<R> {
-    // With CRLF as terminator the reader would take the LF for a part of the next line, and count wrong.
+    // With CRLF as terminator the reader would count the LF to the next line and give wrong line numbers.
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).from_reader(input)
 }
 
-/// The record without the CR of a line end behind its last field.
+/// Removes the CR of the line end from the last field of a record.
 pub(super) fn without_cr(record: StringRecord) -> StringRecord {
     match record.iter().next_back().and_then(|last| last.strip_suffix('\r')) {
         Some(last) => record.iter().take(record.len() - 1).chain([last]).collect(),
@@ -80,13 +80,13 @@ pub(super) fn block_record(version: &Version, row: &DumpRow) -> [String; 10] {
     ]
 }
 
-/// What is wrong with a line.
+/// A description of what is wrong with a line.
 type Wrong = String;
 
 impl Dialect {
     /// Reads the first line.
     pub(super) fn from_signature(input: &mut impl BufRead, what: &str) -> Result<Self> {
-        // Longer than any signature, so that a file without line ends is not read into memory.
+        // The limit is longer than any signature. It prevents that a file without line ends is read into memory.
         let mut line = Vec::new();
         let read = input.take(100).read_until(b'\n', &mut line);
         read.map_err(|e| Error::refused(because(format!("{what} cannot be read"), e)))?;
@@ -104,7 +104,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the line of the version.
+    /// Parses the line of the version.
     pub(super) fn version(self, record: &StringRecord) -> std::result::Result<Version, Wrong> {
         let columns = match self {
             Dialect::V2_1 => 6,
@@ -112,7 +112,7 @@ impl Dialect {
             Dialect::V2_10 | Dialect::V2_12 => 9,
         };
         check_columns(record, columns)?;
-        // The oldest dialect lacks the fourth column.
+        // The oldest dialect does not have the fourth column.
         let shift = if self == Dialect::V2_1 { 1 } else { 0 };
         let uid = &record[0];
         if uid.is_empty() || uid.len() > 36 || !uid.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
@@ -140,7 +140,7 @@ impl Dialect {
         })
     }
 
-    /// Reads the line of a block.
+    /// Parses the line of a block.
     pub(super) fn block(
         self,
         record: &StringRecord,
@@ -180,7 +180,7 @@ impl Dialect {
 
 fn encryption(record: &StringRecord) -> std::result::Result<Encryption, Wrong> {
     let version = if record[7].is_empty() { 0 } else { number(&record[7], "enc_version")? };
-    // A NULL nonce of PostgreSQL's bytea came out like this.
+    // Old dumps contain this for a NULL in a bytea column of PostgreSQL.
     let nonce = if &record[9] == r"\x" { "" } else { &record[9] };
     Ok(Encryption {
         version: match version {

@@ -1,4 +1,4 @@
-//! The overlay against a plain copy in memory.
+//! Compares the overlay with a plain copy in memory.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn base_image() -> Vec<u8> {
     (0..SIZE).map(|at| (at / 7 % 251) as u8 + 1).collect()
 }
 
-/// What a reader sees.
+/// The data that a reader gets.
 fn seen(overlay: &Overlay, base: &[u8]) -> Vec<u8> {
     let mut all = vec![0; SIZE as usize];
     for range in overlay.read(0, &mut all).expect("read") {
