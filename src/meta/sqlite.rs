@@ -1,4 +1,4 @@
-//! Metadata in a SQLite file.
+//! Metadata in an SQLite file.
 
 pub(super) mod access;
 mod anchor;
@@ -34,23 +34,24 @@ pub struct Sqlite {
     path: PathBuf,
     location: String,
     obstacle: Option<Obstacle>,
-    /// Whether it frees space, and may take the reserve for that, but for so many bytes.
+    /// Set if the command frees space and may use the reserve: the number of bytes of the reserve that it must leave.
     spends: Option<u64>,
-    /// The file at `path`, where that is what is open.
+    /// Identifies the file at `path`; `None` if no such file is open.
     anchor: Option<Anchor>,
 }
 
 impl Sqlite {
-    /// Opens the database at `path`, which must exist. One that cannot be written is opened for reading.
+    /// Opens the database at `path`, which must exist. If it cannot be written, it is opened read-only.
     ///
     /// # Errors
-    /// [`Error::Database`]: there is none, or it is no database. [`Error::Locked`]: another process lets nobody in.
+    /// [`Error::Database`]: the file does not exist or is not a database. [`Error::Locked`]: another process keeps it
+    /// locked.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, open::wait)
     }
 
-    /// The same for a command that frees space: where the disk is full, it takes the reserve that is kept for that;
-    /// all of it only if it is `last`, and deletes data.
+    /// Opens the database for a command that frees space. On a full disk it uses the reserve that is kept for this.
+    /// Only with `last`, for a command that deletes data, it may use all of the reserve.
     ///
     /// # Errors
     /// As [`Sqlite::open`].
@@ -69,7 +70,7 @@ impl Sqlite {
         }
     }
 
-    /// Makes the reserve beside the database, unless it is there or space is short.
+    /// Creates the reserve beside the database, unless it exists or space is short.
     pub fn keep_reserve(&self) {
         if self.obstacle.is_none() {
             reserve::keep(&self.path);
@@ -126,30 +127,30 @@ impl Sqlite {
         fault.driver().is_some_and(|error| open::is_full(error, &self.path))
     }
 
-    /// Makes room for a transaction that found none, and makes do with as little as possible from now on. Whether there
-    /// is more than before.
+    /// Frees space for a transaction that failed on a full disk, and reduces the space that later ones need. Returns
+    /// whether part of the reserve was freed.
     fn make_room(&mut self) -> bool {
         let Some(kept) = self.spends else { return false };
         let spent = reserve::spend(&self.path, kept);
-        // What cannot be had is not worth failing for: the next transaction tells. What the failed one has left in the
-        // log goes as well.
+        // Also free the space that the failed transaction used in the log. Ignore errors here, because the next
+        // transaction will report a full disk.
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         let _ = self.connection.execute_batch("PRAGMA wal_autocheckpoint = 64; PRAGMA temp_store = MEMORY");
         spent
     }
 
-    /// What the database needs before it can be used.
+    /// The state of the database: whether it is current or must be upgraded first.
     ///
     /// # Errors
-    /// [`Error::Database`]: not initialised, or of a release that this one does not know.
+    /// [`Error::Database`]: the database is not initialised, or was made by an unknown release.
     pub fn state(&self) -> Result<State> {
         schema::state(&self.connection, &self.location)
     }
 
-    /// Brings a database in [`State::Behind`] up to date.
+    /// Updates a database in [`State::Behind`] to the current schema.
     ///
     /// # Errors
-    /// What the database says; nothing is changed then.
+    /// The database fails. Nothing is changed then.
     pub fn add_tables(&mut self) -> Result<()> {
         schema::add(&mut self.connection, &self.location)
     }
@@ -160,7 +161,7 @@ impl Sqlite {
     }
 
     fn page_cache(&self, kib: i64) {
-        // Where it cannot be had, it is only slower.
+        // Without this setting the database is only slower.
         let _ = self.connection.pragma_update(None, "cache_size", -kib);
     }
 
@@ -178,11 +179,11 @@ impl Sqlite {
         }
     }
 
-    /// Runs `work` in one write transaction: all of it happens, or nothing.
+    /// Runs `work` in one write transaction. All of it takes effect, or nothing.
     fn transact<T>(&mut self, what: &str, mut work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
         loop {
             match self.attempt(&mut work) {
-                // It comes to an end: the reserve does.
+                // This loop ends, because the reserve is finite.
                 Err(fault) if self.finds_no_room(&fault) && self.make_room() => {}
                 done => return done.map_err(|fault| self.fault(what, fault)),
             }
@@ -194,13 +195,13 @@ impl Sqlite {
         let done = in_place(&self.anchor, &self.path).and_then(|()| work(&mut Statements(&transaction)))?;
         in_place(&self.anchor, &self.path)?;
         transaction.commit()?;
-        // What was committed to a file that nobody finds has not happened.
+        // A commit to a file that nobody can find again counts as failed.
         in_place(&self.anchor, &self.path)?;
         Ok(done)
     }
 }
 
-/// Refuses to go on with a file that is no longer at its path.
+/// Refuses to continue if the open file is no longer at its path.
 fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     match anchor.as_ref().is_none_or(Anchor::holds) {
         true => Ok(()),
@@ -250,8 +251,8 @@ impl Sqlite {
         match kind {
             Work::Small => self.transact(what, work),
             Work::Bulk => {
-                // SQLite would look up the other end of each row, which takes as long as the rest of the work. Within
-                // a transaction the switch does nothing.
+                // SQLite would check the references of each row, which takes as long as the rest of the work. The
+                // switch has no effect within a transaction, so use it here.
                 self.check_references(false)?;
                 let done = self.transact(what, work);
                 self.check_references(true)?;
@@ -267,7 +268,7 @@ impl Sqlite {
     }
 }
 
-/// Says what was being done when the database failed, and what to do.
+/// Converts an error of SQLite. The message says what operation failed, and what the user can do.
 fn error(location: &str, what: &str, error: rusqlite::Error) -> Error {
     let path = Path::new(location.strip_prefix("sqlite:///").unwrap_or(location));
     if open::is_full(&error, path) {

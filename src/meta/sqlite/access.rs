@@ -1,4 +1,4 @@
-//! Opening a file for a command, and upgrading it if the command needs that.
+//! Opens a file for a command, and upgrades it if the command needs that.
 
 use super::{Sqlite, upgrade};
 use crate::meta::{Access, LockTables, Opened, State};
@@ -22,12 +22,12 @@ pub(in crate::meta) fn open<G>(
     match database.state()? {
         State::Current => {}
         State::Behind { .. } if access.may_change() && is_writable => database.add_tables()?,
-        // The command needs nothing that the database lacks.
+        // The command does not need the missing tables.
         State::Behind { .. } => {}
-        // What is to be listed is there as it is, or nearly so.
+        // The catalogue can be listed as it is.
         State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
         State::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
-        // The command looks at no table.
+        // The command uses no table.
         State::Old { .. } if access == Access::Observe => {}
         State::Old { .. } if access == Access::Copy => {
             monitor.info("The database was made by an older release: copying a temporary upgraded copy.");
@@ -35,7 +35,7 @@ pub(in crate::meta) fn open<G>(
         }
         State::Old { .. } if is_writable => {
             let _exclusive = alone()?;
-            // The process that had the lock before has put another file into its place.
+            // The process that held the lock before may have replaced the file.
             database = Sqlite::open(path)?;
             upgrade::upgrade(&mut database, monitor)?;
         }

@@ -1,26 +1,26 @@
-//! Whether the path of a database still leads to the file that is open. A file that was deleted goes on taking commits,
-//! which nobody will ever see.
+//! Checks that the path of a database still leads to the open file. A deleted file accepts commits, but nobody will
+//! ever see them.
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat, stat};
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Device and number of a file.
+/// Device and inode number of a file.
 type Identity = (u64, u64);
 
 /// The file that was opened.
 pub(super) struct Anchor {
     path: PathBuf,
-    /// Opened by its path alone: closing any other descriptor would release SQLite's locks on the file.
+    /// Opened with O_PATH, because closing a normal descriptor would release SQLite's locks on the file.
     file: OwnedFd,
     wal: PathBuf,
-    /// Its log. It is there as long as anybody has the database open, from the first transaction on.
+    /// The -wal file. From the first transaction on, it exists as long as any process has the database open.
     log: Cell<Option<Identity>>,
 }
 
 impl Anchor {
-    /// Takes hold of what is at `path` now. `None` where nothing is.
+    /// Remembers the file that is at `path` now. Returns `None` if there is none.
     pub fn new(path: &Path) -> Option<Self> {
         let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut wal = path.to_owned().into_os_string();
@@ -28,7 +28,7 @@ impl Anchor {
         Some(Anchor { path: path.to_owned(), file, wal: wal.into(), log: Cell::new(None) })
     }
 
-    /// Whether the database is where it was. To be asked within a transaction, and after it.
+    /// Whether the database is still in its place. Call this within a transaction and after it.
     pub fn holds(&self) -> bool {
         let Ok(open) = fstat(&self.file) else { return false };
         if at(&self.path) != Some((open.st_dev, open.st_ino)) {

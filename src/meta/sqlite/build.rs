@@ -1,8 +1,8 @@
-//! Making a database of the current schema from one of an older release, which stays as it is.
+//! Creates a database of the current schema from one of an older release, which is not changed.
 //!
-//! All revisions go the same way: what the old tables have is copied by the names of their columns. So the order of
-//! columns does not matter, nor what a migration of 2.13 left half done. The old database is attached as `old` and only
-//! read; the new one is of no use until it is complete, so that it needs no journal.
+//! All revisions are converted in the same way: rows of the old tables are copied by column name. So the order of
+//! columns does not matter, nor do half-finished migrations of 2.13. The old database is attached as `old` and only
+//! read. The new one is useless until it is complete, so it needs no journal.
 
 use super::open::{CACHE, LARGE_CACHE, uri};
 use super::schema::DDL;
@@ -14,43 +14,43 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Blobs that the last rows have named are found without the database: so many, in 24 bytes each.
+/// Number of recently used blobs that are found without a query. Each takes 32 bytes of memory.
 const RECENT: usize = 1 << 20;
-/// Rows between two reports.
+/// Number of rows between two progress reports.
 const REPORT: u64 = 1000;
 
-/// How much there is to do.
+/// The amount of work.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     /// Rows of `blocks` that belong to a version.
     pub rows: u64,
-    /// Different uids in them, at most.
+    /// Upper limit of the number of different uids in these rows.
     pub blobs: u64,
 }
 
 impl Extent {
-    /// Bytes that the new database and what SQLite sorts for its indexes take at most, about.
+    /// Estimated maximum disk space in bytes for the new database and for sorting its indexes.
     pub fn bytes(self) -> u64 {
         (8 << 20) + self.rows * 80 + self.blobs * 1200
     }
 }
 
-/// Attaches the database at `path` to `connection` as `old`, for reading.
+/// Attaches the database at `path` to `connection` as `old`, read-only.
 pub(super) fn attach(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let attach = |how: &str| {
         connection.execute("ATTACH ? AS old", [uri(path, how)])?;
         connection.query_row("SELECT count(*) FROM old.sqlite_master", [], |_| Ok(()))
     };
-    // The latter for a database in WAL mode on a file system that is read-only.
+    // `immutable` is for a database in WAL mode on a read-only file system.
     attach("mode=ro").or_else(|_| {
         let _ = connection.execute_batch("DETACH old");
         attach("immutable=1")
     })
 }
 
-/// Looks how much there is in the attached database.
+/// Determines the size of the attached database.
 pub(super) fn extent(connection: &Connection, size: u64, watch: &Watch) -> rusqlite::Result<Extent> {
-    // A row of 2.13 takes some 600 bytes with its indexes, and some ten instructions to be counted.
+    // In 2.13 a row takes about 600 bytes with its indexes. Counting it takes about ten instructions.
     watch.count("1/4: counting the blocks", size / 60);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let rows = number("SELECT count(*) FROM old.blocks WHERE version_uid IN (SELECT uid FROM old.versions)")?;
@@ -58,13 +58,13 @@ pub(super) fn extent(connection: &Connection, size: u64, watch: &Watch) -> rusql
                    WHERE m.type = 'index' AND m.tbl_name = 'blocks' AND i.seqno = 0 AND i.name = 'uid'";
     let blobs = match connection.query_row(indexed, [], |_| Ok(())).optional()? {
         Some(()) => number("SELECT count(*) FROM (SELECT 1 FROM old.blocks GROUP BY uid)")?,
-        // They would have to be sorted.
+        // Counting the blobs would require sorting them.
         None => rows,
     };
     Ok(Extent { rows: rows.unsigned_abs(), blobs: blobs.unsigned_abs() })
 }
 
-/// Fills the empty database of `connection`, which has the old one attached.
+/// Fills the empty database of `connection` from the attached old one.
 pub(super) fn build(connection: &Connection, extent: Extent, place: &str, watch: &Watch) -> Result<()> {
     let failed = |e: rusqlite::Error| {
         watch.interruption(&e).unwrap_or_else(|| super::error(place, "upgrading the database", e))
@@ -81,7 +81,7 @@ pub(super) fn build(connection: &Connection, extent: Extent, place: &str, watch:
     connection.execute_batch("COMMIT").map_err(failed)
 }
 
-/// Only the catalogue: versions, tags and statistics.
+/// Copies only the catalogue: versions, tags and statistics.
 pub(super) fn build_catalogue(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(DDL)?;
     copy_catalogue(connection)
@@ -90,13 +90,14 @@ pub(super) fn build_catalogue(connection: &Connection) -> rusqlite::Result<()> {
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(Some("main"), "cache_size", -LARGE_CACHE)?;
-    // Nobody else knows the new file, and nothing but the whole of it counts, which is flushed then.
+    // Nobody else uses the new file, and it only counts as a whole. It is flushed when it is complete.
     connection.execute_batch(
         "PRAGMA main.locking_mode = EXCLUSIVE; PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF;",
     )
 }
 
-/// Indexes are made when the rows are there, but for the one that blobs are found by. Returns what makes them.
+/// Drops the indexes, to create them after the rows, except for the one that finds blobs. Returns the SQL that
+/// creates them.
 fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let all: Vec<(String, String)> = connection
         .prepare(
@@ -111,13 +112,13 @@ fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(all.into_iter().map(|(_, sql)| sql).collect())
 }
 
-/// The columns of an old table; none if there is no such table.
+/// The columns of an old table; empty if there is no such table.
 pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
     let mut statement = connection.prepare(&format!("PRAGMA old.table_info({table})"))?;
     statement.query_map([], |row| row.get(1))?.collect()
 }
 
-/// An expression for `column` of an old table, or for `default` where that release had none.
+/// An SQL expression for `column` of an old table, or for `default` if that release did not have the column.
 fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
     match columns.contains(column) {
         true => format!("coalesce(o.{column}, {default})"),
@@ -127,7 +128,7 @@ fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
 
 fn copy_catalogue(connection: &Connection) -> rusqlite::Result<()> {
     let have = columns(connection, "versions")?;
-    // Expiries were dates for a while, and 2.13 reads only full timestamps.
+    // For some time expiries were dates without a time, and 2.13 reads only full timestamps.
     let expire = match have.contains("expire") {
         true => {
             "CASE WHEN length(o.expire) = 10 THEN o.expire || ' 00:00:00.000000' ELSE nullif(o.expire, '') END"
@@ -153,7 +154,7 @@ fn copy_catalogue(connection: &Connection) -> rusqlite::Result<()> {
              SELECT o.id, o.uid, o.size, 0, o.time FROM old.deleted_blocks o",
         )?;
     }
-    // `stats_old` is what `stats` was called between two steps of 2.13's migrations.
+    // The migrations of 2.13 rename `stats` to `stats_old` between two steps.
     for table in ["stats_old", "stats"] {
         if columns(connection, table)?.is_empty() {
             continue;
@@ -167,8 +168,7 @@ fn copy_catalogue(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Goes over the blocks of one version after the other, oldest first, and gives each blob its row when the first block
-/// names it.
+/// Copies the blocks, version by version, oldest first. The first block that uses a blob creates its row.
 fn map_blocks(connection: &Connection, extent: Extent, watch: &Watch) -> rusqlite::Result<()> {
     const STEP: &str = "2/4: mapping the blocks";
     let have = columns(connection, "blocks")?;
@@ -203,13 +203,13 @@ fn map_blocks(connection: &Connection, extent: Extent, watch: &Watch) -> rusqlit
     Ok(())
 }
 
-/// As SQLite says it of a statement.
+/// The error that SQLite returns for an interrupted statement.
 fn interrupted() -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
     rusqlite::Error::SqliteFailure(code, Some("interrupted".to_owned()))
 }
 
-/// Finds or makes the blob of each row.
+/// Finds or creates the blob of each row.
 struct Mapper<'c> {
     hole: CachedStatement<'c>,
     find: CachedStatement<'c>,
@@ -217,7 +217,7 @@ struct Mapper<'c> {
     spoil: CachedStatement<'c>,
     map: CachedStatement<'c>,
     connection: &'c Connection,
-    /// Digests of what makes a blob, and its number.
+    /// Digests of blob identities, with the ids of the blobs.
     recent: Vec<(u128, i64)>,
 }
 
@@ -253,7 +253,7 @@ impl<'c> Mapper<'c> {
     }
 
     fn hole(&mut self, size: i64, date: ValueRef<'_>) -> rusqlite::Result<i64> {
-        // The digest of no blob is so small.
+        // No digest of a blob is this small.
         let key = u128::from(size.unsigned_abs());
         let place = &mut self.recent[(key as usize) & (RECENT - 1)];
         if *place != (key, -size) || size == 0 {
@@ -276,7 +276,7 @@ impl<'c> Mapper<'c> {
         };
         let blob = match known {
             Some(blob) => {
-                // Of two opinions about a blob, the bad one counts.
+                // If rows disagree about a blob, bad wins.
                 if !good {
                     self.spoil.execute([blob])?;
                 }
@@ -303,7 +303,7 @@ impl<'c> Mapper<'c> {
     }
 }
 
-/// A value that goes into the new database as it was in the old one.
+/// A value that is copied to the new database unchanged.
 struct Raw<'r>(ValueRef<'r>);
 
 impl ToSql for Raw<'_> {
@@ -312,7 +312,7 @@ impl ToSql for Raw<'_> {
     }
 }
 
-/// What tells blobs apart, in so many bits that no two have the same.
+/// A digest of the identity of a blob. It is long enough to assume that there are no collisions.
 fn digest(identity: &[Raw<'_>]) -> u128 {
     let mut hasher = blake3::Hasher::new();
     for Raw(value) in identity {
@@ -341,7 +341,7 @@ fn digest(identity: &[Raw<'_>]) -> u128 {
     }
     let mut first = [0; 16];
     hasher.finalize_xof().fill(&mut first);
-    // Small numbers are those of holes.
+    // Small numbers are reserved for holes.
     u128::from_le_bytes(first) | (1 << 127)
 }
 
@@ -351,14 +351,14 @@ fn make_indexes(
     extent: Extent,
     watch: &Watch,
 ) -> rusqlite::Result<()> {
-    // As many instructions as were seen, for each entry.
+    // Estimated instructions per entry, from measurements.
     watch.count("3/4: making the indexes", extent.rows * 14 + extent.blobs * 50);
-    // Each piece that is sorted in memory is as large: no signal is seen meanwhile.
+    // Sorting works on pieces of this size in memory. Signals are not noticed while a piece is sorted.
     connection.pragma_update(Some("main"), "cache_size", -CACHE)?;
     sql.iter().try_for_each(|sql| connection.execute_batch(sql))
 }
 
-/// Every row must have arrived, and every reference must hold.
+/// Checks that all rows have arrived and that all references are valid.
 fn check(connection: &Connection, extent: Extent, place: &str, watch: &Watch) -> Result<()> {
     watch.count("4/4: checking", extent.rows * 8 + extent.blobs * 6);
     let failed = |e: rusqlite::Error| {

@@ -1,6 +1,7 @@
-//! Claims: locks as rows of the database, beside the lock files, which anybody may have removed.
+//! Claims: locks as rows of the database. They back up the lock files, which anybody may have removed.
 //!
-//! They have a connection of their own, as they are given back at any moment, and not within the verbs' transactions.
+//! Claims use their own connection, because they can be released at any moment, even outside the main connection's
+//! transactions.
 
 use super::open;
 use super::{Sqlite, error};
@@ -11,65 +12,65 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Who claims.
+/// The process that makes a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimant {
-    /// Name of the host.
+    /// Host name.
     pub host: String,
-    /// One boot of one kernel, and a space of process numbers.
+    /// Identifies a boot of a kernel and a PID namespace.
     pub machine: String,
-    /// Number of the process there.
+    /// Process id in that namespace.
     pub pid: u32,
-    /// When it was started, in ticks since the boot.
+    /// Start time of the process, in ticks since boot.
     pub started: u64,
     /// The title of the process.
     pub command: String,
 }
 
-/// A lock that somebody has.
+/// A lock that a process holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Name of the lock.
     pub name: String,
-    /// Whether nobody else can have it.
+    /// Whether the lock is exclusive.
     pub exclusive: bool,
-    /// Who has it.
+    /// The process that holds it.
     pub by: Claimant,
-    /// Since when, in unix seconds.
+    /// When it was taken, in seconds since 1970.
     pub since: i64,
-    /// When its holder last wrote something, in unix seconds.
+    /// When the holder last wrote something, in seconds since 1970.
     pub heard: i64,
 }
 
-/// A wish for a lock.
+/// A request for a lock.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'w> {
     /// Name of the lock.
     pub name: &'w str,
-    /// Whether nobody else may have it.
+    /// Whether the lock must be exclusive.
     pub exclusive: bool,
-    /// Whether no other process may have any.
+    /// Whether no other process may hold any lock.
     pub alone: bool,
-    /// The name of the lock that keeps all others out while a process has it alone.
+    /// Name of the lock that a process holds exclusively to keep all others out.
     pub global: &'w str,
-    /// Who wishes.
+    /// The process that requests the lock.
     pub by: &'w Claimant,
-    /// Whether to wait for others who write, up to a minute. Else a wish that would have to wait is not written down.
+    /// Whether to wait for other writers, up to a minute. Otherwise a claim that would have to wait gets no row.
     pub wait: bool,
 }
 
-/// What has become of a wish.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It has this row.
+    /// The lock was granted, with this row.
     Granted(i64),
-    /// Nobody else has it, and it could not be written down: the lock file alone holds.
+    /// Nobody else has the lock, but the row could not be written. Only the lock file protects it.
     Unwritten,
-    /// Somebody has it.
+    /// Another process has it.
     Refused(Claim),
 }
 
-/// Whether a claim counts for nothing, as its holder is gone.
+/// Returns whether a claim is void because its holder is gone.
 pub type Gone<'g> = &'g dyn Fn(&Claim) -> bool;
 
 /// The claims of a database.
@@ -77,9 +78,9 @@ pub type Gone<'g> = &'g dyn Fn(&Claim) -> bool;
 pub struct Claims {
     path: PathBuf,
     location: String,
-    /// Opened by the first who needs it.
+    /// Opened at its first use.
     connection: Mutex<Option<Connection>>,
-    /// Rows that could not be given back yet.
+    /// Rows that still have to be deleted.
     late: Mutex<Vec<i64>>,
 }
 
@@ -98,10 +99,10 @@ impl Sqlite {
 const COLUMNS: &str = "name, exclusive, host, machine, pid, started, command, since, heard";
 
 impl Claims {
-    /// Takes a lock. Whether somebody else has it is seen in any case.
+    /// Takes a lock. Conflicting claims are always found, even if the own row cannot be written.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database fails.
     pub fn take(&self, wish: &Wish<'_>, gone: Gone<'_>) -> Result<Taken> {
         let mut guard = self.connection();
         let Some(connection) = self.opened(&mut guard) else { return Ok(Taken::Unwritten) };
@@ -117,15 +118,15 @@ impl Claims {
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) if wish.wait => {
                         Err(self.error(e))
                     }
-                    // A full disk, or a database that only can be read. What is to be done next tells of it, if it
-                    // matters to that.
+                    // The disk is full or the database is read-only. If that matters, the next operation will report
+                    // it.
                     _ => Ok(Taken::Unwritten),
                 }
             }
         }
     }
 
-    /// Gives a lock back. If that cannot be done at once, it is done with the next one.
+    /// Releases a lock. If the row cannot be deleted now, it is deleted together with the next one.
     pub fn release(&self, row: i64) {
         let mut guard = self.connection();
         let mut late = self.late();
@@ -135,19 +136,19 @@ impl Claims {
         late.retain(|row| connection.execute("DELETE FROM claims WHERE id = ?", [row]).is_err());
     }
 
-    /// Who has the lock of that name alone.
+    /// The claim that holds the named lock exclusively.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database fails.
     pub fn holder_of(&self, name: &str, gone: Gone<'_>) -> Result<Option<Claim>> {
         let claims = self.list(gone)?;
         Ok(claims.into_iter().find(|claim| claim.exclusive && claim.name == name))
     }
 
-    /// All claims that count.
+    /// All claims whose holders are alive.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database fails.
     pub fn list(&self, gone: Gone<'_>) -> Result<Vec<Claim>> {
         let mut guard = self.connection();
         let Some(connection) = self.opened(&mut guard) else { return Ok(Vec::new()) };
@@ -164,11 +165,12 @@ impl Claims {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection. `None` where a second one cannot be had, of a full disk say: lock files must do then.
+    /// The connection. `None` if a second one cannot be opened, for example on a full disk. Then the lock files must
+    /// be enough.
     fn opened<'c>(&self, guard: &'c mut MutexGuard<'_, Option<Connection>>) -> Option<&'c mut Connection> {
         if guard.is_none() {
             let (connection, _) = open::connect(&self.path, open::wait).ok()?;
-            // What a power cut takes from here belonged to processes that it has ended.
+            // A power cut may lose these rows, but it also ends the processes that hold the locks.
             connection.pragma_update(None, "synchronous", "NORMAL").ok()?;
             **guard = Some(connection);
         }
@@ -180,10 +182,11 @@ impl Claims {
     }
 }
 
-/// How long giving back waits for somebody else's transaction. What is not given back goes with the process at the latest.
+/// How long a release waits for transactions of other processes. A row that remains counts until the process ends at
+/// most.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long who need not write a claim down waits for somebody else's transaction. Most are over by then.
+/// How long a claim whose row is optional waits for transactions of other processes. Most are finished by then.
 const BRIEFLY: Duration = Duration::from_millis(200);
 
 fn write(
@@ -201,7 +204,7 @@ fn write(
     for row in dead.chain(late.iter().copied()) {
         transaction.execute("DELETE FROM claims WHERE id = ?", [row])?;
     }
-    // Somebody may have been faster.
+    // Another process may have been faster.
     if let Some(claim) = conflict(&transaction, wish, gone)? {
         return Ok(Taken::Refused(claim));
     }
@@ -216,7 +219,7 @@ fn write(
     Ok(Taken::Granted(row))
 }
 
-/// A claim of somebody else that is in the way.
+/// A claim of another holder that conflicts with `wish`.
 fn conflict(connection: &Connection, wish: &Wish<'_>, gone: Gone<'_>) -> rusqlite::Result<Option<Claim>> {
     let me = wish.by;
     let in_the_way = |claim: &Claim| {
@@ -228,7 +231,7 @@ fn conflict(connection: &Connection, wish: &Wish<'_>, gone: Gone<'_>) -> rusqlit
     Ok(all(connection)?.into_iter().map(|(_, claim)| claim).find(|claim| in_the_way(claim) && !gone(claim)))
 }
 
-/// All rows: there are as many as there are locks.
+/// All rows, of which there is one per lock.
 fn all(connection: &Connection) -> rusqlite::Result<Vec<(i64, Claim)>> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT id, {COLUMNS} FROM claims ORDER BY since, id"))?;

@@ -1,4 +1,4 @@
-//! SQLite's side of the verbs.
+//! SQLite's implementation of the verbs.
 
 use crate::failpoint;
 use crate::meta::sql::rules::applied;
@@ -15,8 +15,8 @@ use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, ToSql, ffi, params};
 
 const DIALECT: Dialect = Dialect {
-    // `rowid` is `id` in our schema and exists in the schema of 2.13, so that the catalogue of a database that
-    // was not upgraded yet can be listed.
+    // `rowid` is `id` in our schema. It also exists in the schema of 2.13, so the catalogue of a database that was
+    // not upgraded yet can be listed.
     key: "rowid",
     keep: "",
     join: "CROSS JOIN",
@@ -34,7 +34,7 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// A connection, within a transaction or not.
+/// A connection, inside or outside a transaction.
 pub(super) struct Statements<'c>(pub &'c Connection);
 
 impl<'c> Statements<'c> {
@@ -99,12 +99,12 @@ impl Db for Statements<'_> {
         Ok(())
     }
 
-    /// There is one writer.
+    /// Nothing to do: SQLite allows only one writer.
     fn alone_in_removing(&mut self) -> Fallible<()> {
         Ok(())
     }
 
-    /// There is one writer.
+    /// Nothing to do: SQLite allows only one writer.
     fn lock_marks(&mut self, _: bool) -> Fallible<()> {
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Db for Statements<'_> {
     }
 
     fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>> {
-        // A blob that no block names is never a hit: 2.13 may have deleted its data.
+        // A blob that no block uses is not a match, because 2.13 may have deleted its data.
         let mut look_up = self.prepare(
             "SELECT id, uid FROM blobs WHERE checksum = ? AND size = ? AND enc_version = ? AND valid = 1 AND id > 0
                AND EXISTS (SELECT 1 FROM block_map WHERE blob_id = blobs.id) LIMIT 1",
@@ -131,12 +131,12 @@ impl Db for Statements<'_> {
 
     fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>> {
         keep(self, version)?;
-        // Who cannot ask whether this process lives sees that something is heard of it.
+        // Update the heartbeat for processes that cannot check in another way whether this one is alive.
         let heard = "UPDATE claims SET heard = ?1 WHERE exclusive = 1 AND name = (SELECT uid FROM versions WHERE id = ?2)";
         self.execute(heard, values![Timestamp::now().unix(), version])?;
         let mut plain =
             self.prepare("INSERT INTO block_map (version_id, block_id, blob_id) VALUES (?, ?, ?)")?;
-        // The blob may have gone away or gone bad since it was found: then no row is inserted.
+        // The blob may have been removed or marked bad since it was found. In that case no row is inserted.
         let mut reuse = self.prepare(
             "INSERT INTO block_map (version_id, block_id, blob_id)
              SELECT ?1, ?2, id FROM blobs WHERE id = ?3 AND uid = ?4 AND valid = 1
@@ -168,7 +168,7 @@ impl Db for Statements<'_> {
     }
 
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
-        // Rows of old releases without a uid say nothing.
+        // Rows of old releases without a uid are useless.
         self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
         let db: &mut dyn Db = self;
         let entries = db.all(
@@ -232,7 +232,8 @@ impl Db for Statements<'_> {
         Ok(())
     }
 
-    /// Through the view, whose trigger finds the blob's row or makes it, and refuses a blob that is being deleted.
+    /// Inserts through the view. Its trigger finds or creates the row of the blob, and refuses a blob that is being
+    /// deleted.
     fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()> {
         let mut insert = self.prepare(
             "INSERT INTO blocks (uid, version_uid, id, date, checksum, size, valid, enc_version, enc_envkey, enc_nonce)
@@ -277,7 +278,7 @@ impl Statements<'_> {
     }
 }
 
-/// What the database says of a row that it does not take.
+/// The error for a row that the database refuses.
 fn refused(e: rusqlite::Error, row: &DumpRow) -> Fault {
     let rusqlite::Error::SqliteFailure(ffi::Error { extended_code, code: ErrorCode::ConstraintViolation }, _) =
         e

@@ -1,4 +1,4 @@
-//! A file that others may have prepared: who can write it, and what runs in it.
+//! Protects against prepared database files: checks who can write the file and what code it contains.
 
 use super::schema::DDL;
 use crate::meta::revision::OLD_TABLES;
@@ -10,15 +10,16 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Takes from what stands in the file the means to do harm: functions with side effects in its views and triggers,
-/// changes to its own schema by SQL, cells that reach out of their page.
+/// Disables the ways in which the content of a file could do harm: functions with side effects in views and triggers,
+/// SQL that changes the schema itself, and cells that extend beyond their page.
 pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.execute_batch("PRAGMA cell_size_check = ON")
 }
 
-/// Refuses a file that everybody can write to, and, for root, one of another user: what is restored is what it says.
+/// Refuses a file that everybody can write to. For root it also refuses a file of another user. The content of the
+/// database decides what a restore writes.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -36,7 +37,7 @@ pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Resul
              it. Run this command as that user, or `chown root {shown}`."
         )));
     }
-    // SQLite takes what is there for its own, and would undo or redo with it.
+    // SQLite trusts these files and would roll back or replay their content.
     for end in ["-journal", "-wal"] {
         let mut beside = path.as_os_str().to_owned();
         beside.push(end);
@@ -53,10 +54,11 @@ pub(super) fn check_owner(path: &Path, file: &Metadata, location: &str) -> Resul
     Ok(())
 }
 
-/// Refuses a database in which something runs that this program has not put there, when its tables are used.
+/// Refuses a database with foreign triggers, views or virtual tables that take effect when the program uses its
+/// tables.
 ///
 /// # Errors
-/// [`Error::Database`] with the names; the database cannot be read.
+/// [`Error::Database`], with their names, or because the database cannot be read.
 pub(super) fn check_schema(connection: &Connection, location: &str) -> Result<()> {
     let strangers = strangers(connection).map_err(|e| super::error(location, "reading the schema", e))?;
     if strangers.is_empty() {
@@ -72,8 +74,8 @@ pub(super) fn check_schema(connection: &Connection, location: &str) -> Result<()
     )))
 }
 
-/// Triggers of our tables, and views and virtual tables in their place, that are not of our schema, word for word. Those
-/// of tables that this program does not know are none of its business. Release 2.13 has none.
+/// Lists triggers on our tables, and views and virtual tables with names that we use, unless our schema contains them
+/// word for word. Objects of unknown tables are ignored. Release 2.13 has none of these.
 fn strangers(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master
                WHERE type IN ('trigger', 'view') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') ORDER BY name";
@@ -95,7 +97,7 @@ fn strangers(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(strangers)
 }
 
-/// Whether this program or release 2.13 reads or writes a table or view of that name, in any case.
+/// Whether this program or release 2.13 uses a table or view with that name. Case is ignored.
 fn is_used(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let made = |kind: &str| DDL.contains(&format!("CREATE {kind} {name} "));

@@ -1,11 +1,11 @@
-//! A database in memory, for tests that need a great many states of one.
+//! A database in memory, for tests that need very many states of a database.
 
 use super::{Sqlite, open, schema};
 use crate::meta::sql::rules::applied;
 use rusqlite::Connection;
 
 impl Sqlite {
-    /// A new database, with the schema as the test has changed it on this thread.
+    /// A new database. Its schema includes the changes that the test has made on this thread.
     pub(in crate::meta) fn in_memory() -> Sqlite {
         let connection = Connection::open_in_memory().expect("opens");
         connection.execute_batch(&applied(schema::DDL)).expect("makes the tables");
@@ -13,7 +13,7 @@ impl Sqlite {
         Sqlite::on(connection, "memory".as_ref(), "sqlite in memory".into(), None)
     }
 
-    /// What it works on, for SQL that is no verb.
+    /// The connection, for SQL that is not part of a verb.
     pub(in crate::meta) fn connection(&self) -> &Connection {
         &self.connection
     }

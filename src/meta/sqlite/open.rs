@@ -1,4 +1,4 @@
-//! Opening a SQLite file: for writing, or as well as it can be had.
+//! Opens an SQLite file: for writing if possible, otherwise for reading.
 
 use super::{guard, reserve, schema};
 use crate::monitor::signalled;
@@ -9,18 +9,19 @@ use rustix::fs::{Access, access};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a statement waits for another process's transaction. The longest one that is not an upgrade
-/// carries or removes a version of millions of blocks, and takes seconds.
+/// How long a statement waits for the transaction of another process. Apart from upgrades, the longest transactions
+/// carry or remove a version of millions of blocks and take seconds.
 pub(super) const BUSY: Duration = Duration::from_secs(60);
-/// The same once a signal has come: what is safe is still to be committed.
+/// The same after a signal. It allows for committing data that is already safe.
 const BUSY_AT_THE_END: Duration = Duration::from_millis(500);
-/// How often it is tried again.
+/// Pause between two attempts to get the lock.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// What SQLite asks while another process has the lock that it wants, for the `times`-th time: whether to try again.
+/// A busy handler. SQLite calls it when another process holds a lock, with the number of earlier calls. Returns
+/// whether to try again.
 pub(super) type Wait = fn(i32) -> bool;
 
-/// SQLite asks this while another process has the lock that it wants, for the `times`-th time. Whether to try again.
+/// The usual busy handler: tries again for `BUSY`, or for a shorter time after a signal.
 pub(super) fn wait(times: i32) -> bool {
     let limit = if signalled().is_some() { BUSY_AT_THE_END } else { BUSY };
     let goes_on = RETRY * times.unsigned_abs() < limit;
@@ -30,33 +31,33 @@ pub(super) fn wait(times: i32) -> bool {
     goes_on
 }
 
-/// Page cache, in KiB: ordinarily, and for what goes over all indexes in no order and has no buffers of blocks
-/// beside it.
+/// Size of the page cache in KiB: normally, and for work that accesses all indexes in random order and has no block
+/// buffers at the same time.
 pub(super) const CACHE: i64 = 32 << 10;
 pub(super) const LARGE_CACHE: i64 = 96 << 10;
 
-/// Why a database cannot be written.
+/// The reason why a database cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// Its disk is full.
+    /// The disk is full.
     Full,
-    /// Rights are missing, or the file system is mounted for reading only.
+    /// Permissions are missing, or the file system is mounted read-only.
     Rights,
 }
 
-/// Why a database cannot even be read.
+/// The reason why a database cannot even be read.
 #[derive(Debug)]
 pub(super) enum Unopened {
-    /// Another process lets nobody in, for as long as was waited.
+    /// Another process kept the database locked for as long as we waited.
     Busy,
-    /// Its journal has transactions that are not in it yet, and cannot be read or brought in here.
+    /// Its journal contains transactions that are not yet in the database, and it cannot be read or applied here.
     Journal(Obstacle),
-    /// What SQLite says.
+    /// Another error of SQLite.
     Failed(rusqlite::Error),
 }
 
-/// Opens for writing, else for reading, else as a file that nobody changes (a database in WAL mode on a
-/// read-only file system can be opened no other way).
+/// Opens the database for writing, otherwise for reading, otherwise as an immutable file. A database in WAL mode on a
+/// read-only file system can only be opened as an immutable file.
 pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obstacle>), Unopened> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let first = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE);
@@ -75,7 +76,7 @@ pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obs
     match Connection::open_with_flags(path, read_only).and_then(|c| prepare(c, false, wait)) {
         Ok(connection) => return Ok((connection, Some(obstacle))),
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return Err(Unopened::Busy),
-        // What the journal has would be missing.
+        // Without the journal, its transactions would be missing.
         Err(_) if has_journal(path) => return Err(Unopened::Journal(obstacle)),
         Err(_) => {}
     }
@@ -84,7 +85,7 @@ pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obs
     Ok((connection, Some(obstacle)))
 }
 
-/// Whether there is a journal with anything in it.
+/// Whether there is a journal that is not empty.
 fn has_journal(path: &Path) -> bool {
     ["-wal", "-journal"].iter().any(|ending| {
         let mut name = path.as_os_str().to_owned();
@@ -93,13 +94,13 @@ fn has_journal(path: &Path) -> bool {
     })
 }
 
-/// What keeps a database from being opened or written that gives this error.
+/// The obstacle that this error shows.
 pub(super) fn lacking(error: &rusqlite::Error, path: &Path) -> Obstacle {
     if is_full(error, path) { Obstacle::Full } else { Obstacle::Rights }
 }
 
-/// Whether the error comes from a full disk. SQLite tells that of some calls only: of others it says that reading or
-/// writing failed, or that a file cannot be opened.
+/// Whether the error was caused by a full disk. SQLite reports a full disk for some calls only. For others it reports
+/// that reading or writing failed, or that a file cannot be opened.
 pub(super) fn is_full(error: &rusqlite::Error, path: &Path) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,
@@ -108,7 +109,7 @@ pub(super) fn is_full(error: &rusqlite::Error, path: &Path) -> bool {
     }
 }
 
-/// What to say of a full disk. `spent`: also the reserve is used up.
+/// The message for a full disk. `spent` means that the reserve is used up as well.
 pub(super) fn full(path: &Path, spent: bool) -> Reason {
     let folder = reserve::folder(path).display();
     let what = format!("the disk of {folder} is full, or a quota is used up");
@@ -123,20 +124,20 @@ pub(super) fn full(path: &Path, spent: bool) -> Reason {
     }
 }
 
-/// `path` as SQLite's URI, with one parameter.
+/// `path` as an SQLite URI with one parameter.
 pub(super) fn uri(path: &Path, parameter: &str) -> String {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     format!("file:{escaped}?{parameter}")
 }
 
-/// Whether the file and its folder, where SQLite keeps its journal, can be written. A transaction alone does not
-/// tell: on a file that is open for reading SQLite begins one that only reads.
+/// Checks whether the file and its folder, which holds the journal, can be written. Beginning a transaction is not
+/// enough, because SQLite also begins one on a file that is open read-only.
 fn obstacle(connection: &mut Connection, path: &Path, wait: Wait) -> Option<Obstacle> {
     let folder = reserve::folder(path);
     if connection.is_readonly("main").unwrap_or(false) || access(folder, Access::WRITE_OK).is_err() {
         return Some(Obstacle::Rights);
     }
-    // Busy is not read-only: whoever waits for the lock will get it. A command that only reads must not wait.
+    // A busy database can still be written later. Do not wait here, because the command may only want to read.
     let _ = connection.busy_timeout(Duration::ZERO);
     let obstacle = match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
         Err(e) if e.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => Some(lacking(&e, path)),
@@ -154,20 +155,21 @@ pub(super) fn prepare(
     connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(64);
     guard::harden(&connection)?;
-    // Reads the header, and so tells whether this is a database at all.
+    // This reads the header, so it fails if the file is not a database.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
-    // Temporary tables stay in files, the default: the list of what `rm` leaves unused can be long.
+    // Temporary tables stay in files, the default, because the list of unused blobs after `rm` can be long.
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
     connection.pragma_update(None, "cache_size", -CACHE)?;
-    // The file of another release stays as it is until it is upgraded.
+    // A file of another release keeps its journal mode until it is upgraded.
     if writable && schema::has(&connection, "schema_version")? {
         use_wal(&connection);
     }
     Ok(connection)
 }
 
-/// Readers and the one writer do not wait for each other then. Where it is not possible (another process has
-/// the file open the old way, a network file system), the old way works too.
+/// Switches to WAL mode, in which readers and the writer do not wait for each other. If that is not possible, for
+/// example on a network file system or while another process has the file open in the old mode, the old mode works
+/// too.
 pub(super) fn use_wal(connection: &Connection) {
     let _ = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
 }
@@ -220,7 +222,7 @@ mod tests {
         other.execute_batch("INSERT INTO stats (date, version_name, version_size_bytes, version_size_blocks, bytes_read,
             blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
             duration_seconds) VALUES ('2026-01-01', 'x', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)").expect("inserts");
-        // A copy, as of a snapshot, where the file that SQLite needs beside the journal cannot be made.
+        // A copy as in a snapshot. The file that SQLite needs beside the journal cannot be created there.
         let copy = folder.path().join("copy.sqlite");
         std::fs::copy(&path, &copy).expect("copied");
         std::fs::copy(folder.path().join("backy.sqlite-wal"), folder.path().join("copy.sqlite-wal"))
@@ -233,7 +235,7 @@ mod tests {
             }
             Err(other) => panic!("{other:?}"),
         }
-        // With nothing in the journal all is in the file.
+        // If the journal is empty, all data is in the file.
         std::fs::write(folder.path().join("copy.sqlite-wal"), "").expect("emptied");
         assert!(!Metadata::from(Sqlite::open(&copy).expect("opens")).is_writable());
     }

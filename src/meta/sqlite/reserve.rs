@@ -1,18 +1,18 @@
-//! Space that is kept beside the database, so that what frees space works where the disk is full: SQLite needs some of
-//! it even to delete rows.
+//! A reserve of disk space beside the database. Commands that free space use it on a full disk, because SQLite needs
+//! space even to delete rows.
 
 use crate::sys::space;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-/// Bytes: enough for the write-ahead log of a removal in small pieces.
+/// Size of the reserve in bytes: enough for the write-ahead log of a removal in small pieces.
 pub(super) const SIZE: u64 = 4 << 20;
-/// It is given up in such steps. The last one is for a cleanup: a removal makes the database larger, and its log may
-/// not fit into it before something else is gone.
+/// The reserve is released in steps of this size. The last step is kept for a cleanup. A removal enlarges the
+/// database, and its log may not fit into the database until something else is deleted.
 const STEP: u64 = 1 << 20;
 pub(super) const FOR_CLEANUP: u64 = STEP;
-/// It is made only where so much is free.
+/// Free space in bytes that is required to create the reserve.
 const PLENTY: u64 = 8 * SIZE;
 
 /// The file beside the database at `path`.
@@ -27,18 +27,18 @@ pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the reserve, unless it is there or space is short. Nothing is worth failing for.
+/// Creates the reserve, unless it exists or space is short. Errors are ignored.
 pub(super) fn keep(path: &Path) {
     let file = file(path);
     let is_whole = std::fs::symlink_metadata(&file).is_ok_and(|meta| meta.len() == SIZE);
     if !is_whole && space::free(folder(path)).is_some_and(|free| free >= PLENTY) {
-        // What is left of one that was given up in part, or is no file of ours.
+        // This may be a partly released reserve, or something that is not a file of ours.
         let _ = std::fs::remove_file(&file);
         let _ = space::reserve(&file, SIZE, path);
     }
 }
 
-/// Gives up a MiB of the reserve, but not the last `kept` bytes. Whether there was any.
+/// Releases one step of the reserve, but keeps the last `kept` bytes. Returns whether space was released.
 pub(super) fn spend(path: &Path, kept: u64) -> bool {
     let file = file(path);
     let Ok(meta) = std::fs::symlink_metadata(&file) else { return false };

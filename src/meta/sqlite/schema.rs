@@ -1,4 +1,4 @@
-//! Which schema a database has, and making a new one.
+//! Detects the schema of a database, and creates new databases.
 
 use super::error;
 use super::open::{use_wal, wait};
@@ -12,19 +12,19 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The DDL of a new database.
+/// The SQL that creates the tables of a new database.
 pub(super) const DDL: &str =
     concat!(include_str!("schema.sql"), include_str!("rbd.sql"), include_str!("claims.sql"));
-/// What each revision has and the one before has not.
+/// The SQL that each revision added to the previous one.
 const ADDITIONS: [(i64, &str); 2] = [(2, include_str!("rbd.sql")), (3, include_str!("claims.sql"))];
 
-/// Whether the database has a table or view of that name.
+/// Whether the database has a table or view with that name.
 pub(super) fn has(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?";
     Ok(connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
 }
 
-/// What the database needs before it can be used.
+/// The state of the database: whether it is current or must be upgraded first.
 pub(super) fn state(connection: &Connection, location: &str) -> Result<State> {
     let found = found(connection).map_err(|e| error(location, "reading the schema", e))?;
     revision::state(location, found)
@@ -49,11 +49,11 @@ fn found(connection: &Connection) -> rusqlite::Result<Found> {
     Ok(found)
 }
 
-/// Adds the tables that a database of an earlier revision of the schema lacks. The others stay as they are, so that whoever
-/// else uses the database now is not disturbed.
+/// Adds the tables that a database of an earlier revision lacks. The other tables do not change, so other processes
+/// can continue to use the database.
 ///
 /// # Errors
-/// What the database says; nothing is changed then.
+/// The database fails. Nothing is changed then.
 pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
     let failed = |e: rusqlite::Error| error(location, "adding tables", e);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -66,14 +66,14 @@ pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
     transaction.commit().map_err(failed)
 }
 
-/// Makes a database with the current schema in `path`; a file that is not there is made with `mode`.
+/// Creates a database with the current schema at `path`. If the file does not exist, it is created with `mode`.
 ///
 /// # Errors
-/// [`Error::Refused`] if it has tables already; nothing is changed then.
+/// [`Error::Refused`] if it has tables already. Nothing is changed then.
 pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     let location = format!("sqlite:///{}", path.display());
     let failed = |e: rusqlite::Error| error(&location, "making the database", e);
-    // SQLite would make it readable for all. Its other files get the mode of this one.
+    // SQLite would create a file that everybody can read. Its journal files get the mode of this file.
     match private::create(path, mode) {
         Ok(_) => {}
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -97,18 +97,18 @@ pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     Ok(())
 }
 
-/// How far a new database has come.
+/// The state of a new database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// There is no file, or one without tables.
+    /// There is no file, or it has no tables.
     Nothing,
-    /// The tables of the current schema, and nothing in them.
+    /// The file has the tables of the current schema, but no rows.
     Tables,
-    /// Something is in it, or it is no database.
+    /// The file has rows, or it is not a database.
     Used,
 }
 
-/// Looks whether the file at `path` was left by an attempt to make a database.
+/// Checks whether an earlier attempt to create a database left the file at `path`.
 pub fn begun(path: &Path) -> Begun {
     if !private::is_taken(path) {
         return Begun::Nothing;

@@ -1,4 +1,4 @@
-//! What has happened to a database since it was upgraded, by comparison with the file from before.
+//! Finds out what has changed in a database since its upgrade, by comparison with the file from before.
 
 use super::{Sqlite, build, error, schema};
 use crate::meta::{GoingBack, LoneVersion, Since, State};
@@ -6,7 +6,7 @@ use crate::types::error::{Error, Result};
 use rusqlite::{Connection, params};
 use std::path::Path;
 
-/// Blobs whose wrapped keys are compared: one that differs is enough, and those that a rekey has left alone are few.
+/// Number of blobs whose wrapped keys are compared. One difference proves a rekey, which leaves few keys unchanged.
 const KEYS: i64 = 1000;
 
 /// See [`crate::meta::since_upgrade`].
@@ -26,10 +26,10 @@ pub(in crate::meta) fn going_back(path: &Path, copy: Option<&Path>) -> Result<Go
     Ok(GoingBack::To { copy, since })
 }
 
-/// Compares an upgraded database with `copy`, which is that of an older release.
+/// Compares an upgraded database with `copy`, the database of an older release.
 ///
 /// # Errors
-/// `copy` is none; what either database says.
+/// `copy` is not such a database, or one of the databases fails.
 pub(super) fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
     let shown = copy.display().to_string();
     let old = Sqlite::open(copy)?;

@@ -1,4 +1,4 @@
-//! The SQLite engine itself; what every engine must do is in the conformance suite.
+//! Tests of the SQLite engine itself. The conformance suite tests the behaviour that all engines share.
 
 use super::*;
 use crate::meta::tests::conformance::CASES;
@@ -63,7 +63,7 @@ fn a_newer_or_foreign_schema_is_refused_and_left_alone() {
     assert!(database.sqlite().state().expect_err("foreign").line().contains("abc"));
 }
 
-/// All tables, indexes and triggers, as they were made.
+/// The SQL of all tables, indexes and triggers.
 fn schema_of(database: &Metadata) -> Vec<String> {
     let sql = "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_master ORDER BY 1";
     let mut statement = database.sqlite().connection.prepare(sql).expect("prepares");
@@ -92,7 +92,7 @@ fn earlier_revisions_get_what_they_lack() {
     }
 }
 
-/// What the first releases had: no snapshots, protection, tags, expiries or encryption.
+/// The schema of the first releases: no snapshots, protection, tags, expiries or encryption.
 const FIRST_SCHEMA: &str = "
     CREATE TABLE versions (uid VARCHAR(36) PRIMARY KEY, date DATETIME NOT NULL, name VARCHAR NOT NULL,
         size BIGINT NOT NULL, size_bytes BIGINT NOT NULL, valid INTEGER NOT NULL);
@@ -167,7 +167,7 @@ fn insert_through_view(
     )
 }
 
-/// What 2.13 does to its table: insert rows, read them, mark them, delete them.
+/// Does what 2.13 does with its table: inserts, reads, marks and deletes rows.
 #[test]
 fn the_view_behaves_like_the_table_of_2_13() {
     let (_folder, database) = database();
@@ -217,8 +217,7 @@ fn rule_6_a_doomed_blob_cannot_come_back() {
     assert_eq!(rows, 1);
 }
 
-/// Rule 4 counts by uid, not by row: an old export that was imported after a rekey brings a second row for
-/// the same data.
+/// Rule 4 counts by uid, not by row. Importing an old export after a rekey adds a second row for the same data.
 #[test]
 fn rule_4_data_that_two_rows_share_is_listed_only_with_the_last() {
     let (_folder, mut database) = database();
@@ -264,7 +263,7 @@ fn readers_and_a_writer_do_not_wait_for_each_other() {
     assert_eq!(reader.versions(&VersionFilter::default()).expect("reads").versions.len(), 1);
 }
 
-/// Statements that must be answered by an index, whatever the size of the database.
+/// These statements must use an index, whatever the size of the database.
 #[test]
 fn look_ups_use_indexes() {
     let (_folder, database) = database();
@@ -327,7 +326,7 @@ fn rule_4_rm_refreshes_an_entry_that_exists() {
     assert_eq!(database.take_delete_candidates(i64::MIN, 201, 10).expect("takes").doomed, ["abcd"]);
 }
 
-/// Of several entries of a uid the newest counts, also where 2.13 has written them.
+/// If a uid has several entries, the newest counts, even if 2.13 has written them.
 #[test]
 fn rule_4_the_newest_entry_counts() {
     let (_folder, mut database) = database();

@@ -1,7 +1,7 @@
-//! Bringing the database of an older release to the current schema.
+//! Upgrades the database of an older release to the current schema.
 //!
-//! A new file is made beside the old one ([`build`](super::build)), and takes its place when it is complete. The old
-//! file is never written to; it stays under another name.
+//! [`build`](super::build) makes a new file beside the old one. The new file replaces the old one when it is
+//! complete. The content of the old file never changes; it stays under another name.
 
 use super::build::{self, Extent};
 use super::open::{self, Obstacle, use_wal};
@@ -22,13 +22,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Upgrades `database`, whose old file stays beside it as `NAME.before-upgrade`. Whether there is anything to do is
-/// looked at again. Returns whether there was.
+/// Upgrades `database`. The old file stays beside it as `NAME.before-upgrade`. Checks again whether an upgrade is
+/// necessary, and returns whether it was.
 ///
-/// The caller makes sure that nobody else uses the database, and has opened it after that.
+/// The caller must have exclusive use of the database, and must have opened it after getting that.
 ///
 /// # Errors
-/// Too little space, a signal, or what the database says; nothing is changed then.
+/// Too little space, a signal, or a failure of the database. Nothing is changed then.
 pub fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bool> {
     if !matches!(database.state()?, State::Old { .. }) {
         return Ok(false);
@@ -41,24 +41,24 @@ pub fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bool> {
         place.swap()
     });
     if done.is_err() {
-        // A nightly run that fails must not leave anything every time.
+        // Otherwise a nightly run that fails would leave more files each time.
         place.tidy();
-        // The connection is of no more use.
+        // The connection will not be used any more.
         let _ = database.connection.execute_batch("ROLLBACK");
     }
     done?;
-    // With the old connection its lock on the old file goes.
+    // Closing the old connection also releases its lock on the old file.
     *database = Sqlite::open(&database.path)?;
     use_wal(&database.connection);
     monitor.info("The database is upgraded. backy2 2.13 can go on using it, except for rekey.");
     Ok(true)
 }
 
-/// A temporary upgraded copy of a database that cannot be written: what is read is right, what is written is
-/// gone with the process.
+/// Makes a temporary upgraded copy of a database that cannot be written. Data written to it is lost when the process
+/// ends.
 ///
 /// # Errors
-/// A signal, or what the database says.
+/// A signal, or a failure of the database.
 pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) -> Result<Sqlite> {
     let location = database.location.clone();
     let unusable = |e: io::Error| {
@@ -81,7 +81,7 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) ->
         built?;
         Ok(connection)
     })();
-    // The name goes at once; the open file stays until the process ends.
+    // Remove the name now. The open file stays until the process ends.
     let _ = std::fs::remove_file(&path);
     let connection = built.map_err(|failure| failure.told(&location, &watch))?;
     let failed = |e: rusqlite::Error| error(&location, "copying the database", e);
@@ -89,10 +89,10 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) ->
     finished(connection, database).map_err(failed)
 }
 
-/// The versions, tags and statistics of a database that is older than they are, in memory.
+/// Reads the versions, tags and statistics of an old database into memory.
 ///
 /// # Errors
-/// What the database says.
+/// The database fails.
 pub fn catalogue(database: &Sqlite) -> Result<Sqlite> {
     let failed = |e: rusqlite::Error| error(&database.location, "reading the catalogue", e);
     let connection = Connection::open_in_memory().map_err(failed)?;
@@ -102,7 +102,7 @@ pub fn catalogue(database: &Sqlite) -> Result<Sqlite> {
     finished(connection, database).map_err(failed)
 }
 
-/// What stands for `database` from now on.
+/// Wraps the finished connection as a replacement for `database`.
 fn finished(mut connection: Connection, database: &Sqlite) -> rusqlite::Result<Sqlite> {
     connection.progress_handler(0, None::<fn() -> bool>)?;
     let connection = open::prepare(connection, false, open::wait)?;
@@ -110,19 +110,19 @@ fn finished(mut connection: Connection, database: &Sqlite) -> rusqlite::Result<S
 }
 
 impl Sqlite {
-    /// Where the upgrade keeps the file from before.
+    /// The path under which the upgrade keeps the old file.
     ///
     /// # Errors
-    /// The database has gone.
+    /// The database file no longer exists.
     pub fn kept_copy(&self) -> Result<PathBuf> {
         Ok(Place::of(self)?.kept)
     }
 }
 
-/// Keeps everybody from writing to the old file.
+/// Locks the old file against writers.
 fn hold(database: &Sqlite) -> Result<()> {
     let failed = |e: rusqlite::Error| error(&database.location, "locking the database", e);
-    // What stands in the journal of WAL mode would not be in the file that stays.
+    // Transactions in the journal of WAL mode would be missing in the file that is kept.
     let mode = "PRAGMA journal_mode = DELETE";
     let mode: String = database.connection.query_row(mode, [], |row| row.get(0)).map_err(failed)?;
     if mode.eq_ignore_ascii_case("wal") {
@@ -138,15 +138,15 @@ fn hold(database: &Sqlite) -> Result<()> {
 /// The files of an upgrade.
 struct Place {
     location: String,
-    /// The database, behind all links.
+    /// The database, with all links resolved.
     old: PathBuf,
-    /// What is being made.
+    /// The new file.
     new: PathBuf,
     kept: PathBuf,
     folder: PathBuf,
 }
 
-/// What failed while the new database was made.
+/// The reason why the new database could not be made.
 enum Failure {
     Sqlite(&'static str, rusqlite::Error),
     Because(Error),
@@ -188,7 +188,7 @@ impl Place {
         self.kept.with_extension("before-upgrade.part")
     }
 
-    /// Removes what an attempt has left that was killed, or that has failed.
+    /// Removes the remains of an attempt that failed or was killed.
     fn tidy(&self) {
         for path in [&self.new, &self.kept_part()] {
             let _ = std::fs::remove_file(path);
@@ -207,7 +207,7 @@ impl Place {
         self.as_the_old_one(&file).map_err(unusable)?;
         drop(file);
         self.fill(watch, monitor).map_err(|failure| failure.told(&self.location, watch))?;
-        // SQLite has closed it: its own locks would go with this descriptor.
+        // SQLite has closed the file by now. Earlier, closing this descriptor would have released SQLite's locks.
         File::open(&self.new).and_then(|file| file.sync_all()).map_err(unusable)
     }
 
@@ -242,18 +242,19 @@ impl Place {
         Ok(rustix::fs::fchmod(new, Mode::from_raw_mode(old.mode() & 0o777))?)
     }
 
-    /// Keeps the old file under its other name, and puts the new one into its place: at each moment there is a whole
-    /// database. An earlier one that was kept has become the old one of now, by way of the administrator.
+    /// Keeps the old file under another name, and moves the new one into its place. At every moment there is a
+    /// complete database. A copy from an earlier upgrade is replaced, because the administrator must have put that
+    /// one back as the database.
     fn swap(&self) -> Result<()> {
         let part = self.kept_part();
         let kept = std::fs::hard_link(&self.old, &part).or_else(|e| match e.kind() {
-            // Not every file system has links. Nobody writes to the file meanwhile.
+            // Not all file systems support links. A copy is safe, because nobody writes to the file now.
             ErrorKind::AlreadyExists => Err(e),
             _ => copy(&self.old, &part),
         });
         kept.and_then(|()| std::fs::rename(&part, &self.kept))
             .map_err(|e| self.failed(&format!("{} cannot be made", self.kept.display()), e))?;
-        // Where both names were those of one file already, the renaming has done nothing.
+        // If both names were links to the same file, the renaming had no effect.
         let _ = std::fs::remove_file(&part);
         failpoint::pass("upgrade-kept");
         std::fs::rename(&self.new, &self.old)
@@ -262,7 +263,7 @@ impl Place {
     }
 }
 
-/// Copies a file that SQLite has open, without closing a descriptor of it: with that SQLite's locks would go.
+/// Copies a file that SQLite has open. It does not close its descriptor, because that would release SQLite's locks.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = std::mem::ManuallyDrop::new(File::open(from)?);
     let mut target = private::create(to, FileMode::PRIVATE)?;
@@ -271,7 +272,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     target.sync_all()
 }
 
-/// Opens the empty file `new`, with the database `old` attached.
+/// Opens the empty file `new` with the database `old` attached.
 fn begin(old: &Path, new: &Path, watch: &Watch) -> Made<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -287,12 +288,12 @@ fn measure(connection: &Connection, old: &Path, watch: &Watch) -> Made<Extent> {
     build::extent(connection, size, watch).map_err(|e| Failure::Sqlite("counting the blocks", e))
 }
 
-/// Where SQLite puts what it sorts for an index: beside the new file, and not where the system has its temporary files.
-/// The setting is one of the process, and nothing else sorts yet. There is no other way that is safe once there are
-/// threads: SQLite reads the environment.
+/// Sets the folder in which SQLite sorts indexes: beside the new file, not in the system's folder for temporary
+/// files. The setting applies to the whole process, but nothing else sorts yet. SQLite's alternative is an
+/// environment variable, which is not safe to set when there are threads.
 pub(super) fn sorting_in(connection: &Connection, folder: Option<&Path>) {
     let folder = folder.map(Path::to_string_lossy).unwrap_or_default();
-    // Where it is not to be had, the system's folder is used.
+    // If SQLite does not support this setting, it uses the system's folder.
     let _ = connection.pragma_update(None, "temp_store_directory", &*folder);
 }
 

@@ -1,37 +1,37 @@
-//! Long statements of SQLite: how far they are, and whether they are to stop.
+//! Progress and interruption of long statements in SQLite.
 
 use crate::monitor::{Activity, Handle, Monitor, Progress};
 use rusqlite::{Connection, ErrorCode};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many instructions of SQLite's machine are run between two looks at the monitor: some milliseconds.
+/// Number of SQLite VM instructions between two checks of the monitor, which take a few milliseconds.
 const EVERY: i32 = 20_000;
 
-/// Shows how far an upgrade is, and stops its statements when a signal comes.
+/// Shows the progress of an upgrade, and stops its statements when a signal arrives.
 pub(super) struct Watch {
     monitor: Handle,
     counting: Arc<Counting>,
 }
 
-/// The instructions of a step whose work cannot be counted otherwise.
+/// Counts instructions, for steps whose progress cannot be measured in another way.
 #[derive(Default)]
 struct Counting {
-    /// 0: the step is not counted in instructions.
+    /// 0 if the step is not measured in instructions.
     expected: AtomicU64,
     run: AtomicU64,
     step: Mutex<&'static str>,
-    /// Looks until the next report.
+    /// Number of checks, to report only at some of them.
     pause: AtomicUsize,
 }
 
 impl Watch {
-    /// Over `monitor`.
+    /// A watch that reports to `monitor`.
     pub fn new(monitor: Handle) -> Self {
         Watch { monitor, counting: Arc::default() }
     }
 
-    /// From now on all statements of `connection` stop when a signal comes, and tell how far they are where
+    /// From now on all statements of `connection` stop when a signal arrives. They also report progress after
     /// [`Watch::count`] was called.
     pub fn attach(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let (monitor, counting) = (self.monitor.clone(), Arc::clone(&self.counting));
@@ -44,7 +44,7 @@ impl Watch {
         )
     }
 
-    /// The statements of `step` run about so many instructions.
+    /// Starts a step whose statements run about `instructions` instructions.
     pub fn count(&self, step: &'static str, instructions: u64) {
         *self.counting.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
         self.counting.run.store(0, Ordering::Relaxed);
@@ -52,22 +52,22 @@ impl Watch {
         self.report(step, 0, instructions.max(1));
     }
 
-    /// The present step is one of which [`Watch::report`] tells.
+    /// Stops counting instructions. The current step reports its progress with [`Watch::report`].
     pub fn count_no_more(&self) {
         self.counting.expected.store(0, Ordering::Relaxed);
     }
 
-    /// Shows how far a step is.
+    /// Shows the progress of a step.
     pub fn report(&self, step: &'static str, done: u64, total: u64) {
         show(&self.monitor, step, done, total);
     }
 
-    /// Whether a signal has come.
+    /// Whether a signal has arrived.
     pub fn is_over(&self) -> bool {
         self.monitor.interrupted().is_some()
     }
 
-    /// The error behind one of SQLite, if it was interrupted because of a signal.
+    /// The error to report instead of SQLite's, if a signal interrupted the statement.
     pub fn interruption(&self, error: &rusqlite::Error) -> Option<crate::types::error::Error> {
         let interrupted = error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted);
         interrupted.then(|| self.monitor.check().err()).flatten()
@@ -83,7 +83,7 @@ impl Counting {
         let run = self.run.fetch_add(EVERY.unsigned_abs().into(), Ordering::Relaxed);
         if self.pause.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) {
             let step = *self.step.lock().unwrap_or_else(PoisonError::into_inner);
-            // The number is an estimate: it must not say that all is done while it is not.
+            // The total is an estimate, so stop below 100 % until the step is really done.
             show(monitor, step, run.min(expected - expected / 100), expected);
         }
     }
