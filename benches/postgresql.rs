@@ -57,7 +57,7 @@ fn carry(meta: &mut Metadata, base: &Version) -> (f64, f64) {
     let carried = least(3, || {
         let next = meta.begin_version(&new_version("next", base.size)).expect("begun");
         let took = timed(|| {
-            assert_eq!(meta.carry(base, &next, &[0..base.size]).expect("carried").blocks, base.size);
+            assert_eq!(meta.carry(base, &next, &(0..base.size).into()).expect("carried").blocks, base.size);
         });
         removal.push(timed(|| {
             meta.remove_version(&next, 0).expect("removed");

@@ -1,6 +1,7 @@
 //! The basic types of the program. They know nothing of files, databases or threads.
 
 pub mod block;
+pub mod block_set;
 pub mod checksum;
 pub mod error;
 pub mod generated;
@@ -16,6 +17,7 @@ mod verbatim;
 pub mod version;
 
 pub use block::{Blob, BlockRow, Encryption, Geometry};
+pub use block_set::BlockSet;
 pub use checksum::{Checksum, Digest};
 pub use error::{Error, Result};
 pub use hints::Hints;

@@ -5,12 +5,11 @@ use backy2::meta::url::DatabaseUrl;
 use backy2::meta::{Fingerprint, Metadata, NewBlob, NewRow, Rows, VersionFilter};
 use backy2::monitor::Handle;
 use backy2::types::block::Encryption;
-use backy2::types::hints::subtract;
+use backy2::types::block_set::BlockSet;
 use backy2::types::uid::BlobUid;
 use backy2::types::version::Version;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 const BLOCKS: u64 = 1_000_000;
@@ -56,17 +55,17 @@ impl Large {
         self.meta.begin_version(&new_version("vm", BLOCKS)).expect("a version")
     }
 
-    fn carry(&mut self, version: &Version, ranges: &[Range<u64>]) {
-        let carried = self.meta.carry(&self.base, version, ranges).expect("carried");
+    fn carry(&mut self, version: &Version, blocks: &BlockSet) {
+        let carried = self.meta.carry(&self.base, version, blocks).expect("carried");
         assert!(carried.blocks > 0, "nothing was carried");
     }
 }
 
 /// All blocks but `count` single ones that are spread over the image.
-fn all_but(count: u64) -> Vec<Range<u64>> {
+fn all_but(count: u64) -> BlockSet {
     let step = BLOCKS / count.max(1);
-    let changed: Vec<Range<u64>> = (0..count).map(|n| n * step..n * step + 1).collect();
-    subtract(&[0..BLOCKS], &changed)
+    let changed: BlockSet = (0..count).map(|n| n * step).collect();
+    BlockSet::from(0..BLOCKS).subtract(&changed)
 }
 
 /// Looks up 64 digests at once, all known or all unknown.
@@ -91,11 +90,11 @@ fn find_known(bencher: Bencher, known: bool) {
 /// Carries a million blocks, without those that have changed.
 #[divan::bench(args = [0, 1000], sample_count = 3, sample_size = 1)]
 fn carry(bencher: Bencher, changed: u64) {
-    let ranges = all_but(changed);
+    let blocks = all_but(changed);
     bencher
         .counter(ItemsCount::new(BLOCKS - changed))
         .with_inputs(|| with_large(Large::fresh))
-        .bench_local_values(|version| with_large(|large| large.carry(&version, &ranges)));
+        .bench_local_values(|version| with_large(|large| large.carry(&version, &blocks)));
 }
 
 /// Removes a version of a million blocks that it shares with another one.

@@ -2,6 +2,7 @@
 
 use backy2::flow::plan::{Base, Plan, sample};
 use backy2::types::block::Geometry;
+use backy2::types::block_set::BlockSet;
 use backy2::types::hints::{Hint, Hints};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -36,25 +37,25 @@ fn hints(bencher: Bencher, count: usize) {
 #[divan::bench(args = [1000, 300_000], max_time = 1)]
 fn plan(bencher: Bencher, count: usize) {
     let hints = Hints::new(&changed(count), "hints", geometry()).expect("good hints");
-    let unusable = (0..1000).map(|n| n * 1000..n * 1000 + 1).collect();
+    let unusable = (0..1000).map(|n| n * 1000).collect();
     let base = Base { geometry: geometry(), unusable };
     bencher
         .counter(ItemsCount::new(BLOCKS))
-        .bench_local(|| Plan::new(geometry(), black_box(Some(&hints)), Some(&base), &[]));
+        .bench_local(|| Plan::new(geometry(), black_box(Some(&hints)), Some(&base), &BlockSet::default()));
 }
 
 /// Plans without hints, so everything is read.
 #[divan::bench(max_time = 0.5)]
 fn without_hints(bencher: Bencher) {
-    bencher.bench_local(|| Plan::new(black_box(geometry()), None, None, &[]));
+    bencher.bench_local(|| Plan::new(black_box(geometry()), None, None, &BlockSet::default()));
 }
 
 /// Selects blocks of the plan to compare with the source.
 #[divan::bench(args = [1000, 300_000], max_time = 0.5)]
 fn blocks_to_check(bencher: Bencher, count: usize) {
     let hints = Hints::new(&changed(count), "hints", geometry()).expect("good hints");
-    let base = Base { geometry: geometry(), unusable: Vec::new() };
-    let plan = Plan::new(geometry(), Some(&hints), Some(&base), &[]);
+    let base = Base { geometry: geometry(), unusable: BlockSet::default() };
+    let plan = Plan::new(geometry(), Some(&hints), Some(&base), &BlockSet::default());
     let mut random = fastrand::Rng::with_seed(1);
     bencher.bench_local(|| sample(&plan.carry, black_box(&mut random)));
 }

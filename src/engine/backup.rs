@@ -8,8 +8,9 @@ use crate::meta::StatisticsRow;
 use crate::monitor::Monitor;
 use crate::store::BlobStore;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
-use crate::types::hints::{Hints, count};
+use crate::types::hints::Hints;
 use crate::types::text::quoted;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
@@ -86,10 +87,10 @@ pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
         Some(uid) => Some(open_unfinished(site, uid, options.name, &*source, &mut tally)?),
         None => None,
     };
-    let present = resumed.as_ref().map_or(&[][..], |resumed| &resumed.present);
-    tally.done = count(present);
+    let present = resumed.as_ref().map(|resumed| resumed.present.clone()).unwrap_or_default();
+    tally.done = present.count();
     let plan_base = base.as_ref().map(|(_, base, _)| base);
-    let plan = Plan::new(geometry, hints.as_ref(), plan_base, present);
+    let plan = Plan::new(geometry, hints.as_ref(), plan_base, &present);
     match &base {
         // What the source itself has proved to be of the same image, and unchanged, needs no look.
         Some(_) if !told && hints.as_ref().is_some_and(Hints::is_empty) => {}
@@ -180,7 +181,7 @@ pub fn copy(
     let started = Instant::now();
     check_settings(site, store)?;
     let geometry = Geometry::new(source.size(), site.config.block_size);
-    let plan = Plan::new(geometry, None, None, &[]);
+    let plan = Plan::new(geometry, None, None, &BlockSet::default());
     let name = new.name;
     let tags = new.tags.clone();
     let (version, _lock) = begin(site, geometry, new)?;

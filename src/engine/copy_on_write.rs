@@ -11,6 +11,7 @@ use crate::io::Source;
 use crate::locks::Guard;
 use crate::monitor::Monitor;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::hints::{Hint, Hints};
 use crate::types::reason::because;
@@ -98,7 +99,7 @@ impl<'a> Copy<'a> {
         let source = Written { url, image };
         let hints = Hints::new(&hints, source.url(), geometry)?;
         let base = Base { geometry, unusable: site.meta.unusable(&self.original)? };
-        let plan = Plan::new(geometry, Some(&hints), Some(&base), &[]);
+        let plan = Plan::new(geometry, Some(&hints), Some(&base), &BlockSet::default());
         let store = site.open_store()?;
         store.check()?;
         let reads = site.config.data.simultaneous_reads;

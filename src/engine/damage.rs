@@ -4,6 +4,7 @@ use crate::flow::fetch::Damage;
 use crate::meta::Metadata;
 use crate::monitor::Monitor;
 use crate::types::block::{Blob, Geometry};
+use crate::types::block_set::BlockSet;
 use crate::types::checksum::Checksum;
 use crate::types::error::{Error, Result};
 use crate::types::uid::{BlobUid, VersionUid};
@@ -13,7 +14,7 @@ use std::ops::Range;
 /// The bad blocks of a run.
 pub struct Casualties<'a> {
     monitor: &'a dyn Monitor,
-    blocks: Vec<Range<u64>>,
+    blocks: BlockSet,
     marked: BTreeSet<BlobUid>,
     can_mark: bool,
 }
@@ -21,15 +22,12 @@ pub struct Casualties<'a> {
 impl<'a> Casualties<'a> {
     /// Starts with no bad blocks. `can_mark` is false for a database that cannot be written.
     pub fn new(monitor: &'a dyn Monitor, can_mark: bool) -> Self {
-        Casualties { monitor, blocks: Vec::new(), marked: BTreeSet::new(), can_mark }
+        Casualties { monitor, blocks: BlockSet::default(), marked: BTreeSet::new(), can_mark }
     }
 
     /// Counts these blocks as bad, although no blob is at fault.
     pub fn add(&mut self, ids: Range<u64>) {
-        match self.blocks.last_mut() {
-            Some(last) if last.end == ids.start => last.end = ids.end,
-            _ => self.blocks.push(ids),
-        }
+        self.blocks.insert(ids);
     }
 
     /// Counts block `id` as bad because of its blob, reports it, and marks the blob and all versions that use it.
@@ -82,10 +80,10 @@ impl<'a> Casualties<'a> {
 
     /// The bad ranges in bytes. Ranges that touch are joined.
     pub fn ranges(self, geometry: Geometry) -> Vec<Range<u64>> {
-        let bytes = |range: Range<u64>| {
+        let bytes = |range: &Range<u64>| {
             let end = geometry.offset(range.end).min(geometry.size_bytes());
             geometry.offset(range.start)..end
         };
-        crate::types::hints::merge(self.blocks).into_iter().map(bytes).collect()
+        self.blocks.ranges().iter().map(bytes).collect()
     }
 }

@@ -4,7 +4,6 @@ use super::backup::{self, Made, Naming};
 use super::{Site, site};
 use crate::flow::version_source::VersionSource;
 use crate::types::error::{Error, Result};
-use crate::types::hints::count;
 
 /// Makes a new version with the data of `version`, using only blobs of the configured encryption version. It reuses
 /// such blobs if they exist. The old version does not change.
@@ -14,7 +13,7 @@ use crate::types::hints::count;
 /// invalid.
 pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let (old, _pin) = site.pin(version)?;
-    if !old.valid || count(&site.meta.missing(&old)?) > 0 {
+    if !old.valid || !site.meta.missing(&old)?.is_empty() {
         return Err(Error::refused(format!(
             "Version {} is invalid: damaged data cannot be migrated. Scrub the version, or restore its good \
              data.",

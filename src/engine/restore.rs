@@ -9,7 +9,6 @@ use crate::meta::{Metadata, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::Geometry;
 use crate::types::error::Result;
-use crate::types::hints::{count, subtract};
 use crate::types::version::Version;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -116,8 +115,8 @@ fn zero_sparse(
     casualties: &mut Casualties<'_>,
 ) -> Result<()> {
     let sparse = site.meta.sparse_ranges(version, from)?;
-    let missing = subtract(&site.meta.missing(version)?, &[0..from]);
-    for range in &missing {
+    let missing = site.meta.missing(version)?.subtract(&(0..from).into());
+    for range in missing.ranges() {
         site.monitor.error(&format!(
             "Blocks {} to {} were never stored: the version is incomplete.",
             range.start,
@@ -126,7 +125,7 @@ fn zero_sparse(
         casualties.add(range.clone());
     }
     let zeroing = if options.sparse { Zeroing::IfCheap } else { Zeroing::Always };
-    let total = count(&sparse) + count(&missing);
+    let total = sparse.count() + missing.count();
     let (mut done, mut bytes, mut shows_old) = (0, 0, false);
     let progress = |done: u64, bytes: u64| {
         site.monitor.progress(&Progress {
@@ -141,7 +140,7 @@ fn zero_sparse(
     if version.size > from {
         progress(0, 0);
     }
-    for range in sparse.iter().chain(&missing) {
+    for range in sparse.ranges().iter().chain(missing.ranges()) {
         let mut piece = geometry.offset(range.start)..geometry.offset(range.start);
         let end = geometry.offset(range.start) + geometry.bytes(range);
         while piece.start < end {

@@ -10,13 +10,13 @@ use crate::meta::{Fingerprint, Known, Metadata, NewBlob, NewRow};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::pool::Latch;
 use crate::types::block::{Blob, Geometry};
+use crate::types::block_set::BlockSet;
 use crate::types::checksum::Digest;
 use crate::types::error::Error;
 use crate::types::keys::BlobId;
 use crate::types::version::{Statistics, Version};
 use crossbeam_channel::{Sender, never, select};
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// What does not change during a run.
@@ -86,7 +86,7 @@ pub struct Coordinator<'a> {
     unsynced: Vec<Stored>,
     unsynced_bytes: u64,
     syncing: bool,
-    sparse: Vec<Range<u64>>,
+    sparse: BlockSet,
     rows: Vec<NewRow>,
     committed: Instant,
     synced: Instant,
@@ -107,7 +107,7 @@ impl<'a> Coordinator<'a> {
             unsynced: Vec::new(),
             unsynced_bytes: 0,
             syncing: false,
-            sparse: Vec::new(),
+            sparse: BlockSet::default(),
             rows: Vec::new(),
             committed: now,
             synced: now,
@@ -186,7 +186,7 @@ impl<'a> Coordinator<'a> {
                     statistics.blocks += range.end - range.start;
                     statistics.bytes += self.context.geometry.bytes(&range);
                     self.tally.done += range.end - range.start;
-                    self.sparse.push(range);
+                    self.sparse.insert(range);
                 }
                 Fresh::Zero { id } => {
                     let size = self.count_read(id);
@@ -354,7 +354,7 @@ impl<'a> Coordinator<'a> {
     }
 
     fn commit_if_due(&mut self, now: bool) {
-        let waiting = self.rows.len() + self.sparse.len();
+        let waiting = self.rows.len() + self.sparse.ranges().len();
         let due = now || waiting >= ROWS || self.committed.elapsed() >= PAUSE;
         if !due || waiting == 0 {
             return;

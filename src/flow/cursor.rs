@@ -2,6 +2,7 @@
 
 use crate::io::Source;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -30,9 +31,9 @@ struct State {
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor over ascending, disjoint `ranges` of blocks.
-    pub fn new(source: &'a dyn Source, geometry: Geometry, ranges: &[Range<u64>]) -> Self {
-        let left = ranges.iter().filter(|r| !r.is_empty()).cloned().collect();
+    /// Hands out `blocks`.
+    pub fn new(source: &'a dyn Source, geometry: Geometry, blocks: &BlockSet) -> Self {
+        let left = blocks.ranges().iter().cloned().collect();
         Cursor { source, geometry, state: Mutex::new(State { left, extent: 0..0 }) }
     }
 
@@ -83,8 +84,8 @@ mod tests {
         }
     }
 
-    fn all(source: &Sparse, ranges: &[Range<u64>]) -> Vec<Work> {
-        let cursor = Cursor::new(source, Geometry::new(source.0, 10), ranges);
+    fn all<const N: usize>(source: &Sparse, ranges: [Range<u64>; N]) -> Vec<Work> {
+        let cursor = Cursor::new(source, Geometry::new(source.0, 10), &ranges.into());
         std::iter::from_fn(|| cursor.next()).collect()
     }
 
@@ -93,11 +94,11 @@ mod tests {
         let source = Sparse(95, vec![12..13, 38..41, 94..95]);
         use Work::{Holes, Read};
         assert_eq!(
-            all(&source, &[0..10]),
+            all(&source, [0..10]),
             [Holes(0..1), Read(1), Holes(2..3), Read(3), Read(4), Holes(5..9), Read(9)]
         );
-        assert_eq!(all(&source, &[2..4, 6..8]), [Holes(2..3), Read(3), Holes(6..8)]);
-        assert_eq!(all(&Sparse(95, vec![]), &[0..4, 5..10]), [Holes(0..4), Holes(5..10)]);
-        assert_eq!(all(&source, &[]), []);
+        assert_eq!(all(&source, [2..4, 6..8]), [Holes(2..3), Read(3), Holes(6..8)]);
+        assert_eq!(all(&Sparse(95, vec![]), [0..4, 5..10]), [Holes(0..4), Holes(5..10)]);
+        assert_eq!(all(&source, []), []);
     }
 }

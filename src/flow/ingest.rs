@@ -16,14 +16,13 @@ use crate::pool::{BUFFERS, Buffer, BufferPool, Gatherer, Latch, Permits, cores};
 use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
-use crate::types::hints::merge;
 use crate::types::reason::because;
 use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::ErrorKind;
-use std::ops::Range;
 
 /// Everything that a backup's data passes through.
 pub struct Ingest<'a> {
@@ -58,7 +57,7 @@ struct Raw {
 }
 
 impl Ingest<'_> {
-    /// Reads the blocks of `ranges` and brings them into `version`. Returns those that have to be stored
+    /// Reads `blocks` and brings them into `version`. Returns those that have to be stored
     /// anew, because a blob that they reused went away meanwhile.
     ///
     /// # Errors
@@ -67,13 +66,13 @@ impl Ingest<'_> {
         &self,
         meta: &mut Metadata,
         version: &Version,
-        ranges: &[Range<u64>],
+        blocks: &BlockSet,
         tally: &mut Tally,
-    ) -> Result<Vec<Range<u64>>> {
+    ) -> Result<BlockSet> {
         let count = BUFFERS.max(self.reads + self.writes + 8);
         let buffers = BufferPool::new(count, self.geometry.block_size() as usize);
         let latch = Latch::default();
-        let cursor = Cursor::new(self.source, self.geometry, ranges);
+        let cursor = Cursor::new(self.source, self.geometry, blocks);
         let permits = Permits::new(self.writes);
         let (raw_in, raw) = bounded::<Raw>(count);
         let ready = Gatherer::new(&raw, self.hasher.lanes());
@@ -106,7 +105,7 @@ impl Ingest<'_> {
         });
         latch.into_result()?;
         self.monitor.check()?;
-        Ok(merge(again.into_iter().flatten().map(|id| id..id + 1).collect()))
+        Ok(again.into_iter().flatten().collect())
     }
 
     fn context<'a>(&'a self, version: &'a Version, buffers: usize, latch: &'a Latch) -> Context<'a> {

@@ -1,5 +1,6 @@
 //! What the verbs of the metadata take and give.
 
+use crate::types::block_set::BlockSet;
 use super::PastRun;
 use crate::types::block::{Encryption, Geometry};
 use crate::types::checksum::Checksum;
@@ -7,7 +8,6 @@ use crate::types::keys::BlobId;
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics, Version};
-use std::ops::Range;
 
 /// Which versions to list; empty fields do not restrict.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +103,7 @@ pub enum Finish {
     /// All blocks are there: the version is valid now.
     Valid,
     /// These blocks must be stored (again): they have no row, or named a blob that has gone bad.
-    Missing(Vec<Range<u64>>),
+    Missing(BlockSet),
 }
 
 /// A row for the `stats` table.

@@ -1,11 +1,11 @@
 //! Hints: the list of changed ranges that `rbd diff --format json` prints.
 
 use super::block::Geometry;
+use super::block_set::{BlockSet, joined};
 use super::error::{Error, Result};
 use super::reason::because;
 use serde::Deserialize;
 use std::io::Read;
-use std::ops::Range;
 
 /// One hint as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -39,9 +39,9 @@ fn boolean_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Re
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     /// Blocks that must be read: an existing range touches them, or discarded ranges cover them only in part.
-    pub read: Vec<Range<u64>>,
+    pub read: BlockSet,
     /// Blocks that are sparse: discarded ranges cover them completely.
-    pub sparse: Vec<Range<u64>>,
+    pub sparse: BlockSet,
 }
 
 impl Hints {
@@ -93,7 +93,7 @@ impl Hints {
             }
         }
         let mut sparse = Vec::new();
-        for bytes in merge(gone) {
+        for bytes in joined(gone) {
             let last = bytes.end == geometry.size_bytes();
             let whole = bytes.start.div_ceil(block)..if last { geometry.blocks() } else { bytes.end / block };
             // A block that is only covered in part still holds other data, so it must be read.
@@ -103,57 +103,10 @@ impl Hints {
             touched.push(whole.end.max(bytes.start / block)..bytes.end.div_ceil(block));
             sparse.push(whole);
         }
-        let read = merge(touched);
-        Ok(Hints { sparse: subtract(&merge(sparse), &read), read })
+        let read: BlockSet = touched.into_iter().collect();
+        let sparse: BlockSet = sparse.into_iter().collect();
+        Ok(Hints { sparse: sparse.subtract(&read), read })
     }
-}
-
-/// Sorts the ranges, joins ranges that touch, and drops empty ones.
-pub fn merge(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.retain(|r| r.start < r.end);
-    ranges.sort_by_key(|r| r.start);
-    let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
-/// The part of `from` that is not in `away`. Both must be ascending and disjoint, and so is the result.
-pub fn subtract(from: &[Range<u64>], away: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut left = Vec::with_capacity(from.len());
-    let mut skip = 0;
-    for range in from {
-        let mut start = range.start;
-        while skip < away.len() && away[skip].end <= start {
-            skip += 1;
-        }
-        let mut i = skip;
-        while i < away.len() && away[i].start < range.end {
-            if start < away[i].start {
-                left.push(start..away[i].start);
-            }
-            start = start.max(away[i].end);
-            i += 1;
-        }
-        if start < range.end {
-            left.push(start..range.end);
-        }
-    }
-    left
-}
-
-/// The part that is in both. Both must be ascending and disjoint, and so is the result.
-pub fn intersect(a: &[Range<u64>], b: &[Range<u64>]) -> Vec<Range<u64>> {
-    subtract(a, &subtract(a, b))
-}
-
-/// Number of blocks in `ranges`.
-pub fn count(ranges: &[Range<u64>]) -> u64 {
-    ranges.iter().map(|r| r.end - r.start).sum()
 }
 
 #[cfg(test)]
@@ -168,7 +121,7 @@ mod tests {
     fn both_spellings_of_exists_are_read() {
         let json = "[\n{\"offset\":4,\"length\":4,\"exists\":\"true\"},\n {\"offset\":8,\"length\":4,\"exists\":false}]";
         let hints = Hints::from_json(json.as_bytes(), "h", Geometry::new(20, 4)).expect("hints");
-        assert_eq!(hints, Hints { read: vec![1..2], sparse: vec![2..3] });
+        assert_eq!(hints, Hints { read: (1..2).into(), sparse: (2..3).into() });
         let none = Hints::from_json(&b"[]"[..], "h", Geometry::new(20, 4)).expect("empty");
         assert_eq!(none, Hints::default());
         for bad in [
@@ -212,8 +165,8 @@ mod tests {
                 let (there, gone) = (covered(true), covered(false));
                 let read = there > 0 || (gone > 0 && gone < bytes.len());
                 let sparse = !read && gone == bytes.len();
-                assert_eq!(made.read.iter().any(|r| r.contains(&id)), read, "{hints:?} block {id}");
-                assert_eq!(made.sparse.iter().any(|r| r.contains(&id)), sparse, "{hints:?} block {id}");
+                assert_eq!(made.read.contains(id), read, "{hints:?} block {id}");
+                assert_eq!(made.sparse.contains(id), sparse, "{hints:?} block {id}");
             }
         }
     }
@@ -223,30 +176,6 @@ mod tests {
         for beyond in [hint(12, 4, true), hint(u64::MAX, 2, true), hint(15, 0, true)] {
             let error = Hints::new(&[beyond], "h.json", Geometry::new(14, 4)).expect_err("beyond");
             assert!(error.to_string().contains("h.json"), "{error}");
-        }
-    }
-
-    #[test]
-    fn ranges_are_sets() {
-        for seed in 0..2000u64 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let mut set = || {
-                merge(
-                    (0..random.usize(0..5))
-                        .map(|_| {
-                            let a = random.u64(0..20);
-                            a..a + random.u64(0..6)
-                        })
-                        .collect(),
-                )
-            };
-            let (a, b) = (set(), set());
-            let has = |ranges: &[Range<u64>], n: u64| ranges.iter().any(|r| r.contains(&n));
-            for n in 0..30 {
-                assert_eq!(has(&subtract(&a, &b), n), has(&a, n) && !has(&b, n));
-                assert_eq!(has(&intersect(&a, &b), n), has(&a, n) && has(&b, n));
-            }
-            assert_eq!(merge(subtract(&a, &b)), subtract(&a, &b));
         }
     }
 }

@@ -8,9 +8,9 @@ use crate::hash::is_zero;
 use crate::io::Source;
 use crate::meta::Rows;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
-use std::ops::Range;
 
 /// Compares ten of the blocks that are carried over, whatever the hints say, and ten of those behind the end of the base
 /// that count as zeros. That the hints call a block of the base empty which has data is a warning, as with 2.13.
@@ -29,7 +29,7 @@ pub(super) fn with_base(
         Some(block) => Some(block),
         None => {
             let end = Geometry::new(base.size_bytes, site.config.block_size).blocks();
-            let behind: Vec<_> = plan.sparse.iter().map(|r| r.start.max(end)..r.end.max(end)).collect();
+            let behind = plan.sparse.subtract(&(0..end).into());
             first_data(site, source, &behind, tally)?
         }
     };
@@ -41,16 +41,16 @@ pub(super) fn with_base(
     }
 }
 
-/// The first of ten blocks of `ranges` that is not what `version` has there.
+/// The first of ten blocks of `blocks` that is not what `version` has there.
 pub(super) fn with_version(
     site: &mut Site<'_>,
     source: &dyn Source,
     version: &Version,
-    ranges: &[Range<u64>],
+    blocks: &BlockSet,
     tally: &mut Tally,
 ) -> Result<Option<u64>> {
     let mut data = Vec::new();
-    for id in sample(ranges, &mut fastrand::Rng::new()) {
+    for id in sample(blocks, &mut fastrand::Rng::new()) {
         read(site, source, id, &mut data, tally)?;
         let row = site.meta.rows(version, id, 1, Rows::All)?.into_iter().find(|row| row.id == id);
         let same = match row.map(|row| row.blob) {
@@ -65,16 +65,16 @@ pub(super) fn with_version(
     Ok(None)
 }
 
-/// The first of ten blocks of `ranges` that has data in the source. What the source itself calls a hole is not read.
+/// The first of ten blocks of `blocks` that has data in the source. What the source itself calls a hole is not read.
 pub(super) fn first_data(
     site: &mut Site<'_>,
     source: &dyn Source,
-    ranges: &[Range<u64>],
+    blocks: &BlockSet,
     tally: &mut Tally,
 ) -> Result<Option<u64>> {
     let geometry = Geometry::new(source.size(), site.config.block_size);
     let mut data = Vec::new();
-    for id in sample(ranges, &mut fastrand::Rng::new()) {
+    for id in sample(blocks, &mut fastrand::Rng::new()) {
         let end = geometry.offset(id) + geometry.length(id) as u64;
         if source.next_data(geometry.offset(id)).is_none_or(|data| data.start >= end) {
             continue;

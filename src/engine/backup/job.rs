@@ -11,8 +11,8 @@ use crate::monitor::{Activity, Progress};
 use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
-use crate::types::hints::count;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::{Count, NewVersion, Origin, Version};
@@ -84,7 +84,7 @@ impl Job<'_, '_> {
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
-        let mut read = match self.prepare(plan, base)? == count(&plan.carry) {
+        let mut read = match self.prepare(plan, base)? == plan.carry.count() {
             true => plan.read.clone(),
             // Some blob of the base went bad since the plan was made.
             false => self.site.meta.missing(self.version)?,
@@ -102,9 +102,9 @@ impl Job<'_, '_> {
             let row = self.statistics_row(name);
             match self.site.meta.finish_version(self.version, &row)? {
                 Finish::Valid => return Ok(()),
-                Finish::Missing(ranges) => {
-                    self.tally.done = self.tally.done.saturating_sub(count(&ranges));
-                    read = ranges;
+                Finish::Missing(blocks) => {
+                    self.tally.done = self.tally.done.saturating_sub(blocks.count());
+                    read = blocks;
                 }
             }
         }
@@ -133,7 +133,7 @@ impl Job<'_, '_> {
         let statistics = &mut self.tally.statistics;
         if let Some(base) = base.filter(|_| !plan.carry.is_empty()) {
             let carried = site.meta.carry(base, self.version, &plan.carry)?;
-            let bytes: u64 = plan.carry.iter().map(|range| self.geometry.bytes(range)).sum();
+            let bytes = plan.carry.bytes(self.geometry);
             let stored = carried.blocks - carried.sparse.blocks;
             statistics.dedup += Count { blocks: stored, bytes: bytes.saturating_sub(carried.sparse.bytes) };
             statistics.sparse += carried.sparse;
@@ -141,9 +141,8 @@ impl Job<'_, '_> {
             blocks = carried.blocks;
         }
         site.meta.set_sparse(self.version, self.geometry, &plan.sparse)?;
-        let bytes = plan.sparse.iter().map(|range| self.geometry.bytes(range)).sum();
-        statistics.sparse += Count { blocks: count(&plan.sparse), bytes };
-        self.tally.done += count(&plan.sparse);
+        statistics.sparse += Count { blocks: plan.sparse.count(), bytes: plan.sparse.bytes(self.geometry) };
+        self.tally.done += plan.sparse.count();
         Ok(blocks)
     }
 
@@ -161,7 +160,7 @@ impl Job<'_, '_> {
         });
     }
 
-    fn ingest(&mut self, read: &[std::ops::Range<u64>]) -> Result<Vec<std::ops::Range<u64>>> {
+    fn ingest(&mut self, read: &BlockSet) -> Result<BlockSet> {
         let (config, site) = (self.site.config, &mut *self.site);
         let throttle = Throttle::new(config.data.bandwidth_write);
         let ingest = Ingest {

@@ -8,8 +8,9 @@ use crate::io::{Changes, Source};
 use crate::locks::Guard;
 use crate::meta::VersionFilter;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
-use crate::types::hints::{Hints, subtract};
+use crate::types::hints::Hints;
 use crate::types::version::Version;
 
 /// The base version, pinned, and what the plan needs of it.
@@ -60,7 +61,7 @@ pub(super) struct Unfinished {
     pub version: Version,
     pub lock: Guard,
     /// Blocks that are there already.
-    pub present: Vec<std::ops::Range<u64>>,
+    pub present: BlockSet,
 }
 
 /// The version to be continued, locked. Some of the blocks that it has are compared with the source: it may be another
@@ -102,7 +103,7 @@ pub(super) fn open_unfinished(
         )));
     }
     let missing = site.meta.missing(&version)?;
-    let present = subtract(&[0..version.size], &missing);
+    let present = BlockSet::from(0..version.size).subtract(&missing);
     if let Some(block) = compare::with_version(site, source, &version, &present, tally)? {
         return Err(Error::ContinueMismatch {
             version: version.uid.clone(),

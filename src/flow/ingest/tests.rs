@@ -82,7 +82,7 @@ fn nothing_counts_that_was_stored_before_a_flush_has_failed() {
         writes: 2,
         throttle: &throttle,
     };
-    let ended = ingest.run(&mut meta, &version, &[0..blocks], &mut Tally::default());
+    let ended = ingest.run(&mut meta, &version, &(0..blocks).into(), &mut Tally::default());
     assert!(matches!(ended, Err(Error::Store { .. })), "{ended:?}");
     assert_eq!(store.flushes.into_inner(), 1, "nobody asks again, and is told that all is well");
     assert!(meta.rows(&version, 0, 1000, Rows::All).expect("reads").is_empty());

@@ -1,7 +1,7 @@
 //! Finds the data of an image, one window at a time.
 
 use crate::sys::ceph::Image;
-use crate::types::hints::merge;
+use crate::types::block_set::joined;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
@@ -79,7 +79,7 @@ impl Extents {
                     }
                     let (first, last) = (range.start, range.end);
                     let inside = extents.into_iter().map(|e| e.start.max(first)..e.end.min(last));
-                    seen.windows.push_back((range, merge(inside.collect())));
+                    seen.windows.push_back((range, joined(inside)));
                 }
                 Err(_) => seen.unknown = true,
             }

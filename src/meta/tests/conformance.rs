@@ -145,7 +145,7 @@ fn carry(meta: &mut Metadata) {
     meta.mark_blobs_invalid(&[spoiled]).expect("marks");
     assert_eq!(meta.unusable(&base).expect("asks"), [2..3]);
     let next = begin(meta, "x", 6);
-    let carried = meta.carry(&base, &next, &[0..1, 2..9]).expect("carries");
+    let carried = meta.carry(&base, &next, &[0..1, 2..9].into()).expect("carries");
     assert_eq!(carried, Carried { blocks: 2, sparse: Count::default() });
     let got: Vec<_> = rows(meta, &next).into_iter().map(|r| (r.id, r.blob.map(|b| b.uid))).collect();
     assert_eq!(got, [(0, Some(blobs[0].uid.clone())), (3, Some(blobs[3].uid.clone()))]);
@@ -156,14 +156,14 @@ fn carry(meta: &mut Metadata) {
 fn sparse(meta: &mut Metadata) {
     let geometry = Geometry::new(4 * u64::from(BLOCK) + 10, BLOCK);
     let version = begin(meta, "x", 5);
-    meta.set_sparse(&version, geometry, &[0..2, 3..5]).expect("records");
+    meta.set_sparse(&version, geometry, &[0..2, 3..5].into()).expect("records");
     store(meta, &version, &[2], 7);
     assert_eq!(meta.sparse_ranges(&version, 0).expect("reads"), [0..2, 3..5]);
     assert_eq!(meta.sparse_ranges(&version, 4).expect("reads"), [4..5]);
     assert_eq!(rows(meta, &version).iter().filter(|r| r.blob.is_none()).count(), 4);
     assert_eq!(meta.rows(&version, 0, 9, Rows::Stored).expect("reads").len(), 1);
     let next = begin(meta, "x", 5);
-    let carried = meta.carry(&version, &next, &[0..5]).expect("carries");
+    let carried = meta.carry(&version, &next, &[0..5].into()).expect("carries");
     assert_eq!(carried.sparse, Count { blocks: 4, bytes: 3 * u64::from(BLOCK) + 10 });
     assert_eq!(meta.first_block_size(Some(&next)).expect("asks"), Some((next.uid, u64::from(BLOCK))));
 }
@@ -220,12 +220,12 @@ fn blob_and_row_come_together(meta: &mut Metadata) {
 fn finish_checks(meta: &mut Metadata) {
     let version = begin(meta, "x", 3);
     store(meta, &version, &[0, 2], 1);
-    assert_eq!(finish(meta, &version), Finish::Missing(vec![1..2]));
+    assert_eq!(finish(meta, &version), Finish::Missing([1..2].into()));
     assert!(!meta.version(&version.uid).expect("there").valid);
     store(meta, &version, &[1], 2);
     let spoiled = rows(meta, &version)[0].blob.clone().expect("a blob");
     meta.mark_blobs_invalid(std::slice::from_ref(&spoiled)).expect("marks");
-    assert_eq!(finish(meta, &version), Finish::Missing(vec![0..1, 2..3]));
+    assert_eq!(finish(meta, &version), Finish::Missing([0..1, 2..3].into()));
     assert!(!meta.version(&version.uid).expect("there").valid);
     // The bad blob lost its last row: its data is to be deleted.
     assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes").doomed, [spoiled.uid]);
@@ -391,7 +391,7 @@ fn heals(meta: &mut Metadata) {
 
     // One that was continued has lost its rows of bad blobs: it gets new ones, and is valid when that is done.
     spoiled(meta, &first);
-    assert_eq!(finish(meta, &same), Finish::Missing(vec![0..1]));
+    assert_eq!(finish(meta, &same), Finish::Missing([0..1].into()));
     store(meta, &same, &[0], 7);
     let healed = meta.mark_version_valid(&first, &[one]).expect("marks");
     assert!(healed.valid && !healed.others.contains(&same.uid), "{healed:?}");

@@ -9,15 +9,14 @@ use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::meta::{Carried, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
-use crate::types::hints::{merge, subtract};
+use crate::types::block_set::BlockSet;
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
 use crate::types::version::{Count, Version};
-use std::ops::Range;
 
 impl Metadata {
-    /// Takes the valid rows of `base` in `ranges` over into `version`.
-    pub fn carry(&mut self, base: &Version, version: &Version, ranges: &[Range<u64>]) -> Result<Carried> {
+    /// Takes the valid rows of `base` for `blocks` over into `version`.
+    pub fn carry(&mut self, base: &Version, version: &Version, blocks: &BlockSet) -> Result<Carried> {
         self.write("carrying unchanged blocks", Work::Bulk, |db| {
             // References are not checked here (see `Work::Bulk`): the base keeps its blobs from being removed, and the
             // statement itself asks whether the version is there. Invalid blobs are few and have an index of their own,
@@ -30,7 +29,7 @@ impl Metadata {
             let holes = "SELECT count(*), CAST(coalesce(-sum(blob_id), 0) AS BIGINT) FROM block_map
                  WHERE version_id = ?1 AND block_id >= ?2 AND block_id < ?3 AND blob_id <= 0";
             let mut carried = Carried::default();
-            for range in ranges {
+            for range in blocks.ranges() {
                 carried.blocks +=
                     db.execute(insert, values![version.key, base.key, range.start, range.end])?;
                 let sparse = db.first(holes, values![version.key, range.start, range.end], |row| {
@@ -42,18 +41,18 @@ impl Metadata {
         })
     }
 
-    /// Makes the blocks in `ranges` sparse.
-    pub fn set_sparse(&mut self, version: &Version, geometry: Geometry, ranges: &[Range<u64>]) -> Result<()> {
-        self.write("recording sparse blocks", Work::Small, |db| set_sparse(db, version.key, geometry, ranges))
+    /// Makes `blocks` sparse.
+    pub fn set_sparse(&mut self, version: &Version, geometry: Geometry, blocks: &BlockSet) -> Result<()> {
+        self.write("recording sparse blocks", Work::Small, |db| set_sparse(db, version.key, geometry, blocks))
     }
 
     /// Blocks of `version` that have no row.
-    pub fn missing(&mut self, version: &Version) -> Result<Vec<Range<u64>>> {
+    pub fn missing(&mut self, version: &Version) -> Result<BlockSet> {
         self.read("looking for missing blocks", |db| missing(db, version.key, version.size))
     }
 
     /// Blocks of `version` that no other version should be based on: without a row, or with an invalid blob.
-    pub fn unusable(&mut self, version: &Version) -> Result<Vec<Range<u64>>> {
+    pub fn unusable(&mut self, version: &Version) -> Result<BlockSet> {
         self.read("looking for invalid blocks", |db| unusable(db, version.key, version.size))
     }
 
@@ -106,9 +105,9 @@ fn set_sparse(
     db: &mut dyn Db,
     version: VersionKey,
     geometry: Geometry,
-    ranges: &[Range<u64>],
+    blocks: &BlockSet,
 ) -> Fallible<()> {
-    if ranges.iter().all(Range::is_empty) {
+    if blocks.is_empty() {
         return Ok(());
     }
     keep(db, version)?;
@@ -116,7 +115,7 @@ fn set_sparse(
          WITH RECURSIVE ids (id) AS (
              SELECT CAST(?2 AS BIGINT) UNION ALL SELECT id + 1 FROM ids WHERE id + 1 < CAST(?3 AS BIGINT))
          SELECT CAST(?1 AS BIGINT), id, CAST(?4 AS BIGINT) FROM ids";
-    for range in ranges.iter().filter(|r| r.start < r.end) {
+    for range in blocks.ranges() {
         // All blocks have the same length but, perhaps, the last one.
         let last = range.end - 1;
         if range.start < last {
@@ -139,41 +138,40 @@ pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<BlobId> {
     Ok(id)
 }
 
-fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
+fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<BlockSet> {
     let sql = "SELECT count(*) FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2";
     if db.number(sql, values![version, size])?.unsigned_abs() == size {
-        return Ok(Vec::new());
+        return Ok(BlockSet::default());
     }
     // Neighbouring rows are one island: first block and, by its distance to the row number, the group.
     let islands = "SELECT min(block_id), max(block_id) + 1 FROM
            (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
             FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2) AS present
          GROUP BY island ORDER BY 1";
-    let present = db.all(islands, values![version, size], range)?;
-    Ok(subtract(&[0..size], &present))
+    let present: BlockSet = db.all(islands, values![version, size], range)?.into_iter().collect();
+    Ok(BlockSet::from(0..size).subtract(&present))
 }
 
 /// Blocks of a version whose blob is invalid.
-pub(super) fn invalid(db: &mut dyn Db, version: VersionKey) -> Fallible<Vec<Range<u64>>> {
+pub(super) fn invalid(db: &mut dyn Db, version: VersionKey) -> Fallible<BlockSet> {
     let sql = format!(
         "SELECT m.block_id, m.block_id + 1 FROM blobs b {} block_map m ON m.blob_id = b.id
          WHERE b.valid = 0 AND m.version_id = ?1 ORDER BY 1",
         db.dialect().join
     );
-    Ok(merge(db.all(&sql, values![version], range)?))
+    Ok(db.all(&sql, values![version], range)?.into_iter().collect())
 }
 
-pub(super) fn unusable(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<Vec<Range<u64>>> {
-    let mut ranges = missing(db, version, size)?;
-    ranges.extend(invalid(db, version)?);
-    Ok(merge(ranges))
+pub(super) fn unusable(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<BlockSet> {
+    let missing = missing(db, version, size)?;
+    Ok(missing.union(&invalid(db, version)?))
 }
 
 /// Takes rows out of a version that is not finished, and lists blobs that nothing names any more.
-fn drop_rows(db: &mut dyn Db, version: VersionKey, ranges: &[Range<u64>], now: i64) -> Fallible<()> {
+fn drop_rows(db: &mut dyn Db, version: VersionKey, blocks: &BlockSet, now: i64) -> Fallible<()> {
     db.alone_in_removing()?;
     let condition = "version_id = ?1 AND block_id >= ?2 AND block_id < ?3";
-    for range in ranges {
+    for range in blocks.ranges() {
         list_unnamed(db, condition, values![version, range.start, range.end], now)?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Reading the blocks of a version.
 
+use crate::types::block_set::BlockSet;
 use crate::meta::sql::{Db, Fallible, Row, Value, values};
 use crate::meta::{Metadata, Rows};
 use crate::types::block::{Blob, BlockRow, Encryption};
@@ -44,13 +45,13 @@ impl Metadata {
     }
 
     /// The sparse blocks of `version` from block `from` on.
-    pub fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<Vec<Range<u64>>> {
+    pub fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<BlockSet> {
         self.read("reading sparse blocks", |db| {
             let sql = "SELECT min(block_id), max(block_id) + 1 FROM
                    (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
                     FROM block_map WHERE version_id = ?1 AND block_id >= ?2 AND blob_id <= 0) AS sparse
                  GROUP BY island ORDER BY 1";
-            db.all(sql, values![version.key, from], range)
+            Ok(db.all(sql, values![version.key, from], range)?.into_iter().collect())
         })
     }
 

@@ -130,8 +130,7 @@ impl Backup {
         let mut carried = 0;
         // The base was looked at before: it may be gone where nobody pins.
         if let Ok(base) = meta.version(&self.base.unwrap_or_default().into()) {
-            let ranges = std::slice::from_ref(&(0..1));
-            carried = meta.carry(&base, &version, ranges).map_err(|e| failed("carrying", e))?.blocks;
+            carried = meta.carry(&base, &version, &(0..1).into()).map_err(|e| failed("carrying", e))?.blocks;
         }
         let missing = match carried {
             // All that was to be carried: the rest is read.
@@ -139,7 +138,7 @@ impl Backup {
             // Some blob of the base went bad meanwhile.
             _ => {
                 let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
-                missing.into_iter().flatten().collect()
+                missing.blocks().collect()
             }
         };
         let content = shop.ground.content();
@@ -294,8 +293,8 @@ impl Backup {
         let done = shop.ground.meta().finish_version(&self.version(), &statistics);
         match done.map_err(|e| failed("finishing", e))? {
             Finish::Valid => Ok(Next::End),
-            Finish::Missing(ranges) => {
-                self.read_next(ranges.into_iter().flatten().collect());
+            Finish::Missing(blocks) => {
+                self.read_next(blocks.blocks().collect());
                 Ok(Next::More)
             }
         }
