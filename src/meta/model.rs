@@ -1,8 +1,8 @@
 //! What the verbs of the metadata take and give.
 
-use crate::types::block_set::BlockSet;
 use super::PastRun;
 use crate::types::block::{Encryption, Geometry};
+use crate::types::block_set::BlockSet;
 use crate::types::checksum::Checksum;
 use crate::types::keys::BlobId;
 use crate::types::time::Timestamp;

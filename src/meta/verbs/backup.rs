@@ -8,8 +8,8 @@ use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::meta::{Carried, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
 use crate::types::block::Geometry;
-use crate::types::error::{Error, Result};
 use crate::types::block_set::BlockSet;
+use crate::types::error::{Error, Result};
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
 use crate::types::version::{Count, Version};
@@ -101,12 +101,7 @@ pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()
     Err(Fault::Because(Error::Locked(text.into())))
 }
 
-fn set_sparse(
-    db: &mut dyn Db,
-    version: VersionKey,
-    geometry: Geometry,
-    blocks: &BlockSet,
-) -> Fallible<()> {
+fn set_sparse(db: &mut dyn Db, version: VersionKey, geometry: Geometry, blocks: &BlockSet) -> Fallible<()> {
     if blocks.is_empty() {
         return Ok(());
     }

@@ -1,9 +1,9 @@
 //! Reading the blocks of a version.
 
-use crate::types::block_set::BlockSet;
 use crate::meta::sql::{Db, Fallible, Row, Value, values};
 use crate::meta::{Metadata, Rows};
 use crate::types::block::{Blob, BlockRow, Encryption};
+use crate::types::block_set::BlockSet;
 use crate::types::checksum::Checksum;
 use crate::types::error::Result;
 use crate::types::keys::{BlobId, VersionKey};
