@@ -1,8 +1,8 @@
 //! Metadata in a PostgreSQL database, which several hosts may share.
 //!
-//! Each verb is one transaction at READ COMMITTED, with a new look at the database in each of its statements. It is
-//! run again after a deadlock or the like, and after the connection was lost. Whether a commit that got no answer has
-//! happened, a token tells that it has left in the database (see `writer`).
+//! Each verb is one transaction at READ COMMITTED, so each of its statements sees the latest commits. It is run again
+//! after a deadlock, a similar conflict, or a lost connection. If a commit got no answer, a token in the database
+//! shows whether it has happened (see `writer`).
 
 pub(super) mod access;
 mod blocks;
@@ -29,11 +29,11 @@ use writer::{Signed, Writer};
 
 pub use schema::initialise;
 
-/// How long a server may stay away: a restart with recovery takes less.
+/// How long to wait for a server that is away. A restart with recovery takes less.
 const AWAY: Duration = Duration::from_secs(120);
-/// How often a transaction is run again that others were in the way of.
+/// Number of times that a transaction is run again after conflicts with others.
 const TRIES: u32 = 20;
-/// The longest pause before that.
+/// The longest pause before a repetition, in milliseconds.
 const LONGEST_PAUSE: u64 = 200;
 
 /// An open database.
@@ -43,29 +43,30 @@ pub struct Postgres {
     writable: bool,
     monitor: Handle,
     writer: Writer,
-    /// The server has been waited for in vain: what else is to be done tries once.
+    /// Waiting for the server has failed once. Later operations only try once.
     given_up: bool,
     /// The tables are those of an older release.
     old: bool,
 }
 
-/// What has become of an attempt to run a transaction.
+/// The result of an attempt to run a transaction.
 enum Attempt<T> {
     Done(T),
-    /// An earlier attempt, whose commit got no answer, has happened.
+    /// An earlier attempt, whose commit got no answer, was in fact committed.
     Happened,
-    /// The connection was lost before the commit; the flag is whether `work` had been called.
+    /// The connection was lost before the commit. The flag says whether `work` had been called.
     Lost(postgres::Error, bool),
-    /// The connection was lost while it was committed, with this token.
+    /// The connection was lost during the commit of the transaction with this token.
     Unclear(postgres::Error, i64, T),
     Failed(Fault),
 }
 
 impl Postgres {
-    /// Connects. Writing verbs check `fence`. `monitor` is told of lost connections, and asked whether to go on.
+    /// Connects to the database. Verbs that write check `fence`. `monitor` gets messages about lost connections, and
+    /// decides whether to continue.
     ///
     /// # Errors
-    /// [`Error::Database`]: it cannot be reached.
+    /// [`Error::Database`]: the database cannot be reached.
     pub fn open(address: Address, monitor: Handle, fence: Fence) -> Result<Self> {
         let location = address.to_string();
         let mut database = Postgres {
@@ -98,10 +99,10 @@ impl Postgres {
         }
     }
 
-    /// What the database needs before it can be used.
+    /// The state of the database: whether it is current or must be upgraded first.
     ///
     /// # Errors
-    /// [`Error::Database`]: not initialised, or of a release that this one does not know.
+    /// [`Error::Database`]: the database is not initialised, or was made by an unknown release.
     pub fn state(&mut self) -> Result<State> {
         let location = self.location.clone();
         let found = self.read("reading the schema", schema::found)?;
@@ -110,14 +111,14 @@ impl Postgres {
         Ok(state)
     }
 
-    /// Brings a database in [`State::Behind`] up to date.
+    /// Updates a database in [`State::Behind`] to the current schema.
     ///
     /// # Errors
-    /// What the database says; nothing is changed then.
+    /// The database fails. Nothing is changed then.
     pub fn add_tables(&mut self) -> Result<()> {
         let location = self.location.clone();
         self.write("adding tables", Work::Small, |db| {
-            // As for an upgrade: the first to come does it, the others find it done.
+            // Take the lock for upgrades. The first process adds the tables, and the others find them.
             db.batch("SELECT pg_advisory_xact_lock(1650549611, 3)")?;
             let found = schema::found(db)?;
             match super::revision::state(&location, found).map_err(Fault::Because)? {
@@ -143,14 +144,15 @@ impl Postgres {
         }
     }
 
-    /// The connection could not be had again.
+    /// The error after all attempts to reconnect have failed.
     fn away(&self, what: &str, error: postgres::Error) -> Error {
         let so_long = format!("the server could not be reached for {} seconds", AWAY.as_secs());
         let advice = "An incomplete version can be continued when it is back";
         self.error(what, pg::reason(error).during(&so_long).advise(advice))
     }
 
-    /// Runs `work` once, in a transaction that is committed; not if the one with the token `doubtful` was committed.
+    /// Runs `work` once, in a transaction, and commits it. Does not run it if the transaction with the token
+    /// `doubtful` was committed.
     fn attempt<T>(
         &mut self,
         doubtful: Option<i64>,
@@ -215,13 +217,13 @@ impl Postgres {
     }
 }
 
-/// Pauses before a transaction is run again that others were in the way of; not all for the same time.
+/// Sleeps for a random time before a transaction is run again after a conflict.
 fn stand_back(tries: u32) {
     let longest = (1u64 << tries.min(10)).min(LONGEST_PAUSE);
     std::thread::sleep(Duration::from_millis(fastrand::u64(0..=longest)));
 }
 
-/// What [`crate::meta::Metadata`] asks of either engine.
+/// The operations that [`crate::meta::Metadata`] needs from each engine.
 impl Postgres {
     pub(super) fn location(&self) -> &str {
         &self.location
@@ -275,7 +277,7 @@ impl Postgres {
     ) -> Result<T> {
         let mut patience = self.patience();
         let mut tries = 0;
-        // What the last commit without an answer would have given.
+        // The token and the result of the last commit that got no answer.
         let mut doubtful: Option<(i64, T)> = None;
         loop {
             match self.attempt(doubtful.as_ref().map(|(token, _)| *token), &mut work) {

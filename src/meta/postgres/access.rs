@@ -1,4 +1,4 @@
-//! Connecting to a server's database for a command, and upgrading it if the command needs that.
+//! Connects to the database of a server for a command, and upgrades it if the command needs that.
 
 use super::{Postgres, upgrade};
 use crate::meta::{Access, LockTables, Opened, State};
@@ -20,9 +20,9 @@ pub(in crate::meta) fn open<G>(
         State::Behind { .. } if access.may_change() && database.check_writable().is_ok() => {
             database.add_tables()?;
         }
-        // The command needs nothing that the database lacks.
+        // The command does not need the missing tables.
         State::Behind { .. } => {}
-        // What is to be listed is there as it is. The tables for locks are not.
+        // The catalogue can be listed as it is. There are no tables for locks.
         State::Old { catalogue_is_current, .. }
             if access == Access::Observe || access == Access::Catalogue && catalogue_is_current =>
         {

@@ -1,8 +1,8 @@
-//! Looking up blobs, and committing blocks, set by set: each statement is a journey to the server and back.
+//! Looks up blobs and commits blocks, many per statement, because each statement costs a round trip to the server.
 //!
-//! Whether a block names a blob is asked by `max`, which the server answers from the index. It would take `EXISTS` for a
-//! search through the table, in the hope to find something soon, as long as it has no statistics of it. Holes have no
-//! checksum and no uid, so that they need not be left out by their ids, which would be one more index to read.
+//! To find out whether a block uses a blob, the statements use `max`, which the server answers from the index. With
+//! `EXISTS` and without statistics the server would scan the table, expecting an early match. Holes have no checksum
+//! and no uid, so no condition on the id is necessary to exclude them. Such a condition would read another index.
 
 use super::db::Statements;
 use crate::failpoint;
@@ -24,7 +24,7 @@ pub(super) fn find_known<C: GenericClient>(
     let checksums: Vec<&str> = wanted.iter().map(|f| f.checksum.as_str()).collect();
     let sizes: Vec<i64> = wanted.iter().map(|f| f.size as i64).collect();
     let versions: Vec<i32> = wanted.iter().map(|f| f.enc_version as i32).collect();
-    // A blob that no block names is never a hit: 2.13 may have deleted its data.
+    // A blob that no block uses is not a match, because 2.13 may have deleted its data.
     let rows = db.ask(
         "SELECT w.n, known.id, known.uid
          FROM unnest(?1::text[], ?2::bigint[], ?3::int[]) WITH ORDINALITY AS w (checksum, size, enc_version, n)
@@ -50,7 +50,7 @@ pub(super) fn commit<C: GenericClient>(
     version: VersionKey,
     rows: &[NewRow],
 ) -> Fallible<Vec<u64>> {
-    // There is no foreign key.
+    // There is no foreign key, so lock the row of the version.
     keep(db, version)?;
     let (mut plain, mut reused, mut new): (Vec<(u64, BlobId)>, Vec<_>, Vec<&NewBlob>) = Default::default();
     let mut holes = HashMap::new();
@@ -81,8 +81,8 @@ pub(super) fn commit<C: GenericClient>(
     Ok(rejected)
 }
 
-/// The blob may have gone away or gone bad since it was found: then no row is inserted. One that is there is kept
-/// from being deleted until the end of the transaction.
+/// Inserts rows for blocks that reuse blobs. A blob that was removed or marked bad since it was found gets no row.
+/// The others are locked against deletion until the transaction ends.
 fn reuse<C: GenericClient>(
     db: &mut Statements<'_, C>,
     version: VersionKey,
@@ -109,7 +109,7 @@ fn reuse<C: GenericClient>(
     Ok(rows.iter().map(|(id, _)| *id).filter(|id| !taken.contains(&(*id as i64))).collect())
 }
 
-/// Inserts the rows of blobs; returns their keys by uid.
+/// Inserts the rows of blobs. Returns their keys by uid.
 fn insert_blobs<C: GenericClient>(
     db: &mut Statements<'_, C>,
     blobs: &[&NewBlob],
@@ -134,7 +134,7 @@ fn insert_blobs<C: GenericClient>(
     rows.iter().map(|row| Ok((row.try_get::<_, &str>(0)?.into(), BlobId(row.try_get(1)?)))).collect()
 }
 
-/// Inserts rows of `block_map` by COPY.
+/// Inserts rows of `block_map` with COPY.
 fn copy_map<C: GenericClient>(
     db: &mut Statements<'_, C>,
     version: VersionKey,

@@ -1,4 +1,4 @@
-//! What a cleanup takes from the list of deletable blobs, beside whoever else works on the same database.
+//! Takes entries for a cleanup from the list of deletable blobs, while other processes may use the same database.
 
 use super::db::{NAMING, Statements};
 use crate::meta::Candidates;
@@ -14,9 +14,9 @@ pub(super) fn take<C: GenericClient>(
     limit: usize,
 ) -> Fallible<Candidates> {
     db.lock(NAMING, false)?;
-    // Rows of old releases without a uid say nothing.
+    // Rows of old releases without a uid are useless.
     db.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
-    // Those that another cleanup or an `rm` works on are theirs.
+    // Skip entries that another cleanup or an `rm` has locked.
     let entries = db.ask(
         "SELECT id, uid FROM deleted_blocks d WHERE id > ?1 AND delete_candidate = 0
            AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
@@ -40,7 +40,8 @@ pub(super) fn take<C: GenericClient>(
     for row in &left {
         let uid: &str = row.try_get(0)?;
         uids.remove(&BlobUid::from(uid));
-        // One that nothing names was locked by somebody who may be about to name it: the next cleanup looks again.
+        // A remaining blob that no block uses was locked by a transaction that may be about to use it. Its entry
+        // stays for the next cleanup.
         if row.try_get(1)? {
             in_use.push(uid);
         }
@@ -55,8 +56,9 @@ fn list(uids: &BTreeSet<BlobUid>) -> Vec<&str> {
     uids.iter().map(BlobUid::as_str).collect()
 }
 
-/// Deletes the rows of those blobs that nothing names. First they are locked, which nobody waits for: a row that is
-/// locked is about to be named. Then they are looked at again, with what was committed meanwhile.
+/// Deletes the rows of those blobs that no block uses. It locks the rows first and skips rows locked by others,
+/// because a transaction that locks such a row is about to use the blob. Then it checks again, to see use that was
+/// committed in the meantime.
 fn drop_rows<C: GenericClient>(db: &mut Statements<'_, C>, uids: &BTreeSet<BlobUid>) -> Fallible<()> {
     let locked = db.ask(
         "SELECT id FROM blobs b WHERE uid = ANY (?1)

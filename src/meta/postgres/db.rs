@@ -1,4 +1,4 @@
-//! PostgreSQL's side of the verbs.
+//! PostgreSQL's implementation of the verbs.
 
 use super::rows::{self, Bound};
 use super::{blocks, candidates, import};
@@ -19,9 +19,9 @@ const DIALECT: Dialect = Dialect {
     keep: " FOR KEY SHARE",
     join: "JOIN",
     sorted: " ORDER BY 1, 2",
-    // As they are in the table, which is the order in which they were added: so 2.13 reads them.
+    // Tags in the order of the table, in which they were added. 2.13 reads them in the same order.
     tags: "ctid",
-    // Their statistics are not known: what is read of them comes from an index or is read as a whole.
+    // The server has no statistics of temporary tables. Statements read them by index or as a whole.
     temporary: "CREATE TEMP TABLE IF NOT EXISTS gone (id BIGINT PRIMARY KEY) ON COMMIT DELETE ROWS;
          CREATE TEMP TABLE IF NOT EXISTS unnamed (uid VARCHAR(32) COLLATE \"C\" PRIMARY KEY, size BIGINT)
              ON COMMIT DELETE ROWS;
@@ -29,18 +29,19 @@ const DIALECT: Dialect = Dialect {
     temporary_end: "",
 };
 
-/// For a database that was not upgraded yet: its versions have no keys, and nothing but the catalogue is looked at.
+/// The dialect for a database that was not upgraded yet. Its versions have no keys, and only the catalogue is read.
 const OLD: Dialect = Dialect { key: "CAST(0 AS BIGINT)", ..DIALECT };
 
-/// Locks of the database that are held until the end of a transaction, by their numbers: `back`, and what for.
+/// First number of the advisory locks, which last until the end of a transaction: the letters `back`. The second
+/// number says what is locked.
 pub(super) const LOCKS: i32 = 0x6261_636b;
-/// Held by who removes rows of versions, alone.
+/// Held exclusively by transactions that remove rows of versions.
 const REMOVING: i32 = 1;
-/// Held by who brings in blobs by their old names, together, and by who dooms such names, alone. The trigger of the
-/// view has it too.
+/// Held shared by transactions that insert blobs under existing uids, and exclusively by those that doom such uids.
+/// The trigger of the view takes it too.
 pub(super) const NAMING: i32 = 2;
-/// Held by who marks blobs, alone, and by who makes sure that none of a version is marked, together. 3 and 4 are those
-/// of an upgrade and of who takes a lock in `src/locks`.
+/// Held exclusively by transactions that mark blobs, and shared by those that check that no blob of a version is
+/// marked. Number 3 is used by upgrades, and 4 by `src/locks` for taking locks.
 const MARKING: i32 = 5;
 
 impl From<postgres::Error> for Fault {
@@ -49,7 +50,7 @@ impl From<postgres::Error> for Fault {
     }
 }
 
-/// A connection, within a transaction or not.
+/// A connection, inside or outside a transaction.
 pub(super) struct Statements<'c, C> {
     pub client: &'c mut C,
     pub prepared: &'c mut HashMap<String, Statement>,
@@ -58,33 +59,33 @@ pub(super) struct Statements<'c, C> {
 }
 
 impl<C: GenericClient> Statements<'_, C> {
-    /// Prepares a statement, once in a session.
+    /// Prepares a statement, once per session.
     pub fn prepare(&mut self, sql: &str) -> Fallible<Statement> {
         let sql = applied(sql);
         if let Some(statement) = self.prepared.get(&*sql) {
             return Ok(statement.clone());
         }
-        // The shared statements have the placeholders of SQLite.
+        // The shared statements use SQLite's placeholders.
         let statement = self.client.prepare(&sql.replace('?', "$"))?;
         self.prepared.insert(sql.into_owned(), statement.clone());
         Ok(statement)
     }
 
-    /// Runs a statement with parameters of this engine's own types.
+    /// Runs a statement with parameters of PostgreSQL's types.
     pub fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Fallible<u64> {
         let statement = self.prepare(sql)?;
         super::pause::point(sql);
         Ok(self.client.execute(&statement, parameters)?)
     }
 
-    /// Reads all rows with parameters of this engine's own types.
+    /// Reads all rows of a query with parameters of PostgreSQL's types.
     pub fn ask(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Fallible<Vec<postgres::Row>> {
         let statement = self.prepare(sql)?;
         super::pause::point(sql);
         Ok(self.client.query(&statement, parameters)?)
     }
 
-    /// Takes a lock that lasts until the end of the transaction; waits for it.
+    /// Waits for an advisory lock and holds it until the end of the transaction.
     pub fn lock(&mut self, which: i32, shared: bool) -> Fallible<()> {
         let sql = match shared {
             true => "SELECT pg_advisory_xact_lock_shared(?1, ?2)",
@@ -133,7 +134,7 @@ impl<C: GenericClient> Db for Statements<'_, C> {
         self.lock(MARKING, !alone)
     }
 
-    /// Made of the numbers of all transactions that are over and of those that run.
+    /// Hashes the server's snapshot: it changes when any transaction begins or ends.
     fn change_counter(&mut self) -> Fallible<u64> {
         let rows = self.ask("SELECT txid_current_snapshot()::text", &[])?;
         let mut hasher = DefaultHasher::new();
@@ -168,7 +169,7 @@ impl<C: GenericClient> Db for Statements<'_, C> {
 
     fn last_id(&mut self, table: &str) -> Fallible<i64> {
         let db: &mut dyn Db = self;
-        // A sequence that was never asked has a last value, too: at worst a number is left out.
+        // An unused sequence also has a last value. In the worst case one number is skipped.
         let given = db.number(
             "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(?1, 'id')), 0)",
             values![table],

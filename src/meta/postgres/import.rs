@@ -1,4 +1,5 @@
-//! Importing the rows of a version: all of them by COPY into a temporary table, and from there by a few statements.
+//! Imports the rows of a version: COPY loads all of them into a temporary table, and a few statements process them
+//! from there.
 
 use super::db::{NAMING, Statements};
 use crate::meta::DumpRows;
@@ -26,9 +27,9 @@ pub(super) fn rows<C: GenericClient>(
     db.batch(TEMPORARY)?;
     copy(db, rows)?;
     db.batch("ANALYZE incoming")?;
-    // No cleanup takes candidates until this is committed.
+    // No cleanup can take candidates until this transaction ends.
     db.lock(NAMING, true)?;
-    // It may say of blobs that they are bad.
+    // The import may mark blobs as bad.
     db.lock_marks(true)?;
     let doomed = db.ask(
         "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1
@@ -87,7 +88,8 @@ fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fal
     let mut writer = BinaryCopyInWriter::new(db.client.copy_in(sql)?, &TYPES);
     for row in rows {
         let row = row.map_err(Fault::Because)?;
-        // Told here, where the line of the dump is known; what changes meanwhile is found below.
+        // Report duplicates here, where the line of the dump is known. Conflicts with other transactions are found
+        // later.
         if !seen.insert(row.id) {
             return Err(twice(row.id));
         }
@@ -119,7 +121,7 @@ fn being_deleted(block: u64, uid: &BlobUid) -> Fault {
     Fault::Because(Error::DumpFormat(text))
 }
 
-/// A set of numbers that are mostly small: a bit for each, up to 8 MiB.
+/// A set of numbers, most of them small. Small ones take one bit each, at most 8 MiB together.
 #[derive(Default)]
 struct Seen {
     bits: Vec<u64>,
@@ -129,7 +131,7 @@ struct Seen {
 impl Seen {
     const BITS: u64 = 1 << 26;
 
-    /// Whether it was not there before.
+    /// Inserts a number. Returns whether it is new.
     fn insert(&mut self, number: u64) -> bool {
         if number >= Self::BITS {
             return self.large.insert(number);

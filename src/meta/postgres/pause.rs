@@ -1,4 +1,4 @@
-//! Where a test decides which of several transactions goes on.
+//! A hook with which tests control the order of concurrent transactions.
 
 /// Called before each statement.
 #[cfg(not(test))]
@@ -23,7 +23,7 @@ pub(in crate::meta) mod tests {
     }
 
     pub fn point(sql: &str) {
-        // Taken out meanwhile: the hook itself may run statements.
+        // Take the hook out during the call, because it may run statements itself.
         let Some(mut hook) = HOOK.with_borrow_mut(Option::take) else { return };
         hook(sql);
         HOOK.with_borrow_mut(|place| *place = Some(hook));

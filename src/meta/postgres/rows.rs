@@ -1,4 +1,4 @@
-//! Values of the shared statements as PostgreSQL's types, and back.
+//! Converts values of the shared statements to PostgreSQL's types and back.
 
 use crate::meta::sql::{Fallible, Fault, Field, Row, Value};
 use crate::types::time::Timestamp;
@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use postgres::Statement;
 use postgres::types::{FromSql, ToSql, Type};
 
-/// The parameters of a statement, each of the type that the statement asks for.
+/// The parameters of a statement, converted to the types that it expects.
 pub(super) struct Bound<'v>(Vec<Box<dyn ToSql + Sync + 'v>>);
 
 impl<'v> Bound<'v> {
@@ -43,7 +43,7 @@ fn bind<'v>(ty: &Type, value: &'v Value<'v>) -> Fallible<Box<dyn ToSql + Sync + 
     })
 }
 
-/// A line of COPY's text format: fields with tabs between them, `\N` for NULL.
+/// A line in COPY's text format: fields separated by tabs, with `\N` for NULL.
 pub(super) fn copied(row: &[Field]) -> String {
     let mut line = String::new();
     for (n, field) in row.iter().enumerate() {

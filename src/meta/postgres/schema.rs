@@ -1,4 +1,4 @@
-//! Which schema a database has, and making a new one.
+//! Detects the schema of a database, and creates the tables of new databases.
 
 use crate::meta::revision::Found;
 use crate::meta::sql::{Db, Fallible, values};
@@ -7,25 +7,25 @@ use crate::pg::{self, Address, Failure, Session};
 use crate::types::error::{Error, Result};
 use crate::types::reason::Reason;
 
-/// The DDL of a new database.
+/// The SQL that creates the tables of a new database.
 pub(super) const DDL: &str = concat!(include_str!("schema.sql"), include_str!("later.sql"));
-/// What each revision has and the one before has not. The first one that PostgreSQL had is 2.
+/// The SQL that each revision added to the previous one. The first revision on PostgreSQL was 2.
 const ADDITIONS: [(i64, &str); 1] = [(3, include_str!("later.sql"))];
 
-/// Adds what a database of revision `revision` of the schema lacks.
+/// Adds the tables that a database of revision `revision` lacks.
 pub(super) fn add(db: &mut dyn Db, revision: i64) -> Fallible<()> {
     ADDITIONS.iter().filter(|(added, _)| *added > revision).try_for_each(|(_, sql)| db.batch(sql))
 }
 
-/// Whether there is a table or view of that name where names are looked for first: the schema that has tables of backy2,
-/// if one has. Those count that we have no rights to, too.
+/// Whether the first existing schema in the search path has a table or view with that name, even one that we have no
+/// permissions for.
 fn has(db: &mut dyn Db, name: &str) -> Fallible<bool> {
     let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = current_schema() AND c.relname = CAST(?1 AS TEXT) AND c.relkind IN ('r', 'p', 'v')";
     Ok(db.number(sql, values![name])? > 0)
 }
 
-/// All schemas that names are looked for in, those included that the user may not use, and that have tables of backy2.
+/// All schemas in the search path that have tables of backy2, including schemas that the user may not use.
 const TAKEN: &str = "SELECT DISTINCT n.nspname::text
     FROM regexp_split_to_table(current_setting('search_path'), '\\s*,\\s*') AS s (name)
     JOIN pg_namespace n
@@ -34,7 +34,7 @@ const TAKEN: &str = "SELECT DISTINCT n.nspname::text
     WHERE c.relname IN ('versions', 'blocks') AND c.relkind IN ('r', 'p', 'v')
     ORDER BY 1";
 
-/// What there is in the database.
+/// Detects which schema the database has.
 pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
     let mut found = Found::default();
     if has(db, "schema_version")? {
@@ -52,10 +52,10 @@ pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
     Ok(found)
 }
 
-/// Makes the tables of the current schema in an existing, empty database.
+/// Creates the tables of the current schema in an existing, empty database.
 ///
 /// # Errors
-/// [`Error::Refused`] if it has tables already, in any schema that names are looked for in; nothing is changed then.
+/// [`Error::Refused`] if any schema in the search path has tables already. Nothing is changed then.
 pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     let failed = |reason: Reason| {
         let what = format!("Cannot make the tables in the database {address}");

@@ -1,4 +1,4 @@
-//! The PostgreSQL engine itself; what every engine must do is in the conformance suite.
+//! Tests of the PostgreSQL engine itself. The conformance suite tests the behaviour that all engines share.
 
 use super::*;
 use crate::meta::sql::rules;
@@ -114,7 +114,7 @@ fn a_large_commit_and_a_large_removal_are_set_based() {
     assert_eq!(store.carry(&base, &next, &[0..9].into()).expect("nothing is left").blocks, 0);
 }
 
-/// In one transaction with a lost answer nothing is done twice, and in one that was rolled back nothing is lost.
+/// If an answer is lost, nothing is done twice; if a transaction is rolled back, nothing is lost.
 #[test]
 fn a_server_that_crashes_and_comes_back_is_no_failure() {
     let Some(server) = Server::own("a_server_that_crashes_and_comes_back_is_no_failure") else { return };
@@ -161,8 +161,8 @@ fn one_who_was_declared_dead_commits_nothing() {
     assert_eq!(store.missing(&made).expect("reads go on"), [0..1]);
 }
 
-/// A backup is taken for dead after it has stored a blob, and a full cleanup deletes that, as no row names it. Returns
-/// what comes of the rest of the backup.
+/// A backup is declared dead after it has stored a blob. Then a full cleanup deletes the blob, because no row names
+/// it. Returns the result of the rest of the backup.
 fn buried_backup(server: &Arc<Server>) -> Result<Finish> {
     let (database, mut cleanup) = initialised(server);
     let mut backup = registered(&database);
@@ -188,7 +188,7 @@ fn buried_backup(server: &Arc<Server>) -> Result<Finish> {
 fn rule_8_without_the_fence_a_buried_backup_becomes_valid_without_its_data() {
     let Some(server) = Server::get("rule_8_without_the_fence") else { return };
     assert!(matches!(buried_backup(&server), Err(Error::Locked(_))));
-    // As many parameters, and a row that is always there.
+    // This statement has the same number of parameters, and its row always exists.
     let anything = "UPDATE schema_version SET revision = revision WHERE ?1::bigint <> 0 AND ?2::bigint <> 0";
     rules::tests::replace("UPDATE writers SET token = ?1 WHERE id = ?2", anything);
     let without = buried_backup(&server);
@@ -232,7 +232,7 @@ fn an_import_is_all_or_nothing() {
         2,
         "nothing is half there"
     );
-    // Of two opinions about a blob the bad one counts, for all versions that name it.
+    // If rows disagree about a blob, bad wins, for all versions that use it.
     let bad = [row(0, Some("x"), false)];
     store.import(&b, &mut bad.iter().cloned().map(Ok)).expect("imports");
     assert!(

@@ -1,5 +1,5 @@
-//! Bringing the database of an older release to the current schema, in one transaction: every old table is set aside,
-//! the current schema is made, and what the old tables have is copied by the names of their columns.
+//! Upgrades the database of an older release to the current schema in one transaction: it renames all old tables,
+//! creates the current schema, and copies the rows of the old tables by column name.
 
 use super::Postgres;
 use super::db::LOCKS;
@@ -17,21 +17,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The lock of the database that one who upgrades has.
+/// Number of the advisory lock that an upgrade holds.
 const UPGRADING: i32 = 3;
-/// How often the one who has it is asked for again, and how long.
+/// Maximum number of attempts while another process upgrades, and the pause between them.
 const TRIES: u32 = 120;
 const PAUSE: Duration = Duration::from_millis(500);
-/// Time between two looks for a signal.
+/// Pause between two checks for a signal.
 const LOOK: Duration = Duration::from_millis(50);
-/// The blocks are mapped in so many statements at most.
+/// Approximate number of statements in which the blocks are mapped.
 const PIECES: u64 = 20;
 
-/// Upgrades `database`. Who uses the old tables meanwhile waits, and so does this for them. Returns whether there was
-/// anything to do.
+/// Upgrades `database`. It waits for transactions that use the old tables, and later ones wait for it. Returns
+/// whether an upgrade was necessary.
 ///
 /// # Errors
-/// [`Error::Locked`]: another host does it; a signal; what the database says. Nothing is changed then.
+/// [`Error::Locked`]: another process is upgrading the database; a signal; a failure of the database. Nothing is
+/// changed then.
 pub fn upgrade(database: &mut Postgres, monitor: &dyn Monitor) -> Result<bool> {
     let location = database.location.clone();
     let watch = Watch::start(database, monitor.handle())?;
@@ -79,13 +80,13 @@ fn once(db: &mut dyn Db, location: &str, monitor: &dyn Monitor) -> Fallible<bool
     for table in OLD_TABLES {
         db.batch(&format!("DROP TABLE IF EXISTS {ASIDE}{table} CASCADE"))?;
     }
-    // A signal that came between two statements.
+    // A signal may have arrived between two statements.
     monitor.check().map_err(Fault::Because)?;
     failpoint::pass("upgrade-middle");
     Ok(true)
 }
 
-/// The first to come does it; the others find it done.
+/// Takes the lock for upgrades. If another process holds it, the error names that process.
 fn alone(db: &mut dyn Db, location: &str) -> Fallible<()> {
     let taken =
         format!("SELECT CAST(CAST(pg_try_advisory_xact_lock({LOCKS}, {UPGRADING}) AS INTEGER) AS BIGINT)");
@@ -106,7 +107,7 @@ fn alone(db: &mut dyn Db, location: &str) -> Fallible<()> {
     ))))
 }
 
-/// Cancels the statement that runs when a signal comes.
+/// Cancels the running statement when a signal arrives.
 struct Watch {
     over: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -133,7 +134,7 @@ impl Watch {
 
     fn stop(self) {
         self.over.store(true, Ordering::Relaxed);
-        // It only sleeps.
+        // The thread only sleeps, so this does not take long.
         let _ = self.thread.join();
     }
 }
@@ -144,7 +145,7 @@ fn set_aside(db: &mut dyn Db) -> Fallible<()> {
             continue;
         }
         db.batch(&format!("ALTER TABLE {table} RENAME TO {ASIDE}{table}"))?;
-        // Names of indexes, and of sequences behind columns, are those of the new tables.
+        // The new tables need the names of the old indexes, and of the sequences behind columns.
         let indexes = "SELECT i.relname::text,
                  EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p', 'u', 'x'))
              FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = to_regclass(?1)";
@@ -167,7 +168,7 @@ fn set_aside(db: &mut dyn Db) -> Fallible<()> {
     Ok(())
 }
 
-/// The columns of a table; none if there is no such table.
+/// The columns of a table; empty if there is no such table.
 fn columns_of(db: &mut dyn Db, table: &str) -> Fallible<BTreeSet<String>> {
     let sql = "SELECT column_name::text FROM information_schema.columns
                WHERE table_schema = current_schema() AND table_name::text = ?1";
@@ -178,7 +179,7 @@ fn columns(db: &mut dyn Db, table: &str) -> Fallible<BTreeSet<String>> {
     columns_of(db, &format!("{ASIDE}{table}"))
 }
 
-/// An expression for `column` of an old table, or for `default` where that release had none.
+/// An SQL expression for `column` of an old table, or for `default` if that release did not have the column.
 fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
     match columns.contains(column) {
         true => format!("coalesce(o.{column}, {default})"),
@@ -188,7 +189,7 @@ fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
 
 fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
     let have = columns(db, "versions")?;
-    // Expiries were dates for a while.
+    // For some time expiries were dates without a time.
     let expire = if have.contains("expire") { "o.expire::timestamp" } else { "NULL::timestamp" };
     db.batch(&format!(
         "INSERT INTO versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)
@@ -210,7 +211,7 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
              SELECT rtrim(o.uid), o.size, 0, o.time FROM {ASIDE}deleted_blocks o ORDER BY o.id"
         ))?;
     }
-    // `stats_old` is what `stats` was called between two steps of 2.13's migrations.
+    // The migrations of 2.13 rename `stats` to `stats_old` between two steps.
     for table in ["stats_old", "stats"] {
         if columns(db, table)?.is_empty() {
             continue;
@@ -227,7 +228,7 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
 fn copy_blocks(db: &mut dyn Db, monitor: &dyn Monitor) -> Fallible<()> {
     let have = columns(db, "blocks")?;
     let text = |name: &str| match have.contains(name) {
-        // Trimmed: columns of fixed width are padded.
+        // Columns of fixed width are padded, so trim the text.
         true => format!("coalesce(rtrim(o.{name}), '')"),
         false => "''::text".to_owned(),
     };
@@ -259,7 +260,7 @@ fn copy_blocks(db: &mut dyn Db, monitor: &dyn Monitor) -> Fallible<()> {
     for piece in pieces(&versions, total / PIECES) {
         const STEP: &str = "2/2: mapping the blocks";
         show(monitor, STEP, done, total);
-        // As literals, so that the old index is used, whatever the type of its column is.
+        // Use literals, so that the server uses the old index whatever type its column has.
         let uids: Vec<String> =
             piece.iter().map(|(uid, _)| format!("'{}'", uid.replace('\'', "''"))).collect();
         db.batch(&format!(
@@ -276,7 +277,7 @@ fn copy_blocks(db: &mut dyn Db, monitor: &dyn Monitor) -> Fallible<()> {
     Ok(())
 }
 
-/// Neighbouring versions together, until they have more than `size` blocks.
+/// Groups neighbouring versions until a group has more than `size` blocks.
 fn pieces(mut versions: &[(String, u64)], size: u64) -> Vec<&[(String, u64)]> {
     let mut pieces = Vec::new();
     while !versions.is_empty() {
@@ -297,7 +298,7 @@ fn show(monitor: &dyn Monitor, step: &str, done: u64, total: u64) {
     monitor.progress(&Progress { activity, done, total, bytes: 0, read_queue: 0.0, write_queue: 0.0 });
 }
 
-/// Every block of a version must have arrived. What belongs to no version is left behind.
+/// Checks that every block of a version was mapped. Blocks without a version are dropped.
 fn check(db: &mut dyn Db, location: &str) -> Fallible<()> {
     let before = db.number(
         &format!("SELECT count(*) FROM {ASIDE}blocks WHERE rtrim(version_uid) IN (SELECT uid FROM versions)"),

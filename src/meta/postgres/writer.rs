@@ -1,35 +1,36 @@
-//! Making sure that a transaction may be committed, and whether it was.
+//! Makes sure that a transaction may be committed, and finds out whether it was.
 //!
-//! A process that holds locks has a row in `writers` for each of its connections, which goes with its registration.
-//! Each of its transactions first puts a token into that row:
-//! - Who was taken for dead has no row, and commits nothing. Nobody can be taken for dead while a transaction of his
-//!   runs, as its row is locked.
-//! - After a commit without an answer the next transaction finds the token, or not. Should the server still be at it, the
-//!   row is locked, and one waits. (The number of a transaction would not do: after a crash it may be given again.)
+//! A process that holds locks has a row in `writers` for each of its connections. The row is deleted together with
+//! the registration of the process. Each transaction first writes a token into that row. This has two effects:
+//! - A process that was declared dead has no row, so it cannot commit anything. A process cannot be declared dead
+//!   during a transaction, because that transaction has locked the row.
+//! - After a commit without an answer, the next transaction checks whether the token is there. If the server is still
+//!   committing, the row is locked and the check waits. (A transaction number would not do, because it may be used
+//!   again after a crash.)
 //!
-//! A process without locks changes nothing that cannot be done twice: a tag, an expiry.
+//! A process without locks makes only changes that may be repeated, such as a tag or an expiry.
 
 use super::db::Statements;
 use crate::meta::sql::Fallible;
 use crate::pg::{Fence, unique};
 use postgres::{Client, Transaction};
 
-/// The writing side of a connection.
+/// Identifies a connection for writing.
 pub(super) struct Writer {
-    /// The row's number, at random.
+    /// The random number of the row.
     id: i64,
     fence: Fence,
     /// The registration that the row belongs to.
     enrolled: Option<i64>,
 }
 
-/// What has become of a signature.
+/// The result of signing a transaction.
 pub(super) enum Signed {
-    /// The transaction has left this token.
+    /// The transaction has written this token.
     With(i64),
-    /// The doubtful transaction has been committed.
+    /// The doubtful transaction was committed.
     Before,
-    /// The registration is gone.
+    /// The registration no longer exists.
     Buried,
 }
 
@@ -38,8 +39,8 @@ impl Writer {
         Writer { id: unique(), fence, enrolled: None }
     }
 
-    /// Makes the row, once this process holds locks. In a transaction of its own, so that it is there whatever becomes of
-    /// the next ones.
+    /// Creates the row when this process holds locks. It uses its own transaction, so that the row exists even if
+    /// later ones fail.
     pub fn enrol(&mut self, client: &mut Client) -> Result<(), postgres::Error> {
         let holder = self.fence.holder();
         if let Some(holder) = holder
@@ -55,7 +56,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Leaves a new token, unless the one of a doubtful transaction is there.
+    /// Writes a new token, unless the token of the doubtful transaction is found.
     pub fn sign(
         &self,
         statements: &mut Statements<'_, Transaction<'_>>,
