@@ -87,27 +87,24 @@ fn the_format_names_every_table_and_column() {
     assert!(tables_found > 20, "only {tables_found} tables were found");
 }
 
-/// Documents whose sentences are checked.
-const DOCUMENTS: [&str; 18] = [
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "docs/backup.md",
-    "docs/format.md",
-    "docs/glossary.md",
-    "docs/json.md",
-    "docs/maintenance.md",
-    "docs/manual.md",
-    "docs/migration.md",
-    "docs/packaging.md",
-    "docs/postgresql.md",
-    "docs/recovery.md",
-    "docs/restore.md",
-    "docs/s3.md",
-    "docs/schedules.md",
-    "docs/scripting.md",
-];
+/// Documents that are not checked: one quotes recorded texts, and one is still being rewritten.
+const EXCEPT: [&str; 2] = ["docs/differences-recorded.md", "docs/architecture.md"];
+
+/// All documents in the project's folder and in `docs`.
+fn documents() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["", "docs/"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for entry in std::fs::read_dir(path).expect("a folder of the project") {
+            let name = format!("{folder}{}", entry.expect("an entry").file_name().to_string_lossy());
+            if name.ends_with(".md") && !EXCEPT.contains(&&name[..]) {
+                found.push(name);
+            }
+        }
+    }
+    assert!(found.len() > 15, "{found:?}");
+    found
+}
 
 /// Words that must not begin a sentence, unless it is a question: "What is stored stays" has a clause as its subject.
 const SUBJECTS: [&str; 3] = ["What ", "Who ", "Whoever "];
@@ -152,8 +149,8 @@ fn passages(document: &str) -> Vec<String> {
 fn texts_have_no_bad_habits() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for file in DOCUMENTS {
-        for passage in passages(&read(file)) {
+    for file in documents() {
+        for passage in passages(&read(&file)) {
             found.extend(bad_habits(&passage).iter().map(|bad| format!("{file}: {bad}")));
         }
     }

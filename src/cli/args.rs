@@ -26,7 +26,7 @@ pub struct Cli {
     /// Options that stand before the command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do; none shows the usage.
+    /// The command. Without one the usage is shown.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -64,7 +64,7 @@ pub struct Global {
     pub backupdir: Option<OsString>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Create the tables of the metadata database

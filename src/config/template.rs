@@ -55,8 +55,8 @@ simultaneous_writes: 4
 [NBD]
 cachedir: {dir}/cache
 
-# Schedulers, for `backy2 due` and `backy2 sla`: a backup every `interval`, which may be late by `sla`;
-# so many are kept. Times are a number and s, m, h or d.
+# Schedulers, for `backy2 due` and `backy2 sla`: a backup is due every `interval` and may be late by `sla`.
+# `keep` backups are kept. Times are a number and s, m, h or d.
 [daily]
 interval: 1d
 keep: 8
