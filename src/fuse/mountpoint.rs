@@ -91,11 +91,11 @@ mod tests {
     #[test]
     fn what_cannot_be_mounted_on_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(refusal(&folder.path().join("x")).starts_with("does not exist"));
+        assert!(refusal(&folder.path().join("x")).contains("does not exist"));
         fs::write(folder.path().join("file"), "").expect("written");
         assert!(refusal(&folder.path().join("file")).contains("is not a folder"));
         assert!(refusal(folder.path()).contains("is not empty"));
-        assert!(refusal(Path::new("/proc")).contains("mounted on /proc already"));
+        assert!(refusal(Path::new("/proc")).contains("already mounted on /proc"));
         assert_eq!(unescaped("/a\\040b\\134c"), "/a b\\c");
     }
 }

@@ -35,7 +35,7 @@ fn a_version_made_while_the_clock_was_ahead_is_told_and_hides_nothing() {
     // Until another version is made, it is the newest one, and commands warn of its date.
     let latest = install.run(&["-m", "stats", "-f", "uid", "vm:latest"]);
     assert_eq!((latest.stdout.lines().last(), &latest.stderr[..]), (Some(&future[..]), ""), "{latest:?}");
-    warned(&install.run(&["stats", "vm:latest"]), &format!("taken to mean {future}"));
+    warned(&install.run(&["stats", "vm:latest"]), &format!("means {future}"));
     for command in [&due[..], &sla, &["ls"]] {
         warned(&install.run(command), &future);
         let quiet = install.run(&[&["-m"], command].concat());

@@ -101,7 +101,7 @@ fn many_clients_are_served_and_too_many_turned_away() {
     for client in &mut others {
         assert!(client.read(0, 100).expect("served") == image[..100]);
     }
-    assert!(log(&install).contains("128 clients already"));
+    assert!(log(&install).contains("there are already 128 clients"));
     server.end();
 }
 

@@ -276,7 +276,7 @@ fn a_version_that_cannot_be_read_or_named_harms_no_other_export() {
     let mut client = Client::opened(&server, &uid, false);
     assert!(client.read(0, 100).expect("read") == image[..100]);
     let told = super::server::log(&install);
-    let words = format!("a version is left out: the row of version {other}: size_bytes is negative: -1");
+    let words = format!("a version is ignored: the row of version {other}: size_bytes is negative: -1");
     assert_eq!(told.matches(&words).count(), 1, "{told}");
     server.end();
 }

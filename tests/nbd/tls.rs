@@ -146,7 +146,7 @@ fn qemu_reads_and_writes_through_tls() {
         convert(&credentials(client)).expect_err("not accepted");
     }
     let said = log(&install);
-    assert!(said.contains("was dropped: TLS: "), "{said}");
+    assert!(said.contains("was disconnected: TLS: "), "{said}");
     let writable = format!(
         "driver=raw,file.driver=nbd,file.host=127.0.0.1,file.port={},file.export={uid},file.tls-creds=tls0",
         server.port
@@ -179,7 +179,7 @@ fn clients_need_a_certificate_that_is_not_revoked() {
     for client in ["theirs", "none"] {
         size(&server, client).expect_err("not accepted");
     }
-    wait_for(&install, "was dropped: TLS: ");
+    wait_for(&install, "was disconnected: TLS: ");
     server.end();
     let folder = Path::new(&ours);
     let config = "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\ncrlnumber=number\ndefault_crl_days=3\n";

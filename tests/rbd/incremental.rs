@@ -68,7 +68,7 @@ fn each_run_leaves_the_snapshot_that_the_next_one_needs() {
     change(&ceph, &url, &mut random);
     let out = install.ok(&["backup", "--incremental", &url, "vm"]);
     let old = snapshot_of(&install, &first);
-    assert!(out.contains(&format!("The base is version {first}, of snapshot {old}")), "{out}");
+    assert!(out.contains(&format!("The base is version {first}, made from snapshot {old}")), "{out}");
     assert!(out.contains(&format!("Removed snapshot {old}.")), "{out}");
     let second = install.uids(&["vm"]).remove(1);
     let name = snapshot_of(&install, &second);
@@ -210,7 +210,7 @@ fn a_base_must_be_of_this_very_snapshot() {
     let renamed = install.backup(&["-f", &base, &at("b"), "vm"]);
     assert_eq!(read(&install, &renamed), 0);
     let out = install.ok(&["backup", "-f", &renamed, &at("z"), "vm"]);
-    assert!(out.contains("is newer than the source. All is read"), "{out}");
+    assert!(out.contains("is newer than the source. All blocks are read"), "{out}");
     // Another image; another snapshot with that name; no snapshot.
     let error = install.fails(100, &["backup", "-f", &base, &format!("{other}@a"), "vm"]);
     assert!(error.contains("an image with another identity"), "{error}");
@@ -219,11 +219,11 @@ fn a_base_must_be_of_this_very_snapshot() {
     install.refuses(100, &["backup", "-f", &base, &at("b"), "vm"], &["another one was made under that name"]);
     ceph.rbd(&["snap", "rm", "proven@a"]);
     let out = install.ok(&["backup", "-f", &base, &at("b"), "vm"]);
-    assert!(out.contains("its snapshot a is no longer there. All is read"), "{out}");
+    assert!(out.contains("its snapshot a is no longer there. All blocks are read"), "{out}");
     // A version without a recorded snapshot, and the image itself as source.
     install.change(&format!("DELETE FROM version_origins WHERE version_uid = '{renamed}'"));
     let out = install.ok(&["backup", "-f", &renamed, &at("b"), "vm"]);
-    assert!(out.contains("no snapshot of an image was recorded with it. All is read"), "{out}");
+    assert!(out.contains("no snapshot of an image was recorded with it. All blocks are read"), "{out}");
     let whole = install.backup(&["-f", &base, &url, "vm"]);
     assert_eq!(read(&install, &whole), 12 * MIB as i64 / BLOCK as i64);
     // A copy in another encryption version works as a base, too.
@@ -244,7 +244,7 @@ fn a_backup_is_continued_from_its_own_snapshot_only() {
     assert!(install.killed_at("commit-middle", &["backup", &at("a"), "vm"]));
     let uid = install.newest("vm").expect("a version").0;
     for source in [at("b"), url.clone()] {
-        install.refuses(100, &["backup", "-c", &uid, &source, "vm"], &["begun from snapshot a"]);
+        install.refuses(100, &["backup", "-c", &uid, &source, "vm"], &["started from snapshot a"]);
     }
     install.ok(&["backup", "-c", &uid, &at("a"), "vm"]);
     assert_same(&ceph, &install, "continued", &uid);

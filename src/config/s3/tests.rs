@@ -76,17 +76,17 @@ fn bad_values_are_named() {
         ("type: minio\nbucket_name: b", "f.cfg:4: [DataBackend] host is missing"),
         ("type: minio\nbucket_name: b\nhost: http://h", "host: \"http://h\" is not HOST:PORT"),
         ("type: minio\nbucket_name: b\nhost: h:x", "host: \"h:x\" is not the address of a server"),
-        ("type: s3\nbucket_name: a/b", "bucket_name: \"a/b\" is no name of a bucket"),
-        ("type: s3\nbucket_name: ..", "bucket_name: \"..\" is no name of a bucket"),
+        ("type: s3\nbucket_name: a/b", "bucket_name: \"a/b\" is not the name of a bucket"),
+        ("type: s3\nbucket_name: ..", "bucket_name: \"..\" is not the name of a bucket"),
         (
             "type: s3\nbucket_name: b\nendpoint_url: ftp://h",
             "endpoint_url: \"ftp://h\" is not the address of a server",
         ),
         (
             "type: s3\nbucket_name: b\nendpoint_url: http://u:pass@h",
-            "endpoint_url: \"http://u:***@h\" is no address",
+            "endpoint_url: \"http://u:***@h\" is not the address",
         ),
-        ("type: s3\nbucket_name: b\nregion_name: a b", "region_name: \"a b\" makes no address"),
+        ("type: s3\nbucket_name: b\nregion_name: a b", "region_name: \"a b\" does not give a valid address"),
         (
             "type: s3\nbucket_name: b\naddressing_style: dns",
             "addressing_style: \"dns\" is not one of path, virtual",

@@ -101,7 +101,7 @@ mod tests {
         for backing in [&path, &other] {
             fs::write(device.join("backing_file"), format!("{}\n", backing.display())).expect("written");
             let told = attached(&metadata, &folder.path().join("devices")).expect("found");
-            assert!(told.starts_with("/dev/loop7 is made of it"), "{told}");
+            assert!(told.starts_with("/dev/loop7 uses it"), "{told}");
         }
         fs::write(device.join("backing_file"), format!("{} (deleted)\n", path.display())).expect("written");
         assert_eq!(attached(&metadata, &folder.path().join("devices")), None);
