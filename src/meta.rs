@@ -29,6 +29,6 @@ pub use model::{
 };
 pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
-pub use revision::State;
+pub use revision::SchemaState;
 pub use since::{GoingBack, LoneVersion, Since, since_upgrade};
 pub use sqlite::{Begun, begun, claims};

@@ -4,7 +4,7 @@ use super::{lock_dir, site};
 use crate::config::Config;
 use crate::meta::copy::{self, Copied};
 use crate::meta::url::DatabaseUrl;
-use crate::meta::{self, Access, Metadata, State};
+use crate::meta::{self, Access, Metadata, SchemaState};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 
@@ -44,7 +44,7 @@ pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<C
 fn open_target(url: &DatabaseUrl, monitor: &dyn Monitor) -> Result<Metadata> {
     let mut database = Metadata::open(url, monitor.handle())?;
     match database.state()? {
-        State::Current => Ok(database),
+        SchemaState::Current => Ok(database),
         _ => Err(Error::refused(
             "TARGET_ENGINE is the database of an older release. Nothing was changed. Name an empty one.",
         )),

@@ -3,7 +3,7 @@
 use super::{Access, Site};
 use crate::config::Config;
 use crate::meta::url::DatabaseUrl;
-use crate::meta::{Metadata, State};
+use crate::meta::{Metadata, SchemaState};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 
@@ -16,5 +16,5 @@ pub fn run(config: &Config, monitor: &dyn Monitor) -> Result<bool> {
     let state = Metadata::open(&url, monitor.handle())?.state()?;
     // Open it even if no upgrade is necessary, to check that the database can be used.
     Site::open(config, monitor, Access::Write)?;
-    Ok(state != State::Current)
+    Ok(state != SchemaState::Current)
 }

@@ -1,7 +1,7 @@
 //! Copying a whole database into another one, of the same or another engine, and making sure that nothing is lost.
 
 use super::sql::{Db, Fallible, Fault, Field, Row, Work};
-use super::{Metadata, State};
+use super::{Metadata, SchemaState};
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use std::io::Write;
@@ -219,7 +219,7 @@ impl Table {
 /// [`Error::Refused`]: `to` is not empty. What either database says. Nothing is in `to` then.
 pub fn copy(from: &mut Metadata, to: &mut Metadata, say: &mut dyn FnMut(&Copied)) -> Result<Vec<Copied>> {
     // Only the first revision lacks tables that are copied.
-    let all = !matches!(from.state()?, State::Behind { revision: ..=1 });
+    let all = !matches!(from.state()?, SchemaState::Behind { revision: ..=1 });
     let place = to.location().to_owned();
     to.write("copying the database", Work::Once, |target| {
         for table in &TABLES {

@@ -1,6 +1,6 @@
 //! The metadata of an installation, opened, whichever engine it has.
 
-use super::State;
+use super::SchemaState;
 use super::postgres::Postgres;
 use super::sql::{Db, Fallible, Work};
 use super::sqlite::Sqlite;
@@ -41,7 +41,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`crate::types::Error::Database`]: it is not initialised, or of a release that this one does not know.
-    pub fn state(&mut self) -> Result<State> {
+    pub fn state(&mut self) -> Result<SchemaState> {
         match &mut self.0 {
             Sqlite(database) => database.state(),
             Postgres(database) => database.state(),

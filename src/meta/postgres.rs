@@ -12,10 +12,11 @@ mod import;
 pub(super) mod pause;
 mod rows;
 mod schema;
+mod tables;
 mod upgrade;
 mod writer;
 
-use super::State;
+use super::SchemaState;
 use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::{Handle, Monitor};
 use crate::pg::{self, Address, Failure, Fence, Patience, Session, is_lost, may_pass};
@@ -103,15 +104,15 @@ impl Postgres {
     ///
     /// # Errors
     /// [`Error::Database`]: the database is not initialised, or was made by an unknown release.
-    pub fn state(&mut self) -> Result<State> {
+    pub fn state(&mut self) -> Result<SchemaState> {
         let location = self.location.clone();
         let found = self.read("reading the schema", schema::found)?;
         let state = super::revision::state(&location, found)?;
-        self.old = matches!(state, State::Old { .. });
+        self.old = matches!(state, SchemaState::Old { .. });
         Ok(state)
     }
 
-    /// Updates a database in [`State::Behind`] to the current schema.
+    /// Updates a database in [`SchemaState::Behind`] to the current schema.
     ///
     /// # Errors
     /// The database fails. Nothing is changed then.
@@ -122,7 +123,7 @@ impl Postgres {
             db.batch("SELECT pg_advisory_xact_lock(1650549611, 3)")?;
             let found = schema::found(db)?;
             match super::revision::state(&location, found).map_err(Fault::Because)? {
-                State::Behind { revision } => schema::add(db, revision),
+                SchemaState::Behind { revision } => schema::add(db, revision),
                 _ => Ok(()),
             }
         })

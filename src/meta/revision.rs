@@ -30,7 +30,7 @@ const OLD_REVISIONS: [&str; 9] = [
 
 /// What a database needs before it can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum SchemaState {
     /// Nothing.
     Current,
     /// [`super::sqlite::Sqlite::add_tables`] (or that of PostgreSQL) before anything is backed up: an earlier revision of
@@ -61,11 +61,11 @@ pub(super) struct Found {
 }
 
 /// What the database needs before it can be used.
-pub(super) fn state(location: &str, found: Found) -> Result<State> {
+pub(super) fn state(location: &str, found: Found) -> Result<SchemaState> {
     let invalid = |text: &str| Err(Error::database(format!("Invalid database ({location}). {text}")));
     match found.ours {
-        Some(Some(REVISION)) => return Ok(State::Current),
-        Some(Some(revision)) if BEHIND.contains(&revision) => return Ok(State::Behind { revision }),
+        Some(Some(REVISION)) => return Ok(SchemaState::Current),
+        Some(Some(revision)) if BEHIND.contains(&revision) => return Ok(SchemaState::Behind { revision }),
         Some(Some(newer)) => {
             return invalid(&format!(
                 "Its schema has revision {newer}, this release knows {REVISION}. Use the newer release that made it."
@@ -85,5 +85,5 @@ pub(super) fn state(location: &str, found: Found) -> Result<State> {
         ));
     }
     let catalogue_is_current = OLD_REVISIONS.last() == Some(&&revision[..]);
-    Ok(State::Old { revision, catalogue_is_current })
+    Ok(SchemaState::Old { revision, catalogue_is_current })
 }

@@ -185,7 +185,7 @@ impl dyn Row + '_ {
         u64::try_from(value).map_err(|_| Fault::Value(format!("{} is negative: {value}", self.name(column))))
     }
 
-    /// A number that nothing depends on: a damaged one below zero counts as 0.
+    /// A number that is only shown or added up: a damaged one below zero counts as 0.
     pub(super) fn count(&self, column: usize) -> Fallible<u64> {
         Ok(u64::try_from(self.int(column)?).unwrap_or(0))
     }
@@ -208,29 +208,31 @@ impl dyn Row + '_ {
     }
 }
 
-/// Looks at a row.
+/// Is called with each row of a result.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&dyn Row) -> Fallible<()>;
 
 /// Where the engines differ in their SQL.
 pub(super) struct Dialect {
-    /// The column that is the key of `versions`, also in a database that was not upgraded yet.
+    /// The column that is the key of `versions`. It is there in a database that was not upgraded yet, too.
     pub key: &'static str,
-    /// What keeps a row that is read from going away until the transaction ends.
+    /// The end of a SELECT that keeps the rows from being deleted until the transaction ends.
     pub keep: &'static str,
-    /// A join whose left side is the outer loop, for an engine that does not find that out by itself.
+    /// A join whose left side is the outer loop. SQLite must be told, PostgreSQL finds out by itself.
     pub join: &'static str,
-    /// What puts a result in the order of its first two columns, where grouping does not.
+    /// The end of a grouped SELECT that sorts by its first two columns, where grouping alone does not.
     pub sorted: &'static str,
-    /// The order in which a version's tags are told.
+    /// The order in which the tags of a version are listed.
     pub tags: &'static str,
     /// Makes the temporary tables `gone (id)` and `unnamed (uid, size)`, which last as long as the transaction.
     pub temporary: &'static str,
-    /// Drops them, where they do not go by themselves.
+    /// Drops these tables, where the end of the transaction does not.
     pub temporary_end: &'static str,
 }
 
-/// A transaction, or a connection that statements are read on.
-pub(super) trait Db {
+/// A transaction, or a connection that only reads. `db.rs` of each engine implements it, but for the groups that have a
+/// file of their own.
+pub(super) trait Db: BlockSql + CandidateSql + ImportSql + TableSql {
+    /// The SQL that is not the same in both engines.
     fn dialect(&self) -> &'static Dialect;
     /// Runs a statement. Returns how many rows it has changed.
     fn execute(&mut self, sql: &str, values: &[Value]) -> Fallible<u64>;
@@ -239,28 +241,44 @@ pub(super) trait Db {
     /// Calls `visit` with each row of a result, as they come.
     fn each(&mut self, sql: &str, values: &[Value], visit: Visit<'_>) -> Fallible<()>;
 
-    /// Keeps other removals out until the transaction ends: of two at the same time, each would think that the other
-    /// version still names their blobs.
+    /// Keeps other removals out until the transaction ends. Of two removals at the same time, each would find that the
+    /// other's version still names the blobs that they share.
     fn alone_in_removing(&mut self) -> Fallible<()>;
-    /// Keeps others from marking blobs until the transaction ends; `alone` for who marks some. Else a version could
-    /// be found whole while a mark on one of its blobs, or its row, is not committed yet.
+    /// Keeps other transactions from marking blobs until this one ends. `alone` if this one marks some itself. Without the
+    /// lock a version could be found whole while a mark on one of its blobs, or its row, is not committed yet.
     fn lock_marks(&mut self, alone: bool) -> Fallible<()>;
     /// See [`super::Metadata::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
+}
+
+/// Looking up blobs and committing blocks: `blocks.rs` of each engine.
+pub(super) trait BlockSql {
     /// See [`super::Metadata::find_known`].
     fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>>;
     /// See [`super::Metadata::commit_blocks`].
     fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>>;
+}
+
+/// What a cleanup takes from the list of deletable blobs: `candidates.rs` of each engine.
+pub(super) trait CandidateSql {
     /// See [`super::Metadata::take_delete_candidates`].
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
-    /// Inserts rows into a table as they are, many at once. Text of times is as SQLite has it.
-    fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()>;
-    /// The highest number that a table has ever given, or may have given.
-    fn last_id(&mut self, table: &str) -> Fallible<i64>;
-    /// Makes sure that the table gives no number up to `last`.
-    fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()>;
+}
+
+/// Importing dumps: `import.rs` of each engine.
+pub(super) trait ImportSql {
     /// Inserts the rows of a version that is imported.
     fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()>;
+}
+
+/// Copying whole tables: `tables.rs` of each engine.
+pub(super) trait TableSql {
+    /// Inserts rows into a table as they are, many at once. Times are text in SQLite's form.
+    fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()>;
+    /// The highest number that a table has given to a row, or may have given.
+    fn last_id(&mut self, table: &str) -> Fallible<i64>;
+    /// Makes sure that the table gives only numbers above `last`.
+    fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()>;
 }
 
 impl dyn Db + '_ {
@@ -295,15 +313,15 @@ impl dyn Db + '_ {
     }
 }
 
-/// What a transaction is like, for engines that prepare for it.
+/// The kind of work that a transaction does, for engines that prepare for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     /// Ordinary.
     Small,
-    /// Many rows, whose references are right because of what else is known: they need not be checked one by one.
+    /// Many rows, whose references the caller knows to be right: the engine need not check each.
     Bulk,
-    /// Many rows with places all over the indexes.
+    /// Many rows, in no order of any index.
     Scattered,
-    /// As [`Work::Scattered`]; and it cannot be done twice, as what it is made of is used up.
+    /// As [`Work::Scattered`]; and the engine cannot run it again, because its input is used up.
     Once,
 }

@@ -2,20 +2,24 @@
 
 pub(super) mod access;
 mod anchor;
+mod blocks;
 mod build;
+mod candidates;
 pub mod claims;
 mod db;
 mod guard;
+mod import;
 #[cfg(test)]
 mod memory;
 mod open;
 mod reserve;
 mod schema;
 pub(super) mod since;
+mod tables;
 mod upgrade;
 mod watch;
 
-use super::State;
+use super::SchemaState;
 use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
@@ -143,11 +147,11 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`Error::Database`]: the database is not initialised, or was made by an unknown release.
-    pub fn state(&self) -> Result<State> {
+    pub fn state(&self) -> Result<SchemaState> {
         schema::state(&self.connection, &self.location)
     }
 
-    /// Updates a database in [`State::Behind`] to the current schema.
+    /// Updates a database in [`SchemaState::Behind`] to the current schema.
     ///
     /// # Errors
     /// The database fails. Nothing is changed then.

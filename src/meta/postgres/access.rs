@@ -1,7 +1,7 @@
 //! Connects to the database of a server for a command, and upgrades it if the command needs that.
 
 use super::{Postgres, upgrade};
-use crate::meta::{Access, LockTables, Opened, State};
+use crate::meta::{Access, LockTables, Opened, SchemaState};
 use crate::monitor::Monitor;
 use crate::pg::{Address, Fence};
 use crate::types::error::{Error, Result};
@@ -16,25 +16,25 @@ pub(in crate::meta) fn open<G>(
     let fence = Fence::default();
     let mut database = Postgres::open((*address).clone(), monitor.handle(), fence.clone())?;
     match database.state()? {
-        State::Current => {}
-        State::Behind { .. } if access.may_change() && database.check_writable().is_ok() => {
+        SchemaState::Current => {}
+        SchemaState::Behind { .. } if access.may_change() && database.check_writable().is_ok() => {
             database.add_tables()?;
         }
         // The command does not need the missing tables.
-        State::Behind { .. } => {}
+        SchemaState::Behind { .. } => {}
         // The catalogue can be listed as it is. There are no tables for locks.
-        State::Old { catalogue_is_current, .. }
+        SchemaState::Old { catalogue_is_current, .. }
             if access == Access::Observe || access == Access::Catalogue && catalogue_is_current =>
         {
             return Ok(Opened { metadata: database.into(), register: LockTables::None });
         }
-        State::Old { .. } if access == Access::Copy => {
+        SchemaState::Old { .. } if access == Access::Copy => {
             return Err(Error::refused(
                 "The configured database was made by an older release. Upgrade it first, by any other command \
                  such as `backy2 du`. Nothing was changed.",
             ));
         }
-        State::Old { .. } => {
+        SchemaState::Old { .. } => {
             let _exclusive = alone()?;
             upgrade::upgrade(&mut database, monitor)?;
         }

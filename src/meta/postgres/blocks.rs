@@ -6,7 +6,7 @@
 
 use super::db::Statements;
 use crate::failpoint;
-use crate::meta::sql::{Fallible, Fault};
+use crate::meta::sql::{BlockSql, Fallible, Fault};
 use crate::meta::verbs::{hole, keep};
 use crate::meta::{Fingerprint, Known, NewBlob, NewRow};
 use crate::types::keys::{BlobId, VersionKey};
@@ -17,68 +17,64 @@ use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
 use std::collections::HashMap;
 
-pub(super) fn find_known<C: GenericClient>(
-    db: &mut Statements<'_, C>,
-    wanted: &[Fingerprint],
-) -> Fallible<Vec<Option<Known>>> {
-    let checksums: Vec<&str> = wanted.iter().map(|f| f.checksum.as_str()).collect();
-    let sizes: Vec<i64> = wanted.iter().map(|f| f.size as i64).collect();
-    let versions: Vec<i32> = wanted.iter().map(|f| f.enc_version as i32).collect();
-    // A blob that no block uses is not a match, because 2.13 may have deleted its data.
-    let rows = db.ask(
-        "SELECT w.n, known.id, known.uid
-         FROM unnest(?1::text[], ?2::bigint[], ?3::int[]) WITH ORDINALITY AS w (checksum, size, enc_version, n)
-         CROSS JOIN LATERAL (
-             SELECT id, uid FROM blobs b
-             WHERE b.checksum = w.checksum AND b.size = w.size AND b.enc_version = w.enc_version AND b.valid = 1
-               AND (SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NOT NULL
-             LIMIT 1) AS known",
-        &[&checksums, &sizes, &versions],
-    )?;
-    let mut found = vec![None; wanted.len()];
-    for row in rows {
-        let n: i64 = row.try_get(0)?;
-        if let Some(place) = usize::try_from(n - 1).ok().and_then(|n| found.get_mut(n)) {
-            *place = Some(Known { id: BlobId(row.try_get(1)?), uid: row.try_get::<_, &str>(2)?.into() });
-        }
-    }
-    Ok(found)
-}
-
-pub(super) fn commit<C: GenericClient>(
-    db: &mut Statements<'_, C>,
-    version: VersionKey,
-    rows: &[NewRow],
-) -> Fallible<Vec<u64>> {
-    // There is no foreign key, so lock the row of the version.
-    keep(db, version)?;
-    let (mut plain, mut reused, mut new): (Vec<(u64, BlobId)>, Vec<_>, Vec<&NewBlob>) = Default::default();
-    let mut holes = HashMap::new();
-    for row in rows {
-        match row {
-            NewRow::Sparse { id, size } => {
-                let blob = match holes.get(size) {
-                    Some(blob) => *blob,
-                    None => *holes.entry(*size).or_insert(hole(db, *size)?),
-                };
-                plain.push((*id, blob));
+impl<C: GenericClient> BlockSql for Statements<'_, C> {
+    fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>> {
+        let checksums: Vec<&str> = wanted.iter().map(|f| f.checksum.as_str()).collect();
+        let sizes: Vec<i64> = wanted.iter().map(|f| f.size as i64).collect();
+        let versions: Vec<i32> = wanted.iter().map(|f| f.enc_version as i32).collect();
+        // A blob that no block uses is not a match, because 2.13 may have deleted its data.
+        let rows = self.ask(
+            "SELECT w.n, known.id, known.uid
+             FROM unnest(?1::text[], ?2::bigint[], ?3::int[]) WITH ORDINALITY AS w (checksum, size, enc_version, n)
+             CROSS JOIN LATERAL (
+                 SELECT id, uid FROM blobs b
+                 WHERE b.checksum = w.checksum AND b.size = w.size AND b.enc_version = w.enc_version AND b.valid = 1
+                   AND (SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NOT NULL
+                 LIMIT 1) AS known",
+            &[&checksums, &sizes, &versions],
+        )?;
+        let mut found = vec![None; wanted.len()];
+        for row in rows {
+            let n: i64 = row.try_get(0)?;
+            if let Some(place) = usize::try_from(n - 1).ok().and_then(|n| found.get_mut(n)) {
+                *place = Some(Known { id: BlobId(row.try_get(1)?), uid: row.try_get::<_, &str>(2)?.into() });
             }
-            NewRow::Reuse { id, known } => reused.push((*id, known)),
-            NewRow::Store { blob, .. } => new.push(blob),
         }
+        Ok(found)
     }
-    let rejected = reuse(db, version, &reused)?;
-    let keys = insert_blobs(db, &new)?;
-    failpoint::pass("commit-middle");
-    for row in rows {
-        if let NewRow::Store { ids, blob } = row {
-            let missing = || Fault::Value(format!("the blob {} has no row", blob.uid));
-            let key = *keys.get(&blob.uid).ok_or_else(missing)?;
-            plain.extend(ids.iter().map(|id| (*id, key)));
+
+    fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>> {
+        // There is no foreign key, so lock the row of the version.
+        keep(self, version)?;
+        let (mut plain, mut reused, mut new): (Vec<(u64, BlobId)>, Vec<_>, Vec<&NewBlob>) =
+            Default::default();
+        let mut holes = HashMap::new();
+        for row in rows {
+            match row {
+                NewRow::Sparse { id, size } => {
+                    let blob = match holes.get(size) {
+                        Some(blob) => *blob,
+                        None => *holes.entry(*size).or_insert(hole(self, *size)?),
+                    };
+                    plain.push((*id, blob));
+                }
+                NewRow::Reuse { id, known } => reused.push((*id, known)),
+                NewRow::Store { blob, .. } => new.push(blob),
+            }
         }
+        let rejected = reuse(self, version, &reused)?;
+        let keys = insert_blobs(self, &new)?;
+        failpoint::pass("commit-middle");
+        for row in rows {
+            if let NewRow::Store { ids, blob } = row {
+                let missing = || Fault::Value(format!("the blob {} has no row", blob.uid));
+                let key = *keys.get(&blob.uid).ok_or_else(missing)?;
+                plain.extend(ids.iter().map(|id| (*id, key)));
+            }
+        }
+        copy_map(self, version, &plain)?;
+        Ok(rejected)
     }
-    copy_map(db, version, &plain)?;
-    Ok(rejected)
 }
 
 /// Inserts rows for blocks that reuse blobs. A blob that was removed or marked bad since it was found gets no row.

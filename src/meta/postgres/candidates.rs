@@ -2,54 +2,51 @@
 
 use super::db::{NAMING, Statements};
 use crate::meta::Candidates;
-use crate::meta::sql::{Db, Fallible};
+use crate::meta::sql::{CandidateSql, Db, Fallible};
 use crate::types::uid::BlobUid;
 use postgres::GenericClient;
 use std::collections::BTreeSet;
 
-pub(super) fn take<C: GenericClient>(
-    db: &mut Statements<'_, C>,
-    after: i64,
-    before: i64,
-    limit: usize,
-) -> Fallible<Candidates> {
-    db.lock(NAMING, false)?;
-    // Rows of old releases without a uid are useless.
-    db.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
-    // Skip entries that another cleanup or an `rm` has locked.
-    let entries = db.ask(
-        "SELECT id, uid FROM deleted_blocks d WHERE id > ?1 AND delete_candidate = 0
-           AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
-         ORDER BY id LIMIT ?3 FOR UPDATE SKIP LOCKED",
-        &[&after, &before, &(limit as i64)],
-    )?;
-    let mut last = after;
-    let mut uids: BTreeSet<BlobUid> = BTreeSet::new();
-    for entry in &entries {
-        last = entry.try_get(0)?;
-        uids.insert(entry.try_get::<_, &str>(1)?.into());
-    }
-    let next = (entries.len() == limit).then_some(last);
-    drop_rows(db, &uids)?;
-    let left = db.ask(
-        "SELECT uid, bool_or((SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NOT NULL) FROM blobs b
-         WHERE uid = ANY (?1) GROUP BY uid",
-        &[&list(&uids)],
-    )?;
-    let mut in_use = Vec::new();
-    for row in &left {
-        let uid: &str = row.try_get(0)?;
-        uids.remove(&BlobUid::from(uid));
-        // A remaining blob that no block uses was locked by a transaction that may be about to use it. Its entry
-        // stays for the next cleanup.
-        if row.try_get(1)? {
-            in_use.push(uid);
+impl<C: GenericClient> CandidateSql for Statements<'_, C> {
+    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
+        self.lock(NAMING, false)?;
+        // Rows of old releases without a uid are useless.
+        self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
+        // Skip entries that another cleanup or an `rm` has locked.
+        let entries = self.ask(
+            "SELECT id, uid FROM deleted_blocks d WHERE id > ?1 AND delete_candidate = 0
+               AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
+             ORDER BY id LIMIT ?3 FOR UPDATE SKIP LOCKED",
+            &[&after, &before, &(limit as i64)],
+        )?;
+        let mut last = after;
+        let mut uids: BTreeSet<BlobUid> = BTreeSet::new();
+        for entry in &entries {
+            last = entry.try_get(0)?;
+            uids.insert(entry.try_get::<_, &str>(1)?.into());
         }
+        let next = (entries.len() == limit).then_some(last);
+        drop_rows(self, &uids)?;
+        let left = self.ask(
+            "SELECT uid, bool_or((SELECT max(blob_id) FROM block_map WHERE blob_id = b.id) IS NOT NULL) FROM blobs b
+             WHERE uid = ANY (?1) GROUP BY uid",
+            &[&list(&uids)],
+        )?;
+        let mut in_use = Vec::new();
+        for row in &left {
+            let uid: &str = row.try_get(0)?;
+            uids.remove(&BlobUid::from(uid));
+            // A remaining blob that no block uses was locked by a transaction that may be about to use it. Its entry
+            // stays for the next cleanup.
+            if row.try_get(1)? {
+                in_use.push(uid);
+            }
+        }
+        let kept = self.run("DELETE FROM deleted_blocks WHERE uid = ANY (?1)", &[&in_use])?;
+        let doomed = list(&uids);
+        self.run("UPDATE deleted_blocks SET delete_candidate = 1 WHERE uid = ANY (?1)", &[&doomed])?;
+        Ok(Candidates { doomed: uids.into_iter().collect(), in_use: kept, next })
     }
-    let kept = db.run("DELETE FROM deleted_blocks WHERE uid = ANY (?1)", &[&in_use])?;
-    let doomed = list(&uids);
-    db.run("UPDATE deleted_blocks SET delete_candidate = 1 WHERE uid = ANY (?1)", &[&doomed])?;
-    Ok(Candidates { doomed: uids.into_iter().collect(), in_use: kept, next })
 }
 
 fn list(uids: &BTreeSet<BlobUid>) -> Vec<&str> {

@@ -1,18 +1,13 @@
-//! PostgreSQL's implementation of the verbs.
+//! Statements on PostgreSQL.
 
 use super::rows::{self, Bound};
-use super::{blocks, candidates, import};
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Fault, Field, Value, Visit, values};
-use crate::meta::{Candidates, DumpRows, Fingerprint, Known, NewRow};
-use crate::types::keys::VersionKey;
-use crate::types::version::Version;
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Value, Visit};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{GenericClient, Statement};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 
 const DIALECT: Dialect = Dialect {
     key: "id",
@@ -142,49 +137,5 @@ impl<C: GenericClient> Db for Statements<'_, C> {
             row.try_get::<_, String>(0)?.hash(&mut hasher);
         }
         Ok(hasher.finish())
-    }
-
-    fn find_known(&mut self, wanted: &[Fingerprint]) -> Fallible<Vec<Option<Known>>> {
-        blocks::find_known(self, wanted)
-    }
-
-    fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>> {
-        blocks::commit(self, version, rows)
-    }
-
-    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
-        candidates::take(self, after, before, limit)
-    }
-
-    fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()> {
-        let sql = format!("COPY {table} ({}) FROM STDIN", columns.join(", "));
-        let mut writer = self.client.copy_in(&sql)?;
-        let failed = |e: std::io::Error| Fault::Value(format!("copying into {table}: {e}"));
-        for row in rows {
-            writer.write_all(rows::copied(row).as_bytes()).map_err(failed)?;
-        }
-        writer.finish()?;
-        Ok(())
-    }
-
-    fn last_id(&mut self, table: &str) -> Fallible<i64> {
-        let db: &mut dyn Db = self;
-        // An unused sequence also has a last value. In the worst case one number is skipped.
-        let given = db.number(
-            "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(?1, 'id')), 0)",
-            values![table],
-        )?;
-        let highest = db.number(&format!("SELECT coalesce(max(id), 0) FROM {table}"), &[])?;
-        Ok(given.max(highest).max(0))
-    }
-
-    fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()> {
-        let sql = "SELECT setval(pg_get_serial_sequence(?1, 'id'), greatest(?2::bigint, 1), ?2::bigint > 0)";
-        self.ask(sql, &[&table, &last])?;
-        Ok(())
-    }
-
-    fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()> {
-        import::rows(self, version, rows)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::db::{NAMING, Statements};
 use crate::meta::DumpRows;
-use crate::meta::sql::{Db, Fallible, Fault};
+use crate::meta::sql::{Db, Fallible, Fault, ImportSql};
 use crate::types::checksum::Checksum;
 use crate::types::error::Error;
 use crate::types::uid::BlobUid;
@@ -19,50 +19,48 @@ const TEMPORARY: &str = "CREATE TEMP TABLE IF NOT EXISTS incoming (id BIGINT NOT
          ON COMMIT DELETE ROWS;
      TRUNCATE incoming";
 
-pub(super) fn rows<C: GenericClient>(
-    db: &mut Statements<'_, C>,
-    version: &Version,
-    rows: DumpRows<'_>,
-) -> Fallible<()> {
-    db.batch(TEMPORARY)?;
-    copy(db, rows)?;
-    db.batch("ANALYZE incoming")?;
-    // No cleanup can take candidates until this transaction ends.
-    db.lock(NAMING, true)?;
-    // The import may mark blobs as bad.
-    db.lock_marks(true)?;
-    let doomed = db.ask(
-        "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1
-         ORDER BY i.id LIMIT 1",
-        &[],
-    )?;
-    if let Some(row) = doomed.first() {
-        return Err(being_deleted(row.try_get::<_, i64>(0)? as u64, &row.try_get::<_, &str>(1)?.into()));
+impl<C: GenericClient> ImportSql for Statements<'_, C> {
+    fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()> {
+        self.batch(TEMPORARY)?;
+        copy(self, rows)?;
+        self.batch("ANALYZE incoming")?;
+        // No cleanup can take candidates until this transaction ends.
+        self.lock(NAMING, true)?;
+        // The import may mark blobs as bad.
+        self.lock_marks(true)?;
+        let doomed = self.ask(
+            "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1
+             ORDER BY i.id LIMIT 1",
+            &[],
+        )?;
+        if let Some(row) = doomed.first() {
+            return Err(being_deleted(row.try_get::<_, i64>(0)? as u64, &row.try_get::<_, &str>(1)?.into()));
+        }
+        self.run(
+            "INSERT INTO blobs (id, size, valid, enc_version, date)
+             SELECT -size, size, 1, 0, min(date) FROM incoming WHERE uid IS NULL GROUP BY size ON CONFLICT DO NOTHING",
+            &[],
+        )?;
+        self.run(
+            "INSERT INTO blobs AS b (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
+             SELECT uid, nullif(checksum, ''), size, min(valid), enc_version, nullif(enc_envkey, ''),
+                    (array_agg(enc_nonce ORDER BY id))[1], (array_agg(date ORDER BY id))[1]
+             FROM incoming WHERE uid IS NOT NULL GROUP BY uid, checksum, size, enc_version, enc_envkey
+             ON CONFLICT (uid, coalesce(checksum, ''), size, enc_version, coalesce(enc_envkey, '')) WHERE id > 0
+             DO UPDATE SET valid = least(b.valid, excluded.valid)",
+            &[],
+        )?;
+        self.run(
+            "INSERT INTO block_map (version_id, block_id, blob_id)
+             SELECT v.id, i.id, CASE WHEN i.uid IS NULL THEN -i.size ELSE b.id END
+             FROM versions v CROSS JOIN incoming i
+             LEFT JOIN blobs b ON b.id > 0 AND b.uid = i.uid AND coalesce(b.checksum, '') = i.checksum
+                 AND b.size = i.size AND b.enc_version = i.enc_version AND coalesce(b.enc_envkey, '') = i.enc_envkey
+             WHERE v.uid = ?1",
+            &[&version.uid.as_str()],
+        )?;
+        Ok(())
     }
-    db.run(
-        "INSERT INTO blobs (id, size, valid, enc_version, date)
-         SELECT -size, size, 1, 0, min(date) FROM incoming WHERE uid IS NULL GROUP BY size ON CONFLICT DO NOTHING",
-        &[],
-    )?;
-    db.run(
-        "INSERT INTO blobs AS b (uid, checksum, size, valid, enc_version, enc_envkey, enc_nonce, date)
-         SELECT uid, nullif(checksum, ''), size, min(valid), enc_version, nullif(enc_envkey, ''),
-                (array_agg(enc_nonce ORDER BY id))[1], (array_agg(date ORDER BY id))[1]
-         FROM incoming WHERE uid IS NOT NULL GROUP BY uid, checksum, size, enc_version, enc_envkey
-         ON CONFLICT (uid, coalesce(checksum, ''), size, enc_version, coalesce(enc_envkey, '')) WHERE id > 0
-         DO UPDATE SET valid = least(b.valid, excluded.valid)",
-        &[],
-    )?;
-    db.run(
-        "INSERT INTO block_map (version_id, block_id, blob_id)
-         SELECT v.id, i.id, CASE WHEN i.uid IS NULL THEN -i.size ELSE b.id END
-         FROM versions v CROSS JOIN incoming i
-         LEFT JOIN blobs b ON b.id > 0 AND b.uid = i.uid AND coalesce(b.checksum, '') = i.checksum
-             AND b.size = i.size AND b.enc_version = i.enc_version AND coalesce(b.enc_envkey, '') = i.enc_envkey
-         WHERE v.uid = ?1",
-        &[&version.uid.as_str()],
-    )?;
-    Ok(())
 }
 
 fn copy<C: GenericClient>(db: &mut Statements<'_, C>, rows: DumpRows<'_>) -> Fallible<()> {

@@ -79,13 +79,13 @@ fn what_is_no_database_of_ours_is_told_and_left_alone() {
     assert!(error.contains("initdb"), "{error}");
     initialise(&address(&database), Handle::silent()).expect("initialises");
     assert!(matches!(initialise(&address(&database), Handle::silent()), Err(Error::Refused(_))));
-    assert_eq!(open(&database).state().expect("current"), State::Current);
+    assert_eq!(open(&database).state().expect("current"), SchemaState::Current);
     let mut sql = database.client();
     sql.batch_execute("UPDATE schema_version SET revision = 2").expect("updates");
     let mut behind = open(&database);
-    assert_eq!(behind.state().expect("known"), State::Behind { revision: 2 });
+    assert_eq!(behind.state().expect("known"), SchemaState::Behind { revision: 2 });
     behind.add_tables().expect("adds");
-    assert_eq!(behind.state().expect("known"), State::Current);
+    assert_eq!(behind.state().expect("known"), SchemaState::Current);
     sql.batch_execute("UPDATE schema_version SET revision = 99").expect("updates");
     assert!(open(&database).state().expect_err("newer").line().contains("99"));
     let nowhere = Address::parse("postgresql://x@127.0.0.1:1/nowhere").expect("a URL");

@@ -5,7 +5,7 @@ use super::Postgres;
 use super::db::LOCKS;
 use super::schema::{self, DDL};
 use crate::failpoint;
-use crate::meta::State;
+use crate::meta::SchemaState;
 use crate::meta::revision::{self, ASIDE, OLD_TABLES, STATISTICS};
 use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::monitor::{Activity, Handle, Monitor, Progress};
@@ -66,7 +66,7 @@ pub fn upgrade(database: &mut Postgres, monitor: &dyn Monitor) -> Result<bool> {
 fn once(db: &mut dyn Db, location: &str, monitor: &dyn Monitor) -> Fallible<bool> {
     alone(db, location)?;
     let found = schema::found(db)?;
-    if !matches!(revision::state(location, found).map_err(Fault::Because)?, State::Old { .. }) {
+    if !matches!(revision::state(location, found).map_err(Fault::Because)?, SchemaState::Old { .. }) {
         return Ok(false);
     }
     monitor.announce(&format!(

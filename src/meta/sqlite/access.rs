@@ -1,7 +1,7 @@
 //! Opens a file for a command, and upgrades it if the command needs that.
 
 use super::{Sqlite, upgrade};
-use crate::meta::{Access, LockTables, Opened, State};
+use crate::meta::{Access, LockTables, Opened, SchemaState};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 use std::path::Path;
@@ -20,28 +20,28 @@ pub(in crate::meta) fn open<G>(
     };
     let is_writable = database.check_writable().is_ok();
     match database.state()? {
-        State::Current => {}
-        State::Behind { .. } if access.may_change() && is_writable => database.add_tables()?,
+        SchemaState::Current => {}
+        SchemaState::Behind { .. } if access.may_change() && is_writable => database.add_tables()?,
         // The command does not need the missing tables.
-        State::Behind { .. } => {}
+        SchemaState::Behind { .. } => {}
         // The catalogue can be listed as it is.
-        State::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
-        State::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
+        SchemaState::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
+        SchemaState::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
         // The command uses no table.
-        State::Old { .. } if access == Access::Observe => {}
-        State::Old { .. } if access == Access::Copy => {
+        SchemaState::Old { .. } if access == Access::Observe => {}
+        SchemaState::Old { .. } if access == Access::Copy => {
             monitor.info("The database was made by an older release: copying a temporary upgraded copy.");
             return upgraded_copy(&database, cachedir, monitor);
         }
-        State::Old { .. } if is_writable => {
+        SchemaState::Old { .. } if is_writable => {
             let _exclusive = alone()?;
             // The process that held the lock before may have replaced the file.
             database = Sqlite::open(path)?;
             upgrade::upgrade(&mut database, monitor)?;
         }
         // The command will find out that it cannot write.
-        State::Old { .. } if access.writes() => {}
-        State::Old { .. } => {
+        SchemaState::Old { .. } if access.writes() => {}
+        SchemaState::Old { .. } => {
             monitor.warning(
                 "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
             );
@@ -49,7 +49,7 @@ pub(in crate::meta) fn open<G>(
         }
     }
     let register = match database.state()? {
-        State::Current => LockTables::File(database.claims()),
+        SchemaState::Current => LockTables::File(database.claims()),
         _ => LockTables::None,
     };
     Ok(Opened { metadata: database.into(), register })

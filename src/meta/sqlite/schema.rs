@@ -2,7 +2,7 @@
 
 use super::error;
 use super::open::{use_wal, wait};
-use crate::meta::State;
+use crate::meta::SchemaState;
 use crate::meta::revision::{self, Found};
 use crate::sys::private;
 use crate::types::error::{Error, Result};
@@ -25,7 +25,7 @@ pub(super) fn has(connection: &Connection, name: &str) -> rusqlite::Result<bool>
 }
 
 /// The state of the database: whether it is current or must be upgraded first.
-pub(super) fn state(connection: &Connection, location: &str) -> Result<State> {
+pub(super) fn state(connection: &Connection, location: &str) -> Result<SchemaState> {
     let found = found(connection).map_err(|e| error(location, "reading the schema", e))?;
     revision::state(location, found)
 }
@@ -58,7 +58,7 @@ pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
     let failed = |e: rusqlite::Error| error(location, "adding tables", e);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have been faster.
-    if let State::Behind { revision } = state(&transaction, location)? {
+    if let SchemaState::Behind { revision } = state(&transaction, location)? {
         for (_, tables) in ADDITIONS.iter().filter(|(added, _)| *added > revision) {
             transaction.execute_batch(tables).map_err(failed)?;
         }
@@ -119,7 +119,7 @@ pub fn begun(path: &Path) -> Begun {
         if tables == 0 {
             return Ok(Begun::Nothing);
         }
-        let current = matches!(state(&connection, ""), Ok(State::Current));
+        let current = matches!(state(&connection, ""), Ok(SchemaState::Current));
         const ROWS: &str =
             "SELECT (SELECT count(*) FROM versions) + (SELECT count(*) FROM blobs WHERE id > 0)
                             + (SELECT count(*) FROM deleted_blocks) + (SELECT count(*) FROM stats)";

@@ -1,7 +1,7 @@
 //! Finds out what has changed in a database since its upgrade, by comparison with the file from before.
 
 use super::{Sqlite, build, error, schema};
-use crate::meta::{GoingBack, LoneVersion, Since, State};
+use crate::meta::{GoingBack, LoneVersion, SchemaState, Since};
 use crate::types::error::{Error, Result};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -12,7 +12,7 @@ const KEYS: i64 = 1000;
 /// See [`crate::meta::since_upgrade`].
 pub(in crate::meta) fn going_back(path: &Path, copy: Option<&Path>) -> Result<GoingBack> {
     let database = Sqlite::open(path)?;
-    if matches!(database.state()?, State::Old { .. }) {
+    if matches!(database.state()?, SchemaState::Old { .. }) {
         return Ok(GoingBack::NotUpgraded);
     }
     let copy = match copy {
@@ -33,7 +33,7 @@ pub(in crate::meta) fn going_back(path: &Path, copy: Option<&Path>) -> Result<Go
 pub(super) fn compare(database: &Sqlite, copy: &Path) -> Result<Since> {
     let shown = copy.display().to_string();
     let old = Sqlite::open(copy)?;
-    if !matches!(schema::state(&old.connection, &shown)?, State::Old { .. }) {
+    if !matches!(schema::state(&old.connection, &shown)?, SchemaState::Old { .. }) {
         return Err(Error::refused(format!(
             "{shown} is an upgraded database, and not the old one. Name the file that the upgrade has kept."
         )));

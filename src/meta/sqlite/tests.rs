@@ -31,7 +31,7 @@ fn the_engine_keeps_the_contract() {
 fn a_second_initialisation_is_refused() {
     let (_folder, database) = database();
     assert!(matches!(initialise(&database.sqlite().path, FileMode::PRIVATE), Err(Error::Refused(_))));
-    assert_eq!(database.sqlite().state().expect("state"), State::Current);
+    assert_eq!(database.sqlite().state().expect("state"), SchemaState::Current);
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn earlier_revisions_get_what_they_lack() {
             .connection
             .execute("UPDATE schema_version SET revision = ?", [revision])
             .expect("updates");
-        assert_eq!(database.sqlite().state().expect("known"), State::Behind { revision });
+        assert_eq!(database.sqlite().state().expect("known"), SchemaState::Behind { revision });
         database.sqlite_mut().add_tables().expect("adds");
-        assert_eq!(database.sqlite().state().expect("known"), State::Current);
+        assert_eq!(database.sqlite().state().expect("known"), SchemaState::Current);
         assert_eq!(schema_of(&database), schema_of(&new));
         database.sqlite_mut().add_tables().expect("nothing to do");
     }
@@ -131,15 +131,15 @@ fn databases_from_before_encryption_are_upgraded() {
         let old = Connection::open(&path).expect("open");
         old.execute_batch(&format!("{FIRST_SCHEMA}{later}")).expect("the old schema");
         let mut database = Sqlite::open(&path).expect("opens");
-        assert!(matches!(database.state().expect("state"), State::Old { .. }));
+        assert!(matches!(database.state().expect("state"), SchemaState::Old { .. }));
         let copy = upgrade::upgraded_copy(&database, folder.path(), &Silent).expect("a copy");
         let mut copy = Metadata::from(copy);
-        assert_eq!((copy.state().expect("state"), copy.is_writable()), (State::Current, false));
+        assert_eq!((copy.state().expect("state"), copy.is_writable()), (SchemaState::Current, false));
         let version = copy.version(&"v1".into()).expect("there");
         assert_eq!(copy.missing(&version).expect("asked"), []);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "the copy has no name");
         assert!(upgrade::upgrade(&mut database, &Silent).expect("upgraded"));
-        assert_eq!(database.state().expect("state"), State::Current);
+        assert_eq!(database.state().expect("state"), SchemaState::Current);
         let mut database = Metadata::from(database);
         let version = database.version(&"v1".into()).expect("there");
         assert_eq!((version.size_bytes, version.protected), (13, false));

@@ -8,7 +8,7 @@ use super::open::{self, Obstacle, use_wal};
 use super::watch::Watch;
 use super::{Sqlite, error};
 use crate::failpoint;
-use crate::meta::State;
+use crate::meta::SchemaState;
 use crate::monitor::Monitor;
 use crate::sys::durable::sync_folder;
 use crate::sys::private;
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Too little space, a signal, or a failure of the database. Nothing is changed then.
 pub fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bool> {
-    if !matches!(database.state()?, State::Old { .. }) {
+    if !matches!(database.state()?, SchemaState::Old { .. }) {
         return Ok(false);
     }
     let watch = Watch::new(monitor.handle());

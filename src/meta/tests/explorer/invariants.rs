@@ -110,7 +110,7 @@ pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -
     let promised = |uid: &BlobUid| !model.lost.contains(uid);
     let named: BTreeSet<BlobUid> =
         content.stored().map(|(_, uid)| BlobUid::from(uid)).filter(promised).collect();
-    let stored: BTreeSet<BlobUid> = model.store.keys().cloned().filter(promised).collect();
+    let stored: BTreeSet<BlobUid> = model.store.keys().filter(|uid| promised(uid)).cloned().collect();
     match named == stored {
         true => Ok(()),
         false => Err(format!("at the end the store has {stored:?}, and blocks name {named:?}")),
