@@ -18,6 +18,7 @@ pub mod log;
 mod manual;
 mod panic;
 mod progress;
+mod remedy;
 mod secret;
 pub mod table;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::config::IoConfig;
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
 use crate::types::reason::Reason;
+use crate::types::remedy::Remedy;
 use crate::types::text;
 use crate::types::version::Origin;
 use file::{FileSource, FileTarget};
@@ -239,18 +240,17 @@ fn target_error(url: &str, reason: impl Into<Reason>) -> Error {
 
 /// The error for a target that exists unexpectedly.
 fn exists(url: &str) -> Error {
-    Error::TargetRefused(format!(
-        "Target already exists: {}\nNothing was written. You must force the restore (--force) to overwrite it.",
-        text::line(url)
-    ))
+    let text = format!("Target already exists: {}\nNothing was written.", text::line(url));
+    Error::TargetRefused(Reason::from(text).remedy(Remedy::OverwriteTarget))
 }
 
 /// The error for a target that is smaller (in bytes) than the image. `help` gives advice, without a full stop.
 fn too_small(url: &str, has: u64, needs: u64, help: &str) -> Error {
-    Error::TargetRefused(format!(
+    let text = format!(
         "Target size is too small. Has {has}b, need {needs}b: {}\nNothing was written. {help}.",
         text::line(url)
-    ))
+    );
+    Error::TargetRefused(text.into())
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ use crate::engine::image::Depot;
 use crate::monitor::{Level, Monitor, Steadfast};
 use crate::pool::{Permits, threads};
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
+use crate::types::remedy::Remedy;
 use crate::types::uid::VersionUid;
 use export::Exports;
 use rustls::ServerConfig;
@@ -156,12 +158,11 @@ impl Admission {
             (Some(_), false) => "without a certificate of its own (--tls-verify asks for one)",
             (None, _) if self.insecure => "without a password and unencrypted",
             (None, _) => {
-                return Err(Error::refused(format!(
-                    "Other hosts can reach {address}. Every client could read all served versions, without \
-                     a password and unencrypted. Use certificates (--tls-certs), or listen on 127.0.0.1 and \
-                     use a tunnel (ssh -L), or give --insecure if everybody who can reach the address may \
-                     read them."
-                )));
+                let text = format!(
+                    "Other hosts can reach {address}. Every client could read all served versions, without a \
+                     password and unencrypted."
+                );
+                return Err(Error::refused(Reason::from(text).remedy(Remedy::SecureServer)));
             }
         };
         monitor.warning(&format!(

@@ -9,6 +9,7 @@ pub mod hex;
 pub mod hints;
 pub mod keys;
 pub mod reason;
+pub mod remedy;
 pub mod settings;
 pub mod text;
 pub mod time;

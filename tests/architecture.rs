@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::rust_source::{blank_out, files_below, functions, lines_with, modules_named, without_tests};
+use common::rust_source::{
+    blank_out, files_below, functions, lines_with, modules_named, strings, without_tests,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -44,6 +46,20 @@ const TERMINAL: &[&str] = &[
 /// Exceptions to [`TERMINAL`]: the file, the allowed word, and the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] =
     &[("src/sys/title.rs", "std::env", "compares the memory that it found with the arguments, to be sure")];
+
+/// Files below `cli` that name options all the same, and the reason.
+const NAMES_OPTIONS: &[(&str, &str)] = &[
+    ("src/config/template.rs", "the comments of a new configuration explain the options that use it"),
+    ("src/engine/backup.rs", "messages for the monitor give the command that continues a backup"),
+    ("src/engine/downgrade.rs", "its result is a list of commands"),
+    ("src/engine/restore.rs", "a message for the monitor gives the command that continues a restore"),
+    ("src/fuse/mountpoint.rs", "the option is one of container runtimes"),
+    ("src/locks/verbs.rs", "scripts look for this text of 2.13"),
+    ("src/meta/url.rs", "the options are those of 2.13"),
+    ("src/nbd.rs", "a warning for the monitor"),
+    ("src/nbd/export.rs", "a message for the monitor"),
+    ("src/nbd/peer.rs", "a warning for the monitor"),
+];
 
 /// Words that are allowed only in some places: the word, its places, and what to do elsewhere instead.
 const CONFINED: &[(&str, &str, &str)] = &[
@@ -317,6 +333,49 @@ fn modules_and_tests_have_one_layout() {
         problems.extend(file.text.lines().filter(shares).map(|line| format!("{}: {line}", file.path)));
     }
     fail_if_any(&problems, "Only what the tests of the crate and those in tests share has a #[path].");
+}
+
+/// The first option of the program that `text` names. In backquotes are commands, and those of other programs have
+/// options of their own.
+fn option_in(text: &str) -> Option<&str> {
+    let parts = text.split('`').enumerate();
+    let ours = parts.filter(|(at, part)| at % 2 == 0 || part.starts_with("backy2")).map(|(_, part)| part);
+    let words = ours.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && c != '-'));
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    words.into_iter().find(|word| match word.strip_prefix("--") {
+        Some(name) => is_name(name),
+        None => word.len() == 2 && word.strip_prefix('-').is_some_and(is_name) && *word != "--",
+    })
+}
+
+#[test]
+fn only_the_terminal_names_options() {
+    let mut problems = Vec::new();
+    let mut unused: BTreeSet<&str> = NAMES_OPTIONS.iter().map(|(path, _)| *path).collect();
+    let files = files();
+    for file in files.iter().filter(|file| !file.product.is_empty() && file.module() != Some("cli")) {
+        for (line, text) in strings(&file.text) {
+            let Some(option) = option_in(&text) else { continue };
+            if NAMES_OPTIONS.iter().any(|(path, _)| *path == file.path) {
+                unused.remove(&*file.path);
+            } else {
+                problems.push(format!("{}:{line}: {option}", file.path));
+            }
+        }
+    }
+    problems
+        .extend(unused.iter().map(|path| format!("{path} names no option: take it out of NAMES_OPTIONS")));
+    fail_if_any(&problems, "Add a kind to types::remedy::Remedy, and its sentence to cli::remedy.");
+}
+
+#[test]
+fn options_are_told_from_other_words() {
+    assert_eq!(option_in("You must force it (--force)."), Some("--force"));
+    assert_eq!(option_in("-f ignores that"), Some("-f"));
+    assert_eq!(option_in("run `backy2 rm -f {uid}`"), Some("-f"));
+    for text in ["see `ulimit -f`", "its -wal file", "sum(-size)", "a - b -- c", "(ssh -L)", "x-y", "-1"] {
+        assert_eq!(option_in(text), None, "{text}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Exit codes of the errors.
 
 use super::args::Kind;
+use super::remedy;
 use crate::types::error::Error;
 use crate::types::text::without_numbers;
 
@@ -69,16 +70,24 @@ pub fn json(text: &str, code: u8) -> serde_json::Value {
 /// The log lines for `error`: one line with its causes, or with `causes` one line without them and a line for each
 /// cause.
 pub fn describe(error: &Error, causes: bool) -> Vec<String> {
-    match error {
-        Error::Interrupted(signal) => vec![format!("Interrupted by {}.", signal.name())],
+    let text = match error {
+        Error::Interrupted(signal) => format!("Interrupted by {}.", signal.name()),
+        other if causes => other.summary(),
+        other => other.line(),
+    };
+    let text = error.remedies().iter().fold(text, |text, remedy| {
+        let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+        format!("{text}{stop} {}", remedy::sentence(remedy))
+    });
+    let mut lines: Vec<String> = match error {
+        Error::TargetRefused(_) | Error::Similar(_) => text.split('\n').map(str::to_owned).collect(),
         // In other texts a line break comes from a name or another program, and is escaped later.
-        Error::TargetRefused(text) | Error::Similar(text) => text.split('\n').map(str::to_owned).collect(),
-        other if causes => {
-            let below = other.causes().into_iter().map(|cause| format!("  caused by: {cause}"));
-            std::iter::once(other.summary()).chain(below).collect()
-        }
-        other => vec![other.line()],
+        _ => vec![text],
+    };
+    if causes {
+        lines.extend(error.causes().into_iter().map(|cause| format!("  caused by: {cause}")));
     }
+    lines
 }
 
 #[cfg(test)]
@@ -112,7 +121,7 @@ mod tests {
             (Error::ContinueMismatch { version: text().into(), block: 1, offset: 1 }, [5, 5, 5]),
             (Error::Source { url: text(), reason: why() }, [100, 100, 100]),
             (Error::NoSuchImage { url: text(), message: text() }, [1, 1, 1]),
-            (Error::TargetRefused(text()), [1, 1, 1]),
+            (Error::TargetRefused(why()), [1, 1, 1]),
             (Error::Target { url: text(), reason: why() }, [100, 100, 100]),
             (store(), [6, 6, 100]),
             (Error::WrongKey(text()), [100, 6, 100]),
@@ -146,7 +155,7 @@ mod tests {
         let below = "  caused by: No such file or directory";
         assert_eq!(describe(&error, true), ["data store /data: cannot be reached. Is it mounted?", below]);
         assert_eq!(describe(&Error::Interrupted(Signal::Interrupt), false), ["Interrupted by SIGINT."]);
-        assert_eq!(describe(&Error::TargetRefused("a\nb".to_owned()), false), ["a", "b"]);
+        assert_eq!(describe(&Error::TargetRefused("a\nb".into()), false), ["a", "b"]);
         assert_eq!(describe(&Error::refused("a\nb"), false), ["a\nb"], "no line of ours");
     }
 }

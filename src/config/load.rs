@@ -5,6 +5,7 @@ use super::settings::settings;
 use super::{Config, Origin, Places, ini, toml};
 use crate::sys::trust::{self, Doubt, Opened};
 use crate::types::reason::{Reason, because};
+use crate::types::remedy::Remedy;
 use crate::types::{Error, Result};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -29,16 +30,10 @@ const CONFIDENTIAL: [(&str, &str); 2] =
 pub fn load(origin: &Origin, places: &Places) -> Result<Config> {
     match origin {
         Origin::Search => search(Path::new("/etc"), places, Path::new(".")),
-        Origin::File(path) => explicit(
-            path,
-            places,
-            "Name an existing file with -c, or leave -c out to read /etc/backy.cfg and the other places.",
-        ),
-        Origin::Folder(folder) => explicit(
-            &folder.join(NAME),
-            places,
-            &format!("`backy2 -b {} init` makes a new installation in an empty folder.", folder.display()),
-        ),
+        Origin::File(path) => explicit(path, places, Remedy::NameExistingConfig),
+        Origin::Folder(folder) => {
+            explicit(&folder.join(NAME), places, Remedy::MakeInstallation(folder.clone()))
+        }
     }
 }
 
@@ -63,15 +58,15 @@ enum Chosen {
     Found,
 }
 
-fn explicit(path: &Path, places: &Places, advice: &str) -> Result<Config> {
+fn explicit(path: &Path, places: &Places, remedy: Remedy) -> Result<Config> {
     let opened = read(path, Chosen::Named).map_err(|error| {
         let path = path.display();
         Error::config(match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => {
-                Reason::from(format!("File not found: {path}")).advise(advice)
+                Reason::from(format!("File not found: {path}")).remedy(remedy)
             }
             ErrorKind::IsADirectory => {
-                Reason::from(format!("{path} is a folder, not a configuration file")).advise(advice)
+                Reason::from(format!("{path} is a folder, not a configuration file")).remedy(remedy)
             }
             _ => because(format!("{path} cannot be read"), error),
         })
@@ -108,10 +103,8 @@ fn search(etc: &Path, places: &Places, current: &Path) -> Result<Config> {
             [&etc.join(NAME), &etc.join("backy").join(NAME), &folder.join("*"), &home, &current.join(NAME)];
         let places = places.map(|path| path.display().to_string()).join(", ");
         let skipped: String = warnings.iter().map(|warning| format!(" {warning}")).collect();
-        return Err(Error::config(format!(
-            "No configuration found; looked for {places}. Write one of them (see backy.cfg.example), or name \
-             a file with -c.{skipped}"
-        )));
+        let text = format!("No configuration found; looked for {places}.{skipped}");
+        return Err(Error::config(Reason::from(text).remedy(Remedy::WriteConfig)));
     }
     combine(found, warnings, places)
 }
@@ -163,10 +156,12 @@ fn believed(path: &Path, chosen: Chosen, doubts: &[Doubt]) -> Result<Vec<String>
     let planted = doubts.iter().any(|doubt| matches!(doubt, Doubt::FolderWritable(..)))
         && doubts.iter().any(|doubt| is_owner(&doubt));
     match doubts {
-        [doubt, ..] if planted || chosen == Chosen::Found => Err(Error::config(format!(
-            "{name} {doubt}: it is not read, because it could make this program overwrite files. Change to \
-             another folder, or name a configuration with -c."
-        ))),
+        [doubt, ..] if planted || chosen == Chosen::Found => {
+            let text = format!(
+                "{name} {doubt}: it is not read, because it could make this program overwrite files."
+            );
+            Err(Error::config(Reason::from(text).remedy(Remedy::LeaveFolder)))
+        }
         _ => Ok(doubts
             .iter()
             .map(|doubt| format!("{name} {doubt}: others can change what backy2 does."))

@@ -25,6 +25,7 @@ use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
+use crate::types::remedy::Remedy;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
@@ -121,9 +122,12 @@ fn serve_from<R>(
 /// Reports an unusable folder before the mount, not at its first write.
 fn check_folder(folder: &Path) -> Result<()> {
     let bad = |error| {
-        let advice =
-            "Changes to mounted versions are kept there. Set it to a writable folder, or use --read-only.";
-        Error::refused(because(format!("cachedir {}", folder.display()), error).advise(advice))
+        let advice = "Changes to mounted versions are kept there. Set it to a writable folder.";
+        Error::refused(
+            because(format!("cachedir {}", folder.display()), error)
+                .advise(advice)
+                .remedy(Remedy::ServeReadOnly),
+        )
     };
     overlay::Overlay::create(folder, 0).map(drop).map_err(bad)
 }

@@ -191,7 +191,9 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
         Ok(false) => {
             site.monitor.warning(&format!("Snapshot {name} is protected or in use, and was not removed."))
         }
-        Err(error) => site.monitor.warning(&format!("{}. The next --incremental removes it.", error.line())),
+        Err(error) => {
+            site.monitor.warning(&format!("{}. The next incremental backup removes it.", error.line()))
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::Site;
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
+use crate::types::remedy::Remedy;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
@@ -23,17 +25,19 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
     let limit = site.config.disallow_rm_when_younger_than_days;
     let age = now.since(version.date).num_days().max(0);
     if !force && version.date.is_future(now) && limit > 0 {
-        return Err(Error::refused(format!(
-            "Version {uid} is dated {}, and the clock says {now} (UTC): its age is unknown. Will not \
-             delete, as disallow_rm_when_younger_than_days is {limit}; -f ignores that.",
+        let text = format!(
+            "Version {uid} is dated {}, and the clock says {now} (UTC): its age is unknown. Will not delete, as \
+             disallow_rm_when_younger_than_days is {limit}",
             version.date
-        )));
+        );
+        return Err(Error::refused(Reason::from(text).remedy(Remedy::IgnoreAge)));
     }
     if !force && age < i64::try_from(limit).unwrap_or(i64::MAX) {
-        return Err(Error::refused(format!(
+        let text = format!(
             "Version {uid} is too young. Will not delete. It is {age} days old, and \
-             disallow_rm_when_younger_than_days is {limit}; -f ignores that."
-        )));
+             disallow_rm_when_younger_than_days is {limit}"
+        );
+        return Err(Error::refused(Reason::from(text).remedy(Remedy::IgnoreAge)));
     }
     site.locks.no_old_beginning(&site.config.process_name)?;
     // From here on the removal cannot be interrupted.
@@ -62,12 +66,8 @@ fn in_pieces(site: &mut Site<'_>, version: &Version, now: i64) -> Result<u64> {
             Ok(blocks) => removed += blocks,
             Err(Error::Full { .. }) if piece > least => piece /= 4,
             Err(Error::Full { database, reason }) if removed > 0 => {
-                let on = format!(
-                    "Or alternate: {removed} blocks of version {} are removed; run `backy2 cleanup --dangerous-force`, \
-                     and then `backy2 rm {}` again",
-                    version.uid, version.uid
-                );
-                return Err(Error::Full { database, reason: reason.advise(on) });
+                let alternate = Remedy::Alternate { removed, version: version.uid.clone() };
+                return Err(Error::Full { database, reason: reason.remedy(alternate) });
             }
             Err(error) => return Err(error),
         }

@@ -156,7 +156,7 @@ fn zero_sparse(
     if shows_old {
         site.monitor.warning(&format!(
             "{}: sparse ranges were skipped and could not be zeroed cheaply. Where the image has no data, \
-             old data of the target remains! Restore without -s to write zeros there.",
+             old data of the target remains! A restore that is not sparse writes zeros there.",
             options.target
         ));
     }

@@ -132,9 +132,8 @@ fn conclude(
     }
     if percentile < 100 {
         if !version.valid {
-            site.monitor.warning(&format!(
-                "Version {uid} stays invalid: only a full scrub, without -p, can make it valid again."
-            ));
+            site.monitor
+                .warning(&format!("Version {uid} stays invalid: only a full scrub can make it valid again."));
         }
         return Ok(Verdict::Good { marked_valid: version.valid });
     }

@@ -1,6 +1,8 @@
 //! TCP and unix sockets: listening, and the connections of clients.
 
 use crate::types::error::{Error, Result};
+use crate::types::reason::{Reason, because};
+use crate::types::remedy::Remedy;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -40,10 +42,8 @@ impl Listener {
         let listener = match address {
             Address::Tcp(host, port) => {
                 let refused = |why: io::Error| {
-                    Error::refused(format!(
-                        "Cannot listen on {}: {why}. -a and -p choose another address and port.",
-                        shown(host, *port)
-                    ))
+                    let what = format!("Cannot listen on {}", shown(host, *port));
+                    Error::refused(because(what, why).remedy(Remedy::ListenElsewhere))
                 };
                 let found: Vec<SocketAddr> =
                     (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
@@ -116,8 +116,10 @@ impl Drop for Listener {
 /// Removes the socket that a killed server has left. Any other file stays and is an error.
 fn clear(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    let in_the_way =
-        |why: &str| Err(Error::refused(format!("{} {why}. --socket needs an unused path.", path.display())));
+    let in_the_way = |why: &str| {
+        let reason = Reason::from(format!("{} {why}", path.display()));
+        Err(Error::refused(reason.remedy(Remedy::OtherSocket)))
+    };
     if !metadata.file_type().is_socket() {
         return in_the_way("already exists and is not a socket");
     }

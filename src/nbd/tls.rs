@@ -21,7 +21,8 @@ const PIECE: usize = 64 << 10;
 /// Names the file that is missing or cannot be used.
 pub(super) fn settings(folder: &Path, verify: bool) -> Result<Arc<ServerConfig>> {
     let made = make(folder, verify);
-    made.map(Arc::new).map_err(|why| Error::refused(format!("--tls-certs: {why}")))
+    made.map(Arc::new)
+        .map_err(|why| Error::refused(format!("The certificates of the server cannot be used: {why}")))
 }
 
 fn make(folder: &Path, verify: bool) -> std::result::Result<ServerConfig, String> {

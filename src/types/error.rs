@@ -1,6 +1,7 @@
 //! The errors of the program. Each error says what it is about and what the user can do.
 
 use super::reason::{self, Reason};
+use super::remedy::Remedy;
 use super::uid::VersionUid;
 use std::fmt;
 use std::path::PathBuf;
@@ -130,7 +131,7 @@ pub enum Error {
 
     /// A restore target exists and the user did not force its use, or it is too small. The text has two lines, as in
     /// 2.13. Parts from outside have passed [`super::text::line`].
-    TargetRefused(String),
+    TargetRefused(Reason),
 
     /// A target cannot be created or written.
     Target {
@@ -216,6 +217,12 @@ impl Error {
         reason::causes(&self.to_string(), std::error::Error::source(self))
     }
 
+    /// What the user can do by options or other commands. Neither [`Error::line`] nor [`Error::summary`] says it,
+    /// because only `cli` knows their names.
+    pub fn remedies(&self) -> &[Remedy] {
+        self.reason().map_or(&[], Reason::remedies)
+    }
+
     fn advice(&self) -> &str {
         self.reason().map_or("", Reason::advice)
     }
@@ -226,6 +233,7 @@ impl Error {
             | Error::Database(reason)
             | Error::Refused(reason)
             | Error::Hints(reason)
+            | Error::TargetRefused(reason)
             | Error::Resources(reason)
             | Error::Internal(reason)
             | Error::Metadata { reason, .. }
@@ -253,6 +261,7 @@ impl fmt::Display for Error {
             | Error::Database(reason)
             | Error::Refused(reason)
             | Error::Hints(reason)
+            | Error::TargetRefused(reason)
             | Error::Resources(reason) => write!(f, "{reason}"),
             Error::Internal(reason) => subject(f, "internal error", reason),
             Error::Metadata { database, reason } | Error::Full { database, reason } => {
@@ -269,7 +278,6 @@ impl fmt::Display for Error {
             }
             Error::Similar(text)
             | Error::Locked(text)
-            | Error::TargetRefused(text)
             | Error::WrongKey(text)
             | Error::VersionExists(text)
             | Error::DumpFormat(text) => f.write_str(text),

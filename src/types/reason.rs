@@ -1,5 +1,6 @@
 //! Why something failed: what we say of it, the error that led to it, and what can be done.
 
+use super::remedy::Remedy;
 use super::text;
 use std::error::Error;
 use std::fmt;
@@ -15,11 +16,12 @@ pub struct Reason {
     text: String,
     cause: Option<Cause>,
     advice: String,
+    remedies: Vec<Remedy>,
 }
 
 /// A reason with the error that led to it.
 pub fn because(text: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Reason {
-    Reason { text: text.into(), cause: Some(cause.into().into()), advice: String::new() }
+    Reason { text: text.into(), cause: Some(cause.into().into()), ..Reason::default() }
 }
 
 impl Reason {
@@ -27,6 +29,17 @@ impl Reason {
     /// is there already.
     pub fn advise(self, advice: impl Into<String>) -> Self {
         Reason { advice: one_line(&self.advice, &[], &advice.into()), ..self }
+    }
+
+    /// The same, and what can be done by an option or another command. It stands behind all advice.
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedies.push(remedy);
+        self
+    }
+
+    /// What can be done by options or other commands.
+    pub(super) fn remedies(&self) -> &[Remedy] {
+        &self.remedies
     }
 
     /// The same, with `what` was being done in front of the text.

@@ -11,6 +11,8 @@ use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hints;
+use crate::types::reason::Reason;
+use crate::types::remedy::Remedy;
 use crate::types::version::Version;
 
 /// The base version, pinned, and what the plan needs of it.
@@ -131,12 +133,11 @@ pub(super) fn check_size(
     if let Some(newest) = newest.filter(|newest| newest.size_bytes > 0 && !allow_empty) {
         return Err(Error::Source {
             url: url.to_owned(),
-            reason: format!(
-                "it has 0 bytes, but the newest version of {name} ({}) has {}: was it truncated? Nothing \
-                 was done. If the source is really empty, use --allow-empty",
+            reason: Reason::from(format!(
+                "it has 0 bytes, but the newest version of {name} ({}) has {}: was it truncated? Nothing was done.",
                 newest.uid, newest.size_bytes
-            )
-            .into(),
+            ))
+            .remedy(Remedy::AllowEmptySource),
         });
     }
     site.monitor.warning(&format!("{url} has 0 bytes: the version will be empty."));

@@ -6,6 +6,8 @@ use crate::io::source_error;
 use crate::io::url::Location;
 use crate::sys::ceph::{Image, Pool, Snapshot};
 use crate::types::error::Result;
+use crate::types::reason::Reason;
+use crate::types::remedy::Remedy;
 use crate::types::version::{ImageId, Origin};
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -42,10 +44,8 @@ impl Snapshots {
             Err(message) => return Err(about.error(message)),
         };
         if let Some(snapshot) = &spec.snapshot {
-            return Err(about.error(format!(
-                "the backup makes the snapshot itself: leave @{snapshot} out, or back up that snapshot \
-                 without --incremental"
-            )));
+            let reason = Reason::from("the backup makes the snapshot itself");
+            return Err(about.error(reason.remedy(Remedy::LeaveSnapshotOut(snapshot.clone()))));
         }
         let cluster = connect(about, false)?;
         let pool = open_pool(about, &cluster, &spec)?;

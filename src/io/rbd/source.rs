@@ -8,6 +8,8 @@ use crate::io::{Changes, Source, check_range, shrunk, source_error};
 use crate::sys::ceph::{Image, Pool, Snapshot};
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
+use crate::types::reason::Reason;
+use crate::types::remedy::Remedy;
 use crate::types::version::Origin;
 use rustix::io::Errno;
 use std::ops::Range;
@@ -77,11 +79,9 @@ impl RbdSource {
         name: &str,
     ) -> Result<std::result::Result<Snapshot, String>> {
         let refused = |why: &str| {
-            Error::refused(format!(
-                "{}: the base version is not of this image: {why}. Nothing was done. Give another base (-f), or \
-                 none.",
-                self.url
-            ))
+            let text =
+                format!("{}: the base version is not of this image: {why}. Nothing was done.", self.url);
+            Error::refused(Reason::from(text).remedy(Remedy::OtherBase))
         };
         if base.image != own.image {
             return Err(refused("it was made from an image with another identity"));

@@ -1,0 +1,45 @@
+//! What the user can do about an error, as a kind.
+//!
+//! The layers below `cli` do not know the options of the command line. They name a kind, and `cli::remedy` says which
+//! option or command it is.
+
+use super::uid::VersionUid;
+use std::path::PathBuf;
+
+/// What the user can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Name an existing configuration, or let the program look for one.
+    NameExistingConfig,
+    /// Write a configuration where the program looks for one, or name one.
+    WriteConfig,
+    /// Run the command in another folder, or name a configuration.
+    LeaveFolder,
+    /// Make a new installation in this folder.
+    MakeInstallation(PathBuf),
+    /// Back up a source although it is empty.
+    AllowEmptySource,
+    /// Serve versions so that nobody can write to them.
+    ServeReadOnly,
+    /// Remove a version although it is young.
+    IgnoreAge,
+    /// Remove the blocks of a version in several turns, with a cleanup that forces space free in between.
+    Alternate {
+        /// The number of blocks that are removed already.
+        removed: u64,
+        /// The version.
+        version: VersionUid,
+    },
+    /// Restore to a target although it exists.
+    OverwriteTarget,
+    /// Base the backup on another version, or on none.
+    OtherBase,
+    /// Let the backup make the snapshot itself, or back up this snapshot in the ordinary way.
+    LeaveSnapshotOut(String),
+    /// Serve with certificates, to this host alone, or to everybody.
+    SecureServer,
+    /// Listen on another address or port.
+    ListenElsewhere,
+    /// Name an unused path for the socket.
+    OtherSocket,
+}
