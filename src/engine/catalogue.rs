@@ -1,4 +1,4 @@
-//! Listing versions and protecting them.
+//! Lists versions and changes their protection.
 
 use super::{Site, future, names};
 use crate::meta::VersionFilter;

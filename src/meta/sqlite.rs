@@ -217,7 +217,7 @@ fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     }
 }
 
-/// What [`crate::meta::Metadata`] asks of either engine.
+/// The operations that [`crate::meta::Metadata`] needs from each engine.
 impl Sqlite {
     pub(super) fn location(&self) -> &str {
         &self.location

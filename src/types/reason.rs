@@ -1,4 +1,4 @@
-//! Why something failed: what we say of it, the error that led to it, and what can be done.
+//! The reason of a failure: a text, the error that caused it, and advice.
 
 use super::remedy::Remedy;
 use super::text;
@@ -6,11 +6,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// An error of the system, of a driver or of a layer below, kept as a value.
+/// An error of the system, of a driver or of a lower layer, kept as a value.
 type Cause = Arc<dyn Error + Send + Sync>;
 
-/// A text, the error that led to it, and advice. The text and the advice do not repeat the cause, and end without a full
-/// stop if they are no whole sentences: `super::error` puts the three together.
+/// A text, the error that caused it, and advice. Text and advice do not repeat the cause. They end with a full stop
+/// only if they are whole sentences, because `super::error` joins the three parts.
 #[derive(Clone, Debug, Default)]
 pub struct Reason {
     text: String,
@@ -19,14 +19,13 @@ pub struct Reason {
     remedies: Vec<Remedy>,
 }
 
-/// A reason with the error that led to it.
+/// A reason with the error that caused it.
 pub fn because(text: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Reason {
     Reason { text: text.into(), cause: Some(cause.into().into()), ..Reason::default() }
 }
 
 impl Reason {
-    /// The same, and what can be done (nothing if that is empty). It stands behind the causes, and behind the advice that
-    /// is there already.
+    /// Adds advice, which may be empty. It follows the causes and any earlier advice.
     pub fn advise(self, advice: impl Into<String>) -> Self {
         Reason { advice: one_line(&self.advice, &[], &advice.into()), ..self }
     }
@@ -42,7 +41,7 @@ impl Reason {
         &self.remedies
     }
 
-    /// The same, with `what` was being done in front of the text.
+    /// Puts the failed operation `what` in front of the text.
     pub fn during(self, what: &str) -> Self {
         let text = match self.text.is_empty() {
             true => what.to_owned(),
@@ -51,22 +50,22 @@ impl Reason {
         Reason { text, ..self }
     }
 
-    /// The text alone, without the cause and the advice.
+    /// The text without the cause and the advice.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What can be done; empty if nothing is known.
+    /// What the user can do; empty if nothing is known.
     pub(super) fn advice(&self) -> &str {
         &self.advice
     }
 
-    /// The error that led to it.
+    /// The error that caused the failure.
     pub fn cause(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
 
-    /// All of it in one line.
+    /// The text, the causes and the advice in one line.
     pub fn line(&self) -> String {
         one_line(&self.text, &causes(&self.text, self.cause()), &self.advice)
     }
@@ -90,15 +89,15 @@ impl From<std::io::Error> for Reason {
     }
 }
 
-/// The text alone: a cause is told by whoever asks for it.
+/// Prints only the text. Callers that need the cause ask for it.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-/// The texts of `first` and of what led to it. Drivers often repeat the text of their cause in their own: what `above`
-/// or a cause in between has said already is left out.
+/// The texts of `first` and of the errors that caused it. Drivers often repeat the text of a cause in their own text.
+/// A text that is part of `above` or of an earlier cause is left out.
 pub(super) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut told = vec![above.to_owned()];
     for cause in std::iter::successors(first, |cause| (*cause).source()) {
@@ -115,7 +114,7 @@ pub(super) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<
     told.split_off(1)
 }
 
-/// `text: cause: cause. Advice`
+/// Joins the parts as `text: cause: cause. Advice`.
 pub(super) fn one_line(text: &str, causes: &[String], advice: &str) -> String {
     let parts = std::iter::once(text).chain(causes.iter().map(String::as_str));
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();

@@ -84,9 +84,10 @@ pub(super) fn block_record(version: &Version, row: &DumpRow) -> [String; 10] {
 type Wrong = String;
 
 impl Dialect {
-    /// Reads the first line.
+    /// Reads the first line, which names the release.
     pub(super) fn from_signature(input: &mut impl BufRead, what: &str) -> Result<Self> {
-        // The limit is longer than any signature. It prevents that a file without line ends is read into memory.
+        // The limit is longer than any signature. It keeps a file without line ends from being read into memory as a
+        // whole.
         let mut line = Vec::new();
         let read = input.take(100).read_until(b'\n', &mut line);
         read.map_err(|e| Error::refused(because(format!("{what} cannot be read"), e)))?;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ErrorCode};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Number of SQLite VM instructions between two checks of the monitor, which take a few milliseconds.
+/// Number of SQLite VM instructions between two checks of the monitor. They run for a few milliseconds.
 const EVERY: i32 = 20_000;
 
 /// Shows the progress of an upgrade, and stops its statements when a signal arrives.
