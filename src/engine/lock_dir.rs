@@ -44,9 +44,10 @@ fn own_folder(database: Option<&Path>, mode: FileMode) -> Option<PathBuf> {
         name.push(".locks");
         PathBuf::from(name)
     });
-    let runtime = match geteuid().is_root() {
-        true => PathBuf::from("/run/backy2"),
-        false => PathBuf::from(format!("/run/user/{}/backy2", geteuid().as_raw())),
+    let runtime = if geteuid().is_root() {
+        PathBuf::from("/run/backy2")
+    } else {
+        PathBuf::from(format!("/run/user/{}/backy2", geteuid().as_raw()))
     };
     [beside, Some(runtime)].into_iter().flatten().find(|dir| is_usable(dir, mode))
 }

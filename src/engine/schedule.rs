@@ -28,9 +28,10 @@ pub fn remove_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Resul
 }
 
 fn some(tags: &[String]) -> Result<&[String]> {
-    match tags.is_empty() || tags.iter().any(String::is_empty) {
-        true => Err(Error::refused("No tag given: an empty text is no tag.")),
-        false => Ok(tags),
+    if tags.is_empty() || tags.iter().any(String::is_empty) {
+        Err(Error::refused("No tag given: an empty text is no tag."))
+    } else {
+        Ok(tags)
     }
 }
 

@@ -96,9 +96,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
 
 fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn Source>> {
     let source = io::open_source(url, &config.io, config.block_size)?;
-    match source.size() < geometry.size_bytes() {
-        false => Ok(source),
-        true => Err(Error::Source {
+    if source.size() < geometry.size_bytes() {
+        Err(Error::Source {
             url: url.to_owned(),
             reason: format!(
                 "it has {} bytes, but the version has {}: this is not its source, or it was shrunk",
@@ -106,7 +105,9 @@ fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn
                 geometry.size_bytes()
             )
             .into(),
-        }),
+        })
+    } else {
+        Ok(source)
     }
 }
 

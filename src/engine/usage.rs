@@ -39,13 +39,14 @@ pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>)
     let uid = match version {
         Some(text) => {
             let whole = VersionUid::from(text);
-            match site.meta.past_runs(Some(&whole), Some(1))?.is_empty() {
-                false => Some(whole),
-                true => match &names::candidates(site, text)?[..] {
+            if site.meta.past_runs(Some(&whole), Some(1))?.is_empty() {
+                match &names::candidates(site, text)?[..] {
                     [] => Some(whole),
                     [version] => Some(version.uid.clone()),
                     several => return Err(names::ambiguous(text, several)),
-                },
+                }
+            } else {
+                Some(whole)
             }
         }
         None => None,

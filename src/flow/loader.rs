@@ -217,10 +217,7 @@ impl Stages<'_> {
         let mut blocks = vec![loaded.recv().ok()?];
         while blocks.len() < self.fetch.hasher.lanes() {
             let waits = blocks.iter().any(|block| block.urgent) || self.loading.load(Ordering::Relaxed) == 0;
-            let next = match waits {
-                true => loaded.try_recv().ok(),
-                false => loaded.recv_timeout(GATHERING).ok(),
-            };
+            let next = if waits { loaded.try_recv().ok() } else { loaded.recv_timeout(GATHERING).ok() };
             match next {
                 Some(block) => blocks.push(block),
                 None => break,

@@ -49,13 +49,14 @@ pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Re
             Err(error) => wrong |= error == DecodeError::KeyUnwrap,
         }
     }
-    match wrong {
-        false => Ok(()),
-        true => Err(Error::WrongKey(format!(
+    if wrong {
+        Err(Error::WrongKey(format!(
             "The configured encryption_key does not open the stored blobs ({} were tried): it is not the key that \
              they were written with. Nothing was changed.",
             rows.len()
-        ))),
+        )))
+    } else {
+        Ok(())
     }
 }
 

@@ -204,12 +204,11 @@ impl Postgres {
     fn wait(&mut self, what: &str, error: postgres::Error, patience: &mut Patience) -> Result<()> {
         self.session.close();
         let monitor = &self.monitor;
-        match patience.wait(&self.location, &error, || monitor.check(), |text| monitor.warning(text))? {
-            true => Ok(()),
-            false => {
-                self.given_up = true;
-                Err(self.away(what, error))
-            }
+        if patience.wait(&self.location, &error, || monitor.check(), |text| monitor.warning(text))? {
+            Ok(())
+        } else {
+            self.given_up = true;
+            Err(self.away(what, error))
         }
     }
 
@@ -231,13 +230,14 @@ impl Postgres {
     }
 
     pub(super) fn check_writable(&self) -> Result<()> {
-        match self.writable {
-            true => Ok(()),
-            false => Err(Error::database(format!(
+        if self.writable {
+            Ok(())
+        } else {
+            Err(Error::database(format!(
                 "The database {} cannot be written: the server is a standby, or makes transactions read-only. See its \
                  default_transaction_read_only.",
                 self.location
-            ))),
+            )))
         }
     }
 
@@ -263,9 +263,10 @@ impl Postgres {
                 Err(Failure::Postgres(e)) => e,
                 Err(failure) => return Err(self.unreachable(failure)),
             };
-            match is_lost(&failure) {
-                true => self.wait(what, failure, &mut patience)?,
-                false => return Err(self.fault(what, failure.into())),
+            if is_lost(&failure) {
+                self.wait(what, failure, &mut patience)?
+            } else {
+                return Err(self.fault(what, failure.into()));
             }
         }
     }

@@ -207,13 +207,14 @@ impl Sqlite {
 
 /// Refuses to continue if the open file is no longer at its path.
 fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
-    match anchor.as_ref().is_none_or(Anchor::holds) {
-        true => Ok(()),
-        false => Err(Fault::Because(Error::database(format!(
+    if anchor.as_ref().is_none_or(Anchor::holds) {
+        Ok(())
+    } else {
+        Err(Fault::Because(Error::database(format!(
             "The file of the database, {}, or its -wal file was deleted, moved or replaced while it was in \
              use. Later changes are lost with it. Put it back, and run the command again.",
             path.display()
-        )))),
+        ))))
     }
 }
 

@@ -43,10 +43,7 @@ impl Reason {
 
     /// Puts the failed operation `what` in front of the text.
     pub fn during(self, what: &str) -> Self {
-        let text = match self.text.is_empty() {
-            true => what.to_owned(),
-            false => format!("{what}: {}", self.text),
-        };
+        let text = if self.text.is_empty() { what.to_owned() } else { format!("{what}: {}", self.text) };
         Reason { text, ..self }
     }
 

@@ -32,9 +32,10 @@ pub fn full(site: &mut Site<'_>, prefix: &str) -> Result<Cleaned> {
     // Rows first, then data: after a crash in between, the next full cleanup finds the data again.
     site.meta.drop_unnamed_blobs()?;
     let mut cleaned = Cleaned::default();
-    match names.len() > KEPT {
-        false => names.chunks(BATCH).try_for_each(|batch| delete(site, &*store, batch, &mut cleaned))?,
-        true => in_batches(&*store, prefix, |batch| delete(site, &*store, batch, &mut cleaned))?,
+    if names.len() > KEPT {
+        in_batches(&*store, prefix, |batch| delete(site, &*store, batch, &mut cleaned))?
+    } else {
+        names.chunks(BATCH).try_for_each(|batch| delete(site, &*store, batch, &mut cleaned))?
     }
     Ok(cleaned)
 }

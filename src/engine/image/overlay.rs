@@ -90,11 +90,10 @@ impl Overlay {
         while at < end {
             let (held, last) = pages.run(at / PAGE, end.div_ceil(PAGE));
             let next = (last * PAGE).min(end);
-            match held {
-                true => self
-                    .file
-                    .read_exact_at(&mut buffer[(at - offset) as usize..(next - offset) as usize], at)?,
-                false => missing.push(at..next),
+            if held {
+                self.file.read_exact_at(&mut buffer[(at - offset) as usize..(next - offset) as usize], at)?
+            } else {
+                missing.push(at..next)
             }
             at = next;
         }

@@ -200,9 +200,10 @@ fn encryption(record: &StringRecord) -> std::result::Result<Encryption, Wrong> {
 }
 
 fn check_columns(record: &StringRecord, columns: usize) -> std::result::Result<(), Wrong> {
-    match record.len() == columns {
-        true => Ok(()),
-        false => Err(format!("it has {} fields, should have {columns}", record.len())),
+    if record.len() == columns {
+        Ok(())
+    } else {
+        Err(format!("it has {} fields, should have {columns}", record.len()))
     }
 }
 
@@ -224,8 +225,9 @@ fn date(text: &str) -> std::result::Result<Timestamp, Wrong> {
 }
 
 fn hex(text: &str, digits: usize, field: &str) -> std::result::Result<Option<String>, Wrong> {
-    match text.len() <= digits && from_hex(text).is_some() {
-        true => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
-        false => Err(format!("{field} is not hex, or too long")),
+    if text.len() <= digits && from_hex(text).is_some() {
+        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+    } else {
+        Err(format!("{field} is not hex, or too long"))
     }
 }

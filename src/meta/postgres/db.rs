@@ -82,9 +82,10 @@ impl<C: GenericClient> Statements<'_, C> {
 
     /// Waits for an advisory lock and holds it until the end of the transaction.
     pub fn lock(&mut self, which: i32, shared: bool) -> Fallible<()> {
-        let sql = match shared {
-            true => "SELECT pg_advisory_xact_lock_shared(?1, ?2)",
-            false => "SELECT pg_advisory_xact_lock(?1, ?2)",
+        let sql = if shared {
+            "SELECT pg_advisory_xact_lock_shared(?1, ?2)"
+        } else {
+            "SELECT pg_advisory_xact_lock(?1, ?2)"
         };
         self.ask(sql, &[&LOCKS, &which])?;
         Ok(())

@@ -152,9 +152,10 @@ fn set_aside(db: &mut dyn Db) -> Fallible<()> {
         let aside = format!("{ASIDE}{table}");
         for (index, constraint) in db.all(indexes, values![&aside], |row| Ok((row.text(0)?, row.flag(1)?)))? {
             let quoted = index.replace('"', "\"\"");
-            db.batch(&match constraint {
-                true => format!("ALTER INDEX \"{quoted}\" RENAME TO \"{ASIDE}{quoted}\""),
-                false => format!("DROP INDEX \"{quoted}\""),
+            db.batch(&if constraint {
+                format!("ALTER INDEX \"{quoted}\" RENAME TO \"{ASIDE}{quoted}\"")
+            } else {
+                format!("DROP INDEX \"{quoted}\"")
             })?;
         }
         let owned =
@@ -181,10 +182,7 @@ fn columns(db: &mut dyn Db, table: &str) -> Fallible<BTreeSet<String>> {
 
 /// An SQL expression for `column` of an old table, or for `default` if that release did not have the column.
 fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
-    match columns.contains(column) {
-        true => format!("coalesce(o.{column}, {default})"),
-        false => default.to_owned(),
-    }
+    if columns.contains(column) { format!("coalesce(o.{column}, {default})") } else { default.to_owned() }
 }
 
 fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
@@ -227,10 +225,13 @@ fn copy_catalogue(db: &mut dyn Db) -> Fallible<()> {
 
 fn copy_blocks(db: &mut dyn Db, monitor: &dyn Monitor) -> Fallible<()> {
     let have = columns(db, "blocks")?;
-    let text = |name: &str| match have.contains(name) {
-        // Columns of fixed width are padded, so trim the text.
-        true => format!("coalesce(rtrim(o.{name}), '')"),
-        false => "''::text".to_owned(),
+    let text = |name: &str| {
+        if have.contains(name) {
+            // Columns of fixed width are padded, so trim the text.
+            format!("coalesce(rtrim(o.{name}), '')")
+        } else {
+            "''::text".to_owned()
+        }
     };
     let old = format!(
         "SELECT v.id AS version, o.id, {} AS uid, {} AS checksum, coalesce(o.size, 0) AS size, o.valid, o.date,

@@ -120,20 +120,16 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
 
 /// An SQL expression for `column` of an old table, or for `default` if that release did not have the column.
 fn column(columns: &BTreeSet<String>, column: &str, default: &str) -> String {
-    match columns.contains(column) {
-        true => format!("coalesce(o.{column}, {default})"),
-        false => default.to_owned(),
-    }
+    if columns.contains(column) { format!("coalesce(o.{column}, {default})") } else { default.to_owned() }
 }
 
 fn copy_catalogue(connection: &Connection) -> rusqlite::Result<()> {
     let have = columns(connection, "versions")?;
     // For some time expiries were dates without a time, and 2.13 reads only full timestamps.
-    let expire = match have.contains("expire") {
-        true => {
-            "CASE WHEN length(o.expire) = 10 THEN o.expire || ' 00:00:00.000000' ELSE nullif(o.expire, '') END"
-        }
-        false => "NULL",
+    let expire = if have.contains("expire") {
+        "CASE WHEN length(o.expire) = 10 THEN o.expire || ' 00:00:00.000000' ELSE nullif(o.expire, '') END"
+    } else {
+        "NULL"
     };
     connection.execute_batch(&format!(
         "INSERT INTO main.versions (uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected)

@@ -195,9 +195,10 @@ fn write(
     gone: Gone<'_>,
     late: &[i64],
 ) -> rusqlite::Result<Taken> {
-    match wish.wait {
-        true => connection.busy_handler(Some(open::wait))?,
-        false => connection.busy_timeout(BRIEFLY)?,
+    if wish.wait {
+        connection.busy_handler(Some(open::wait))?
+    } else {
+        connection.busy_timeout(BRIEFLY)?
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let dead = all(&transaction)?.into_iter().filter(|(_, claim)| gone(claim)).map(|(row, _)| row);

@@ -175,9 +175,10 @@ mod tests {
         for (mode, refused) in [(0o666, true), (0o602, true), (0o660, false), (0o644, false), (0o600, false)]
         {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
-            match refused {
-                true => assert!(refusal(&path).contains("chmod o-w"), "{mode:o}"),
-                false => drop(Sqlite::open(&path).expect("opened")),
+            if refused {
+                assert!(refusal(&path).contains("chmod o-w"), "{mode:o}")
+            } else {
+                drop(Sqlite::open(&path).expect("opened"))
             }
         }
     }

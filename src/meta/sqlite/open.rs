@@ -113,13 +113,14 @@ pub(super) fn is_full(error: &rusqlite::Error, path: &Path) -> bool {
 pub(super) fn full(path: &Path, spent: bool) -> Reason {
     let folder = reserve::folder(path).display();
     let what = format!("the disk of {folder} is full, or a quota is used up");
-    match spent {
-        false => Reason::from(what).advise(
+    if spent {
+        Reason::from(what + ", and the reserve beside the database is used up too")
+            .advise("A few MiB are enough: move something else away, and try again")
+    } else {
+        Reason::from(what).advise(
             "Free some space. `backy2 rm` and `backy2 cleanup` work even now, with the reserve beside the database; \
              `cleanup` deletes the data of removed versions after an hour, or at once if you force it",
-        ),
-        true => Reason::from(what + ", and the reserve beside the database is used up too")
-            .advise("A few MiB are enough: move something else away, and try again"),
+        )
     }
 }
 

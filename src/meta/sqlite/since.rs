@@ -67,16 +67,17 @@ fn look(connection: &Connection) -> rusqlite::Result<Since> {
         .prepare(damaged)?
         .query_map([], |row| Ok(row.get::<_, String>(0)?.into()))?
         .collect::<rusqlite::Result<_>>()?;
-    let rekeyed = match build::columns(connection, "blocks")?.contains("enc_envkey") {
-        false => false,
-        true => connection.query_row(
+    let rekeyed = if build::columns(connection, "blocks")?.contains("enc_envkey") {
+        connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM
                  (SELECT uid, checksum, enc_envkey FROM old.blocks WHERE enc_envkey <> '' LIMIT ?) o
                JOIN main.blobs b ON b.uid = o.uid AND b.checksum IS o.checksum
                WHERE b.enc_envkey IS NOT o.enc_envkey)",
             params![KEYS],
             |row| row.get(0),
-        )?,
+        )?
+    } else {
+        false
     };
     Ok(Since {
         made: versions(connection, made)?,
