@@ -8,5 +8,6 @@ pub mod loader;
 pub mod plan;
 pub mod probe;
 pub mod reuse;
+pub mod rows;
 pub mod version_source;
 pub mod walk;

@@ -88,6 +88,13 @@ pub struct Progress<'a> {
     pub write_queue: f64,
 }
 
+impl<'a> Progress<'a> {
+    /// For work that has no queues.
+    pub fn new(activity: Activity<'a>, done: u64, total: u64, bytes: u64) -> Self {
+        Progress { activity, done, total, bytes, read_queue: 0.0, write_queue: 0.0 }
+    }
+}
+
 /// The engine's view of the terminal. Any thread may call all methods.
 pub trait Monitor: Sync {
     /// Reports progress. It is cheap, so call it for every block. The monitor decides what to show.

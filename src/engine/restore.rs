@@ -73,9 +73,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         words.splice(1..1, flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag));
         site.monitor.can_continue_with(&words);
     };
-    zero_sparse(site, &version, geometry, &*target, options, from, &mut casualties)
-        .inspect_err(|_| can_continue(from))?;
-
+    let restore = Restore { version: &version, geometry, target: &*target, options, from };
+    restore.zero_sparse(site, &mut casualties).inspect_err(|_| can_continue(from))?;
     let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
     let deliveries = site.parallel(options.target)?.writes;
     let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
@@ -104,63 +103,66 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
 /// Zeros are asked for in pieces of so many bytes, so that progress shows and a signal is seen.
 const PIECE: u64 = 64 << 20;
 
-/// Phase 1: what is sparse, or was never stored, must not show old data.
-fn zero_sparse(
-    site: &mut Site<'_>,
-    version: &Version,
+/// What is restored, and where to.
+struct Restore<'r> {
+    version: &'r Version,
     geometry: Geometry,
-    target: &dyn Target,
-    options: &Options<'_>,
+    target: &'r dyn Target,
+    options: &'r Options<'r>,
+    /// The first block.
     from: u64,
-    casualties: &mut Casualties<'_>,
-) -> Result<()> {
-    let sparse = site.meta.sparse_ranges(version, from)?;
-    let missing = site.meta.missing(version)?.subtract(&(0..from).into());
-    for range in missing.ranges() {
-        site.monitor.error(&format!(
-            "Blocks {} to {} were never stored: the version is incomplete.",
-            range.start,
-            range.end - 1
-        ));
-        casualties.add(range.clone());
-    }
-    let zeroing = if options.sparse { Zeroing::IfCheap } else { Zeroing::Always };
-    let total = sparse.count() + missing.count();
-    let (mut done, mut bytes, mut shows_old) = (0, 0, false);
-    let progress = |done: u64, bytes: u64| {
-        site.monitor.progress(&Progress {
-            activity: Activity::RestoreSparse { target: options.target },
-            done,
-            total,
-            bytes,
-            read_queue: 0.0,
-            write_queue: 0.0,
-        });
-    };
-    if version.size > from {
-        progress(0, 0);
-    }
-    for range in sparse.ranges().iter().chain(missing.ranges()) {
-        let mut piece = geometry.offset(range.start)..geometry.offset(range.start);
-        let end = geometry.offset(range.start) + geometry.bytes(range);
-        while piece.start < end {
-            site.monitor.check()?;
-            piece.end = end.min(piece.start + PIECE);
-            shows_old |= !target.zero(piece.clone(), zeroing)?;
-            bytes += piece.end - piece.start;
-            piece.start = piece.end;
+}
+
+impl Restore<'_> {
+    /// Phase 1: where blocks are sparse, or were never stored, the target must not show old data.
+    fn zero_sparse(&self, site: &mut Site<'_>, casualties: &mut Casualties<'_>) -> Result<()> {
+        let sparse = site.meta.sparse_ranges(self.version, self.from)?;
+        let missing = site.meta.missing(self.version)?.subtract(&(0..self.from).into());
+        for range in missing.ranges() {
+            site.monitor.error(&format!(
+                "Blocks {} to {} were never stored: the version is incomplete.",
+                range.start,
+                range.end - 1
+            ));
+            casualties.add(range.clone());
         }
-        done += range.end - range.start;
-        progress(done, bytes);
+        let total = sparse.count() + missing.count();
+        let (mut done, mut bytes, mut shows_old) = (0, 0, false);
+        let activity = Activity::RestoreSparse { target: self.options.target };
+        let progress = |done, bytes| site.monitor.progress(&Progress::new(activity, done, total, bytes));
+        if self.version.size > self.from {
+            progress(0, 0);
+        }
+        for range in sparse.ranges().iter().chain(missing.ranges()) {
+            shows_old |= !self.zero(site.monitor, range)?;
+            bytes += self.geometry.bytes(range);
+            done += range.end - range.start;
+            progress(done, bytes);
+        }
+        if shows_old {
+            site.monitor.warning(&format!(
+                "{}: sparse ranges were skipped and could not be zeroed cheaply. Where the image has no data, \
+                 old data of the target remains! A restore that is not sparse writes zeros there.",
+                self.options.target
+            ));
+        }
+        Ok(())
     }
-    if shows_old {
-        site.monitor.warning(&format!(
-            "{}: sparse ranges were skipped and could not be zeroed cheaply. Where the image has no data, \
-             old data of the target remains! A restore that is not sparse writes zeros there.",
-            options.target
-        ));
+
+    /// Makes blocks zeros, piece by piece. Returns whether they are zeros now: a sparse restore may skip them.
+    fn zero(&self, monitor: &dyn Monitor, blocks: &Range<u64>) -> Result<bool> {
+        let zeroing = if self.options.sparse { Zeroing::IfCheap } else { Zeroing::Always };
+        let mut is_zero = true;
+        let mut start = self.geometry.offset(blocks.start);
+        let end = start + self.geometry.bytes(blocks);
+        while start < end {
+            monitor.check()?;
+            let piece = start..end.min(start + PIECE);
+            start = piece.end;
+            is_zero &= self.target.zero(piece, zeroing)?;
+        }
+        Ok(is_zero)
     }
-    Ok(())
 }
 
 /// Phase 2's end of the way: the target.
@@ -202,14 +204,13 @@ impl Watch<'_> {
     }
 
     fn progress(&self) {
-        self.monitor.progress(&Progress {
-            activity: Activity::RestoreData { target: self.target, last_id: self.last_id() },
-            done: self.done,
-            total: self.total,
-            bytes: self.bytes,
-            read_queue: 0.0,
-            write_queue: 0.0,
-        });
+        let progress = Progress::new(
+            Activity::RestoreData { target: self.target, last_id: self.last_id() },
+            self.done,
+            self.total,
+            self.bytes,
+        );
+        self.monitor.progress(&progress);
     }
 }
 

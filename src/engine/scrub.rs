@@ -198,14 +198,13 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn progress(&self) {
-        self.monitor.progress(&Progress {
-            activity: Activity::Scrub { name: &self.version.name, uid: &self.version.uid },
-            done: self.done,
-            total: self.version.size,
-            bytes: self.bytes,
-            read_queue: 0.0,
-            write_queue: 0.0,
-        });
+        let progress = Progress::new(
+            Activity::Scrub { name: &self.version.name, uid: &self.version.uid },
+            self.done,
+            self.version.size,
+            self.bytes,
+        );
+        self.monitor.progress(&progress);
     }
 }
 

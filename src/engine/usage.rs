@@ -1,12 +1,12 @@
 //! Reports the space that versions use, past backup runs, and differences between versions.
 
 use super::{Site, names};
+use crate::flow::rows::RowReader;
 use crate::meta::{PastRun, Rows, Usage, VersionFilter};
 use crate::types::block::BlockRow;
 use crate::types::error::Result;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
-use std::collections::VecDeque;
 
 /// The space that one version uses, or that of each version, sorted by name, then date.
 ///
@@ -77,11 +77,13 @@ pub fn differences(
     right: &str,
     each: &mut dyn FnMut(u64, Difference) -> Result<()>,
 ) -> Result<()> {
-    let mut left = RowsOf::new(names::find(site, left)?);
-    let mut right = RowsOf::new(names::find(site, right)?);
+    let (left, right) = (names::find(site, left)?, names::find(site, right)?);
+    let mut left = RowReader::new(&left, 0, Rows::All);
+    let mut right = RowReader::new(&right, 0, Rows::All);
     loop {
         site.monitor.check()?;
-        let (a, b) = (left.peek(site)?, right.peek(site)?);
+        let meta = &mut site.meta;
+        let (a, b) = (left.peek(meta)?, right.peek(meta)?);
         let (id, difference) = match (a, b) {
             (None, None) => return Ok(()),
             (Some(a), None) => (a.id, Difference::OnlyLeft),
@@ -93,10 +95,10 @@ pub fn differences(
         };
         each(id, difference)?;
         if difference != Difference::OnlyRight {
-            left.advance();
+            left.next(meta)?;
         }
         if difference != Difference::OnlyLeft {
-            right.advance();
+            right.next(meta)?;
         }
     }
 }
@@ -108,31 +110,5 @@ fn same_data(a: &BlockRow, b: &BlockRow) -> bool {
         (None, None) => true,
         (Some(a), Some(b)) => a.uid == b.uid,
         _ => false,
-    }
-}
-
-/// The rows of a version, read in batches.
-struct RowsOf {
-    version: Version,
-    rows: VecDeque<BlockRow>,
-    next: Option<u64>,
-}
-
-impl RowsOf {
-    fn new(version: Version) -> Self {
-        RowsOf { version, rows: VecDeque::new(), next: Some(0) }
-    }
-
-    fn peek(&mut self, site: &mut Site<'_>) -> Result<Option<&BlockRow>> {
-        const BATCH: usize = 1000;
-        if let (true, Some(from)) = (self.rows.is_empty(), self.next) {
-            self.rows = site.meta.rows(&self.version, from, BATCH, Rows::All)?.into();
-            self.next = self.rows.back().filter(|_| self.rows.len() == BATCH).map(|row| row.id + 1);
-        }
-        Ok(self.rows.front())
-    }
-
-    fn advance(&mut self) {
-        self.rows.pop_front();
     }
 }

@@ -137,10 +137,10 @@ impl<'a> Fetcher<'a> {
     ) -> Result<Option<Damage>> {
         let mut plain = std::mem::take(&mut self.plain);
         let damage = self.load(id, blob, length, &mut plain, &stop).and_then(|damage| match damage {
-            None => {
-                let digest = self.fetch.hasher.digest(&plain);
-                self.verify(id, blob, &digest, &mut plain, &stop)
-            }
+            None => match differs(blob, &self.fetch.hasher.digest(&plain)) {
+                None => Ok(None),
+                Some(first) => self.look_again(id, blob, first, &mut plain, &stop),
+            },
             damage => Ok(damage),
         });
         self.plain = plain;
@@ -153,7 +153,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Fetches the data of block `id` into `plain`, as [`Fetcher::fetch`] does, but does not compare its checksum: where
-    /// there is no other damage, that is left to [`Fetcher::verify`], with digests computed for several blocks at once.
+    /// there is no other damage, that is left to [`Verifier::verify`], with digests computed for several blocks at once.
     ///
     /// A blob that is bad is read once more before anybody is told: the error may have been one of memory or transport,
     /// and the mark on a blob makes every version that shares it invalid.
@@ -182,20 +182,18 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Compares the digest of `plain`, which [`Fetcher::load`] has got, with the one in the metadata. Where they differ,
-    /// the blob is read once more: what is better of the two is in `plain` then.
+    /// Reads a blob once more whose checksum was wrong, as `first` says. What is better of the two is in `plain` then.
     ///
     /// # Errors
     /// As [`Fetcher::load`].
-    pub fn verify(
+    fn look_again(
         &mut self,
         id: u64,
         blob: &Blob,
-        digest: &Digest,
+        first: Damage,
         plain: &mut [u8],
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
-        let Some(first) = differs(blob, digest) else { return Ok(None) };
         let mut second = std::mem::take(&mut self.second);
         let read = self.read(id, blob, plain.len(), &mut second, true, &stop);
         let good = match &read {
@@ -300,7 +298,8 @@ impl<'a> Verifier<'a> {
         Verifier { fetch, fetcher: None }
     }
 
-    /// See [`Fetcher::verify`].
+    /// Compares `digest`, which is that of `plain`, with the one in the metadata; [`Fetcher::load`] has got `plain`. Where
+    /// they differ, the blob is read once more: what is better of the two is in `plain` then.
     ///
     /// # Errors
     /// The store as a whole fails, or there is no memory.
@@ -312,14 +311,12 @@ impl<'a> Verifier<'a> {
         plain: &mut [u8],
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
-        if differs(blob, digest).is_none() {
-            return Ok(None);
-        }
+        let Some(first) = differs(blob, digest) else { return Ok(None) };
         let fetcher = match self.fetcher.take() {
             Some(fetcher) => fetcher,
             None => Fetcher::new(self.fetch)?,
         };
-        self.fetcher.insert(fetcher).verify(id, blob, digest, plain, stop)
+        self.fetcher.insert(fetcher).look_again(id, blob, first, plain, stop)
     }
 }
 

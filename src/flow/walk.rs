@@ -5,6 +5,7 @@
 //! report for each.
 
 use super::fetch::{Damage, Fetch};
+use super::rows::RowReader;
 use crate::meta::{Metadata, Rows};
 use crate::monitor::Monitor;
 use crate::pool::threads::Crew;
@@ -14,7 +15,6 @@ use crate::types::error::Result;
 use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use stages::{Delivery, Loaded, Out, Stages};
-use std::collections::VecDeque;
 
 mod stages;
 
@@ -93,9 +93,6 @@ pub trait Observer {
     fn done(&mut self, meta: &mut Metadata, report: Report) -> Result<()>;
 }
 
-/// Rows read from the database at once.
-const ROWS: usize = 512;
-
 impl Walk<'_> {
     /// Visits the blocks of `version`.
     ///
@@ -143,44 +140,59 @@ impl Walk<'_> {
                 crew.start(|| stages.deliver(verified, reports))?;
             }
             drop((tasks, loaded_in, verified_in, verified, reports_in));
-            let mut feeder = Feeder { version, route, rows: VecDeque::new(), next: Some(route.from) };
-            // So many that every buffer is in use.
-            let most = buffers + readers;
-            let conducted = self.conduct(meta, &mut feeder, observer, tasks_in, &reports, most, &latch);
+            let conductor = Conductor {
+                monitor: self.monitor,
+                latch: &latch,
+                percentile: route.percentile,
+                rows: RowReader::new(version, route.from, route.rows),
+                observer,
+                // So many that every buffer is in use.
+                most: buffers + readers,
+            };
+            let conducted = conductor.run(meta, tasks_in, &reports);
             conducted.map_err(|error| latch.fail(error)).ok()
         });
         self.fetch.tell_doubts(self.monitor);
         latch.into_result()?;
         self.monitor.check()
     }
+}
 
+/// The calling thread's part of a walk.
+struct Conductor<'a> {
+    monitor: &'a dyn Monitor,
+    latch: &'a Latch,
+    /// Each block is visited with this chance in percent.
+    percentile: u8,
+    rows: RowReader<'a>,
+    observer: &'a mut dyn Observer,
+    /// How many blocks may be under way.
+    most: usize,
+}
+
+impl Conductor<'_> {
     /// Hands out tasks and takes reports, until both have ended.
-    #[allow(clippy::too_many_arguments)]
-    fn conduct(
-        &self,
+    fn run(
+        mut self,
         meta: &mut Metadata,
-        feeder: &mut Feeder,
-        observer: &mut dyn Observer,
         tasks: Sender<BlockRow>,
         reports: &Receiver<Option<Report>>,
-        most: usize,
-        latch: &Latch,
     ) -> Result<()> {
         let mut tasks = Some(tasks);
         let mut under_way = 0;
         loop {
-            while under_way < most && !latch.is_closed() && self.monitor.interrupted().is_none() {
-                let Some(row) = feeder.next(meta, observer)? else {
+            while under_way < self.most && !self.is_to_end() {
+                let Some(row) = self.next_row(meta)? else {
                     tasks = None;
                     break;
                 };
-                observer.started(row.id);
+                self.observer.started(row.id);
                 if tasks.as_ref().is_none_or(|tasks| tasks.send(row).is_err()) {
                     return Ok(());
                 }
                 under_way += 1;
             }
-            if latch.is_closed() || self.monitor.interrupted().is_some() {
+            if self.is_to_end() {
                 tasks = None;
             }
             if under_way == 0 && tasks.is_none() {
@@ -190,35 +202,24 @@ impl Walk<'_> {
                 Ok(report) => {
                     under_way -= 1;
                     if let Some(report) = report {
-                        observer.done(meta, report)?;
+                        self.observer.done(meta, report)?;
                     }
                 }
                 Err(_) => return Ok(()),
             }
         }
     }
-}
 
-/// The rows of a version, read in batches.
-struct Feeder<'a> {
-    version: &'a Version,
-    route: Route,
-    rows: VecDeque<BlockRow>,
-    next: Option<u64>,
-}
+    fn is_to_end(&self) -> bool {
+        self.latch.is_closed() || self.monitor.interrupted().is_some()
+    }
 
-impl Feeder<'_> {
-    fn next(&mut self, meta: &mut Metadata, observer: &mut dyn Observer) -> Result<Option<BlockRow>> {
+    /// The row of the next block that is visited.
+    fn next_row(&mut self, meta: &mut Metadata) -> Result<Option<BlockRow>> {
         loop {
-            if self.rows.is_empty() {
-                let Some(from) = self.next else { return Ok(None) };
-                self.rows = meta.rows(self.version, from, ROWS, self.route.rows)?.into();
-                self.next = self.rows.back().filter(|_| self.rows.len() == ROWS).map(|row| row.id + 1);
-            }
-            match self.rows.pop_front() {
-                Some(row) if fastrand::u8(0..100) < self.route.percentile => return Ok(Some(row)),
-                Some(row) => observer.skipped(&row),
-                None => return Ok(None),
+            match self.rows.next(meta)? {
+                Some(row) if fastrand::u8(0..100) >= self.percentile => self.observer.skipped(&row),
+                row => return Ok(row),
             }
         }
     }

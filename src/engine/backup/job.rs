@@ -150,14 +150,8 @@ impl Job<'_, '_> {
         if self.version.size == 0 {
             return;
         }
-        self.site.monitor.progress(&Progress {
-            activity,
-            done: self.tally.done,
-            total: self.version.size,
-            bytes: 0,
-            read_queue: 0.0,
-            write_queue: 0.0,
-        });
+        let progress = Progress::new(activity, self.tally.done, self.version.size, 0);
+        self.site.monitor.progress(&progress);
     }
 
     fn ingest(&mut self, read: &BlockSet) -> Result<BlockSet> {

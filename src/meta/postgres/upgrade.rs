@@ -296,7 +296,7 @@ fn pieces(mut versions: &[(String, u64)], size: u64) -> Vec<&[(String, u64)]> {
 
 fn show(monitor: &dyn Monitor, step: &str, done: u64, total: u64) {
     let activity = Activity::Upgrade { step };
-    monitor.progress(&Progress { activity, done, total, bytes: 0, read_queue: 0.0, write_queue: 0.0 });
+    monitor.progress(&Progress::new(activity, done, total, 0));
 }
 
 /// Checks that every block of a version was mapped. Blocks without a version are dropped.

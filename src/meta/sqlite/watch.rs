@@ -91,5 +91,5 @@ impl Counting {
 
 fn show(monitor: &Handle, step: &str, done: u64, total: u64) {
     let activity = Activity::Upgrade { step };
-    monitor.progress(&Progress { activity, done, total, bytes: 0, read_queue: 0.0, write_queue: 0.0 });
+    monitor.progress(&Progress::new(activity, done, total, 0));
 }
