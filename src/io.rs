@@ -6,7 +6,7 @@ use crate::types::hints::Hint;
 use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
 use crate::types::text;
-use crate::types::version::Origin;
+use crate::types::version::SnapshotOrigin;
 use file::{FileSource, FileTarget};
 use null::{NullSource, NullTarget};
 use rbd::{RbdSource, RbdTarget};
@@ -47,7 +47,7 @@ pub trait Source: Send + Sync {
     }
 
     /// The snapshot that this source is, if that is certain and cannot change. `None` for everything but RBD snapshots.
-    fn origin(&self) -> Option<&Origin> {
+    fn origin(&self) -> Option<&SnapshotOrigin> {
         None
     }
 
@@ -76,7 +76,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`Error::Refused`] if `base` belongs to another image or its name now means another snapshot, [`Error::Source`],
     /// or the error from `check`.
-    fn changes_since(&self, _base: &Origin, _name: &str, _check: &dyn Fn() -> Result<()>) -> Result<Changes> {
+    fn changes_since(
+        &self,
+        _base: &SnapshotOrigin,
+        _name: &str,
+        _check: &dyn Fn() -> Result<()>,
+    ) -> Result<Changes> {
         Ok(Changes::Unknown("the source is not a snapshot of an RBD image".to_owned()))
     }
 }
@@ -139,7 +144,7 @@ pub enum Existing {
 
 /// Selects the settings of a source or target: those of `[io_file]`, `[io_null]` or `[io_rbd]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum UrlKind {
     /// A file or block device.
     File,
     /// Generated data, or a target that discards data.
@@ -152,11 +157,11 @@ pub enum Kind {
 ///
 /// # Errors
 /// [`Error::Source`] if this build does not know that kind.
-pub fn kind(url: &str) -> Result<Kind> {
+pub fn kind(url: &str) -> Result<UrlKind> {
     match Location::parse(url) {
-        Ok(Location::File(_)) => Ok(Kind::File),
-        Ok(Location::Null(_)) => Ok(Kind::Null),
-        Ok(Location::Rbd(_)) => Ok(Kind::Rbd),
+        Ok(Location::File(_)) => Ok(UrlKind::File),
+        Ok(Location::Null(_)) => Ok(UrlKind::Null),
+        Ok(Location::Rbd(_)) => Ok(UrlKind::Rbd),
         Err(message) => Err(source_error(url, message)),
     }
 }
@@ -268,7 +273,7 @@ mod tests {
         assert_eq!((source.url(), source.size()), (&*format!("file://{path}"), 10));
         assert_eq!(open_source("null://1k", &config, 4).expect("opened").size(), 1024);
         assert_eq!(open_target("null://", &config, 4, Existing::Refuse).expect("opened").url(), "null://");
-        assert_eq!((kind(&path).ok(), kind("null://").ok()), (Some(Kind::File), Some(Kind::Null)));
+        assert_eq!((kind(&path).ok(), kind("null://").ok()), (Some(UrlKind::File), Some(UrlKind::Null)));
     }
 
     #[test]
@@ -282,7 +287,7 @@ mod tests {
             let error = open_target(url, &config, 4, Existing::Accept).err().expect(url);
             assert!(matches!(&error, Error::Target { url: told, .. } if told == url), "{error:?}");
         }
-        assert_eq!(kind("rbd://a/b").ok(), Some(Kind::Rbd));
+        assert_eq!(kind("rbd://a/b").ok(), Some(UrlKind::Rbd));
         assert!(kind("what").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Plans for a million blocks.
 
-use backy2::flow::plan::{Base, Plan, sample};
+use backy2::flow::plan::{BaseBlocks, Plan, sample};
 use backy2::types::block::Geometry;
 use backy2::types::block_set::BlockSet;
 use backy2::types::hints::{Hint, Hints};
@@ -38,7 +38,7 @@ fn hints(bencher: Bencher, count: usize) {
 fn plan(bencher: Bencher, count: usize) {
     let hints = Hints::new(&changed(count), "hints", geometry()).expect("good hints");
     let unusable = (0..1000).map(|n| n * 1000).collect();
-    let base = Base { geometry: geometry(), unusable };
+    let base = BaseBlocks { geometry: geometry(), unusable };
     bencher
         .counter(ItemsCount::new(BLOCKS))
         .bench_local(|| Plan::new(geometry(), black_box(Some(&hints)), Some(&base), &BlockSet::default()));
@@ -54,7 +54,7 @@ fn without_hints(bencher: Bencher) {
 #[divan::bench(args = [1000, 300_000], max_time = 0.5)]
 fn blocks_to_check(bencher: Bencher, count: usize) {
     let hints = Hints::new(&changed(count), "hints", geometry()).expect("good hints");
-    let base = Base { geometry: geometry(), unusable: BlockSet::default() };
+    let base = BaseBlocks { geometry: geometry(), unusable: BlockSet::default() };
     let plan = Plan::new(geometry(), Some(&hints), Some(&base), &BlockSet::default());
     let mut random = fastrand::Rng::with_seed(1);
     bencher.bench_local(|| sample(&plan.carry, black_box(&mut random)));

@@ -25,7 +25,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     if let Some(Command::Backup(args)) = &cli.command
         && args.incremental
         && !args.snapshot_name.is_empty()
-        && matches!(io::kind(&args.source), Ok(io::Kind::Rbd))
+        && matches!(io::kind(&args.source), Ok(io::UrlKind::Rbd))
     {
         return Err(grammar.error(
             ErrorKind::ArgumentConflict,

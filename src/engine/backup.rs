@@ -4,6 +4,7 @@ use super::{Site, tags};
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::Plan;
 use crate::io::{self, Source};
+use crate::locks::Guard;
 use crate::meta::StatisticsRow;
 use crate::monitor::Monitor;
 use crate::store::BlobStore;
@@ -17,13 +18,13 @@ use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::time::Instant;
 
+pub(in crate::engine) mod backup_run;
 mod compare;
-pub(in crate::engine) mod job;
 mod opening;
 
-pub use job::Naming;
-use job::{Job, begin};
-use opening::{Unfinished, changes, check_size, open_base, open_unfinished, tell_of_others};
+pub use backup_run::Naming;
+use backup_run::{BackupRun, Ends, begin};
+use opening::{Base, Changed, Unfinished, changes, check_size, open_base, open_unfinished, tell_of_others};
 
 /// What a user asks for.
 pub struct Options<'o> {
@@ -65,92 +66,95 @@ pub struct Made {
 /// # Errors
 /// Before the version exists: wrong settings, source, hints, base. After: the version stays invalid, with
 /// all that was safely stored, and can be continued.
-pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
+pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let started = Instant::now();
     let store = site.open_store()?;
     let source = io::open_source(options.source, &site.config.io, site.config.block_size)?;
-    let geometry = Geometry::new(source.size(), site.config.block_size);
     check_settings(site, &*store)?;
     check_size(site, &*source, options.name, options.allow_empty)?;
-    let base = match options.base {
-        Some(uid) => Some(open_base(site, uid)?),
-        None => None,
+    let Prepared { plan, base, unfinished, tally } = prepare(site, &*source, &mut options)?;
+    let begun = match unfinished {
+        Some(unfinished) => go_on(site, unfinished, options.tags)?,
+        None => begin_for(site, &*source, &options)?,
     };
-    let told = options.hints.is_some();
-    let hints = match (options.hints, &base) {
-        (Some((input, what)), _) => Some(Hints::from_json(input, what, geometry)?),
-        (None, Some((base, _, _))) => changes(site, &*source, base, geometry)?,
-        (None, None) => None,
-    };
-    let mut tally = Tally::default();
-    let resumed = match options.resume {
-        Some(uid) => Some(open_unfinished(site, uid, options.name, &*source, &mut tally)?),
-        None => None,
-    };
-    let present = resumed.as_ref().map(|resumed| resumed.present.clone()).unwrap_or_default();
-    tally.done = present.count();
-    let plan_base = base.as_ref().map(|(_, base, _)| base);
-    let plan = Plan::new(geometry, hints.as_ref(), plan_base, &present);
-    match &base {
-        // What the source itself has proved to be of the same image, and unchanged, needs no look.
-        Some(_) if !told && hints.as_ref().is_some_and(Hints::is_empty) => {}
-        Some((base, _, _)) => compare::with_base(site, &*source, base, &plan, &mut tally)?,
-        None => {}
-    }
-    tell_of_data(site, &*source, &plan, base.is_some(), &mut tally)?;
-    let snapshot_name = match options.snapshot_name {
-        "" => source.snapshot_name(),
-        given => given,
-    };
-    let (version, _lock, given) = match resumed {
-        Some(Unfinished { version, lock, .. }) => {
-            site.meta.add_tags(&version, &options.tags)?;
-            (version, lock, options.tags)
-        }
-        None => {
-            let origin = source.origin().cloned();
-            let (name, expire) = (options.name, options.expire);
-            let tags = match options.tags.is_empty() {
-                true => tags::automatic(site, name, Timestamp::now())?,
-                false => options.tags,
-            };
-            let naming = Naming { name, snapshot_name, tags: tags.clone(), expire, origin };
-            let (version, lock) = begin(site, geometry, naming)?;
-            (version, lock, tags)
-        }
-    };
-    tell_of_others(site, &version);
+    let version = &begun.version;
+    tell_of_others(site, version);
     let reads = site.parallel(options.source)?.reads;
-    let base = base.as_ref().map(|(version, _, _)| version);
-    let job =
-        Job { site, store: &*store, source: &*source, geometry, version: &version, tally, reads, started };
-    let run = job.complete(&plan, base, options.name).inspect_err(|_| {
+    let ends = Ends { source: &*source, reads, store: &*store, version };
+    let base = base.as_ref().map(|base| &base.version);
+    let row = BackupRun::new(site, ends, tally, started).complete(&plan, base, options.name);
+    let run = row.inspect_err(|_| {
         let again = options.source_stays.then_some((options.source, options.name));
         site.monitor.error(&way_on(site.monitor, &version.uid, again));
     })?;
-    Ok(Made { version: site.meta.version(&version.uid)?, run, tags: given })
+    Ok(Made { version: site.meta.version(&version.uid)?, run, tags: begun.tags })
 }
 
-/// What the hints call empty, or without a base do not touch, counts as zeros. That is asked for, and still worth a word
-/// where there is data.
-fn tell_of_data(
-    site: &mut Site<'_>,
-    source: &dyn Source,
-    plan: &Plan,
-    has_base: bool,
-    tally: &mut Tally,
-) -> Result<()> {
-    if let Some(block) = compare::first_data(site, source, &plan.sparse, tally)? {
-        let why = match has_base {
-            true => "The hints call it empty",
-            false => "The hints do not touch it, or call it empty",
-        };
-        site.monitor.warning(&format!(
-            "Block {block} has data in {}. {why}, so that it counts as zeros.",
-            source.url()
-        ));
-    }
-    Ok(())
+/// What is known before there is a version.
+struct Prepared {
+    plan: Plan,
+    base: Option<Base>,
+    /// The version that is continued.
+    unfinished: Option<Unfinished>,
+    tally: Tally,
+}
+
+/// Finds the base, what has changed since, and the version to be continued; plans, and compares some blocks of the plan
+/// with the source.
+fn prepare(site: &mut Site<'_>, source: &dyn Source, options: &mut Options<'_>) -> Result<Prepared> {
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    let base = match options.base {
+        Some(text) => Some(open_base(site, text)?),
+        None => None,
+    };
+    let changed = match (options.hints.take(), &base) {
+        (Some((input, what)), _) => Changed::Hinted(Hints::from_json(input, what, geometry)?),
+        (None, Some(base)) => changes(site, source, &base.version, geometry)?,
+        (None, None) => Changed::Unknown,
+    };
+    let mut tally = Tally::default();
+    let unfinished = match options.resume {
+        Some(text) => Some(open_unfinished(site, text, options.name, source, &mut tally)?),
+        None => None,
+    };
+    let nothing = BlockSet::default();
+    let present = unfinished.as_ref().map_or(&nothing, |unfinished| &unfinished.present);
+    tally.done = present.count();
+    let plan = Plan::new(geometry, changed.hints(), base.as_ref().map(|base| &base.blocks), present);
+    compare::check(site, source, base.as_ref(), &changed, &plan, &mut tally)?;
+    Ok(Prepared { plan, base, unfinished, tally })
+}
+
+/// A version that gets blocks.
+struct Begun {
+    version: Version,
+    /// The tags that this run gave it.
+    tags: Vec<String>,
+    _lock: Guard,
+}
+
+fn go_on(site: &mut Site<'_>, unfinished: Unfinished, tags: Vec<String>) -> Result<Begun> {
+    let Unfinished { version, lock, .. } = unfinished;
+    site.meta.add_tags(&version, &tags)?;
+    Ok(Begun { version, tags, _lock: lock })
+}
+
+fn begin_for(site: &mut Site<'_>, source: &dyn Source, options: &Options<'_>) -> Result<Begun> {
+    let geometry = Geometry::new(source.size(), site.config.block_size);
+    let (name, expire) = (options.name, options.expire);
+    let snapshot_name = match options.snapshot_name {
+        "" => source.snapshot_name(),
+        asked => asked,
+    };
+    let tags = if options.tags.is_empty() {
+        tags::automatic(site, name, Timestamp::now())?
+    } else {
+        options.tags.clone()
+    };
+    let origin = source.origin().cloned();
+    let naming = Naming { name, snapshot_name, tags: tags.clone(), expire, origin };
+    let (version, lock) = begin(site, geometry, naming)?;
+    Ok(Begun { version, tags, _lock: lock })
 }
 
 /// How to go on with the incomplete version `uid`: from the same source and by the same name, if they stay.
@@ -186,9 +190,9 @@ pub fn copy(
     let tags = new.tags.clone();
     let (version, _lock) = begin(site, geometry, new)?;
     let reads = site.config.data.simultaneous_reads;
-    let tally = Tally::default();
-    let job = Job { site, store, source, geometry, version: &version, tally, reads, started };
-    let run = job.complete(&plan, None, name).inspect_err(|_| {
+    let ends = Ends { source, reads, store, version: &version };
+    let run = BackupRun::new(site, ends, Tally::default(), started).complete(&plan, None, name);
+    let run = run.inspect_err(|_| {
         site.monitor.error(&format!(
             "The new version {0} is incomplete. Start again: its data is reused. Then run `backy2 rm -f \
              {0}`.",

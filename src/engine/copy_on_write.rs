@@ -1,12 +1,12 @@
 //! Copy on write: data written to an image becomes a new version that shares all other blocks with the original.
 
-use super::backup::job::{self, Job, begin};
+use super::backup::backup_run::{self, BackupRun, Ends, begin};
 use super::backup::{self, Made};
 use super::image::Image;
 use super::{Access, Site};
 use crate::config::Config;
 use crate::flow::coordinator::Tally;
-use crate::flow::plan::{Base, Plan};
+use crate::flow::plan::{BaseBlocks, Plan};
 use crate::io::Source;
 use crate::locks::Guard;
 use crate::monitor::Monitor;
@@ -61,7 +61,7 @@ impl<'a> Copy<'a> {
         let store = site.open_store()?;
         backup::check_settings(&mut site, &*store)?;
         let geometry = Geometry::new(original.size_bytes, config.block_size);
-        let naming = job::Naming {
+        let naming = backup_run::Naming {
             name: &naming.name,
             snapshot_name: original.uid.as_str(),
             tags: Vec::new(),
@@ -98,22 +98,14 @@ impl<'a> Copy<'a> {
             .collect();
         let source = Written { url, image };
         let hints = Hints::new(&hints, source.url(), geometry)?;
-        let base = Base { geometry, unusable: site.meta.unusable(&self.original)? };
+        let base = BaseBlocks { geometry, unusable: site.meta.unusable(&self.original)? };
         let plan = Plan::new(geometry, Some(&hints), Some(&base), &BlockSet::default());
         let store = site.open_store()?;
         store.check()?;
         let reads = site.config.data.simultaneous_reads;
-        let job = Job {
-            site,
-            store: &*store,
-            source: &source,
-            geometry,
-            version: &self.version,
-            tally: Tally::default(),
-            reads,
-            started,
-        };
-        let run = job.complete(&plan, Some(&self.original), &self.version.name)?;
+        let ends = Ends { source: &source, reads, store: &*store, version: &self.version };
+        let run = BackupRun::new(site, ends, Tally::default(), started);
+        let run = run.complete(&plan, Some(&self.original), &self.version.name)?;
         Ok(Made { version: self.site.meta.version(&self.version.uid)?, run, tags: Vec::new() })
     }
 }

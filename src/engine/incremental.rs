@@ -9,13 +9,13 @@ use super::backup::{self, Made, Options};
 use super::{Site, future};
 use crate::failpoint;
 use crate::io::rbd::{Removal, Snapshots};
-use crate::io::{self, Kind};
+use crate::io::{self, UrlKind};
 use crate::locks::Guard;
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
-use crate::types::version::{ImageId, Origin, Version};
+use crate::types::version::{ImageId, SnapshotOrigin, Version};
 use std::collections::BTreeMap;
 
 /// Number of names tried for a new snapshot, one for each second starting now.
@@ -28,8 +28,8 @@ const NAMES: i64 = 10;
 /// As [`backup::run`]. On an error the snapshot made for the backup is removed, if possible.
 pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     match io::kind(options.source)? {
-        Kind::Rbd => of_image(site, &options),
-        Kind::File | Kind::Null => of_file(site, options),
+        UrlKind::Rbd => of_image(site, &options),
+        UrlKind::File | UrlKind::Null => of_file(site, options),
     }
 }
 
@@ -148,7 +148,7 @@ fn find_base(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) -> Result<O
 }
 
 /// The versions of an image with their origins, sorted by name and then oldest first.
-fn by_making(site: &mut Site<'_>, image: &ImageId) -> Result<Vec<(Version, Origin)>> {
+fn by_making(site: &mut Site<'_>, image: &ImageId) -> Result<Vec<(Version, SnapshotOrigin)>> {
     let mut versions = site.meta.versions_of(image)?;
     future::by_making(&mut versions, |(version, _)| version, Timestamp::now());
     Ok(versions)

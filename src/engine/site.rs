@@ -7,7 +7,7 @@ use crate::crypt::Keyring;
 use crate::flow::fetch::Fetch;
 use crate::flow::probe;
 use crate::hash::Hasher;
-use crate::io::{self, Kind};
+use crate::io::{self, UrlKind};
 use crate::locks::{Database, Guard, Locks};
 use crate::meta::url::DatabaseUrl;
 use crate::meta::{self, Access, LockTables, Metadata, Opened, VersionFilter};
@@ -149,9 +149,9 @@ impl<'a> Site<'a> {
     /// The URL names nothing that is known.
     pub fn parallel(&self, url: &str) -> Result<Parallel> {
         Ok(match io::kind(url)? {
-            Kind::File => self.config.io.file,
-            Kind::Null => self.config.io.null,
-            Kind::Rbd => self.config.io.rbd.parallel,
+            UrlKind::File => self.config.io.file,
+            UrlKind::Null => self.config.io.null,
+            UrlKind::Rbd => self.config.io.rbd.parallel,
         })
     }
 }

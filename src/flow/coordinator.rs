@@ -3,43 +3,22 @@
 
 mod messages;
 
-pub use messages::{Channels, Done, Fresh, Job, Stored};
+pub use messages::{Channels, Done, Fresh, StoreJob, Stored};
 
+use super::ingest::Ingest;
 use super::reuse;
 use crate::meta::{Fingerprint, Known, Metadata, NewBlob, NewRow};
-use crate::monitor::{Activity, Monitor, Progress};
+use crate::monitor::{Activity, Progress};
 use crate::pool::Latch;
-use crate::types::block::{Blob, Geometry};
+use crate::types::block::Blob;
 use crate::types::block_set::BlockSet;
 use crate::types::checksum::Digest;
 use crate::types::error::Error;
 use crate::types::keys::BlobId;
-use crate::types::version::{Statistics, Version};
+use crate::types::version::Statistics;
 use crossbeam_channel::{Sender, never, select};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
-
-/// What does not change during a run.
-pub struct Context<'a> {
-    /// The version that is written.
-    pub version: &'a Version,
-    /// Shape of the image.
-    pub geometry: Geometry,
-    /// Encryption version that reused blobs must have.
-    pub enc_version: u32,
-    /// Whether known blobs are reused.
-    pub deduplication: bool,
-    /// Whether known blobs are looked at before that.
-    pub looks: bool,
-    /// How many buffers there are, for the fill of the queues.
-    pub buffers: usize,
-    /// The source's URL, for the progress.
-    pub source: &'a str,
-    /// Who is told.
-    pub monitor: &'a dyn Monitor,
-    /// Stops the run.
-    pub latch: &'a Latch,
-}
 
 /// What was done so far, over all passes of a backup.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,7 +54,11 @@ struct UnderWay {
 
 /// The state of a run.
 pub struct Coordinator<'a> {
-    context: Context<'a>,
+    run: &'a Ingest<'a>,
+    /// How many buffers there are, for the fill of the queues.
+    buffers: usize,
+    /// Stops the run.
+    latch: &'a Latch,
     meta: &'a mut Metadata,
     tally: &'a mut Tally,
     under_way: HashMap<u64, UnderWay>,
@@ -95,10 +78,18 @@ pub struct Coordinator<'a> {
 
 impl<'a> Coordinator<'a> {
     /// Starts with nothing under way.
-    pub fn new(context: Context<'a>, meta: &'a mut Metadata, tally: &'a mut Tally) -> Self {
+    pub fn new(
+        run: &'a Ingest<'a>,
+        buffers: usize,
+        latch: &'a Latch,
+        meta: &'a mut Metadata,
+        tally: &'a mut Tally,
+    ) -> Self {
         let now = Instant::now();
         Coordinator {
-            context,
+            run,
+            buffers,
+            latch,
             meta,
             tally,
             under_way: HashMap::new(),
@@ -174,17 +165,17 @@ impl<'a> Coordinator<'a> {
     fn give_up_syncing(&mut self) {
         self.syncing = false;
         self.unsynced.clear();
-        self.context.latch.fail(Error::internal("the flushing thread ended early"));
+        self.latch.fail(Error::internal("the flushing thread ended early"));
     }
 
-    fn take_fresh(&mut self, batch: Vec<Fresh>, jobs: Option<&Sender<Job>>) {
+    fn take_fresh(&mut self, batch: Vec<Fresh>, jobs: Option<&Sender<StoreJob>>) {
         let mut hashed = Vec::new();
         for fresh in batch {
             match fresh {
                 Fresh::Holes(range) => {
                     let statistics = &mut self.tally.statistics.sparse;
                     statistics.blocks += range.end - range.start;
-                    statistics.bytes += self.context.geometry.bytes(&range);
+                    statistics.bytes += self.run.geometry.bytes(&range);
                     self.tally.done += range.end - range.start;
                     self.sparse.insert(range);
                 }
@@ -195,11 +186,11 @@ impl<'a> Coordinator<'a> {
                 }
                 Fresh::Hashed { id, digest, data } => {
                     self.count_read(id);
-                    hashed.push(Job { id, digest, data, known: None });
+                    hashed.push(StoreJob { id, digest, data, known: None });
                 }
             }
         }
-        if self.context.deduplication {
+        if self.run.deduplication {
             self.reuse_known(hashed, jobs);
         } else {
             hashed.into_iter().for_each(|job| self.store(job, jobs));
@@ -207,22 +198,22 @@ impl<'a> Coordinator<'a> {
     }
 
     fn count_read(&mut self, id: u64) -> u64 {
-        let size = self.context.geometry.length(id) as u64;
+        let size = self.run.geometry.length(id) as u64;
         self.tally.statistics.read.add(size);
         self.tally.bytes += size;
         size
     }
 
-    fn reuse_known(&mut self, hashed: Vec<Job>, jobs: Option<&Sender<Job>>) {
+    fn reuse_known(&mut self, hashed: Vec<StoreJob>, jobs: Option<&Sender<StoreJob>>) {
         let wanted: Vec<Fingerprint> =
             hashed.iter().map(|job| self.fingerprint(job.id, job.digest)).collect();
-        let known = match wanted.is_empty() || self.context.latch.is_closed() {
+        let known = match wanted.is_empty() || self.latch.is_closed() {
             true => return,
             false => self.meta.find_known(&wanted),
         };
         let known = match known {
             Ok(known) => known,
-            Err(error) => return self.context.latch.fail(error),
+            Err(error) => return self.latch.fail(error),
         };
         for (mut job, mut known) in hashed.into_iter().zip(known) {
             let size = job.data.len() as u64;
@@ -244,25 +235,25 @@ impl<'a> Coordinator<'a> {
 
     /// Whether the blob can be reused without another look.
     fn is_looked_at(&self, known: &Known) -> bool {
-        !self.context.looks || self.looked.contains(&known.id)
+        !self.run.store.tells_presence() || self.looked.contains(&known.id)
     }
 
     fn fingerprint(&self, id: u64, digest: Digest) -> Fingerprint {
         Fingerprint {
             checksum: digest.into(),
-            size: self.context.geometry.length(id) as u64,
-            enc_version: self.context.enc_version,
+            size: self.run.geometry.length(id) as u64,
+            enc_version: self.run.enc_version,
         }
     }
 
-    fn store(&mut self, job: Job, jobs: Option<&Sender<Job>>) {
-        if self.context.latch.is_closed() {
+    fn store(&mut self, job: StoreJob, jobs: Option<&Sender<StoreJob>>) {
+        if self.latch.is_closed() {
             return;
         }
         self.under_way.insert(job.id, UnderWay { ids: vec![job.id], digest: job.digest });
         // The channel has room for every buffer there is, so this never waits.
         if jobs.is_none_or(|jobs| jobs.send(job).is_err()) {
-            self.context.latch.fail(Error::internal("the write pool ended early"));
+            self.latch.fail(Error::internal("the write pool ended early"));
         }
     }
 
@@ -286,14 +277,14 @@ impl<'a> Coordinator<'a> {
         self.looked.insert(known.id);
         let Some(done) = self.under_way.remove(&id) else { return };
         self.by_digest.remove(&done.digest);
-        self.tally.statistics.dedup.add(self.context.geometry.length(id) as u64);
+        self.tally.statistics.dedup.add(self.run.geometry.length(id) as u64);
         self.tally.done += 1;
         self.rows.extend(done.ids.into_iter().map(|id| NewRow::Reuse { id, known: known.clone() }));
     }
 
     /// Marks a known blob that is not what it should be, and all versions that name it.
     fn mark(&mut self, stored: &Stored, known: Known, flaw: &str) {
-        self.context.monitor.error(&reuse::told(stored.id, &known.uid, flaw));
+        self.run.monitor.error(&reuse::told(stored.id, &known.uid, flaw));
         let NewBlob { fingerprint, encryption, .. } = stored.blob.clone();
         let blob = Blob {
             id: known.id,
@@ -305,13 +296,11 @@ impl<'a> Coordinator<'a> {
         };
         match self.meta.mark_blobs_invalid(&[blob]) {
             Ok(versions) => {
-                for uid in versions.iter().filter(|uid| **uid != self.context.version.uid) {
-                    self.context
-                        .monitor
-                        .error(&format!("Marked version invalid because it has errors: {uid}"));
+                for uid in versions.iter().filter(|uid| **uid != self.run.version.uid) {
+                    self.run.monitor.error(&format!("Marked version invalid because it has errors: {uid}"));
                 }
             }
-            Err(error) => self.context.latch.fail(error),
+            Err(error) => self.latch.fail(error),
         }
     }
 
@@ -361,7 +350,7 @@ impl<'a> Coordinator<'a> {
         }
         self.committed = Instant::now();
         let (rows, sparse) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.sparse));
-        let (version, geometry) = (self.context.version, self.context.geometry);
+        let (version, geometry) = (self.run.version, self.run.geometry);
         let committed = self
             .meta
             .set_sparse(version, geometry, &sparse)
@@ -370,26 +359,26 @@ impl<'a> Coordinator<'a> {
             Ok(rejected) => {
                 for id in rejected {
                     // It was counted as found; it will be read and counted again.
-                    let size = self.context.geometry.length(id) as u64;
+                    let size = self.run.geometry.length(id) as u64;
                     self.tally.statistics.dedup.blocks -= 1;
                     self.tally.statistics.dedup.bytes -= size;
                     self.tally.done -= 1;
                     self.again.push(id);
                 }
             }
-            Err(error) => self.context.latch.fail(error),
+            Err(error) => self.latch.fail(error),
         }
     }
 
     fn progress(&self, waiting: usize) {
-        let fill = |blocks: usize| (blocks as f64 / self.context.buffers as f64).min(1.0);
-        self.context.monitor.progress(&Progress {
-            activity: Activity::BackupData { source: self.context.source },
-            done: self.tally.done,
-            total: self.context.version.size,
-            bytes: self.tally.bytes,
+        let fill = |blocks: usize| (blocks as f64 / self.buffers as f64).min(1.0);
+        let activity = Activity::BackupData { source: self.run.source.url() };
+        let progress = Progress::new(activity, self.tally.done, self.run.version.size, self.tally.bytes);
+        let written = self.under_way.len().saturating_sub(self.unsynced.len());
+        self.run.monitor.progress(&Progress {
             read_queue: fill(waiting),
-            write_queue: fill(self.under_way.len().saturating_sub(self.unsynced.len())),
+            write_queue: fill(written),
+            ..progress
         });
     }
 }

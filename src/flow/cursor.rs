@@ -21,10 +21,10 @@ pub enum Work {
 pub struct Cursor<'a> {
     source: &'a dyn Source,
     geometry: Geometry,
-    state: Mutex<State>,
+    state: Mutex<Position>,
 }
 
-struct State {
+struct Position {
     left: VecDeque<Range<u64>>,
     /// The last answer of the source: a byte range with data.
     extent: Range<u64>,
@@ -34,7 +34,7 @@ impl<'a> Cursor<'a> {
     /// Hands out `blocks`.
     pub fn new(source: &'a dyn Source, geometry: Geometry, blocks: &BlockSet) -> Self {
         let left = blocks.ranges().iter().cloned().collect();
-        Cursor { source, geometry, state: Mutex::new(State { left, extent: 0..0 }) }
+        Cursor { source, geometry, state: Mutex::new(Position { left, extent: 0..0 }) }
     }
 
     /// The next piece of work, or `None` at the end.

@@ -3,7 +3,7 @@
 //! Every channel has room for all buffers, so that no stage ever waits to hand on a block: the pool of buffers
 //! alone bounds what is under way.
 
-use super::coordinator::{Channels, Context, Coordinator, Done, Fresh, Job, Stored, Tally};
+use super::coordinator::{Channels, Coordinator, Done, Fresh, StoreJob, Stored, Tally};
 use super::cursor::{Cursor, Work};
 use super::reuse;
 use crate::crypt::{Encoder, Keyring};
@@ -24,21 +24,23 @@ use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::ErrorKind;
 
-/// Everything that a backup's data passes through.
+/// What a run that stores blocks works with. Nothing of it changes as long as the run lasts.
 pub struct Ingest<'a> {
     /// What is read.
     pub source: &'a dyn Source,
     /// Where new blobs go.
     pub store: &'a dyn BlobStore,
-    /// Who is told, and who may stop it.
-    pub monitor: &'a dyn Monitor,
-    /// Wraps the keys of new blobs.
-    pub keys: &'a Keyring,
-    /// Computes the checksums.
-    pub hasher: Hasher,
+    /// The version that gets the blocks.
+    pub version: &'a Version,
     /// Shape of the image.
     pub geometry: Geometry,
-    /// Encryption version of new blobs.
+    /// Who hears of the progress, and may stop the run.
+    pub monitor: &'a dyn Monitor,
+    /// Wraps the keys of new blobs.
+    pub keys: Keyring,
+    /// Computes the checksums.
+    pub hasher: Hasher,
+    /// Encryption version of new blobs, and of those that are reused.
     pub enc_version: u32,
     /// Whether known blobs are reused.
     pub deduplication: bool,
@@ -47,7 +49,7 @@ pub struct Ingest<'a> {
     /// Blobs written at the same time.
     pub writes: usize,
     /// Limit of the store's writes.
-    pub throttle: &'a Throttle,
+    pub throttle: Throttle,
 }
 
 /// A block that was read and is not all zeros.
@@ -57,18 +59,12 @@ struct Raw {
 }
 
 impl Ingest<'_> {
-    /// Reads `blocks` and brings them into `version`. Returns those that have to be stored
+    /// Reads `blocks` and brings them into the version. Returns those that have to be stored
     /// anew, because a blob that they reused went away meanwhile.
     ///
     /// # Errors
     /// The first error of any stage. What was stored before it is committed; the version is incomplete.
-    pub fn run(
-        &self,
-        meta: &mut Metadata,
-        version: &Version,
-        blocks: &BlockSet,
-        tally: &mut Tally,
-    ) -> Result<BlockSet> {
+    pub fn run(&self, meta: &mut Metadata, blocks: &BlockSet, tally: &mut Tally) -> Result<BlockSet> {
         let count = BUFFERS.max(self.reads + self.writes + 8);
         let buffers = BufferPool::new(count, self.geometry.block_size() as usize);
         let latch = Latch::default();
@@ -81,7 +77,7 @@ impl Ingest<'_> {
             // Goes with the closure: the hash stage ends when the last reader has.
             let raw_in = raw_in;
             let (fresh_in, fresh) = bounded::<Fresh>(count);
-            let (jobs_in, jobs) = bounded::<Job>(count);
+            let (jobs_in, jobs) = bounded::<StoreJob>(count);
             let (stored_in, stored) = bounded::<Done>(count);
             let (unsynced_in, unsynced) = bounded::<Vec<Stored>>(1);
             let (synced_in, synced) = bounded::<Vec<Stored>>(1);
@@ -101,25 +97,11 @@ impl Ingest<'_> {
             crew.start(|| self.flush(unsynced, synced_in, &latch))?;
             drop((raw_in, fresh_in, jobs, stored_in));
             let channels = Channels { fresh, jobs: jobs_in, stored, unsynced: unsynced_in, synced };
-            Some(Coordinator::new(self.context(version, count, &latch), meta, tally).run(channels))
+            Some(Coordinator::new(self, count, &latch, meta, tally).run(channels))
         });
         latch.into_result()?;
         self.monitor.check()?;
         Ok(again.into_iter().flatten().collect())
-    }
-
-    fn context<'a>(&'a self, version: &'a Version, buffers: usize, latch: &'a Latch) -> Context<'a> {
-        Context {
-            version,
-            geometry: self.geometry,
-            enc_version: self.enc_version,
-            deduplication: self.deduplication,
-            looks: self.store.tells_presence(),
-            buffers,
-            source: self.source.url(),
-            monitor: self.monitor,
-            latch,
-        }
     }
 
     /// A reader thread.
@@ -165,8 +147,8 @@ impl Ingest<'_> {
     }
 
     /// A thread of the write pool.
-    fn write(&self, jobs: Receiver<Job>, done: Sender<Done>, permits: &Permits, latch: &Latch) {
-        let mut encoder = match Encoder::new(self.enc_version, self.keys) {
+    fn write(&self, jobs: Receiver<StoreJob>, done: Sender<Done>, permits: &Permits, latch: &Latch) {
+        let mut encoder = match Encoder::new(self.enc_version, &self.keys) {
             Ok(encoder) => encoder,
             Err(error) => return latch.fail(Error::internal(because("cannot set up the encoder", error))),
         };
@@ -189,7 +171,7 @@ impl Ingest<'_> {
     /// Looks at the blob that is said to have the data, and stores it if there is none, or none that is good.
     fn reuse_or_put(
         &self,
-        job: &Job,
+        job: &StoreJob,
         known: Option<Known>,
         encoder: &mut Encoder,
         permits: &Permits,
@@ -209,7 +191,13 @@ impl Ingest<'_> {
         Ok(Done::Stored { stored: Stored { id: job.id, blob }, instead })
     }
 
-    fn put(&self, job: &Job, encoder: &mut Encoder, permits: &Permits, latch: &Latch) -> Result<NewBlob> {
+    fn put(
+        &self,
+        job: &StoreJob,
+        encoder: &mut Encoder,
+        permits: &Permits,
+        latch: &Latch,
+    ) -> Result<NewBlob> {
         let uid = BlobUid::generate();
         let (bytes, encryption) = encoder.encode(&job.data).map_err(|e| match e.kind() {
             ErrorKind::OutOfMemory => Error::resources(e),

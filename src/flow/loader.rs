@@ -41,7 +41,7 @@ pub struct Request<T> {
     pub taker: T,
 }
 
-enum Job<T> {
+enum Task<T> {
     /// `true` if somebody waits for the block.
     Load(Request<T>, bool),
     Say(Level, String),
@@ -49,25 +49,25 @@ enum Job<T> {
 
 /// Sends requests to the threads of [`run`]. After `run` has ended, all requests fail.
 pub struct Loader<T> {
-    urgent: Sender<Job<T>>,
-    ahead: Sender<Job<T>>,
+    urgent: Sender<Task<T>>,
+    ahead: Sender<Task<T>>,
 }
 
 impl<T: Taker> Loader<T> {
     /// Requests a block that somebody waits for.
     pub fn load(&self, request: Request<T>) {
         // After the threads have ended, the request is dropped, which tells its taker.
-        let _ = self.urgent.send(Job::Load(request, true));
+        let _ = self.urgent.send(Task::Load(request, true));
     }
 
     /// Requests a block that will probably be needed.
     pub fn load_ahead(&self, request: Request<T>) {
-        let _ = self.ahead.send(Job::Load(request, false));
+        let _ = self.ahead.send(Task::Load(request, false));
     }
 
     /// Sends a text to the monitor of the run. May be called from any thread.
     pub fn say(&self, level: Level, text: String) {
-        let _ = self.urgent.send(Job::Say(level, text));
+        let _ = self.urgent.send(Task::Say(level, text));
     }
 }
 
@@ -144,8 +144,8 @@ pub fn run<T: Taker, R>(
 impl Stages<'_> {
     fn load<T: Taker>(
         &self,
-        urgent: Receiver<Job<T>>,
-        ahead: Receiver<Job<T>>,
+        urgent: Receiver<Task<T>>,
+        ahead: Receiver<Task<T>>,
         stop: Receiver<()>,
         out: Sender<Loaded<T>>,
     ) {
@@ -165,13 +165,13 @@ impl Stages<'_> {
                 },
             };
             match (job, &mut fetcher) {
-                (Ok(Job::Say(level, text)), _) => self.monitor.say(level, &text),
-                (Ok(Job::Load(request, urgent)), Ok(fetcher)) => {
+                (Ok(Task::Say(level, text)), _) => self.monitor.say(level, &text),
+                (Ok(Task::Load(request, urgent)), Ok(fetcher)) => {
                     self.loading.fetch_add(1, Ordering::Relaxed);
                     self.load_one(request, urgent, fetcher, &out);
                     self.loading.fetch_sub(1, Ordering::Relaxed);
                 }
-                (Ok(Job::Load(request, _)), Err(error)) => request.taker.take(Err(error.line())),
+                (Ok(Task::Load(request, _)), Err(error)) => request.taker.take(Err(error.line())),
                 (Err(_), _) => return,
             }
         }

@@ -6,9 +6,9 @@ use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
 use crate::types::hints::Hints;
 
-/// The version that unchanged blocks are taken from.
+/// What there is to be taken over from a base.
 #[derive(Clone, Debug)]
-pub struct Base {
+pub struct BaseBlocks {
     /// Its shape; the block size is the source's.
     pub geometry: Geometry,
     /// Blocks of it that cannot be used: their blob is invalid, or they have no row.
@@ -32,7 +32,12 @@ impl Plan {
     /// stored already.
     ///
     /// Without hints everything is read: unchanged blocks are found by their checksum.
-    pub fn new(source: Geometry, hints: Option<&Hints>, base: Option<&Base>, present: &BlockSet) -> Plan {
+    pub fn new(
+        source: Geometry,
+        hints: Option<&Hints>,
+        base: Option<&BaseBlocks>,
+        present: &BlockSet,
+    ) -> Plan {
         let all = BlockSet::from(0..source.blocks()).subtract(present);
         let Some(hints) = hints else { return Plan { read: all, ..Plan::default() } };
         let read = all.intersect(&hints.read);
@@ -72,7 +77,7 @@ pub fn sample(blocks: &BlockSet, random: &mut fastrand::Rng) -> Vec<u64> {
 }
 
 /// The block that ends in another place than in the base: the image was grown or shrunk at its end.
-fn resized(source: Geometry, base: &Base) -> BlockSet {
+fn resized(source: Geometry, base: &BaseBlocks) -> BlockSet {
     let last = source.blocks().min(base.geometry.blocks());
     match last.checked_sub(1) {
         Some(id) if source.length(id) != base.geometry.length(id) => (id..last).into(),
@@ -93,7 +98,7 @@ mod tests {
     }
 
     /// The rules of a backup for one block, as the specification words them.
-    fn model(id: u64, source: Geometry, hints: Option<&Hints>, base: Option<&Base>) -> &'static str {
+    fn model(id: u64, source: Geometry, hints: Option<&Hints>, base: Option<&BaseBlocks>) -> &'static str {
         let Some(hints) = hints else { return "read" };
         if hints.read.contains(id) {
             return "read";
@@ -118,7 +123,7 @@ mod tests {
         ) {
             let source = Geometry::new(size, BLOCK);
             let hints = hinted.then(|| Hints { sparse: gone.subtract(&read), read });
-            let base = base_size.map(|size| Base { geometry: Geometry::new(size, BLOCK), unusable });
+            let base = base_size.map(|size| BaseBlocks { geometry: Geometry::new(size, BLOCK), unusable });
             let plan = Plan::new(source, hints.as_ref(), base.as_ref(), &present);
             for id in 0..source.blocks() + 3 {
                 let states = [("carry", &plan.carry), ("sparse", &plan.sparse), ("read", &plan.read)];

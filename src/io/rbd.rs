@@ -16,7 +16,7 @@ use crate::config::RbdConfig;
 use crate::sys::ceph::{Cluster, Image, Pool, Snapshot};
 use crate::types::error::{Error, Result};
 use crate::types::reason::{Reason, because};
-use crate::types::version::{ImageId, Origin};
+use crate::types::version::{ImageId, SnapshotOrigin};
 use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
@@ -146,9 +146,9 @@ fn identify(about: About<'_>, cluster: &Cluster, pool: &Pool, spec: &Spec, image
 }
 
 /// The snapshot as it is recorded with a version.
-fn origin(about: About<'_>, id: &ImageId, image: &Image, snapshot: &Snapshot) -> Result<Origin> {
+fn origin(about: About<'_>, id: &ImageId, image: &Image, snapshot: &Snapshot) -> Result<SnapshotOrigin> {
     let taken = image
         .snapshot_time(snapshot.id)
         .map_err(|e| about.failed(&format!("the time of snapshot {} cannot be read", snapshot.name), e))?;
-    Ok(Origin { image: id.clone(), snapshot: snapshot.id, taken })
+    Ok(SnapshotOrigin { image: id.clone(), snapshot: snapshot.id, taken })
 }

@@ -27,7 +27,7 @@ use crate::types::uid::BlobUid;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use client::{Client, Request};
-use failure::{Failure, Kind};
+use failure::{Failure, FailureKind};
 use listing::{Course, Page, parse_page};
 use md5::{Digest, Md5};
 use retry::Patience;
@@ -60,7 +60,7 @@ impl<'a> S3Store<'a> {
 
     fn error(&self, failure: Failure, what: &str) -> Error {
         match failure.kind {
-            Kind::Interrupted(signal) => Error::Interrupted(signal),
+            FailureKind::Interrupted(signal) => Error::Interrupted(signal),
             _ => Error::Store { store: self.location(), reason: failure.reason.during(what) },
         }
     }
@@ -102,7 +102,9 @@ impl BlobStore for S3Store<'_> {
         let uid = uid.as_str();
         let what = || format!("cannot write blob {uid}");
         if !BlobUid::is_plain(uid) {
-            return Err(self.error(Failure::new(Kind::Lasting, "this is not the name of a blob"), &what()));
+            return Err(
+                self.error(Failure::new(FailureKind::Lasting, "this is not the name of a blob"), &what())
+            );
         }
         let md5 = md5(data);
         let headers = [("content-md5", &md5[..]), ("content-type", "application/octet-stream")];
@@ -133,7 +135,7 @@ impl BlobStore for S3Store<'_> {
         });
         match got {
             Ok(()) => Ok(true),
-            Err(failure) if failure.kind == Kind::Missing => Ok(false),
+            Err(failure) if failure.kind == FailureKind::Missing => Ok(false),
             // The server fails repeatedly for this blob, but works otherwise.
             Err(failure) if failure.status == Some(500) && self.check().is_ok() => {
                 Err(GetError::Unreadable(failure.reason.line()))

@@ -51,7 +51,7 @@ pub struct NewVersion {
     /// Tags, without duplicates.
     pub tags: Vec<String>,
     /// The RBD snapshot that it is made from, if that is certain.
-    pub origin: Option<Origin>,
+    pub origin: Option<SnapshotOrigin>,
 }
 
 /// The identity of an RBD image. Names do not identify an image, because they can be changed and reused.
@@ -70,7 +70,7 @@ pub struct ImageId {
 /// The RBD snapshot that a version was made from. It proves later that a list of changes since that snapshot is a
 /// list of changes since that version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct SnapshotOrigin {
     /// The image.
     pub image: ImageId,
     /// The snapshot's number in the pool.

@@ -1,6 +1,7 @@
 //! Reads a few blocks of the source that are not going to be read, and compares them with what the version gets there:
 //! hints of another image or of another snapshot, or another source, would make a version that is silently wrong.
 
+use super::opening::{Base, Changed};
 use crate::engine::Site;
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::{Plan, sample};
@@ -13,32 +14,68 @@ use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 
 /// Compares ten of the blocks that are carried over, whatever the hints say, and ten of those behind the end of the base
-/// that count as zeros. That the hints call a block of the base empty which has data is a warning, as with 2.13.
+/// that count as zeros. Changes that the source itself has proved need no more than that, and none at all if there are
+/// none. A file of hints may call blocks empty that have data: this is a warning, as with 2.13.
 ///
 /// # Errors
 /// [`Error::BaseMismatch`]; the source or the database fails.
-pub(super) fn with_base(
+pub(super) fn check(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    base: Option<&Base>,
+    changed: &Changed,
+    plan: &Plan,
+    tally: &mut Tally,
+) -> Result<()> {
+    let mut called_empty = plan.sparse.clone();
+    if let Some(base) = base {
+        if matches!(changed, Changed::Proved(hints) if hints.is_empty()) {
+            return Ok(());
+        }
+        let within = BlockSet::from(0..base.blocks.geometry.blocks());
+        let behind = plan.sparse.subtract(&within);
+        with_base(site, source, &base.version, plan, &behind, tally)?;
+        called_empty = plan.sparse.intersect(&within);
+    }
+    match changed {
+        Changed::Hinted(_) => tell_of_data(site, source, &called_empty, base.is_some(), tally),
+        Changed::Proved(_) | Changed::Unknown => Ok(()),
+    }
+}
+
+/// Compares blocks that are carried, and those `behind` the end of the base that count as zeros.
+fn with_base(
     site: &mut Site<'_>,
     source: &dyn Source,
     base: &Version,
     plan: &Plan,
+    behind: &BlockSet,
     tally: &mut Tally,
 ) -> Result<()> {
-    let geometry = Geometry::new(source.size(), site.config.block_size);
     let differs = match with_version(site, source, base, &plan.carry, tally)? {
         Some(block) => Some(block),
-        None => {
-            let end = Geometry::new(base.size_bytes, site.config.block_size).blocks();
-            let behind = plan.sparse.subtract(&(0..end).into());
-            first_data(site, source, &behind, tally)?
-        }
+        None => first_data(site, source, behind, tally)?,
     };
-    match differs {
-        None => Ok(()),
-        Some(block) => {
-            Err(Error::BaseMismatch { base: base.uid.clone(), block, offset: geometry.offset(block) })
-        }
-    }
+    let Some(block) = differs else { return Ok(()) };
+    let offset = Geometry::new(source.size(), site.config.block_size).offset(block);
+    Err(Error::BaseMismatch { base: base.uid.clone(), block, offset })
+}
+
+/// What the hints call empty, or without a base do not touch, counts as zeros. That is asked for, and still worth a word
+/// where there is data.
+fn tell_of_data(
+    site: &mut Site<'_>,
+    source: &dyn Source,
+    blocks: &BlockSet,
+    has_base: bool,
+    tally: &mut Tally,
+) -> Result<()> {
+    let Some(block) = first_data(site, source, blocks, tally)? else { return Ok(()) };
+    let why =
+        if has_base { "The hints call it empty" } else { "The hints do not touch it, or call it empty" };
+    site.monitor
+        .warning(&format!("Block {block} has data in {}. {why}, so that it counts as zeros.", source.url()));
+    Ok(())
 }
 
 /// The first of ten blocks of `blocks` that is not what `version` has there.
@@ -66,7 +103,7 @@ pub(super) fn with_version(
 }
 
 /// The first of ten blocks of `blocks` that has data in the source. What the source itself calls a hole is not read.
-pub(super) fn first_data(
+fn first_data(
     site: &mut Site<'_>,
     source: &dyn Source,
     blocks: &BlockSet,

@@ -3,7 +3,7 @@
 use super::compare;
 use crate::engine::Site;
 use crate::flow::coordinator::Tally;
-use crate::flow::plan::Base;
+use crate::flow::plan::BaseBlocks;
 use crate::io::{Changes, Source};
 use crate::locks::Guard;
 use crate::meta::VersionFilter;
@@ -15,19 +15,43 @@ use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
 use crate::types::version::Version;
 
-/// The base version, pinned, and what the plan needs of it.
-pub(super) fn open_base(site: &mut Site<'_>, uid: &str) -> Result<(Version, Base, Guard)> {
-    let (version, guard) = site.pin(uid)?;
+/// The version that unchanged blocks are taken from. Nobody removes it as long as this lives.
+pub(super) struct Base {
+    pub version: Version,
+    pub blocks: BaseBlocks,
+    _pin: Guard,
+}
+
+/// Finds the base that `uid` means, and pins it.
+pub(super) fn open_base(site: &mut Site<'_>, uid: &str) -> Result<Base> {
+    let (version, pin) = site.pin(uid)?;
     if !version.valid {
         return Err(Error::refused(format!(
             "You cannot base on an invalid version: {uid}. `backy2 ls` shows which are valid."
         )));
     }
-    let base = Base {
-        geometry: Geometry::new(version.size_bytes, site.config.block_size),
-        unusable: site.meta.unusable(&version)?,
-    };
-    Ok((version, base, guard))
+    let geometry = Geometry::new(version.size_bytes, site.config.block_size);
+    let unusable = site.meta.unusable(&version)?;
+    Ok(Base { version, blocks: BaseBlocks { geometry, unusable }, _pin: pin })
+}
+
+/// What has changed since the base, and who says so.
+pub(super) enum Changed {
+    /// A file of hints, which may be of another image or snapshot.
+    Hinted(Hints),
+    /// The source, which has proved that the base is a snapshot of the same image.
+    Proved(Hints),
+    /// Nobody: everything is read.
+    Unknown,
+}
+
+impl Changed {
+    pub fn hints(&self) -> Option<&Hints> {
+        match self {
+            Changed::Hinted(hints) | Changed::Proved(hints) => Some(hints),
+            Changed::Unknown => None,
+        }
+    }
 }
 
 /// What has changed since `base`, where the source can tell.
@@ -36,9 +60,9 @@ pub(super) fn changes(
     source: &dyn Source,
     base: &Version,
     geometry: Geometry,
-) -> Result<Option<Hints>> {
+) -> Result<Changed> {
     if source.origin().is_none() {
-        return Ok(None);
+        return Ok(Changed::Unknown);
     }
     let monitor = site.monitor;
     let changes = match site.meta.origin(base)? {
@@ -46,14 +70,14 @@ pub(super) fn changes(
         None => Changes::Unknown("no snapshot of an image was recorded with it".to_owned()),
     };
     match changes {
-        Changes::Known(hints) => Hints::new(&hints, source.url(), geometry).map(Some),
+        Changes::Known(hints) => Hints::new(&hints, source.url(), geometry).map(Changed::Proved),
         Changes::Unknown(why) => {
             monitor.info(&format!(
                 "The changes since version {} are not known: {why}. All blocks are read; stored data is not \
                  stored again.",
                 base.uid
             ));
-            Ok(None)
+            Ok(Changed::Unknown)
         }
     }
 }

@@ -20,12 +20,12 @@ pub(super) struct Key {
 
 /// The cache.
 pub(super) struct Cache {
-    state: Mutex<State>,
+    state: Mutex<Contents>,
     limit: u64,
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     entries: HashMap<Key, Entry>,
     /// Ready entries, sorted by their last use.
     order: BTreeMap<u64, Key>,
@@ -104,7 +104,7 @@ impl Cache {
         Arc::new(Cache { state: Mutex::default(), limit })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Contents> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,7 +160,7 @@ impl Cache {
     }
 }
 
-impl State {
+impl Contents {
     fn shrink(&mut self, limit: u64) {
         while self.bytes > limit {
             let Some((_, key)) = self.order.pop_first() else { return };

@@ -27,7 +27,7 @@ pub enum Fresh {
 }
 
 /// A block that is to be stored.
-pub struct Job {
+pub struct StoreJob {
     /// Block; names the job, too.
     pub id: u64,
     /// Digest of its data.
@@ -69,7 +69,7 @@ pub struct Channels {
     /// From readers and hash stage.
     pub fresh: Receiver<Fresh>,
     /// To the write pool.
-    pub jobs: Sender<Job>,
+    pub jobs: Sender<StoreJob>,
     /// From the write pool.
     pub stored: Receiver<Done>,
     /// To the thread that makes batches durable.

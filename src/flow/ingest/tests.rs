@@ -68,21 +68,22 @@ fn nothing_counts_that_was_stored_before_a_flush_has_failed() {
         origin: None,
     };
     let version = meta.begin_version(&new).expect("begins");
-    let (store, keys, throttle) = (Forgetful::default(), Keyring::new(None), Throttle::new(0));
+    let store = Forgetful::default();
     let ingest = Ingest {
         source: &NullSource::new("null://", blocks * block_size, block_size as u32),
         store: &store,
+        version: &version,
         monitor: &Silent,
-        keys: &keys,
+        keys: Keyring::new(None),
         hasher: Hasher::new(HashFunction::Sha512),
         geometry,
         enc_version: 0,
         deduplication: true,
         reads: 2,
         writes: 2,
-        throttle: &throttle,
+        throttle: Throttle::new(0),
     };
-    let ended = ingest.run(&mut meta, &version, &(0..blocks).into(), &mut Tally::default());
+    let ended = ingest.run(&mut meta, &(0..blocks).into(), &mut Tally::default());
     assert!(matches!(ended, Err(Error::Store { .. })), "{ended:?}");
     assert_eq!(store.flushes.into_inner(), 1, "nobody asks again, and is told that all is well");
     assert!(meta.rows(&version, 0, 1000, Rows::All).expect("reads").is_empty());

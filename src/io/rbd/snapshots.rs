@@ -8,7 +8,7 @@ use crate::sys::ceph::{Image, Pool, Snapshot};
 use crate::types::error::Result;
 use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
-use crate::types::version::{ImageId, Origin};
+use crate::types::version::{ImageId, SnapshotOrigin};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The error that the cluster reports.
-    pub fn name_of(&self, wanted: &Origin) -> Result<Option<String>> {
+    pub fn name_of(&self, wanted: &SnapshotOrigin) -> Result<Option<String>> {
         if wanted.image != self.id {
             return Ok(None);
         }

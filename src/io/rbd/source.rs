@@ -10,7 +10,7 @@ use crate::types::error::{Error, Result};
 use crate::types::hints::Hint;
 use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
-use crate::types::version::Origin;
+use crate::types::version::SnapshotOrigin;
 use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct RbdSource {
     image: Image,
     size: u64,
     extents: Extents,
-    origin: Option<Origin>,
+    origin: Option<SnapshotOrigin>,
 }
 
 impl RbdSource {
@@ -74,8 +74,8 @@ impl RbdSource {
     /// The snapshot `base` as it is now, or the reason why it cannot be used. An error if it would be wrong to go on.
     fn find_base(
         &self,
-        own: &Origin,
-        base: &Origin,
+        own: &SnapshotOrigin,
+        base: &SnapshotOrigin,
         name: &str,
     ) -> Result<std::result::Result<Snapshot, String>> {
         let refused = |why: &str| {
@@ -165,7 +165,7 @@ impl Source for RbdSource {
         self.extents.next_data(offset, |window| data_of(&self.image, window))
     }
 
-    fn origin(&self) -> Option<&Origin> {
+    fn origin(&self) -> Option<&SnapshotOrigin> {
         self.origin.as_ref()
     }
 
@@ -193,7 +193,12 @@ impl Source for RbdSource {
         }
     }
 
-    fn changes_since(&self, base: &Origin, name: &str, check: &dyn Fn() -> Result<()>) -> Result<Changes> {
+    fn changes_since(
+        &self,
+        base: &SnapshotOrigin,
+        name: &str,
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<Changes> {
         let Some(own) = &self.origin else {
             return Ok(Changes::Unknown(
                 "the source is the image itself and not a snapshot of it".to_owned(),

@@ -5,7 +5,7 @@ use crate::types::block::{BlockRow, Encryption, Geometry};
 use crate::types::error::Error;
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
-use crate::types::version::{Count, ImageId, NewVersion, Origin, Statistics, Version};
+use crate::types::version::{Count, ImageId, NewVersion, SnapshotOrigin, Statistics, Version};
 
 /// A test on an empty database.
 pub type Case = fn(&mut Metadata);
@@ -415,7 +415,7 @@ fn origins(meta: &mut Metadata) {
         image: name.to_owned(),
     };
     let mut made = |name: &str, snapshot: u64| {
-        let origin = Origin { image: image(name), snapshot, taken: 1 << 60 };
+        let origin = SnapshotOrigin { image: image(name), snapshot, taken: 1 << 60 };
         let new = NewVersion {
             uid: VersionUid::generate(),
             date: Timestamp::now(),

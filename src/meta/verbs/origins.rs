@@ -5,11 +5,11 @@ use crate::meta::Metadata;
 use crate::meta::sql::{Db, Fallible, Row, Work, values};
 use crate::types::error::Result;
 use crate::types::uid::VersionUid;
-use crate::types::version::{ImageId, Origin, Version};
+use crate::types::version::{ImageId, SnapshotOrigin, Version};
 
 impl Metadata {
     /// The snapshot that `version` was made from, where that was recorded.
-    pub fn origin(&mut self, version: &Version) -> Result<Option<Origin>> {
+    pub fn origin(&mut self, version: &Version) -> Result<Option<SnapshotOrigin>> {
         self.read("looking up a snapshot", |db| {
             let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
             db.first(&sql, values![&version.uid], from_row)
@@ -17,7 +17,7 @@ impl Metadata {
     }
 
     /// The versions made from snapshots of `image`, valid or not, by date.
-    pub fn versions_of(&mut self, image: &ImageId) -> Result<Vec<(Version, Origin)>> {
+    pub fn versions_of(&mut self, image: &ImageId) -> Result<Vec<(Version, SnapshotOrigin)>> {
         self.read("listing versions of an image", |db| versions_of(db, image))
     }
 
@@ -58,14 +58,14 @@ const COLUMNS: &str = "cluster, pool, namespace, image, snapshot, taken";
 /// The image that the first four parameters name.
 const OF_IMAGE: &str = "cluster = ?1 AND pool = ?2 AND namespace = ?3 AND image = ?4";
 
-fn from_row(row: &dyn Row) -> Fallible<Origin> {
+fn from_row(row: &dyn Row) -> Fallible<SnapshotOrigin> {
     let image =
         ImageId { cluster: row.text(0)?, pool: row.int(1)?, namespace: row.text(2)?, image: row.text(3)? };
-    Ok(Origin { image, snapshot: row.size(4)?, taken: row.int(5)? })
+    Ok(SnapshotOrigin { image, snapshot: row.size(4)?, taken: row.int(5)? })
 }
 
-pub(super) fn record(db: &mut dyn Db, uid: &VersionUid, origin: &Origin) -> Fallible<()> {
-    let Origin { image, snapshot, taken } = origin;
+pub(super) fn record(db: &mut dyn Db, uid: &VersionUid, origin: &SnapshotOrigin) -> Fallible<()> {
+    let SnapshotOrigin { image, snapshot, taken } = origin;
     db.execute(
         &format!("INSERT INTO version_origins ({COLUMNS}, version_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
         values![&image.cluster, image.pool, &image.namespace, &image.image, *snapshot, *taken, uid],
@@ -73,7 +73,7 @@ pub(super) fn record(db: &mut dyn Db, uid: &VersionUid, origin: &Origin) -> Fall
     Ok(())
 }
 
-fn versions_of(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<(Version, Origin)>> {
+fn versions_of(db: &mut dyn Db, image: &ImageId) -> Fallible<Vec<(Version, SnapshotOrigin)>> {
     let sql = format!("SELECT {COLUMNS}, version_uid FROM version_origins WHERE {OF_IMAGE}");
     let parameters = values![&image.cluster, image.pool, &image.namespace, &image.image];
     let rows = db.all(&sql, parameters, |row| Ok((from_row(row)?, VersionUid::from(row.text(6)?))))?;

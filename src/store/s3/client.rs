@@ -1,7 +1,7 @@
 //! Sends one signed request to a bucket and evaluates the answer.
 
 use super::bucket::Bucket;
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, FailureKind};
 use super::pace::{Pace, longest};
 use super::sign::{self, Signer, Unsigned};
 use super::waiter::{Lookup, Waiter};
@@ -157,9 +157,9 @@ impl Client {
         for (name, value) in self.signer.sign(&unsigned, Utc::now()) {
             built = built.header(name, value);
         }
-        let built = built
-            .body(body)
-            .map_err(|error| Failure::new(Kind::Lasting, because("the request cannot be made", error)))?;
+        let built = built.body(body).map_err(|error| {
+            Failure::new(FailureKind::Lasting, because("the request cannot be made", error))
+        })?;
         let built = self
             .agent
             .configure_request(built)
@@ -221,11 +221,11 @@ impl Client {
                     data.extend_from_slice(&piece[..read]);
                 }
             }
-            pace.left().ok_or_else(|| Failure::new(Kind::Network, "the answer comes too slowly"))?;
+            pace.left().ok_or_else(|| Failure::new(FailureKind::Network, "the answer comes too slowly"))?;
         }
         match length {
             Some(length) if (data.len() as u64) < length.min(most) => {
-                Err(Failure::new(Kind::Network, "the answer ended early"))
+                Err(Failure::new(FailureKind::Network, "the answer ended early"))
             }
             _ => Ok(()),
         }

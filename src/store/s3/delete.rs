@@ -1,7 +1,7 @@
 //! Deletes objects, many at once if the server supports it.
 
 use super::client::Request;
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, FailureKind};
 use super::{S3Store, md5, xml};
 use crate::types::uid::BlobUid;
 use std::collections::BTreeMap;
@@ -39,12 +39,12 @@ impl S3Store<'_> {
             let mut first = None;
             left.retain(|uid| match refused.get(*uid) {
                 None => false,
-                Some(failure) if failure.kind == Kind::Busy => {
+                Some(failure) if failure.kind == FailureKind::Busy => {
                     first.get_or_insert_with(|| failure.clone());
                     true
                 }
                 Some(failure) => {
-                    if failure.kind != Kind::Missing {
+                    if failure.kind != FailureKind::Missing {
                         failed.push(((*uid).clone(), failure.clone()));
                     }
                     false
@@ -54,7 +54,7 @@ impl S3Store<'_> {
         });
         match result {
             Ok(()) => Vec::new(),
-            Err(failure) if failure.kind == Kind::Unknown => {
+            Err(failure) if failure.kind == FailureKind::Unknown => {
                 self.bulk.store(false, Ordering::Relaxed);
                 left
             }
@@ -102,8 +102,10 @@ impl S3Store<'_> {
             });
             match result {
                 Ok(()) => {}
-                Err(failure) if failure.kind == Kind::Missing => {}
-                Err(failure) if failure.kind == Kind::Lasting => failed.push(((*uid).clone(), failure)),
+                Err(failure) if failure.kind == FailureKind::Missing => {}
+                Err(failure) if failure.kind == FailureKind::Lasting => {
+                    failed.push(((*uid).clone(), failure))
+                }
                 Err(failure) => {
                     failed.extend(uids[at..].iter().map(|uid| ((*uid).clone(), failure.clone())));
                     return;

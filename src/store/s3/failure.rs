@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 /// Whether repeating a failed request makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FailureKind {
     /// The network failed, or the server violated the protocol. This may be temporary.
     Network,
     /// The server reports a temporary problem: overload, or an internal error.
@@ -28,7 +28,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// Whether to repeat it.
-    pub kind: Kind,
+    pub kind: FailureKind,
     /// What was wrong, and which setting to check.
     pub reason: Reason,
     /// The status of the answer, if there was one.
@@ -37,7 +37,7 @@ pub(super) struct Failure {
 
 impl Failure {
     /// A failure without an answer.
-    pub fn new(kind: Kind, reason: impl Into<Reason>) -> Self {
+    pub fn new(kind: FailureKind, reason: impl Into<Reason>) -> Self {
         Failure { kind, reason: reason.into(), status: None }
     }
 
@@ -54,7 +54,7 @@ impl Failure {
         let code = if tells_of_clocks(&message) { SKEWED.to_owned() } else { code };
         let kind = kind(status, &code);
         let advice = match kind {
-            Kind::Lasting | Kind::Missing => advice(status, &code, names),
+            FailureKind::Lasting | FailureKind::Missing => advice(status, &code, names),
             _ => String::new(),
         };
         Failure { kind, reason: Reason::from(one_line(&told)).advise(advice), status: Some(status) }
@@ -81,10 +81,10 @@ impl Failure {
     pub fn of_object(code: &str, message: &str, names: Names) -> Self {
         let kind = match code {
             // A few servers put their status here.
-            "AccessDenied" => Kind::Lasting,
+            "AccessDenied" => FailureKind::Lasting,
             code => kind(code.parse().unwrap_or(200), code),
         };
-        let advice = if kind == Kind::Lasting { advice(200, code, names) } else { String::new() };
+        let advice = if kind == FailureKind::Lasting { advice(200, code, names) } else { String::new() };
         let reason = Reason::from(one_line(&format!("{code}: {message}"))).advise(advice);
         Failure { kind, reason, status: Some(200) }
     }
@@ -95,8 +95,10 @@ impl Failure {
         let Names { endpoint, tls } = names;
         let see = format!("See {endpoint} in [DataBackend]");
         match error {
-            E::Timeout(_) => Failure::new(Kind::Network, because("no answer in time", error)),
-            E::HostNotFound => Failure::new(Kind::Network, Reason::from("the host is unknown").advise(see)),
+            E::Timeout(_) => Failure::new(FailureKind::Network, because("no answer in time", error)),
+            E::HostNotFound => {
+                Failure::new(FailureKind::Network, Reason::from("the host is unknown").advise(see))
+            }
             // TLS reports its errors as invalid data.
             E::Io(io) if io.kind() == ErrorKind::InvalidData => Self::of_tls(io.into(), names),
             E::Io(io) => match io.kind() {
@@ -107,19 +109,19 @@ impl Failure {
                 | ErrorKind::ConnectionAborted
                 | ErrorKind::NotConnected
                 | ErrorKind::BrokenPipe
-                | ErrorKind::UnexpectedEof => Failure::new(Kind::Network, io),
+                | ErrorKind::UnexpectedEof => Failure::new(FailureKind::Network, io),
                 // No connection was made: it was refused, there is no route, or the name is unknown.
-                _ => Failure::new(Kind::Network, Reason::from(io).advise(see)),
+                _ => Failure::new(FailureKind::Network, Reason::from(io).advise(see)),
             },
             E::Rustls(_) | E::Tls(_) | E::Pem(_) => Self::of_tls(error.into(), names),
             E::Protocol(_) | E::ConnectionFailed | E::BodyStalled | E::LargeResponseHeader(..) => {
                 let advice = format!("See {endpoint} and {tls} in [DataBackend]");
                 Failure::new(
-                    Kind::Network,
+                    FailureKind::Network,
                     because("this is not the answer of a web server", error).advise(advice),
                 )
             }
-            other => Failure::new(Kind::Lasting, because("", other).advise(see)),
+            other => Failure::new(FailureKind::Lasting, because("", other).advise(see)),
         }
     }
 
@@ -131,7 +133,7 @@ impl Failure {
         } else {
             format!("Does the server speak https? See {endpoint} and {tls} in [DataBackend]")
         };
-        Failure::new(Kind::Lasting, because("TLS failed", error).advise(advice))
+        Failure::new(FailureKind::Lasting, because("TLS failed", error).advise(advice))
     }
 }
 
@@ -165,11 +167,11 @@ fn one_line(text: &str) -> String {
     }
 }
 
-fn kind(status: u16, code: &str) -> Kind {
+fn kind(status: u16, code: &str) -> FailureKind {
     match (status, code) {
-        (404, "NoSuchKey") | (_, "NoSuchKey") => Kind::Missing,
-        (405 | 501, _) | (_, "NotImplemented" | "MethodNotAllowed") => Kind::Unknown,
-        (408 | 429 | 500 | 502 | 503 | 504, _) => Kind::Busy,
+        (404, "NoSuchKey") | (_, "NoSuchKey") => FailureKind::Missing,
+        (405 | 501, _) | (_, "NotImplemented" | "MethodNotAllowed") => FailureKind::Unknown,
+        (408 | 429 | 500 | 502 | 503 | 504, _) => FailureKind::Busy,
         // These codes come with various statuses. A wrong digest means that the body was damaged on the way.
         (
             _,
@@ -182,8 +184,8 @@ fn kind(status: u16, code: &str) -> Kind {
             | "XAmzContentSHA256Mismatch"
             | "IncompleteBody"
             | "TooManyRequests",
-        ) => Kind::Busy,
-        _ => Kind::Lasting,
+        ) => FailureKind::Busy,
+        _ => FailureKind::Lasting,
     }
 }
 

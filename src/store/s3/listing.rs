@@ -1,6 +1,6 @@
 //! Listings, page by page. The server is not trusted.
 
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, FailureKind};
 use super::xml;
 
 /// The most empty pages in a row. Removed objects in a bucket with versions cause such pages.
@@ -24,7 +24,7 @@ pub(super) fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure
     Some(if truncated && next.is_none() {
         // A blob that is not listed would count as missing.
         Err(Failure::new(
-            Kind::Lasting,
+            FailureKind::Lasting,
             "the listing has more pages, but the server does not say where they \
                                          begin",
         ))
@@ -53,7 +53,7 @@ impl Course {
     /// # Errors
     /// The page does not follow the previous ones.
     pub fn follow(&mut self, page: &Page) -> Result<(), Failure> {
-        let astray = |text: &str| Err(Failure::new(Kind::Lasting, text));
+        let astray = |text: &str| Err(Failure::new(FailureKind::Lasting, text));
         if page.next.is_some() && page.next == self.token {
             return astray("the server returns the same page again and again");
         }

@@ -1,6 +1,6 @@
 //! Repeats requests after temporary failures: how often, how long, and when to give up.
 
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, FailureKind};
 use crate::monitor::Monitor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -70,17 +70,17 @@ impl<'a> Patience<'a> {
             if failure.status.is_some() {
                 self.reached.store(true, Ordering::Relaxed);
             }
-            if ![Kind::Network, Kind::Busy].contains(&failure.kind) {
+            if ![FailureKind::Network, FailureKind::Busy].contains(&failure.kind) {
                 return Err(failure);
             }
             // The signal has ended the request in progress.
             if let Some(signal) = self.monitor.interrupted() {
-                return Err(Failure::new(Kind::Interrupted(signal), "interrupted"));
+                return Err(Failure::new(FailureKind::Interrupted(signal), "interrupted"));
             }
             let spent = started.elapsed();
             let left = self.patience().saturating_sub(spent);
             if left < TOO_SHORT {
-                if failure.kind == Kind::Network {
+                if failure.kind == FailureKind::Network {
                     self.gone.store(true, Ordering::Relaxed);
                 }
                 return Err(given_up(failure, tries, spent));
@@ -131,7 +131,7 @@ impl<'a> Patience<'a> {
         let end = Instant::now() + pause;
         loop {
             if let Some(signal) = self.monitor.interrupted() {
-                return Err(Failure::new(Kind::Interrupted(signal), "interrupted"));
+                return Err(Failure::new(FailureKind::Interrupted(signal), "interrupted"));
             }
             match end.saturating_duration_since(Instant::now()) {
                 Duration::ZERO => return Ok(()),

@@ -9,31 +9,31 @@ fn answer(code: &str) -> String {
 #[test]
 fn answers_are_judged_by_status_and_code() {
     for (status, code, kind) in [
-        (404, "NoSuchKey", Kind::Missing),
-        (404, "NoSuchBucket", Kind::Lasting),
-        (404, "", Kind::Lasting),
-        (403, "AccessDenied", Kind::Lasting),
-        (400, "RequestTimeout", Kind::Busy),
-        (400, "BadDigest", Kind::Busy),
-        (400, "InvalidArgument", Kind::Lasting),
-        (408, "", Kind::Busy),
-        (429, "", Kind::Busy),
-        (500, "InternalError", Kind::Busy),
-        (502, "", Kind::Busy),
-        (503, "SlowDown", Kind::Busy),
-        (504, "", Kind::Busy),
-        (501, "NotImplemented", Kind::Unknown),
-        (405, "MethodNotAllowed", Kind::Unknown),
-        (200, "InternalError", Kind::Busy),
-        (301, "PermanentRedirect", Kind::Lasting),
+        (404, "NoSuchKey", FailureKind::Missing),
+        (404, "NoSuchBucket", FailureKind::Lasting),
+        (404, "", FailureKind::Lasting),
+        (403, "AccessDenied", FailureKind::Lasting),
+        (400, "RequestTimeout", FailureKind::Busy),
+        (400, "BadDigest", FailureKind::Busy),
+        (400, "InvalidArgument", FailureKind::Lasting),
+        (408, "", FailureKind::Busy),
+        (429, "", FailureKind::Busy),
+        (500, "InternalError", FailureKind::Busy),
+        (502, "", FailureKind::Busy),
+        (503, "SlowDown", FailureKind::Busy),
+        (504, "", FailureKind::Busy),
+        (501, "NotImplemented", FailureKind::Unknown),
+        (405, "MethodNotAllowed", FailureKind::Unknown),
+        (200, "InternalError", FailureKind::Busy),
+        (301, "PermanentRedirect", FailureKind::Lasting),
     ] {
         let failure = Failure::of_answer(status, &answer(code), NAMES);
         assert_eq!((failure.kind, failure.status), (kind, Some(status)), "{status} {code}");
     }
-    assert_eq!(Failure::of_object("SlowDown", "", NAMES).kind, Kind::Busy);
-    assert_eq!(Failure::of_object("503", "", NAMES).kind, Kind::Busy);
-    assert_eq!(Failure::of_object("AccessDenied", "", NAMES).kind, Kind::Lasting);
-    assert_eq!(Failure::of_object("NoSuchKey", "", NAMES).kind, Kind::Missing);
+    assert_eq!(Failure::of_object("SlowDown", "", NAMES).kind, FailureKind::Busy);
+    assert_eq!(Failure::of_object("503", "", NAMES).kind, FailureKind::Busy);
+    assert_eq!(Failure::of_object("AccessDenied", "", NAMES).kind, FailureKind::Lasting);
+    assert_eq!(Failure::of_object("NoSuchKey", "", NAMES).kind, FailureKind::Missing);
 }
 
 #[test]
@@ -73,17 +73,17 @@ fn messages_say_which_setting_to_look_at() {
 fn errors_of_the_network_pass_and_those_of_tls_do_not() {
     let io = |kind: ErrorKind, text: &str| ureq::Error::Io(std::io::Error::new(kind, text));
     for (error, kind, word) in [
-        (io(ErrorKind::ConnectionReset, "reset"), Kind::Network, "reset"),
-        (io(ErrorKind::ConnectionRefused, "refused"), Kind::Network, "endpoint_url"),
-        (io(ErrorKind::UnexpectedEof, "end"), Kind::Network, "end"),
+        (io(ErrorKind::ConnectionReset, "reset"), FailureKind::Network, "reset"),
+        (io(ErrorKind::ConnectionRefused, "refused"), FailureKind::Network, "endpoint_url"),
+        (io(ErrorKind::UnexpectedEof, "end"), FailureKind::Network, "end"),
         (
             io(ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer"),
-            Kind::Lasting,
+            FailureKind::Lasting,
             "SSL_CERT_FILE",
         ),
-        (io(ErrorKind::InvalidData, "corrupt message"), Kind::Lasting, "use_ssl"),
-        (ureq::Error::HostNotFound, Kind::Network, "endpoint_url"),
-        (ureq::Error::BadUri("x".into()), Kind::Lasting, "endpoint_url"),
+        (io(ErrorKind::InvalidData, "corrupt message"), FailureKind::Lasting, "use_ssl"),
+        (ureq::Error::HostNotFound, FailureKind::Network, "endpoint_url"),
+        (ureq::Error::BadUri("x".into()), FailureKind::Lasting, "endpoint_url"),
     ] {
         let failure = Failure::of_transport(error, NAMES);
         assert!(failure.kind == kind && failure.reason.line().contains(word), "{failure:?}");

@@ -33,10 +33,10 @@ impl Monitor for Watcher {
 const SECOND: Duration = Duration::from_secs(1);
 
 fn passing() -> Failure {
-    Failure::new(Kind::Network, "the cable is cut")
+    Failure::new(FailureKind::Network, "the cable is cut")
 }
 
-fn answered(kind: Kind) -> Failure {
+fn answered(kind: FailureKind) -> Failure {
     Failure { kind, reason: "no".into(), status: Some(503) }
 }
 
@@ -47,7 +47,7 @@ fn what_passes_is_repeated_until_it_succeeds() {
     let mut tries = 0;
     let result = patience.run("x", |_| {
         tries += 1;
-        if tries < 4 { Err(answered(Kind::Busy)) } else { Ok(tries) }
+        if tries < 4 { Err(answered(FailureKind::Busy)) } else { Ok(tries) }
     });
     assert_eq!(result.expect("in the end"), 4);
     let said = watcher.said.lock().expect("lock");
@@ -58,7 +58,7 @@ fn what_passes_is_repeated_until_it_succeeds() {
 fn what_lasts_is_tried_once() {
     let watcher = Watcher::new(u32::MAX);
     let patience = Patience::new(SECOND, 60 * SECOND, &watcher);
-    for kind in [Kind::Lasting, Kind::Missing, Kind::Unknown] {
+    for kind in [FailureKind::Lasting, FailureKind::Missing, FailureKind::Unknown] {
         let mut tries = 0;
         let failure = patience.run("x", |_| {
             tries += 1;
@@ -76,7 +76,7 @@ fn the_end_comes_in_time_and_is_told() {
     let mut limits = Vec::new();
     let failure = patience.run("x", |limit| {
         limits.push(limit);
-        Err::<(), _>(answered(Kind::Busy))
+        Err::<(), _>(answered(FailureKind::Busy))
     });
     let took = started.elapsed();
     assert!((SECOND.mul_f64(0.9)..SECOND.mul_f64(1.9)).contains(&took), "{took:?}");
@@ -130,8 +130,8 @@ fn a_signal_ends_the_wait() {
     let watcher = Watcher::new(3);
     let patience = Patience::new(SECOND, 300 * SECOND, &watcher);
     let started = Instant::now();
-    let failure = patience.run("x", |_| Err::<(), _>(answered(Kind::Busy))).expect_err("failed");
-    assert_eq!(failure.kind, Kind::Interrupted(Signal::Terminate));
+    let failure = patience.run("x", |_| Err::<(), _>(answered(FailureKind::Busy))).expect_err("failed");
+    assert_eq!(failure.kind, FailureKind::Interrupted(Signal::Terminate));
     assert!(started.elapsed() < 2 * SECOND);
 }
 

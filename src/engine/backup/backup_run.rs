@@ -11,11 +11,10 @@ use crate::monitor::{Activity, Progress};
 use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
-use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
-use crate::types::version::{Count, NewVersion, Origin, Version};
+use crate::types::version::{Count, NewVersion, SnapshotOrigin, Version};
 use std::time::Instant;
 
 /// After so many rounds of blobs going bad under our hands something else is wrong.
@@ -32,7 +31,7 @@ pub struct Naming<'o> {
     /// When the user wants it gone.
     pub expire: Option<Timestamp>,
     /// Which snapshot it is of, where that is certain.
-    pub origin: Option<Origin>,
+    pub origin: Option<SnapshotOrigin>,
 }
 
 /// Makes the version, locked before anybody can see it.
@@ -59,21 +58,49 @@ pub(in crate::engine) fn begin(
 }
 
 /// A backup whose version exists.
-pub(in crate::engine) struct Job<'j, 's> {
-    pub site: &'j mut Site<'s>,
-    pub store: &'j dyn BlobStore,
-    pub source: &'j dyn Source,
-    pub geometry: Geometry,
-    pub version: &'j Version,
-    pub tally: Tally,
-    pub reads: usize,
-    pub started: Instant,
+pub(in crate::engine) struct BackupRun<'r, 's> {
+    site: &'r mut Site<'s>,
+    ingest: Ingest<'r>,
+    tally: Tally,
+    started: Instant,
 }
 
-impl Job<'_, '_> {
+/// Where the blocks come from and go to.
+pub(in crate::engine) struct Ends<'r> {
+    /// What is backed up.
+    pub source: &'r dyn Source,
+    /// How many of its blocks are read at the same time.
+    pub reads: usize,
+    /// Where new blobs go.
+    pub store: &'r dyn BlobStore,
+    /// The version, which exists and has the size of the source.
+    pub version: &'r Version,
+}
+
+impl<'r, 's: 'r> BackupRun<'r, 's> {
+    /// A run that has begun at `started`, and has done what `tally` says so far.
+    pub fn new(site: &'r mut Site<'s>, ends: Ends<'r>, tally: Tally, started: Instant) -> Self {
+        let config = site.config;
+        let ingest = Ingest {
+            source: ends.source,
+            store: ends.store,
+            version: ends.version,
+            geometry: Geometry::new(ends.source.size(), config.block_size),
+            monitor: site.monitor,
+            keys: site.keys.clone(),
+            hasher: site.hasher,
+            enc_version: config.encryption_version,
+            deduplication: config.deduplication,
+            reads: ends.reads,
+            writes: config.data.simultaneous_writes,
+            throttle: Throttle::new(config.data.bandwidth_write),
+        };
+        BackupRun { site, ingest, tally, started }
+    }
+
     /// Makes the version valid, or leaves it so that it can be continued.
     pub fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<StatisticsRow> {
-        self.site.monitor.version_created(&self.version.uid);
+        self.site.monitor.version_created(&self.ingest.version.uid);
         let result = self.run(plan, base, name);
         let row = self.statistics_row(name);
         if result.is_err() {
@@ -87,20 +114,20 @@ impl Job<'_, '_> {
         let mut read = match self.prepare(plan, base)? == plan.carry.count() {
             true => plan.read.clone(),
             // Some blob of the base went bad since the plan was made.
-            false => self.site.meta.missing(self.version)?,
+            false => self.site.meta.missing(self.ingest.version)?,
         };
         // Also where there is nothing to read.
-        self.progress(Activity::BackupData { source: self.source.url() });
+        self.progress(Activity::BackupData { source: self.ingest.source.url() });
         for _ in 0..ROUNDS {
             while !read.is_empty() {
-                read = self.ingest(&read)?;
+                read = self.ingest.run(&mut self.site.meta, &read, &mut self.tally)?;
             }
-            self.source.verify()?;
+            self.ingest.source.verify()?;
             // What was written to a folder that was exchanged meanwhile is not where it will be looked for.
-            self.store.check()?;
+            self.ingest.store.check()?;
             self.tell_of_growth();
             let row = self.statistics_row(name);
-            match self.site.meta.finish_version(self.version, &row)? {
+            match self.site.meta.finish_version(self.ingest.version, &row)? {
                 Finish::Valid => return Ok(()),
                 Finish::Missing(blocks) => {
                     self.tally.done = self.tally.done.saturating_sub(blocks.count());
@@ -110,75 +137,59 @@ impl Job<'_, '_> {
         }
         Err(Error::internal(format!(
             "blobs of version {} keep going bad while it is written",
-            self.version.uid
+            self.ingest.version.uid
         )))
     }
 
     fn tell_of_growth(&self) {
-        let Some(now) = self.source.size_now().filter(|now| *now > self.source.size()) else { return };
+        let Some(now) = self.ingest.source.size_now().filter(|now| *now > self.ingest.source.size()) else {
+            return;
+        };
         self.site.monitor.warning(&format!(
             "{} has grown to {now} bytes during the backup. The version has the first {}.",
-            self.source.url(),
-            self.source.size()
+            self.ingest.source.url(),
+            self.ingest.source.size()
         ));
     }
 
     /// Carries the unchanged blocks over and records the sparse ones: statements, no data. Returns how many
     /// were carried.
     fn prepare(&mut self, plan: &Plan, base: Option<&Version>) -> Result<u64> {
-        let source = self.source;
+        let source = self.ingest.source;
         self.progress(Activity::BackupPrep { source: source.url() });
         let mut blocks = 0;
         let site = &mut *self.site;
         let statistics = &mut self.tally.statistics;
         if let Some(base) = base.filter(|_| !plan.carry.is_empty()) {
-            let carried = site.meta.carry(base, self.version, &plan.carry)?;
-            let bytes = plan.carry.bytes(self.geometry);
+            let carried = site.meta.carry(base, self.ingest.version, &plan.carry)?;
+            let bytes = plan.carry.bytes(self.ingest.geometry);
             let stored = carried.blocks - carried.sparse.blocks;
             statistics.dedup += Count { blocks: stored, bytes: bytes.saturating_sub(carried.sparse.bytes) };
             statistics.sparse += carried.sparse;
             self.tally.done += carried.blocks;
             blocks = carried.blocks;
         }
-        site.meta.set_sparse(self.version, self.geometry, &plan.sparse)?;
-        statistics.sparse += Count { blocks: plan.sparse.count(), bytes: plan.sparse.bytes(self.geometry) };
+        site.meta.set_sparse(self.ingest.version, self.ingest.geometry, &plan.sparse)?;
+        statistics.sparse +=
+            Count { blocks: plan.sparse.count(), bytes: plan.sparse.bytes(self.ingest.geometry) };
         self.tally.done += plan.sparse.count();
         Ok(blocks)
     }
 
     fn progress(&self, activity: Activity<'_>) {
-        if self.version.size == 0 {
+        if self.ingest.version.size == 0 {
             return;
         }
-        let progress = Progress::new(activity, self.tally.done, self.version.size, 0);
+        let progress = Progress::new(activity, self.tally.done, self.ingest.version.size, 0);
         self.site.monitor.progress(&progress);
-    }
-
-    fn ingest(&mut self, read: &BlockSet) -> Result<BlockSet> {
-        let (config, site) = (self.site.config, &mut *self.site);
-        let throttle = Throttle::new(config.data.bandwidth_write);
-        let ingest = Ingest {
-            source: self.source,
-            store: self.store,
-            monitor: site.monitor,
-            keys: &site.keys,
-            hasher: site.hasher,
-            geometry: self.geometry,
-            enc_version: config.encryption_version,
-            deduplication: config.deduplication,
-            reads: self.reads,
-            writes: config.data.simultaneous_writes,
-            throttle: &throttle,
-        };
-        ingest.run(&mut site.meta, self.version, read, &mut self.tally)
     }
 
     fn statistics_row(&self, name: &str) -> StatisticsRow {
         StatisticsRow {
             date: Timestamp::now(),
-            version_uid: self.version.uid.clone(),
+            version_uid: self.ingest.version.uid.clone(),
             name: name.to_owned(),
-            geometry: self.geometry,
+            geometry: self.ingest.geometry,
             statistics: self.tally.statistics,
             duration: self.started.elapsed().as_secs(),
         }
