@@ -41,8 +41,8 @@ fn new_blob(data: u32) -> NewBlob {
     NewBlob { uid: BlobUid::generate(), fingerprint: fingerprint(data), encryption: Encryption::default() }
 }
 
-fn begin(meta: &mut Metadata, name: &str, blocks: u64) -> Version {
-    meta.begin_version(&NewVersion {
+fn new_version(name: &str, blocks: u64) -> NewVersion {
+    NewVersion {
         uid: VersionUid::generate(),
         date: Timestamp::now(),
         expire: None,
@@ -52,8 +52,11 @@ fn begin(meta: &mut Metadata, name: &str, blocks: u64) -> Version {
         size_bytes: blocks * u64::from(BLOCK),
         tags: vec!["t".into()],
         origin: None,
-    })
-    .expect("begins")
+    }
+}
+
+fn begin(meta: &mut Metadata, name: &str, blocks: u64) -> Version {
+    meta.begin_version(&new_version(name, blocks)).expect("begins")
 }
 
 fn statistics(version: &Version) -> StatisticsRow {
@@ -416,17 +419,7 @@ fn origins(meta: &mut Metadata) {
     };
     let mut made = |name: &str, snapshot: u64| {
         let origin = SnapshotOrigin { image: image(name), snapshot, taken: 1 << 60 };
-        let new = NewVersion {
-            uid: VersionUid::generate(),
-            date: Timestamp::now(),
-            expire: None,
-            name: "vm".into(),
-            snapshot_name: "s".into(),
-            size: 0,
-            size_bytes: 0,
-            tags: Vec::new(),
-            origin: Some(origin.clone()),
-        };
+        let new = NewVersion { origin: Some(origin.clone()), ..new_version("vm", 0) };
         (meta.begin_version(&new).expect("begins"), origin)
     };
     let (first, second, other) = (made("i", 7), made("i", 8), made("j", 7));
