@@ -21,7 +21,7 @@ impl BlockSet {
         self.ranges.iter().cloned().flatten()
     }
 
-    /// Whether no block is in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
@@ -36,13 +36,13 @@ impl BlockSet {
         self.ranges.iter().map(|range| geometry.bytes(range)).sum()
     }
 
-    /// Whether the block is in it.
+    /// Whether the set contains block `id`.
     pub fn contains(&self, id: u64) -> bool {
         let behind = self.ranges.partition_point(|range| range.end <= id);
         self.ranges.get(behind).is_some_and(|range| range.start <= id)
     }
 
-    /// The `n`-th of its blocks, from 0.
+    /// The block at position `n`, counted from 0, in ascending order.
     pub fn nth(&self, mut n: u64) -> Option<u64> {
         self.ranges.iter().find_map(|range| {
             let length = range.end - range.start;
@@ -59,7 +59,7 @@ impl BlockSet {
         if range.is_empty() {
             return;
         }
-        // The ranges that touch it become one with it.
+        // Merge all ranges that touch the new one.
         let first = self.ranges.partition_point(|before| before.end < range.start);
         let behind = self.ranges.partition_point(|before| before.start <= range.end);
         let touched = &self.ranges[first..behind];

@@ -1,4 +1,4 @@
-//! Copying whole tables.
+//! Copies whole tables.
 
 use super::db::Statements;
 use super::rows;

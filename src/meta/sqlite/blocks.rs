@@ -1,4 +1,4 @@
-//! Looking up blobs and committing blocks, row by row: without a server a statement costs little.
+//! Looks up blobs and commits blocks, row by row. Without a server a statement costs little.
 
 use super::db::Statements;
 use crate::failpoint;

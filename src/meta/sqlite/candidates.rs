@@ -1,4 +1,4 @@
-//! What a cleanup takes from the list of deletable blobs.
+//! Takes entries for a cleanup from the list of deletable blobs.
 
 use super::db::Statements;
 use crate::meta::Candidates;

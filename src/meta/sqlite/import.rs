@@ -1,4 +1,4 @@
-//! Importing the rows of a version, one by one.
+//! Imports the rows of a version, one by one.
 
 use super::db::Statements;
 use crate::meta::sql::{Fallible, Fault, ImportSql};

@@ -1,4 +1,4 @@
-//! Copying whole tables.
+//! Copies whole tables.
 
 use super::db::Statements;
 use crate::meta::sql::{Db, Fallible, Field, TableSql, Value, values};
