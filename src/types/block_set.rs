@@ -3,8 +3,8 @@
 use super::block::Geometry;
 use std::ops::Range;
 
-/// A set of blocks, as ranges of block numbers. The ranges are ascending and never empty, and no two of them touch. Only
-/// this file makes them, so every set has that form.
+/// A set of blocks, as ranges of block numbers. The ranges are ascending and not empty, and no two of them touch.
+/// Only this file makes ranges of a set, so every set has that form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockSet {
     ranges: Vec<Range<u64>>,
