@@ -21,7 +21,7 @@ pub mod process;
 mod registry;
 pub mod verbs;
 
-use crate::types::error::Result;
+use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
 use std::fmt;
 use std::path::Path;
@@ -31,22 +31,64 @@ pub use database::Database;
 pub use dir::LockDir;
 pub use holders::{Holder, Identity};
 
-/// A lock, or who has it, where that is known.
-type Taken = std::result::Result<Guard, Option<Holder>>;
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Together with other holders.
+    Shared,
+    /// By one holder.
+    Exclusive,
+    /// By one holder, while no other process holds any lock in the database.
+    Sole,
+}
+
+impl Hold {
+    /// Whether nobody else may hold the same lock.
+    pub fn is_exclusive(self) -> bool {
+        self != Hold::Shared
+    }
+}
+
+/// The result of an attempt to take a lock.
+enum Taken {
+    Granted(Guard),
+    /// The holder, if it is known.
+    Refused(Option<Holder>),
+}
+
+impl Taken {
+    /// The guard, if the lock was free.
+    fn guard(self) -> Option<Guard> {
+        match self {
+            Taken::Granted(guard) => Some(guard),
+            Taken::Refused(_) => None,
+        }
+    }
+
+    /// The guard, or the error that `refusal` makes of the holder.
+    fn or_else(self, refusal: impl FnOnce(Option<Holder>) -> Error) -> Result<Guard> {
+        match self {
+            Taken::Granted(guard) => Ok(guard),
+            Taken::Refused(holder) => Err(refusal(holder)),
+        }
+    }
+}
+
+/// The result of an attempt to register a lock.
+pub enum Registration {
+    /// The lock is registered until this is dropped.
+    Granted(Box<dyn Registered>),
+    /// This process holds it.
+    Refused(Holder),
+}
 
 /// Where locks are registered beside their files.
 pub trait Register: fmt::Debug + Send + Sync {
-    /// Takes a lock, with `alone` only if no other process has any. Each call counts as another holder, in this process
-    /// too.
+    /// Takes a lock. Each call counts as another holder, in this process too.
     ///
     /// # Errors
     /// The database fails; this process was taken for dead.
-    fn take(
-        self: Arc<Self>,
-        name: &str,
-        exclusive: bool,
-        alone: bool,
-    ) -> Result<std::result::Result<Box<dyn Registered>, Holder>>;
+    fn take(self: Arc<Self>, name: &str, hold: Hold) -> Result<Registration>;
 
     /// Who holds the lock `name` alone and is alive.
     ///
@@ -126,36 +168,37 @@ impl Locks {
 
     /// Takes the lock `name` together with others who take it shared. Does not wait.
     fn try_shared(&self, name: &str) -> Result<Taken> {
-        self.take(name, false, false)
+        self.take(name, Hold::Shared)
     }
 
-    /// Takes the lock `name` for itself alone. Does not wait.
+    /// Takes the lock `name` exclusively. Does not wait.
     fn try_exclusive(&self, name: &str) -> Result<Taken> {
-        self.take(name, true, false)
+        self.take(name, Hold::Exclusive)
     }
 
     /// The same where no other process may have any lock in the database.
-    fn try_alone(&self, name: &str) -> Result<Taken> {
-        self.take(name, true, true)
+    fn try_sole(&self, name: &str) -> Result<Taken> {
+        self.take(name, Hold::Sole)
     }
 
-    fn take(&self, name: &str, exclusive: bool, alone: bool) -> Result<Taken> {
-        let from = |dir: &LockDir| if exclusive { dir.try_exclusive(name) } else { dir.try_shared(name) };
-        let Some(file) = from(&self.dir)? else { return Ok(Err(None)) };
+    fn take(&self, name: &str, hold: Hold) -> Result<Taken> {
+        let from =
+            |dir: &LockDir| if hold.is_exclusive() { dir.try_exclusive(name) } else { dir.try_shared(name) };
+        let Some(file) = from(&self.dir)? else { return Ok(Taken::Refused(None)) };
         let beside = match self.beside.as_ref().map(from) {
-            Some(Ok(None)) => return Ok(Err(None)),
+            Some(Ok(None)) => return Ok(Taken::Refused(None)),
             Some(Ok(guard)) => guard,
             // What cannot be used there is another's.
             Some(Err(_)) | None => None,
         };
         let registered = match &self.register {
             None => None,
-            Some(register) => match Arc::clone(register).take(name, exclusive, alone)? {
-                Ok(lock) => Some(lock),
-                Err(holder) => return Ok(Err(Some(holder))),
+            Some(register) => match Arc::clone(register).take(name, hold)? {
+                Registration::Granted(lock) => Some(lock),
+                Registration::Refused(holder) => return Ok(Taken::Refused(Some(holder))),
             },
         };
-        Ok(Ok(Guard { _registered: registered, _beside: beside, _file: file }))
+        Ok(Taken::Granted(Guard { _registered: registered, _beside: beside, _file: file }))
     }
 
     /// Who holds what, on this host and, with a shared database, on all others.

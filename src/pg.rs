@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL: addresses, encryption, and the meaning of failures.
 
 mod address;
+pub mod advisory;
 mod connect;
 mod failure;
 mod guard;

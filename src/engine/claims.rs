@@ -1,7 +1,7 @@
 //! Locks in an SQLite database. `meta` stores the rows, and this module decides which processes are still alive.
 
 use crate::locks::verbs::GLOBAL;
-use crate::locks::{Holder, Identity, Register, Registered};
+use crate::locks::{Hold, Holder, Identity, Register, Registered, Registration};
 use crate::meta::claims::{Claim, Claimant, Claims, Taken, Wish};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
@@ -63,19 +63,16 @@ struct FileOnly;
 impl Registered for FileOnly {}
 
 impl Register for FileRegister {
-    fn take(
-        self: Arc<Self>,
-        name: &str,
-        exclusive: bool,
-        alone: bool,
-    ) -> Result<std::result::Result<Box<dyn Registered>, Holder>> {
+    fn take(self: Arc<Self>, name: &str, hold: Hold) -> Result<Registration> {
         let Identity { host, machine, pid, started, .. } = self.identity.clone();
         let by = Claimant { host, machine, pid, started, command: Identity::title() };
-        let wish = Wish { name, exclusive, alone, global: GLOBAL, by: &by, wait: self.wait && exclusive };
+        let exclusive = hold.is_exclusive();
+        let (alone, wait) = (hold == Hold::Sole, self.wait && exclusive);
+        let wish = Wish { name, exclusive, alone, global: GLOBAL, by: &by, wait };
         Ok(match self.claims.take(&wish, &|claim| self.is_gone(claim))? {
-            Taken::Granted(row) => Ok(Box::new(Lock { row, register: Arc::clone(&self) })),
-            Taken::Unwritten => Ok(Box::new(FileOnly)),
-            Taken::Refused(claim) => Err(holder(claim)),
+            Taken::Granted(row) => Registration::Granted(Box::new(Lock { row, register: Arc::clone(&self) })),
+            Taken::Unwritten => Registration::Granted(Box::new(FileOnly)),
+            Taken::Refused(claim) => Registration::Refused(holder(claim)),
         })
     }
 

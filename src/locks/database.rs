@@ -7,7 +7,7 @@
 
 use super::holders::{Holder, Identity};
 use super::registry::{self, Answer, Wish};
-use super::{Register, Registered};
+use super::{Hold, Register, Registered, Registration};
 use crate::monitor::{Handle, Monitor};
 use crate::pg::{self, Address, Failure, Fence, Patience, Session, is_lost, unique};
 use crate::pool::threads;
@@ -122,14 +122,9 @@ impl Registered for Lock {}
 
 impl Register for Database {
     /// Does not wait, but for a server that is away.
-    fn take(
-        self: Arc<Self>,
-        name: &str,
-        exclusive: bool,
-        alone: bool,
-    ) -> Result<std::result::Result<Box<dyn Registered>, Holder>> {
+    fn take(self: Arc<Self>, name: &str, hold: Hold) -> Result<Registration> {
         let shared = &self.shared;
-        let wish = Wish { id: unique(), name, exclusive, alone };
+        let wish = Wish { id: unique(), name, hold };
         let registered = shared.fence.holder().is_some();
         let answer = self.persist("taking a lock", |client| {
             registry::take(client, shared.me, registered, &shared.identity, &wish)
@@ -139,8 +134,10 @@ impl Register for Database {
             self.start_heart()?;
         }
         match answer {
-            Answer::Granted => Ok(Ok(Box::new(Lock { id: wish.id, database: Arc::clone(&self) }))),
-            Answer::Refused(holder) => Ok(Err(holder)),
+            Answer::Granted => {
+                Ok(Registration::Granted(Box::new(Lock { id: wish.id, database: Arc::clone(&self) })))
+            }
+            Answer::Refused(holder) => Ok(Registration::Refused(holder)),
             Answer::Buried => Err(Fence::lost(&shared.location)),
         }
     }

@@ -1,8 +1,10 @@
 //! The statements about holders and their locks in a shared database. Its tables are made with the others of the
 //! metadata.
 
+use super::Hold;
 use super::holders::{Holder, Identity};
 use super::verbs::GLOBAL;
+use crate::pg::advisory;
 use crate::types::time::Timestamp;
 use chrono::NaiveDateTime;
 use postgres::{Client, Row, Transaction};
@@ -12,20 +14,14 @@ type Result<T> = std::result::Result<T, postgres::Error>;
 /// After so long without a heartbeat a holder is dead, in seconds.
 pub(super) const DEAD: f64 = 60.0;
 
-/// Held for the time of a transaction by who takes a lock: one after the other. The numbers go on those of
-/// src/meta/postgres.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(1650549611, 4)";
-
 /// A wish for a lock.
 pub(super) struct Wish<'w> {
     /// What it gets for a number, at random.
     pub id: i64,
     /// Name of the lock.
     pub name: &'w str,
-    /// Whether nobody else may have it.
-    pub exclusive: bool,
-    /// Whether no other process may have any lock.
-    pub alone: bool,
+    /// How it is to be held.
+    pub hold: Hold,
 }
 
 /// What has become of a wish.
@@ -45,7 +41,8 @@ pub(super) fn take(
     wish: &Wish<'_>,
 ) -> Result<Answer> {
     let mut t = client.transaction()?;
-    t.batch_execute(ALONE)?;
+    // One transaction at a time takes a lock.
+    t.batch_execute(&advisory::Lock::Registering.statement())?;
     bury(&mut t, me, identity)?;
     // An earlier attempt whose answer was lost may have done it.
     if !t.query("SELECT 1 FROM locks WHERE id = $1", &[&wish.id])?.is_empty() {
@@ -75,7 +72,7 @@ pub(super) fn take(
                 OR (l.name = $4 AND l.exclusive AND l.holder <> $5) OR ($3 AND l.holder <> $5)
              ORDER BY l.name <> $1, l.since LIMIT 1"
         ),
-        &[&wish.name, &wish.exclusive, &wish.alone, &GLOBAL, &me],
+        &[&wish.name, &wish.hold.is_exclusive(), &(wish.hold == Hold::Sole), &GLOBAL, &me],
     )?;
     if let Some(row) = conflict {
         let holder = holder(&row)?;
@@ -85,7 +82,7 @@ pub(super) fn take(
     }
     t.execute(
         "INSERT INTO locks (id, name, exclusive, holder) VALUES ($1, $2, $3, $4)",
-        &[&wish.id, &wish.name, &wish.exclusive, &me],
+        &[&wish.id, &wish.name, &wish.hold.is_exclusive(), &me],
     )?;
     t.commit()?;
     Ok(Answer::Granted)
@@ -138,7 +135,7 @@ pub(super) fn holder_of(client: &mut Client, identity: &Identity, name: &str) ->
         return Ok(None);
     }
     let mut t = client.transaction()?;
-    t.batch_execute(ALONE)?;
+    t.batch_execute(&advisory::Lock::Registering.statement())?;
     bury(&mut t, 0, identity)?;
     let holder = t.query_opt(&sql, &[&name])?.map(|row| holder(&row)).transpose()?;
     t.commit()?;

@@ -43,8 +43,8 @@ impl Locks {
     /// [`Error::Locked`] where somebody does; [`Error::LockDir`].
     pub fn startup_check(&self) -> Result<()> {
         match retry(START, || self.try_shared(GLOBAL))? {
-            Ok(_) => Ok(()),
-            Err(holder) => Err(self.alone(holder)),
+            Taken::Granted(_) => Ok(()),
+            Taken::Refused(holder) => Err(self.alone(holder)),
         }
     }
 
@@ -55,7 +55,7 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`] where another process runs or holds any lock; [`Error::LockDir`].
     pub fn exclusive(&self, process_name: &str) -> Result<Guard> {
-        let guard = retry(START, || self.try_alone(GLOBAL))?.map_err(|holder| match holder {
+        let guard = retry(START, || self.try_sole(GLOBAL))?.or_else(|holder| match holder {
             Some(holder) if holder.name != GLOBAL => Error::Locked(format!(
                 "Other backy instances are running: {holder}. This needs to be alone: wait until they have ended."
             )),
@@ -82,7 +82,7 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`] where that is under way; [`Error::LockDir`].
     pub fn pin(&self, uid: &VersionUid) -> Result<Guard> {
-        retry(INSTANT, || self.try_shared(uid.as_str()))?.map_err(|holder| {
+        retry(INSTANT, || self.try_shared(uid.as_str()))?.or_else(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or re-encrypting it{}. Try again when \
                  that has ended.",
@@ -96,7 +96,7 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`] where somebody else does that or has pinned it; [`Error::LockDir`].
     pub fn own(&self, uid: &VersionUid) -> Result<Guard> {
-        retry(INSTANT, || self.try_exclusive(uid.as_str()))?.map_err(|holder| {
+        retry(INSTANT, || self.try_exclusive(uid.as_str()))?.or_else(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or reading it, has it mounted, serves it, or \
                  uses it as the base of a backup{}. Try again when that has ended.",
@@ -110,7 +110,7 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`] where it is not; [`Error::LockDir`].
     pub fn cleanup(&self) -> Result<Guard> {
-        retry(INSTANT, || self.try_exclusive(CLEANUP))?.map_err(|holder| {
+        retry(INSTANT, || self.try_exclusive(CLEANUP))?.or_else(|holder| {
             Error::Locked(format!(
                 "Another backy cleanup is running{}. Try again when it has ended.",
                 by(holder)
@@ -187,7 +187,7 @@ impl Locks {
     /// # Errors
     /// [`Error::LockDir`].
     pub fn use_snapshot(&self, name: &str) -> Result<Option<Guard>> {
-        Ok(self.try_shared(&format!("{SNAPSHOT}{name}"))?.ok())
+        Ok(self.try_shared(&format!("{SNAPSHOT}{name}"))?.guard())
     }
 
     /// Keeps a snapshot of an RBD image for itself, to make or remove it. `None`: somebody uses it.
@@ -195,7 +195,7 @@ impl Locks {
     /// # Errors
     /// [`Error::LockDir`].
     pub fn own_snapshot(&self, name: &str) -> Result<Option<Guard>> {
-        Ok(self.try_exclusive(&format!("{SNAPSHOT}{name}"))?.ok())
+        Ok(self.try_exclusive(&format!("{SNAPSHOT}{name}"))?.guard())
     }
 
     /// Makes sure that this is the only incremental backup of an image. `image` tells it from others, and `url` is what the
@@ -204,7 +204,7 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`] where it is not; [`Error::LockDir`].
     pub fn own_image(&self, image: &str, url: &str) -> Result<Guard> {
-        retry(INSTANT, || self.try_exclusive(&format!("{IMAGE}{image}")))?.map_err(|holder| {
+        retry(INSTANT, || self.try_exclusive(&format!("{IMAGE}{image}")))?.or_else(|holder| {
             Error::Locked(format!(
                 "Another incremental backup of {url} is running{}. Nothing was done: try again when it has ended.",
                 by(holder)
@@ -232,7 +232,7 @@ impl Locks {
     }
 
     fn upgrade_within(&self, limit: Duration, process_name: &str) -> Result<Guard> {
-        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.map_err(|holder| self.alone(holder))?;
+        let guard = retry(limit, || self.try_exclusive(GLOBAL))?.or_else(|holder| self.alone(holder))?;
         let mut others = process::others(process_name);
         // Processes of this program have either not opened the database yet or wait for this lock.
         others.retain(|other| !other.same_executable);
@@ -254,7 +254,7 @@ fn retry(limit: Duration, mut attempt: impl FnMut() -> Result<Taken>) -> Result<
     let start = Instant::now();
     loop {
         let taken = attempt()?;
-        if taken.is_ok() || start.elapsed() >= limit {
+        if matches!(taken, Taken::Granted(_)) || start.elapsed() >= limit {
             return Ok(taken);
         }
         if let Some(signal) = signalled() {
@@ -327,7 +327,7 @@ mod tests {
     fn a_command_starts_unless_another_must_be_alone() {
         let (dir, a, b) = two();
         a.startup_check().expect("nobody there");
-        let shared = a.try_shared("backy").expect("usable").expect("free");
+        let shared = a.try_shared("backy").expect("usable").guard().expect("free");
         b.startup_check().expect("others may start at the same time");
         drop(shared);
         let guard = a.exclusive(NOBODY).expect("alone");

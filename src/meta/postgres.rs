@@ -120,7 +120,7 @@ impl Postgres {
         let location = self.location.clone();
         self.write("adding tables", Work::Small, |db| {
             // Take the lock for upgrades. The first process adds the tables, and the others find them.
-            db.batch("SELECT pg_advisory_xact_lock(1650549611, 3)")?;
+            db.batch(&pg::advisory::Lock::Upgrading.statement())?;
             let found = schema::found(db)?;
             match super::revision::state(&location, found).map_err(Fault::Because)? {
                 SchemaState::Behind { revision } => schema::add(db, revision),

@@ -1,15 +1,16 @@
 //! Takes entries for a cleanup from the list of deletable blobs, while other processes may use the same database.
 
-use super::db::{NAMING, Statements};
+use super::db::Statements;
 use crate::meta::Candidates;
 use crate::meta::sql::{CandidateSql, Db, Fallible};
+use crate::pg::advisory::Lock;
 use crate::types::uid::BlobUid;
 use postgres::GenericClient;
 use std::collections::BTreeSet;
 
 impl<C: GenericClient> CandidateSql for Statements<'_, C> {
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
-        self.lock(NAMING, false)?;
+        self.lock(Lock::Naming, false)?;
         // Rows of old releases without a uid are useless.
         self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
         // Skip entries that another cleanup or an `rm` has locked.

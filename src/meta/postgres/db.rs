@@ -3,6 +3,7 @@
 use super::rows::{self, Bound};
 use crate::meta::sql::rules::applied;
 use crate::meta::sql::{Db, Dialect, Fallible, Fault, Value, Visit};
+use crate::pg::advisory::{CLASS, Lock};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{GenericClient, Statement};
@@ -26,18 +27,6 @@ const DIALECT: Dialect = Dialect {
 
 /// The dialect for a database that was not upgraded yet. Its versions have no keys, and only the catalogue is read.
 const OLD: Dialect = Dialect { key: "CAST(0 AS BIGINT)", ..DIALECT };
-
-/// First number of the advisory locks, which last until the end of a transaction: the letters `back`. The second
-/// number says what is locked.
-pub(super) const LOCKS: i32 = 0x6261_636b;
-/// Held exclusively by transactions that remove rows of versions.
-const REMOVING: i32 = 1;
-/// Held shared by transactions that insert blobs under existing uids, and exclusively by those that doom such uids.
-/// The trigger of the view takes it too.
-pub(super) const NAMING: i32 = 2;
-/// Held exclusively by transactions that mark blobs, and shared by those that check that no blob of a version is
-/// marked. Number 3 is used by upgrades, and 4 by `src/locks` for taking locks.
-const MARKING: i32 = 5;
 
 impl From<postgres::Error> for Fault {
     fn from(error: postgres::Error) -> Self {
@@ -81,13 +70,13 @@ impl<C: GenericClient> Statements<'_, C> {
     }
 
     /// Waits for an advisory lock and holds it until the end of the transaction.
-    pub fn lock(&mut self, which: i32, shared: bool) -> Fallible<()> {
+    pub fn lock(&mut self, which: Lock, shared: bool) -> Fallible<()> {
         let sql = if shared {
             "SELECT pg_advisory_xact_lock_shared(?1, ?2)"
         } else {
             "SELECT pg_advisory_xact_lock(?1, ?2)"
         };
-        self.ask(sql, &[&LOCKS, &which])?;
+        self.ask(sql, &[&CLASS, &which.number()])?;
         Ok(())
     }
 }
@@ -123,11 +112,11 @@ impl<C: GenericClient> Db for Statements<'_, C> {
     }
 
     fn alone_in_removing(&mut self) -> Fallible<()> {
-        self.lock(REMOVING, false)
+        self.lock(Lock::Removing, false)
     }
 
     fn lock_marks(&mut self, alone: bool) -> Fallible<()> {
-        self.lock(MARKING, !alone)
+        self.lock(Lock::Marking, !alone)
     }
 
     /// Hashes the server's snapshot: it changes when any transaction begins or ends.

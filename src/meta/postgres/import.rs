@@ -1,9 +1,10 @@
 //! Imports the rows of a version: COPY loads all of them into a temporary table, and a few statements process them
 //! from there.
 
-use super::db::{NAMING, Statements};
+use super::db::Statements;
 use crate::meta::DumpRows;
 use crate::meta::sql::{Db, Fallible, Fault, ImportSql};
+use crate::pg::advisory::Lock;
 use crate::types::checksum::Checksum;
 use crate::types::error::Error;
 use crate::types::uid::BlobUid;
@@ -25,7 +26,7 @@ impl<C: GenericClient> ImportSql for Statements<'_, C> {
         copy(self, rows)?;
         self.batch("ANALYZE incoming")?;
         // No cleanup can take candidates until this transaction ends.
-        self.lock(NAMING, true)?;
+        self.lock(Lock::Naming, true)?;
         // The import may mark blobs as bad.
         self.lock_marks(true)?;
         let doomed = self.ask(

@@ -7,6 +7,7 @@ use crate::meta::tests::lab::postgres::{Database, Server, Stop};
 use crate::meta::{
     DumpRow, Fingerprint, Finish, Metadata, NewBlob, NewRow, Rows, StatisticsRow, VersionFilter,
 };
+use crate::pg::advisory::{CLASS, Lock};
 use crate::types::block::{Encryption, Geometry};
 use crate::types::time::Timestamp;
 use crate::types::uid::BlobUid;
@@ -242,4 +243,11 @@ fn an_import_is_all_or_nothing() {
     let imported = store.version(&"imported".into()).expect("there");
     let rows = store.dump_rows(&imported, 0, 9);
     assert_eq!(rows.expect("reads").iter().filter(|row| row.uid.is_some() && !row.valid).count(), 2);
+}
+
+#[test]
+fn the_schema_takes_the_same_advisory_locks_as_the_program() {
+    let naming = format!("pg_advisory_xact_lock_shared({CLASS}, {})", Lock::Naming.number());
+    assert_eq!(schema::DDL.matches(&naming).count(), 1);
+    assert_eq!(schema::DDL.matches("pg_advisory").count(), 1, "it takes no other");
 }

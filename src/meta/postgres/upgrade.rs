@@ -2,13 +2,13 @@
 //! creates the current schema, and copies the rows of the old tables by column name.
 
 use super::Postgres;
-use super::db::LOCKS;
 use super::schema::{self, DDL};
 use crate::failpoint;
 use crate::meta::SchemaState;
 use crate::meta::revision::{self, ASIDE, OLD_TABLES, STATISTICS};
 use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::monitor::{Activity, Handle, Monitor, Progress};
+use crate::pg::advisory::{CLASS, Lock};
 use crate::pool::threads::start_alone;
 use crate::types::error::{Error, Result};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Number of the advisory lock that an upgrade holds.
-const UPGRADING: i32 = 3;
+const UPGRADING: i32 = Lock::Upgrading as i32;
 /// Maximum number of attempts while another process upgrades, and the pause between them.
 const TRIES: u32 = 120;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ fn once(db: &mut dyn Db, location: &str, monitor: &dyn Monitor) -> Fallible<bool
 /// Takes the lock for upgrades. If another process holds it, the error names that process.
 fn alone(db: &mut dyn Db, location: &str) -> Fallible<()> {
     let taken =
-        format!("SELECT CAST(CAST(pg_try_advisory_xact_lock({LOCKS}, {UPGRADING}) AS INTEGER) AS BIGINT)");
+        format!("SELECT CAST(CAST(pg_try_advisory_xact_lock({CLASS}, {UPGRADING}) AS INTEGER) AS BIGINT)");
     if db.number(&taken, &[])? != 0 {
         return Ok(());
     }
@@ -97,7 +97,7 @@ fn alone(db: &mut dyn Db, location: &str) -> Fallible<()> {
         "SELECT coalesce(a.application_name, '') || ' on ' || coalesce(host(a.client_addr), 'the server itself')
                 || coalesce(' since ' || to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', '')
          FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-         WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCKS} AND l.objid = {UPGRADING}
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {CLASS} AND l.objid = {UPGRADING}
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     );
     let holder = db.first(&holder, &[], |row| row.opt_text(0))?.flatten();
