@@ -143,13 +143,14 @@ fn passages(document: &str) -> Vec<String> {
     let mut passages = vec![String::new()];
     let mut in_code = false;
     for line in document.lines() {
-        in_code ^= line.trim_start().starts_with("```");
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
         let is_item = line.trim_start().starts_with(['-', '#', '`']) || line.trim().is_empty();
         if in_code || is_item {
             passages.push(String::new());
         }
         match line.starts_with('|') {
-            _ if in_code => {}
+            _ if in_code || is_fence => {}
             true => passages.extend(line.split('|').map(str::to_owned)),
             false => passages.last_mut().expect("there is one").extend([line, " "]),
         }
