@@ -2,28 +2,28 @@
 //!
 //! Modules of lower layers never print, exit, or read the command line or the environment.
 
-pub mod args;
-pub mod commands;
-pub mod csv_list;
-pub mod dates;
-pub mod exit;
-pub mod grammar;
+pub(crate) mod args;
+pub(crate) mod commands;
+pub(crate) mod csv_list;
+pub(crate) mod dates;
+pub(crate) mod exit;
+pub(crate) mod grammar;
 mod help;
-pub mod human;
+pub(crate) mod human;
 mod input;
 mod limits;
-pub mod listing;
+pub(crate) mod listing;
 mod live;
-pub mod log;
+pub(crate) mod log;
 mod manual;
 mod panic;
 mod progress;
 mod remedy;
 mod secret;
-pub mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tape;
-pub mod terminal;
+pub(crate) mod terminal;
 
 use crate::config::{self, Config, Origin, Places, StoreConfig};
 use crate::monitor::{self, Monitor};

@@ -1,30 +1,30 @@
 //! The commands, without their arguments and their output.
 
 pub mod backup;
-pub mod catalogue;
+pub(crate) mod catalogue;
 mod claims;
 pub mod cleanup;
-pub mod copy_on_write;
-pub mod damage;
-pub mod downgrade;
-pub mod future;
+pub(crate) mod copy_on_write;
+pub(crate) mod damage;
+pub(crate) mod downgrade;
+pub(crate) mod future;
 pub mod image;
-pub mod incremental;
+pub(crate) mod incremental;
 pub mod init;
 mod lock_dir;
-pub mod migrate;
-pub mod migrate_db;
-pub mod names;
-pub mod rekey;
+pub(crate) mod migrate;
+pub(crate) mod migrate_db;
+pub(crate) mod names;
+pub(crate) mod rekey;
 pub mod remove;
 pub mod restore;
-pub mod schedule;
+pub(crate) mod schedule;
 pub mod scrub;
-pub mod site;
-pub mod tags;
+pub(crate) mod site;
+pub(crate) mod tags;
 pub mod transfer;
-pub mod upgrade;
-pub mod usage;
+pub(crate) mod upgrade;
+pub(crate) mod usage;
 
 pub use crate::meta::Access;
 pub use site::Site;

@@ -11,7 +11,7 @@ static ARMED: Mutex<Option<(String, u64)>> = Mutex::new(None);
 ///
 /// The command line calls this with the value of `BACKY2_FAILPOINT`.
 #[cfg(debug_assertions)]
-pub fn arm(spec: &str) {
+pub(crate) fn arm(spec: &str) {
     let (name, nth) = match spec.split_once(':') {
         Some((name, nth)) => (name, nth.parse().unwrap_or(1)),
         None => (spec, 1),
@@ -27,7 +27,7 @@ pub fn arm(_spec: &str) {}
 
 /// Whether the call `name` should fail: its failpoint is armed, and this is the chosen passing.
 #[cfg(debug_assertions)]
-pub fn fails(name: &str) -> bool {
+pub(crate) fn fails(name: &str) -> bool {
     let Ok(mut armed) = ARMED.lock() else { return false };
     match armed.as_mut() {
         Some((wanted, left)) if wanted == name && *left > 0 => {
@@ -47,7 +47,7 @@ pub fn fails(_name: &str) -> bool {
 
 /// Ends the process at once if the failpoint `name` is armed and this is the chosen passing.
 #[cfg(debug_assertions)]
-pub fn pass(name: &str) {
+pub(crate) fn pass(name: &str) {
     if fails(name) {
         let me = rustix::process::getpid();
         let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);

@@ -1,13 +1,13 @@
 //! The building blocks of the commands: the plan of a backup, and the paths of data in and out.
 
-pub mod coordinator;
-pub mod cursor;
-pub mod fetch;
-pub mod ingest;
-pub mod loader;
+pub(crate) mod coordinator;
+pub(crate) mod cursor;
+pub(crate) mod fetch;
+pub(crate) mod ingest;
+pub(crate) mod loader;
 pub mod plan;
-pub mod probe;
-pub mod reuse;
-pub mod rows;
-pub mod version_source;
-pub mod walk;
+pub(crate) mod probe;
+pub(crate) mod reuse;
+pub(crate) mod rows;
+pub(crate) mod version_source;
+pub(crate) mod walk;

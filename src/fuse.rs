@@ -10,7 +10,7 @@ mod node;
 mod serve;
 mod tree;
 
-pub use mountpoint::check;
+pub(crate) use mountpoint::check;
 
 use crate::engine::image::Depot;
 use crate::monitor::Monitor;
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// The mount fails; the errors of `mounted`.
-pub fn run(
+pub(crate) fn run(
     depot: Arc<Depot>,
     path: &Path,
     read_only: bool,

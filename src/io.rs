@@ -15,11 +15,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use url::Location;
 
 mod bad_sector;
-pub mod file;
-pub mod null;
-pub mod rbd;
+pub(crate) mod file;
+pub(crate) mod null;
+pub(crate) mod rbd;
 mod touched;
-pub mod url;
+pub(crate) mod url;
 
 /// A source of a backup: bytes at offsets. All reader threads share it.
 pub trait Source: Send + Sync {

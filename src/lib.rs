@@ -17,24 +17,29 @@
 //!
 //! `docs/architecture.md` describes how a block travels through them.
 
+// Whatever is `pub` can be reached from outside of the crate: by the binary, the benches and the tests.
+#![cfg_attr(not(test), warn(unreachable_pub))]
+// The table above links to modules that are not.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod cli;
 pub mod config;
 pub mod crypt;
 pub mod engine;
-pub mod failpoint;
+mod failpoint;
 pub mod flow;
-pub mod fuse;
+mod fuse;
 pub mod hash;
 pub mod io;
-pub mod locks;
+mod locks;
 pub mod meta;
 pub mod monitor;
-pub mod nbd;
-pub mod pg;
-pub mod pool;
-pub mod store;
+mod nbd;
+mod pg;
+mod pool;
+mod store;
 pub mod sys;
-pub mod throttle;
+mod throttle;
 pub mod types;
 
 #[cfg(test)]

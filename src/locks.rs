@@ -17,9 +17,9 @@
 mod database;
 mod dir;
 mod holders;
-pub mod process;
+pub(crate) mod process;
 mod registry;
-pub mod verbs;
+pub(crate) mod verbs;
 
 use crate::types::error::{Error, Result};
 use crate::types::settings::FileMode;
@@ -27,9 +27,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use database::Database;
-pub use dir::LockDir;
-pub use holders::{Holder, Identity};
+pub(crate) use database::Database;
+pub(crate) use dir::LockDir;
+pub(crate) use holders::{Holder, Identity};
 
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

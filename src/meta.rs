@@ -7,7 +7,7 @@
 //! The verbs are in `verbs`, with the SQL that both engines understand (`sql`). Where SQLite and PostgreSQL differ, the
 //! verbs call the trait `Db`, which `sqlite` and `postgres` implement.
 
-pub mod copy;
+pub(crate) mod copy;
 mod metadata;
 mod model;
 mod open;
@@ -18,7 +18,7 @@ mod since;
 mod sql;
 mod sqlite;
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;
 pub mod url;
 mod verbs;
 
@@ -31,4 +31,5 @@ pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
 pub use revision::SchemaState;
 pub use since::{GoingBack, LoneVersion, Since, since_upgrade};
-pub use sqlite::{Begun, begun, claims};
+pub use sqlite::claims;
+pub(crate) use sqlite::{Begun, begun};

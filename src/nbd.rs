@@ -12,7 +12,7 @@ mod socket;
 mod tls;
 mod transmission;
 
-pub use socket::Address;
+pub(crate) use socket::Address;
 
 use crate::config::Config;
 use crate::engine::copy_on_write::Naming;
@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Which versions to serve, and where.
-pub struct Options<'o> {
+pub(crate) struct Options<'o> {
     /// The address to listen on.
     pub address: Address,
     /// Uid of the only version to serve. `None` serves all versions.
@@ -63,7 +63,7 @@ pub struct Options<'o> {
 
 /// Which clients may connect.
 #[derive(Clone, Debug, Default)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// Over the loopback address and unix sockets, accept every user. Without it, only root and the user that the
     /// server runs as may connect.
     pub any_user: bool,
@@ -77,7 +77,7 @@ pub struct Admission {
 
 /// The address that the server listens on.
 #[derive(Clone, Debug)]
-pub enum Listening {
+pub(crate) enum Listening {
     /// This address and port.
     Tcp(SocketAddr),
     /// The unix socket that the options name.
@@ -90,7 +90,7 @@ pub enum Listening {
 /// # Errors
 /// It cannot listen on the address; the address can be reached from other hosts without TLS; the certificates cannot be
 /// used; the errors of `listening`.
-pub fn run(
+pub(crate) fn run(
     depot: Arc<Depot>,
     options: Options<'_>,
     monitor: &dyn Monitor,

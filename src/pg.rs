@@ -1,18 +1,18 @@
 //! Connections to PostgreSQL: addresses, encryption, and the meaning of failures.
 
 mod address;
-pub mod advisory;
+pub(crate) mod advisory;
 mod connect;
 mod failure;
 mod guard;
 mod messages;
 mod passfile;
-pub mod pem;
+pub(crate) mod pem;
 mod pooler;
 mod session;
 mod tls;
 
-pub use address::{Address, Verify};
-pub use connect::Failure;
-pub use failure::{describe, is_lost, may_pass, reason};
-pub use session::{Fence, Patience, Session, unique};
+pub(crate) use address::Address;
+pub(crate) use connect::Failure;
+pub(crate) use failure::{describe, is_lost, may_pass, reason};
+pub(crate) use session::{Fence, Patience, Session, unique};

@@ -1,6 +1,6 @@
 //! Limited resources of a run: buffers for blocks, permits, and the latch that stops the run.
 
-pub mod threads;
+pub(crate) mod threads;
 
 use crate::sys::memory;
 use crate::types::error::{Error, Result};
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 /// The least number of buffers of a run. It is enough for every thread to have a block in hand, while others fill the
 /// lanes of the hash stage.
-pub const BUFFERS: usize = 20;
+pub(crate) const BUFFERS: usize = 20;
 
 /// A fixed number of buffers of one size. Block data is in these buffers only, so the memory of a run does not depend
 /// on the size of the image.
 ///
 /// The memory of a buffer is allocated when it is first needed, and the buffer returned last is used first. So a small
 /// job needs little memory, and buffers that are in the processor's caches are reused.
-pub struct BufferPool {
+pub(crate) struct BufferPool {
     shelf: Arc<Shelf>,
     size: usize,
 }
@@ -38,7 +38,7 @@ impl Shelf {
 
 impl BufferPool {
     /// A pool of `count` buffers of `size` bytes.
-    pub fn new(count: usize, size: usize) -> Self {
+    pub(crate) fn new(count: usize, size: usize) -> Self {
         // Empty vectors need no memory yet.
         let free = Mutex::new(vec![Vec::new(); count]);
         BufferPool { shelf: Arc::new(Shelf { free, came_back: Condvar::new() }), size }
@@ -46,7 +46,7 @@ impl BufferPool {
 
     /// A buffer of `length` bytes (at most the pool's size), with arbitrary content. Waits until one is free. Returns
     /// `None` if `latch` is closed before that, or if there is no memory, which closes the latch.
-    pub fn take(&self, length: usize, latch: &Latch) -> Option<Buffer> {
+    pub(crate) fn take(&self, length: usize, latch: &Latch) -> Option<Buffer> {
         let mut free = self.shelf.free();
         let mut data = loop {
             if let Some(data) = free.pop() {
@@ -75,7 +75,7 @@ impl BufferPool {
 }
 
 /// A buffer that returns to its pool when it is dropped.
-pub struct Buffer {
+pub(crate) struct Buffer {
     data: Vec<u8>,
     shelf: Arc<Shelf>,
 }
@@ -103,7 +103,7 @@ impl Drop for Buffer {
 /// Receives several items at once from a channel, for work that is more efficient on several items.
 ///
 /// If several threads share it, only one gathers at a time, so that each gets as many items as possible.
-pub struct Gatherer<'a, T> {
+pub(crate) struct Gatherer<'a, T> {
     from: &'a Receiver<T>,
     most: usize,
     turn: Mutex<()>,
@@ -115,12 +115,12 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 impl<'a, T> Gatherer<'a, T> {
     /// Takes at most `most` items at a time.
-    pub fn new(from: &'a Receiver<T>, most: usize) -> Self {
+    pub(crate) fn new(from: &'a Receiver<T>, most: usize) -> Self {
         Gatherer { from, most, turn: Mutex::new(()) }
     }
 
     /// Waits for one item, then takes further ones as long as they come quickly. `None` when all senders are gone.
-    pub fn next(&self) -> Option<Vec<T>> {
+    pub(crate) fn next(&self) -> Option<Vec<T>> {
         let _turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
         let mut gathered = vec![self.from.recv().ok()?];
         while gathered.len() < self.most {
@@ -135,14 +135,14 @@ impl<'a, T> Gatherer<'a, T> {
 
 /// Limits how many threads do something at a time: `simultaneous_*` limits the requests to a store, while more threads
 /// than that may be compressing.
-pub struct Permits {
+pub(crate) struct Permits {
     free: Receiver<()>,
     back: Sender<()>,
 }
 
 impl Permits {
     /// Creates `count` permits, at least 1.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let (back, free) = bounded(count.max(1));
         for _ in 0..count.max(1) {
             let _ = back.try_send(());
@@ -151,7 +151,7 @@ impl Permits {
     }
 
     /// Runs `work` while holding a permit.
-    pub fn with<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce() -> T) -> T {
         /// Returns the permit even if the work panics.
         struct Held<'a>(&'a Sender<()>);
         impl Drop for Held<'_> {
@@ -168,26 +168,26 @@ impl Permits {
 
 /// Stops a run: it keeps the first error, and nothing new starts after that.
 #[derive(Default)]
-pub struct Latch {
+pub(crate) struct Latch {
     closed: AtomicBool,
     first: Mutex<Option<Error>>,
 }
 
 impl Latch {
     /// Keeps `error` if it is the first one, and stops the run.
-    pub fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, error: Error) {
         let mut first = self.first.lock().unwrap_or_else(|e| e.into_inner());
         first.get_or_insert(error);
         self.closed.store(true, Ordering::Release);
     }
 
     /// Whether the run should end.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
     /// The first error, if there was one.
-    pub fn into_result(self) -> Result<()> {
+    pub(crate) fn into_result(self) -> Result<()> {
         match self.first.into_inner().unwrap_or_else(|e| e.into_inner()) {
             Some(error) => Err(error),
             None => Ok(()),
@@ -196,7 +196,7 @@ impl Latch {
 }
 
 /// The best number of threads for computing: the cores that this process may use.
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -1,8 +1,8 @@
 //! Stores for blobs.
 
-pub mod file;
-pub mod null;
-pub mod s3;
+pub(crate) mod file;
+pub(crate) mod null;
+pub(crate) mod s3;
 
 use crate::config::{DataConfig, StoreConfig};
 use crate::monitor::Monitor;
@@ -123,7 +123,7 @@ pub enum GetError {
 ///
 /// # Errors
 /// [`Error::Config`] if the credentials of a bucket are missing.
-pub fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
+pub(crate) fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<Box<dyn BlobStore + 'a>> {
     match &config.store {
         StoreConfig::File { path, sync, mode } => Ok(Box::new(file::FileStore::new(path, *sync, *mode))),
         StoreConfig::Null => Ok(Box::new(null::NullStore)),

@@ -5,16 +5,16 @@
 //! All `unsafe` code is here and in the vector code of `hash` and `crypt`. Each file that has some says so at its top
 //! and justifies every block.
 
-pub mod append;
-pub mod beneath;
-pub mod cache;
-pub mod ceph;
-pub mod close;
-pub mod device;
-pub mod durable;
+pub(crate) mod append;
+pub(crate) mod beneath;
+pub(crate) mod cache;
+pub(crate) mod ceph;
+pub(crate) mod close;
+pub(crate) mod device;
+pub(crate) mod durable;
 pub mod memory;
-pub mod private;
-pub mod space;
-pub mod title;
-pub mod trust;
-pub mod whole;
+pub(crate) mod private;
+pub(crate) mod space;
+pub(crate) mod title;
+pub(crate) mod trust;
+pub(crate) mod whole;

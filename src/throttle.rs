@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Limits the bytes per second of all threads that share it.
-pub struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: u64,
     /// The time from which the bytes taken so far no longer count against the limit.
     paid_until: Mutex<Instant>,
@@ -15,13 +15,13 @@ const SLICE: Duration = Duration::from_millis(50);
 
 impl Throttle {
     /// A limit of `bytes_per_second`. 0 = no limit.
-    pub fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Throttle { bytes_per_second, paid_until: Mutex::new(Instant::now()) }
     }
 
     /// Takes `bytes`, and sleeps until the time for all bytes taken before has passed. Returns early if `stop` returns
     /// true, because a limit must not delay the end.
-    pub fn take(&self, bytes: usize, stop: impl Fn() -> bool) {
+    pub(crate) fn take(&self, bytes: usize, stop: impl Fn() -> bool) {
         if self.bytes_per_second == 0 {
             return;
         }

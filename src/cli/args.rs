@@ -22,7 +22,7 @@ use std::path::PathBuf;
     infer_long_args = true,
     args_override_self = true
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Options that stand before the command.
     #[command(flatten)]
     pub global: Global,
@@ -33,7 +33,7 @@ pub struct Cli {
 
 /// Options that stand before the command.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Global {
+pub(crate) struct Global {
     /// Show debug messages on the console
     #[arg(short, long)]
     pub verbose: bool,
@@ -66,7 +66,7 @@ pub struct Global {
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Create the tables of the metadata database
     Initdb,
     /// Make a self-contained installation: backy2 -b DIR init
@@ -173,7 +173,7 @@ pub enum Command {
 
 /// Kinds of commands that differ in the exit codes of their errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `backup`.
     Backup,
     /// `restore`.
@@ -184,7 +184,7 @@ pub enum Kind {
 
 impl Command {
     /// The kind, which decides the exit codes of errors.
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Command::Backup(_) => Kind::Backup,
             Command::Restore(_) => Kind::Restore,
@@ -194,7 +194,7 @@ impl Command {
 
     /// Whether the command handles signals itself and ends in good order. The others have nothing to clean up and end
     /// at once.
-    pub fn minds_signals(&self) -> bool {
+    pub(crate) fn minds_signals(&self) -> bool {
         // A write to a pipe may have to wait for the reader, and there is nothing to clean up.
         if self.prints_data() {
             return false;
@@ -215,17 +215,17 @@ impl Command {
     }
 
     /// Whether a signal also ends waits for other processes. A server first stores what its clients have written.
-    pub fn gives_up_waiting(&self) -> bool {
+    pub(crate) fn gives_up_waiting(&self) -> bool {
         !matches!(self, Command::Nbd(_))
     }
 
     /// Whether stdout is used for data, so that messages must not go there.
-    pub fn prints_data(&self) -> bool {
+    pub(crate) fn prints_data(&self) -> bool {
         matches!(self, Command::Export(args) if args.filename == "-")
     }
 
     /// The argument that must not appear in a log.
-    pub fn secret(&self) -> Option<&str> {
+    pub(crate) fn secret(&self) -> Option<&str> {
         match self {
             Command::Rekey(args) => args.oldkey.as_deref().filter(|key| *key != "-"),
             // It may contain a password.
@@ -238,7 +238,7 @@ impl Command {
 /// Arguments of `restore`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example:\n  backy2 restore --sparse UID file:///var/lib/images/vm1.img")]
-pub struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// Do not write zeros for sparse blocks. On an existing device old data may remain there
     #[arg(short, long)]
     pub sparse: bool,
@@ -257,7 +257,7 @@ pub struct RestoreArgs {
 
 /// Arguments of commands that name a version and nothing else.
 #[derive(Args, Clone, Debug, Default)]
-pub struct VersionArgs {
+pub(crate) struct VersionArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
@@ -265,7 +265,7 @@ pub struct VersionArgs {
 
 /// Arguments of `rm`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct RmArgs {
+pub(crate) struct RmArgs {
     /// Remove the version even if it is young. A protected version is never removed
     #[arg(short, long)]
     pub force: bool,
@@ -276,7 +276,7 @@ pub struct RmArgs {
 
 /// Arguments of `scrub`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ScrubArgs {
+pub(crate) struct ScrubArgs {
     /// Also compare the version with this source, byte for byte
     #[arg(short, long, value_name = "URL")]
     pub source: Option<String>,
@@ -290,7 +290,7 @@ pub struct ScrubArgs {
 
 /// Arguments of `cleanup`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct CleanupArgs {
+pub(crate) struct CleanupArgs {
     /// Compare the whole store with the database. No other command may run at the same time
     #[arg(short, long)]
     pub full: bool,
@@ -307,7 +307,7 @@ pub struct CleanupArgs {
 
 /// Arguments of `stats`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct StatsArgs {
+pub(crate) struct StatsArgs {
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,
@@ -321,7 +321,7 @@ pub struct StatsArgs {
 /// Arguments of `diff-meta`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::DIFFERENCES)]
-pub struct DiffMetaArgs {
+pub(crate) struct DiffMetaArgs {
     /// The first version ("left"): its uid, NAME or NAME:N
     pub version_uid1: String,
     /// The second version ("right")
@@ -331,7 +331,7 @@ pub struct DiffMetaArgs {
 /// Arguments of `du`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::SPACE)]
-pub struct DuArgs {
+pub(crate) struct DuArgs {
     /// Columns, comma-separated
     /// [default: Real,Null,Dedup Own,Dedup Others,Individual,Est. Space,Est. Space freed]
     #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
@@ -342,7 +342,7 @@ pub struct DuArgs {
 
 /// Arguments of `add-tag` and `remove-tag`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct TagArgs {
+pub(crate) struct TagArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
@@ -352,7 +352,7 @@ pub struct TagArgs {
 
 /// Arguments of `expire`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ExpireArgs {
+pub(crate) struct ExpireArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
@@ -363,7 +363,7 @@ pub struct ExpireArgs {
 /// Arguments of `due` and `sla`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::SCHEDULERS)]
-pub struct ScheduleArgs {
+pub(crate) struct ScheduleArgs {
     /// Schedulers (sections of the configuration), comma-separated
     #[arg(short, long, value_name = "LIST", default_value = "daily,weekly,monthly")]
     pub schedulers: String,
@@ -376,7 +376,7 @@ pub struct ScheduleArgs {
 
 /// Arguments of `ls`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct LsArgs {
+pub(crate) struct LsArgs {
     /// Show only versions of this snapshot
     #[arg(short, long, value_name = "NAME")]
     pub snapshot_name: Option<String>,
@@ -397,9 +397,9 @@ pub struct LsArgs {
 mod backup;
 mod database;
 mod servers;
-pub use backup::BackupArgs;
-pub use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
-pub use servers::{FuseArgs, NbdArgs};
+pub(crate) use backup::BackupArgs;
+pub(crate) use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
+pub(crate) use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]
 mod tests;

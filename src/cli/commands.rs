@@ -9,12 +9,12 @@ mod generate;
 mod init;
 mod keys;
 mod locks;
-pub mod ls;
+pub(crate) mod ls;
 mod nbd;
 mod restore;
 mod schedule;
 mod scrub;
-pub mod stats;
+pub(crate) mod stats;
 mod transfer;
 mod upgrade;
 
@@ -24,14 +24,14 @@ use super::exit::Outcome;
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 
-pub use generate::generate;
-pub use init::init;
+pub(crate) use generate::generate;
+pub(crate) use init::init;
 
 /// Runs a command other than `init`.
 ///
 /// # Errors
 /// Those of the command.
-pub fn run(context: &Context, command: &Command) -> Result<Outcome> {
+pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
     warn_of_weak_checksums(context, command);
     match command {
         Command::Initdb | Command::Init => init::initdb(context),

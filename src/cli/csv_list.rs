@@ -6,7 +6,7 @@ use crate::types::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Refused`] if it has more than one line.
-pub fn items(text: &str) -> Result<Vec<String>> {
+pub(crate) fn items(text: &str) -> Result<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut records = reader.records();
     let refused = || Error::refused(format!("Not a comma-separated list: {text:?}"));
@@ -19,7 +19,7 @@ pub fn items(text: &str) -> Result<Vec<String>> {
 }
 
 /// A column that `-f` can choose.
-pub trait Choice: Copy + 'static {
+pub(crate) trait Choice: Copy + 'static {
     /// All columns, in the order of the default output.
     const ALL: &'static [Self];
 
@@ -31,7 +31,7 @@ pub trait Choice: Copy + 'static {
 ///
 /// # Errors
 /// [`Error::Refused`] if a column does not exist, or the list is empty.
-pub fn fields<F: Choice>(list: Option<&str>) -> Result<Vec<F>> {
+pub(crate) fn fields<F: Choice>(list: Option<&str>) -> Result<Vec<F>> {
     let Some(list) = list else { return Ok(F::ALL.to_vec()) };
     let known = || F::ALL.iter().map(|field| field.title()).collect::<Vec<_>>().join(", ");
     let names = items(list)?;

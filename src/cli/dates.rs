@@ -7,7 +7,7 @@ use crate::types::time::Timestamp;
 ///
 /// # Errors
 /// [`Error::Config`] with the forms that are accepted; this kind, because a bad date has exit code 1.
-pub fn expire(text: &str) -> Result<Option<Timestamp>> {
+pub(crate) fn expire(text: &str) -> Result<Option<Timestamp>> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -38,7 +38,7 @@ fn has_form(text: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::Refused`] with the option's name, if it is no whole number or is greater than `max`.
-pub fn number(option: &str, text: &str, max: u64) -> Result<u64> {
+pub(crate) fn number(option: &str, text: &str, max: u64) -> Result<u64> {
     let number = text.trim().parse().ok().filter(|number| *number <= max);
     number.ok_or_else(|| {
         let range = if max == u64::MAX { "0 or more".to_owned() } else { format!("0 to {max}") };

@@ -6,17 +6,17 @@ use crate::types::error::Error;
 use crate::types::text::without_numbers;
 
 /// Success.
-pub const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// No command was given, the configuration or the database cannot be used, or a target was refused.
-pub const CANNOT_BEGIN: u8 = 1;
+pub(crate) const CANNOT_BEGIN: u8 = 1;
 /// Scrub has found errors, or some of the restored data is bad.
-pub const BAD_DATA: u8 = 20;
+pub(crate) const BAD_DATA: u8 = 20;
 /// Any error without an exit code of its own.
-pub const FAILED: u8 = 100;
+pub(crate) const FAILED: u8 = 100;
 
 /// The result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Success.
     Done,
     /// The command has reported bad data.
@@ -25,7 +25,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The exit code.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Outcome::Done => DONE,
             Outcome::Errors => BAD_DATA,
@@ -34,7 +34,7 @@ impl Outcome {
 }
 
 /// The exit code of `error` in a command of kind `command`.
-pub fn code(error: &Error, command: Kind) -> u8 {
+pub(crate) fn code(error: &Error, command: Kind) -> u8 {
     match error {
         Error::Config(_) | Error::Database(_) | Error::NoSuchImage { .. } | Error::TargetRefused(_) => {
             CANNOT_BEGIN
@@ -63,13 +63,13 @@ pub fn code(error: &Error, command: Kind) -> u8 {
 }
 
 /// An error as JSON.
-pub fn json(text: &str, code: u8) -> serde_json::Value {
+pub(crate) fn json(text: &str, code: u8) -> serde_json::Value {
     serde_json::json!({"error": without_numbers(text), "exit_code": code})
 }
 
 /// The log lines for `error`: one line with its causes, or with `causes` one line without them and a line for each
 /// cause.
-pub fn describe(error: &Error, causes: bool) -> Vec<String> {
+pub(crate) fn describe(error: &Error, causes: bool) -> Vec<String> {
     let text = match error {
         Error::Interrupted(signal) => format!("Interrupted by {}.", signal.name()),
         other if causes => other.summary(),

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 ///
 /// # Errors
 /// Wrong usage. A request for help or for the version is also returned as an error, of its own kind.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut grammar = grammar();
     let matches = grammar.try_get_matches_from_mut(words).map_err(|error| help::with_tip(error, &grammar))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
@@ -57,7 +57,7 @@ fn empty_argument(command: &Command) -> Option<&'static str> {
 }
 
 /// The output of `backy2` without arguments. The shipped bash completion reads the commands between the braces.
-pub fn usage() -> String {
+pub(crate) fn usage() -> String {
     format!("usage: {}\n", usage_after(&Cli::command(), "              "))
 }
 
@@ -77,7 +77,7 @@ fn visible_commands(grammar: &clap::Command) -> impl Iterator<Item = &clap::Comm
 }
 
 /// The grammar for completions and manual pages: everything but the hidden commands.
-pub fn documented() -> clap::Command {
+pub(crate) fn documented() -> clap::Command {
     let all = Cli::command();
     let options = Global::augment_args(clap::Command::new(env!("CARGO_PKG_NAME")));
     options

@@ -4,7 +4,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 /// The end of `backy2 --help`.
-pub const EXIT_CODES: &str = "Exit codes:
+pub(super) const EXIT_CODES: &str = "Exit codes:
   0    done
   1    the command could not begin: configuration, database, or a refused restore target
   2    wrong usage
@@ -19,11 +19,11 @@ pub const EXIT_CODES: &str = "Exit codes:
 `backy2 COMMAND --help` explains one command.";
 
 /// The help of arguments that name a version.
-pub const VERSION: &str = "The version: its uid, the first 6 or more characters of it, NAME or NAME:latest for \
+pub(super) const VERSION: &str = "The version: its uid, the first 6 or more characters of it, NAME or NAME:latest for \
                            the newest valid version of that name, or NAME:N (0 is the newest, 1 the one before it)";
 
 /// The end of the help of `du`.
-pub const SPACE: &str = "Bytes before compression:
+pub(super) const SPACE: &str = "Bytes before compression:
   Real              blocks with data
   Null              sparse blocks, which consist of zeros
   Dedup Own         repeated blocks within the version
@@ -33,22 +33,22 @@ pub const SPACE: &str = "Bytes before compression:
   Est. Space freed  the data that a cleanup could delete if only this version were removed";
 
 /// The end of the help of `diff-meta`.
-pub const DIFFERENCES: &str = "Each line has a result and the number of a block. SAME: both versions use the same stored \
+pub(super) const DIFFERENCES: &str = "Each line has a result and the number of a block. SAME: both versions use the same stored \
                                data. DIFF: they use different data. NEW LEFT: only the first version has the block. NEW \
                                RIGHT: only the second version has it.";
 
 /// The end of the help of `due` and `sla`.
-pub const SCHEDULERS: &str = "A scheduler is a section of the configuration with the keys interval, keep and sla. The \
+pub(super) const SCHEDULERS: &str = "A scheduler is a section of the configuration with the keys interval, keep and sla. The \
                               valid versions that are tagged with its name belong to it.";
 
 /// The end of the help of `nbd`.
-pub const NBD: &str = "Examples:\n  \
+pub(super) const NBD: &str = "Examples:\n  \
     backy2 nbd vm1:latest &\n  \
     qemu-img convert -p nbd://localhost vm1.qcow2\n  \
     nbd-client -N '' localhost /dev/nbd0";
 
 /// Replaces the tip in an error of clap if clap's own tip would mislead.
-pub fn with_tip(mut error: Error, grammar: &Command) -> Error {
+pub(super) fn with_tip(mut error: Error, grammar: &Command) -> Error {
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,

@@ -4,7 +4,7 @@
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// Formats `bytes` with a unit and without decimals: `524 MiB`, `10 B`, `0`.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     if bytes == 0 {
         return "0".to_owned();
     }

@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 const SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// A file, a pipe, or stdin.
-pub struct Input {
+pub(super) struct Input {
     file: File,
     monitor: Handle,
     /// Whether a read may have to wait for a writer.
@@ -25,7 +25,7 @@ impl Input {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn open(name: &OsStr, monitor: &dyn Monitor) -> io::Result<Self> {
+    pub(super) fn open(name: &OsStr, monitor: &dyn Monitor) -> io::Result<Self> {
         let file = if name == "-" {
             File::from(io::stdin().as_fd().try_clone_to_owned()?)
         } else {

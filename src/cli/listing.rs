@@ -8,7 +8,7 @@ use crate::types::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// A column for rows of type `T`.
-pub trait Field<T>: Choice {
+pub(crate) trait Field<T>: Choice {
     /// The key in JSON.
     fn key(self) -> &'static str {
         self.title()
@@ -25,7 +25,7 @@ pub trait Field<T>: Choice {
 }
 
 /// Makes a table of the rows, in the given order, with these columns.
-pub fn table<T, F: Field<T>>(rows: &[T], fields: &[F], human: bool) -> Table {
+pub(crate) fn table<T, F: Field<T>>(rows: &[T], fields: &[F], human: bool) -> Table {
     let column = |field: &F| Column { title: field.title(), align: field.align() };
     let cells = |row: &T| fields.iter().map(|field| field.cell(row, human)).collect();
     Table { columns: fields.iter().map(column).collect(), rows: rows.iter().map(cells).collect() }
@@ -36,7 +36,7 @@ pub fn table<T, F: Field<T>>(rows: &[T], fields: &[F], human: bool) -> Table {
 ///
 /// # Errors
 /// Stdout cannot be written.
-pub fn show<T, F: Field<T>>(
+pub(crate) fn show<T, F: Field<T>>(
     context: &Context,
     what: &str,
     rows: &[T],
@@ -56,11 +56,11 @@ pub fn show<T, F: Field<T>>(
 }
 
 /// An `identity` for [`show`] that adds nothing.
-pub fn complete<T>(_: &T) -> Map<String, Value> {
+pub(crate) fn complete<T>(_: &T) -> Map<String, Value> {
     Map::new()
 }
 
 /// A date as an RFC 3339 string in UTC, with microseconds.
-pub fn date(time: Timestamp) -> Value {
+pub(crate) fn date(time: Timestamp) -> Value {
     Value::String(time.naive().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }

@@ -7,19 +7,19 @@ use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Moves to the first column and erases the line.
-pub const CLEAR: &str = "\r\x1b[K";
+pub(super) const CLEAR: &str = "\r\x1b[K";
 /// Width of the bar in columns, if there is room for it.
 const BAR: usize = 24;
 
 /// Whether stdout is a terminal that can erase a line.
-pub fn possible() -> bool {
+pub(super) fn possible() -> bool {
     use std::io::IsTerminal;
     let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     std::io::stdout().is_terminal() && !dumb
 }
 
 /// Width of the terminal in columns.
-pub fn width() -> usize {
+pub(super) fn width() -> usize {
     match tcgetwinsize(std::io::stdout()) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
         _ => 80,
@@ -28,7 +28,7 @@ pub fn width() -> usize {
 
 /// The progress line: bar, percentage, rate, time left, and activity. It is shorter than `width` columns, since some
 /// terminals wrap when the last column is written.
-pub fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
+pub(super) fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     let room = width.saturating_sub(1);
     let percent = progress::percent(report);
     let rate = match report.activity {

@@ -202,13 +202,13 @@ impl Logfile {
 
 /// A message that is safe to show: it cannot move the cursor or look like another message, and it has no error numbers
 /// of the system. All messages pass through this function.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
     text::line(&text::without_numbers(body)).into_owned() + end
 }
 
 /// A line of the console: `    INFO: text`, with a newline.
-pub fn console_line(level: Level, text: &str) -> String {
+pub(crate) fn console_line(level: Level, text: &str) -> String {
     let name = match level {
         Level::Debug => "DEBUG",
         Level::Info => "INFO",

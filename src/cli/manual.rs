@@ -64,7 +64,7 @@ const VERSIONS: &str = "Wherever a VERSION_UID is expected, these are accepted t
 ///
 /// # Errors
 /// None in practice, since pages are written to memory.
-pub fn pages() -> Result<Vec<(String, Vec<u8>)>> {
+pub(super) fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut grammar = grammar::documented();
     grammar.build();
     let mut pages = vec![("backy2".to_owned(), main_page(&grammar)?)];

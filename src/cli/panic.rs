@@ -8,7 +8,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 /// Installs the hook, unless `RUST_BACKTRACE` asks for the standard one.
-pub fn install() {
+pub(super) fn install() {
     let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     if !wanted {
         std::panic::set_hook(Box::new(|info| {
@@ -23,7 +23,7 @@ pub fn install() {
 }
 
 /// Runs `work`. Returns `None` if it has panicked; the hook has reported the panic by then.
-pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     // The program ends after a panic, so nobody sees a half-finished state.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

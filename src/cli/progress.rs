@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The outputs that are due for an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Due {
+pub(super) struct Due {
     /// A line of the log.
     pub line: bool,
     /// The title of the process.
@@ -25,14 +25,14 @@ pub struct Due {
 
 impl Due {
     /// Whether any of them is due.
-    pub fn any(self) -> bool {
+    pub(super) fn any(self) -> bool {
         self.line || self.title || self.live
     }
 }
 
 /// The speed of an activity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Pace {
+pub(super) struct Pace {
     /// Average rate in MiB per second.
     pub rate: f64,
     /// Estimated seconds left.
@@ -41,7 +41,7 @@ pub struct Pace {
 
 /// Measures the activities, one after the other.
 #[derive(Default)]
-pub struct Meter {
+pub(super) struct Meter {
     run: Option<Run>,
 }
 
@@ -59,7 +59,7 @@ struct Run {
 
 impl Meter {
     /// Takes a report, and returns which outputs are due.
-    pub fn take(&mut self, progress: &Progress<'_>, now: Instant) -> Due {
+    pub(super) fn take(&mut self, progress: &Progress<'_>, now: Instant) -> Due {
         let phase = phase(&progress.activity);
         let run = match &mut self.run {
             Some(run) if run.phase == phase && run.done <= progress.done => run,
@@ -97,7 +97,7 @@ impl Meter {
     }
 
     /// The pace of the current activity.
-    pub fn pace(&self, progress: &Progress<'_>, now: Instant) -> Pace {
+    pub(super) fn pace(&self, progress: &Progress<'_>, now: Instant) -> Pace {
         let Some(run) = &self.run else { return Pace::default() };
         let elapsed = now.saturating_duration_since(run.started);
         if elapsed < SHORTEST {
@@ -126,7 +126,7 @@ fn phase(activity: &Activity<'_>) -> u8 {
 }
 
 /// The activity as text, such as `Backing up (2/2: Data) SOURCE`.
-pub fn what(activity: &Activity<'_>) -> String {
+pub(super) fn what(activity: &Activity<'_>) -> String {
     match activity {
         Activity::BackupPrep { source } => format!("Backing up (1/2: Prep) {source}"),
         Activity::BackupData { source } => format!("Backing up (2/2: Data) {source}"),
@@ -138,7 +138,7 @@ pub fn what(activity: &Activity<'_>) -> String {
 }
 
 /// The log line in the format of 2.13, which ends with a blank.
-pub fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
+pub(super) fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
     if let Activity::Upgrade { .. } = progress.activity {
         // 2.13 has no upgrades, and an upgrade has no queues.
         let (what, percent) = (what(&progress.activity), percent(progress));
@@ -161,12 +161,12 @@ pub fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
 }
 
 /// The percentage that is done, 0 to 100.
-pub fn percent(progress: &Progress<'_>) -> f64 {
+pub(super) fn percent(progress: &Progress<'_>) -> f64 {
     if progress.total == 0 { 100.0 } else { progress.done as f64 * 100.0 / progress.total as f64 }
 }
 
 /// Formats a duration: `119s`, `59m3s`, `59h1m`.
-pub fn eta(seconds: u64) -> String {
+pub(super) fn eta(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
         120..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
@@ -175,7 +175,7 @@ pub fn eta(seconds: u64) -> String {
 }
 
 /// A bar of `width` columns that is filled to the fraction `full` (0 to 1).
-pub fn bar(full: f64, width: usize, fill: char) -> String {
+pub(super) fn bar(full: f64, width: usize, fill: char) -> String {
     let filled = (full.clamp(0.0, 1.0) * width as f64).round() as usize;
     let rest = width - filled.min(width);
     let filled = std::iter::repeat_n(fill, width - rest);

@@ -4,7 +4,7 @@ use crate::types::remedy::Remedy;
 use crate::types::text::quoted;
 
 /// The advice as one sentence.
-pub fn sentence(remedy: &Remedy) -> String {
+pub(super) fn sentence(remedy: &Remedy) -> String {
     match remedy {
         Remedy::NameExistingConfig => {
             "Name an existing file with -c, or leave -c out to read /etc/backy.cfg and the other places."

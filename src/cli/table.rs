@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 /// The alignment of a column and its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Left.
     Left,
     /// Right, for numbers.
@@ -16,7 +16,7 @@ pub enum Align {
 
 /// One column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
+pub(crate) struct Column {
     /// The header.
     pub title: &'static str,
     /// The alignment.
@@ -36,7 +36,7 @@ pub struct Style {
 
 /// Columns and rows. Each row has as many cells as there are columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     /// From left to right.
     pub columns: Vec<Column>,
     /// From top to bottom.
@@ -45,7 +45,7 @@ pub struct Table {
 
 impl Table {
     /// The table as text; every line ends with a newline.
-    pub fn render(&self, style: Style) -> String {
+    pub(crate) fn render(&self, style: Style) -> String {
         if style.machine { self.for_scripts(style.skip_header) } else { self.for_people(style.skip_header) }
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Sets the title that `ps` shows.
-pub type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
+pub(crate) type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
 
 /// All output of the program passes through this type.
 pub struct Terminal {

@@ -67,12 +67,12 @@ pub(super) struct Section {
 
 impl Section {
     /// A section without keys.
-    pub fn new(name: &str, place: Place) -> Self {
+    pub(super) fn new(name: &str, place: Place) -> Self {
         Section { name: name.to_owned(), place, keys: Vec::new() }
     }
 
     /// The section's own value of `key`.
-    pub fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.keys.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 }
@@ -86,12 +86,12 @@ pub(super) struct Raw {
 
 impl Raw {
     /// The section of that name.
-    pub fn section(&self, name: &str) -> Option<&Section> {
+    pub(super) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.name == name)
     }
 
     /// Overrides with the values of `later`, key by key.
-    pub fn merge(&mut self, later: Raw) {
+    pub(super) fn merge(&mut self, later: Raw) {
         for section in later.sections {
             match self.sections.iter_mut().find(|known| known.name == section.name) {
                 Some(known) => merge_keys(&mut known.keys, section.keys),

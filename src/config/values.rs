@@ -19,19 +19,19 @@ pub(super) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// The keys of the section `name`. Empty if there is no such section.
-    pub fn new(raw: &'a Raw, name: &str) -> Self {
+    pub(super) fn new(raw: &'a Raw, name: &str) -> Self {
         let section = raw.section(name);
         Keys { section, inherited: section.and_then(|_| raw.section(INHERITED)) }
     }
 
     /// The value of `key` as it is in the file.
-    pub fn find(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn find(&self, key: &str) -> Option<&'a Value> {
         let own = self.section.and_then(|section| section.get(key));
         own.or_else(|| self.inherited.and_then(|section| section.get(key)))
     }
 
     /// An error about the value of `key`. `problem` continues the sentence after the value.
-    pub fn bad(&self, key: &str, value: &Value, problem: impl Display) -> Error {
+    pub(super) fn bad(&self, key: &str, value: &Value, problem: impl Display) -> Error {
         let value_shown = shown(key, &value.text);
         let comment = if has_comment(value) {
             " (a value cannot be followed by a comment: put the comment on a line of its own)"
@@ -71,7 +71,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A string on one line, not empty. In TOML it must be a string.
-    pub fn text(&self, key: &str) -> Result<Option<(String, &'a Value)>> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<(String, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
         if !matches!(value.kind, Kind::Ini | Kind::Text) {
             return Err(self.bad(key, value, "is not a string (in quotes)"));
@@ -86,7 +86,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Words separated by white space, on any number of lines. In TOML a list of strings, or a string.
-    pub fn words(&self, key: &str) -> Result<Option<(Vec<String>, &'a Value)>> {
+    pub(super) fn words(&self, key: &str) -> Result<Option<(Vec<String>, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
         if !matches!(value.kind, Kind::Ini | Kind::Text | Kind::List) {
             return Err(self.bad(key, value, "is not a list of strings"));
@@ -95,12 +95,12 @@ impl<'a> Keys<'a> {
     }
 
     /// A path, taken literally: `~` is an ordinary character.
-    pub fn path(&self, key: &str, default: &str) -> Result<PathBuf> {
+    pub(super) fn path(&self, key: &str, default: &str) -> Result<PathBuf> {
         Ok(self.text(key)?.map_or_else(|| default.into(), |(text, _)| text.into()))
     }
 
     /// A whole number in `range`. A range up to `u64::MAX` counts as open.
-    pub fn number(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> Result<u64> {
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> Result<u64> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(default) };
         let typed = !matches!(value.kind, Kind::Boolean | Kind::List);
         match parse_number(&text) {
@@ -116,7 +116,7 @@ impl<'a> Keys<'a> {
     }
 
     /// 1, yes, true, on or 0, no, false, off, in upper or lower case.
-    pub fn boolean(&self, key: &str, default: bool) -> Result<bool> {
+    pub(super) fn boolean(&self, key: &str, default: bool) -> Result<bool> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(default) };
         match text.to_lowercase().as_str() {
             "1" | "yes" | "true" | "on" if value.kind != Kind::List => Ok(true),
@@ -126,7 +126,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Permissions as octal digits. In TOML they must be a string: a decimal number would mean something else.
-    pub fn file_mode(&self, key: &str) -> Result<FileMode> {
+    pub(super) fn file_mode(&self, key: &str) -> Result<FileMode> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(FileMode::default()) };
         match value.kind {
             Kind::Ini | Kind::Text => FileMode::parse(&text).map_err(|problem| self.bad(key, value, problem)),
@@ -135,7 +135,7 @@ impl<'a> Keys<'a> {
     }
 
     /// One of `choices`, by its name.
-    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], default: T) -> Result<T> {
+    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], default: T) -> Result<T> {
         let Some((text, value)) = self.text(key)? else { return Ok(default) };
         choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -144,7 +144,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A duration from `min` up to a hundred years.
-    pub fn time(&self, key: &str, min: Duration) -> Result<Option<Duration>> {
+    pub(super) fn time(&self, key: &str, min: Duration) -> Result<Option<Duration>> {
         let Some((text, value)) = self.text(key)? else { return Ok(None) };
         match parse_time(&text) {
             Some(time) if (min..=MAX_TIME).contains(&time) => Ok(Some(time)),

@@ -9,7 +9,7 @@ use crate::types::version::Version;
 ///
 /// # Errors
 /// The database fails.
-pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>> {
+pub(crate) fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>> {
     let versions = site.versions(filter)?;
     future::tell(site, &versions, "Automatic tags, `due` and `sla` ignore them.");
     Ok(versions)
@@ -19,7 +19,7 @@ pub fn list(site: &mut Site<'_>, filter: &VersionFilter) -> Result<Vec<Version>>
 ///
 /// # Errors
 /// There is no such version, or it already has the requested state.
-pub fn set_protected(site: &mut Site<'_>, version: &str, protected: bool) -> Result<()> {
+pub(crate) fn set_protected(site: &mut Site<'_>, version: &str, protected: bool) -> Result<()> {
     let version = names::find(site, version)?;
     if version.protected == protected {
         let state = if protected { "already" } else { "not" };

@@ -21,7 +21,7 @@ pub(super) struct FileRegister {
 
 impl FileRegister {
     /// If `wait` is true, taking an exclusive lock waits for other writers of the database.
-    pub fn new(claims: Claims, wait: bool) -> Self {
+    pub(super) fn new(claims: Claims, wait: bool) -> Self {
         FileRegister { claims, identity: Identity::own(), wait }
     }
 

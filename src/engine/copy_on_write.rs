@@ -20,11 +20,11 @@ use crate::types::version::Version;
 use std::time::Instant;
 
 /// Default name of such versions, as in 2.9. Their snapshot name is the uid of the original.
-pub const NAME: &str = "copy on write";
+pub(crate) const NAME: &str = "copy on write";
 
 /// Names and expiry of the new versions.
 #[derive(Clone, Debug)]
-pub struct Naming {
+pub(crate) struct Naming {
     /// The name of the versions.
     pub name: String,
     /// When the versions may be removed, if the user gave a date.
@@ -32,7 +32,7 @@ pub struct Naming {
 }
 
 /// A version in the making. It gets its blocks after the image has been written.
-pub struct Copy<'a> {
+pub(crate) struct Copy<'a> {
     site: Site<'a>,
     original: Version,
     version: Version,
@@ -45,7 +45,7 @@ impl<'a> Copy<'a> {
     ///
     /// # Errors
     /// The original is invalid, the database cannot be written, or settings are wrong.
-    pub fn begin(
+    pub(crate) fn begin(
         config: &'a Config,
         monitor: &'a dyn Monitor,
         original: &Version,
@@ -73,7 +73,7 @@ impl<'a> Copy<'a> {
     }
 
     /// The new version, which is invalid until it is complete.
-    pub fn version(&self) -> &Version {
+    pub(crate) fn version(&self) -> &Version {
         &self.version
     }
 
@@ -83,7 +83,7 @@ impl<'a> Copy<'a> {
     /// # Errors
     /// Those of a backup, and bad blocks of the original that were written only in part. The version then stays
     /// invalid.
-    pub fn complete(mut self, image: &Image) -> Result<Made> {
+    pub(crate) fn complete(mut self, image: &Image) -> Result<Made> {
         let started = Instant::now();
         let site = &mut self.site;
         let geometry = Geometry::new(self.original.size_bytes, site.config.block_size);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The bad blocks of a run.
-pub struct Casualties<'a> {
+pub(crate) struct Casualties<'a> {
     monitor: &'a dyn Monitor,
     blocks: BlockSet,
     marked: BTreeSet<BlobUid>,
@@ -21,12 +21,12 @@ pub struct Casualties<'a> {
 
 impl<'a> Casualties<'a> {
     /// Starts with no bad blocks. `can_mark` is false for a database that cannot be written.
-    pub fn new(monitor: &'a dyn Monitor, can_mark: bool) -> Self {
+    pub(crate) fn new(monitor: &'a dyn Monitor, can_mark: bool) -> Self {
         Casualties { monitor, blocks: BlockSet::default(), marked: BTreeSet::new(), can_mark }
     }
 
     /// Counts these blocks as bad, although no blob is at fault.
-    pub fn add(&mut self, ids: Range<u64>) {
+    pub(crate) fn add(&mut self, ids: Range<u64>) {
         self.blocks.insert(ids);
     }
 
@@ -34,7 +34,7 @@ impl<'a> Casualties<'a> {
     ///
     /// # Errors
     /// The database fails, other than by being read-only.
-    pub fn blob(&mut self, meta: &mut Metadata, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
+    pub(crate) fn blob(&mut self, meta: &mut Metadata, id: u64, blob: &Blob, damage: &Damage) -> Result<()> {
         self.monitor.error(&format!("Block {id} (UID {}) is bad: {damage}", blob.uid));
         self.add(id..id + 1);
         let first = self.marked.is_empty();
@@ -74,12 +74,12 @@ impl<'a> Casualties<'a> {
     }
 
     /// Whether no block was bad.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
     /// The bad ranges in bytes. Ranges that touch are joined.
-    pub fn ranges(self, geometry: Geometry) -> Vec<Range<u64>> {
+    pub(crate) fn ranges(self, geometry: Geometry) -> Vec<Range<u64>> {
         let bytes = |range: &Range<u64>| {
             let end = geometry.offset(range.end).min(geometry.size_bytes());
             geometry.offset(range.start)..end

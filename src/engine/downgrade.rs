@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// When a step must be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub(crate) enum When {
     /// With this program, before the old database is put back.
     Before,
     /// With 2.13, after the old database was put back, in this order, before its first backup or cleanup.
@@ -22,7 +22,7 @@ pub enum When {
 
 /// Something that the user has to do or should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// When to do it.
     pub when: When,
     /// The command; empty if there is none.
@@ -32,7 +32,7 @@ pub struct Step {
 }
 
 /// All necessary steps. If there are none, the old database can be put back without loss.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The old database, if there is one.
     pub copy: Option<PathBuf>,
     /// The steps in the order in which they must be done.
@@ -44,7 +44,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// There is no such file, it is not a database of an older release, or one of the databases fails.
-pub fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Result<Plan> {
+pub(crate) fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Result<Plan> {
     let mut steps = Vec::new();
     for holder in lock_dir::locks(config)?.list()? {
         steps.push(step(When::Before, "", format!("Wait until it has ended, or end it: {holder}")));

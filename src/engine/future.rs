@@ -18,7 +18,7 @@ const SET_BACK: TimeDelta = TimeDelta::days(1);
 
 /// Sorts versions by name, and within each name in the order in which they were made, oldest first. Dates give the
 /// order. A version dated in the future is placed after the newest version that was in the database before it.
-pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Timestamp) {
+pub(crate) fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Timestamp) {
     let mut by_key: Vec<&Version> = items.iter().map(&version).collect();
     by_key.sort_by_key(|version| version.key);
     let mut newest: HashMap<&str, Timestamp> = HashMap::new();
@@ -42,14 +42,14 @@ pub fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, now: Time
 
 /// Warns about those versions that are dated in the future, on stderr and in the log. `what` explains the consequence
 /// for the command. Does nothing if there are none.
-pub fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
+pub(crate) fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
     if let Some(text) = warning(versions, what) {
         site.monitor.notice(&text);
     }
 }
 
 /// The text of the warning in [`tell`], or `None` if no version is dated in the future.
-pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) -> Option<String> {
+pub(crate) fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) -> Option<String> {
     let now = Timestamp::now();
     let found: Vec<&Version> = versions.into_iter().filter(|version| version.date.is_future(now)).collect();
     if found.is_empty() {
@@ -76,7 +76,7 @@ pub fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) 
 ///
 /// # Errors
 /// The database fails.
-pub fn date_of_new(site: &mut Site<'_>, name: &str) -> Result<Timestamp> {
+pub(crate) fn date_of_new(site: &mut Site<'_>, name: &str) -> Result<Timestamp> {
     let filter = VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() };
     let versions = site.versions(&filter)?;
     tell(site, &versions, "Automatic tags, `due` and `sla` ignore them.");

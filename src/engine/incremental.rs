@@ -26,7 +26,7 @@ const NAMES: i64 = 10;
 ///
 /// # Errors
 /// As [`backup::run`]. On an error the snapshot made for the backup is removed, if possible.
-pub fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
+pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>) -> Result<Made> {
     match io::kind(options.source)? {
         UrlKind::Rbd => of_image(site, &options),
         UrlKind::File | UrlKind::Null => of_file(site, options),

@@ -11,7 +11,7 @@ use crate::types::error::{Error, Result};
 /// # Errors
 /// There is no such version, or it is invalid; the key is wrong; a blob is bad. A new version that was begun stays
 /// invalid.
-pub fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
+pub(crate) fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     let (old, _pin) = site.pin(version)?;
     if !old.valid || !site.meta.missing(&old)?.is_empty() {
         return Err(Error::refused(format!(

@@ -14,7 +14,7 @@ use crate::types::error::{Error, Result};
 /// # Errors
 /// Other processes are running, the target has rows, or one of the databases fails. After an error the copy has left
 /// no rows in the target.
-pub fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<Copied>> {
+pub(crate) fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Result<Vec<Copied>> {
     let mut locks = lock_dir::locks(config)?;
     locks.startup_check()?;
     let configured = DatabaseUrl::parse(&config.meta.engine)?;

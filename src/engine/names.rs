@@ -14,7 +14,7 @@ const PREFIX: usize = 6;
 const LISTED: usize = 10;
 
 /// A place to look up versions.
-pub trait Catalogue {
+pub(crate) trait Catalogue {
     /// The version with this uid.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Catalogue for Site<'_> {
 ///
 /// # Errors
 /// [`Error::VersionNotFound`], [`Error::Similar`] or [`Error::Refused`]. The last two list candidates.
-pub fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
+pub(crate) fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
     let mut meant = candidates(versions, text)?;
     match meant.len() {
         0 => Err(not_found(versions, text)?),
@@ -64,7 +64,7 @@ pub fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
 ///
 /// # Errors
 /// The database fails.
-pub fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
+pub(crate) fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Version>> {
     match versions.version(&VersionUid::from(text)) {
         Ok(version) => return Ok(vec![version]),
         Err(Error::VersionNotFound(_)) => {}
@@ -78,7 +78,7 @@ pub fn candidates(versions: &mut dyn Catalogue, text: &str) -> Result<Vec<Versio
 }
 
 /// The error for an ambiguous text.
-pub fn ambiguous(text: &str, meant: &[Version]) -> Error {
+pub(crate) fn ambiguous(text: &str, meant: &[Version]) -> Error {
     let meant: Vec<&Version> = meant.iter().collect();
     Error::refused(format!("'{text}' may mean several versions:{}", listed(&meant)))
 }

@@ -12,7 +12,7 @@ use crate::types::settings::MasterKey;
 ///
 /// # Errors
 /// Other processes are running, the old key does not fit, or no key is configured.
-pub fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
+pub(crate) fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
     let old = MasterKey::from_hex(old)
         .ok_or_else(|| Error::refused("OLDKEY is not a key: it must have 64 hex digits."))?;
     if !site.keys.has_key() {

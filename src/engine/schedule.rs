@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 ///
 /// # Errors
 /// There is no such version, or no tag was given.
-pub fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
+pub(crate) fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
     let version = names::find(site, version)?;
     site.meta.add_tags(&version, some(tags)?)
 }
@@ -22,7 +22,7 @@ pub fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<(
 ///
 /// # Errors
 /// There is no such version, or no tag was given.
-pub fn remove_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
+pub(crate) fn remove_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
     let version = names::find(site, version)?;
     site.meta.remove_tags(&version, some(tags)?)
 }
@@ -39,14 +39,14 @@ fn some(tags: &[String]) -> Result<&[String]> {
 ///
 /// # Errors
 /// There is no such version.
-pub fn expire(site: &mut Site<'_>, version: &str, date: Option<Timestamp>) -> Result<()> {
+pub(crate) fn expire(site: &mut Site<'_>, version: &str, date: Option<Timestamp>) -> Result<()> {
     let version = names::find(site, version)?;
     site.meta.set_expire(&version, date)
 }
 
 /// A backup that should be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub(crate) struct Due {
     /// Name of the image to back up.
     pub name: String,
     /// The schedulers that ask for it, in the order given.
@@ -62,7 +62,7 @@ pub struct Due {
 ///
 /// # Errors
 /// A scheduler is not configured; the database fails.
-pub fn due(
+pub(crate) fn due(
     site: &mut Site<'_>,
     name: Option<&str>,
     schedulers: &[String],
@@ -84,7 +84,7 @@ pub fn due(
 ///
 /// # Errors
 /// As [`due`].
-pub fn breaches(
+pub(crate) fn breaches(
     site: &mut Site<'_>,
     name: Option<&str>,
     schedulers: &[String],

@@ -9,7 +9,7 @@ use chrono::{Datelike, NaiveDate};
 ///
 /// # Errors
 /// The database fails.
-pub fn automatic(site: &mut Site<'_>, name: &str, now: Timestamp) -> Result<Vec<String>> {
+pub(crate) fn automatic(site: &mut Site<'_>, name: &str, now: Timestamp) -> Result<Vec<String>> {
     let mut tags = Vec::new();
     for (tag, is_due) in [("b_daily", daily as Rule), ("b_weekly", weekly), ("b_monthly", monthly)] {
         let last = site.meta.last_tagged(name, tag, now.latest_plausible())?;

@@ -11,7 +11,7 @@ use crate::types::error::Result;
 ///
 /// # Errors
 /// The database is in use, cannot be written, or fails; or a signal arrives. In these cases nothing is changed.
-pub fn run(config: &Config, monitor: &dyn Monitor) -> Result<bool> {
+pub(crate) fn run(config: &Config, monitor: &dyn Monitor) -> Result<bool> {
     let url = DatabaseUrl::parse(&config.meta.engine)?;
     let state = Metadata::open(&url, monitor.handle())?.state()?;
     // Open it even if no upgrade is necessary, to check that the database can be used.

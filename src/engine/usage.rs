@@ -12,7 +12,7 @@ use crate::types::version::Version;
 ///
 /// # Errors
 /// There is no such version; the database fails.
-pub fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version, Usage)>> {
+pub(crate) fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version, Usage)>> {
     let (versions, only) = match version {
         Some(text) => {
             let version = names::find(site, text)?;
@@ -35,7 +35,11 @@ pub fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version,
 ///
 /// # Errors
 /// The text is ambiguous, or the database fails.
-pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>) -> Result<Vec<PastRun>> {
+pub(crate) fn past_runs(
+    site: &mut Site<'_>,
+    version: Option<&str>,
+    limit: Option<u64>,
+) -> Result<Vec<PastRun>> {
     let uid = match version {
         Some(text) => {
             let whole = VersionUid::from(text);
@@ -56,7 +60,7 @@ pub fn past_runs(site: &mut Site<'_>, version: Option<&str>, limit: Option<u64>)
 
 /// How a block differs between two versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Difference {
+pub(crate) enum Difference {
     /// Both name the same blob, or both are holes.
     Same,
     /// The blobs are different.
@@ -71,7 +75,7 @@ pub enum Difference {
 ///
 /// # Errors
 /// There is no such version, or the database or `each` fails.
-pub fn differences(
+pub(crate) fn differences(
     site: &mut Site<'_>,
     left: &str,
     right: &str,

@@ -3,7 +3,7 @@
 
 mod messages;
 
-pub use messages::{Channels, Done, Fresh, StoreJob, Stored};
+pub(crate) use messages::{Channels, Done, Fresh, StoreJob, Stored};
 
 use super::ingest::Ingest;
 use super::reuse;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// What was done so far, over all passes of a backup.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// For `stats`.
     pub statistics: Statistics,
     /// Blocks that need nothing more.
@@ -53,7 +53,7 @@ struct UnderWay {
 }
 
 /// The state of a run.
-pub struct Coordinator<'a> {
+pub(crate) struct Coordinator<'a> {
     run: &'a Ingest<'a>,
     /// How many buffers there are, for the fill of the queues.
     buffers: usize,
@@ -78,7 +78,7 @@ pub struct Coordinator<'a> {
 
 impl<'a> Coordinator<'a> {
     /// Starts with nothing under way.
-    pub fn new(
+    pub(crate) fn new(
         run: &'a Ingest<'a>,
         buffers: usize,
         latch: &'a Latch,
@@ -108,7 +108,7 @@ impl<'a> Coordinator<'a> {
 
     /// Runs until the readers have ended and everything they brought is committed or given up. Returns the
     /// blocks that must be stored anew because the blob they reused went away.
-    pub fn run(mut self, channels: Channels) -> Vec<u64> {
+    pub(crate) fn run(mut self, channels: Channels) -> Vec<u64> {
         let Channels { mut fresh, jobs, mut stored, unsynced, mut synced } = channels;
         let mut jobs = Some(jobs);
         let mut writing = true;

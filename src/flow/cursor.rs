@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 /// The next piece of work for a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Work {
+pub(crate) enum Work {
     /// Read this block.
     Read(u64),
     /// The source reports these blocks as holes, so there is nothing to read.
@@ -18,7 +18,7 @@ pub enum Work {
 
 /// The blocks that remain. The cursor asks the source for holes only when it gets there, so a large sparse source is
 /// asked once per extent.
-pub struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     source: &'a dyn Source,
     geometry: Geometry,
     state: Mutex<Position>,
@@ -32,13 +32,13 @@ struct Position {
 
 impl<'a> Cursor<'a> {
     /// Hands out `blocks`.
-    pub fn new(source: &'a dyn Source, geometry: Geometry, blocks: &BlockSet) -> Self {
+    pub(crate) fn new(source: &'a dyn Source, geometry: Geometry, blocks: &BlockSet) -> Self {
         let left = blocks.ranges().iter().cloned().collect();
         Cursor { source, geometry, state: Mutex::new(Position { left, extent: 0..0 }) }
     }
 
     /// The next piece of work, or `None` at the end.
-    pub fn next(&self) -> Option<Work> {
+    pub(crate) fn next(&self) -> Option<Work> {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let range = state.left.pop_front()?;
         let offset = self.geometry.offset(range.start);

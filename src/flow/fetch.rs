@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is wrong with a blob.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
+pub(crate) enum Damage {
     /// The store has none of that name.
     #[error("the blob is missing from the data store")]
     Missing,
@@ -56,7 +56,7 @@ impl Damage {
 }
 
 /// What all threads that fetch have in common.
-pub struct Fetch<'a> {
+pub(crate) struct Fetch<'a> {
     /// Where blobs come from.
     pub store: &'a dyn BlobStore,
     /// Unwraps their keys.
@@ -73,7 +73,7 @@ pub struct Fetch<'a> {
 
 impl<'a> Fetch<'a> {
     /// At most `reads` blobs are read at the same time, and at most `bandwidth` bytes a second (0 = no limit).
-    pub fn new(
+    pub(crate) fn new(
         store: &'a dyn BlobStore,
         keys: &'a Keyring,
         hasher: Hasher,
@@ -85,7 +85,7 @@ impl<'a> Fetch<'a> {
     }
 
     /// Says how many blobs were bad when they were read, and good when they were read once more, if there were any.
-    pub fn tell_doubts(&self, monitor: &dyn Monitor) {
+    pub(crate) fn tell_doubts(&self, monitor: &dyn Monitor) {
         let which = match self.doubtful.swap(0, Ordering::Relaxed) {
             0 => return,
             1 => "One blob was bad when it was read, and good when it was read again.".to_owned(),
@@ -98,13 +98,13 @@ impl<'a> Fetch<'a> {
     }
 
     /// How many blobs are read at the same time.
-    pub fn reads(&self) -> usize {
+    pub(crate) fn reads(&self) -> usize {
         self.reads
     }
 }
 
 /// One thread's part: buffers that are used again.
-pub struct Fetcher<'a> {
+pub(crate) struct Fetcher<'a> {
     fetch: &'a Fetch<'a>,
     decoder: Decoder<'a>,
     raw: Vec<u8>,
@@ -117,7 +117,7 @@ impl<'a> Fetcher<'a> {
     ///
     /// # Errors
     /// There is none.
-    pub fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
+    pub(crate) fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
         let decoder =
             Decoder::new(fetch.keys).map_err(|e| Error::internal(because("cannot set up the decoder", e)))?;
         Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new(), second: Vec::new() })
@@ -128,7 +128,7 @@ impl<'a> Fetcher<'a> {
     ///
     /// # Errors
     /// The store as a whole fails.
-    pub fn fetch(
+    pub(crate) fn fetch(
         &mut self,
         id: u64,
         blob: &Blob,
@@ -148,7 +148,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// What the last [`Fetcher::fetch`] found.
-    pub fn data(&self) -> &[u8] {
+    pub(crate) fn data(&self) -> &[u8] {
         &self.plain
     }
 
@@ -160,7 +160,7 @@ impl<'a> Fetcher<'a> {
     ///
     /// # Errors
     /// The store as a whole fails, or there is no memory: that says nothing about the blob.
-    pub fn load(
+    pub(crate) fn load(
         &mut self,
         id: u64,
         blob: &Blob,
@@ -287,14 +287,14 @@ fn differs(blob: &Blob, digest: &Digest) -> Option<Damage> {
 }
 
 /// The fetcher of a thread that verifies. It is made when a digest is wrong for the first time, which is hardly ever.
-pub struct Verifier<'a> {
+pub(crate) struct Verifier<'a> {
     fetch: &'a Fetch<'a>,
     fetcher: Option<Fetcher<'a>>,
 }
 
 impl<'a> Verifier<'a> {
     /// Costs nothing.
-    pub fn new(fetch: &'a Fetch<'a>) -> Self {
+    pub(crate) fn new(fetch: &'a Fetch<'a>) -> Self {
         Verifier { fetch, fetcher: None }
     }
 
@@ -303,7 +303,7 @@ impl<'a> Verifier<'a> {
     ///
     /// # Errors
     /// The store as a whole fails, or there is no memory.
-    pub fn verify(
+    pub(crate) fn verify(
         &mut self,
         id: u64,
         blob: &Blob,

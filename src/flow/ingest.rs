@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::ErrorKind;
 
 /// What a run that stores blocks works with. Nothing of it changes as long as the run lasts.
-pub struct Ingest<'a> {
+pub(crate) struct Ingest<'a> {
     /// What is read.
     pub source: &'a dyn Source,
     /// Where new blobs go.
@@ -64,7 +64,7 @@ impl Ingest<'_> {
     ///
     /// # Errors
     /// The first error of any stage. What was stored before it is committed; the version is incomplete.
-    pub fn run(&self, meta: &mut Metadata, blocks: &BlockSet, tally: &mut Tally) -> Result<BlockSet> {
+    pub(crate) fn run(&self, meta: &mut Metadata, blocks: &BlockSet, tally: &mut Tally) -> Result<BlockSet> {
         let count = BUFFERS.max(self.reads + self.writes + 8);
         let buffers = BufferPool::new(count, self.geometry.block_size() as usize);
         let latch = Latch::default();

@@ -20,13 +20,13 @@ use std::time::Duration;
 
 /// The receiver of a block's data. A taker that is dropped without [`Taker::take`] must count as failed. That happens
 /// to requests in progress when the servers end.
-pub trait Taker: Send {
+pub(crate) trait Taker: Send {
     /// Takes the data, or the reason why there is none.
     fn take(self, data: std::result::Result<Vec<u8>, String>);
 }
 
 /// A request for a block.
-pub struct Request<T> {
+pub(crate) struct Request<T> {
     /// The version, for messages.
     pub version: VersionUid,
     /// Number of the block in the version.
@@ -48,25 +48,25 @@ enum Task<T> {
 }
 
 /// Sends requests to the threads of [`run`]. After `run` has ended, all requests fail.
-pub struct Loader<T> {
+pub(crate) struct Loader<T> {
     urgent: Sender<Task<T>>,
     ahead: Sender<Task<T>>,
 }
 
 impl<T: Taker> Loader<T> {
     /// Requests a block that somebody waits for.
-    pub fn load(&self, request: Request<T>) {
+    pub(crate) fn load(&self, request: Request<T>) {
         // After the threads have ended, the request is dropped, which tells its taker.
         let _ = self.urgent.send(Task::Load(request, true));
     }
 
     /// Requests a block that will probably be needed.
-    pub fn load_ahead(&self, request: Request<T>) {
+    pub(crate) fn load_ahead(&self, request: Request<T>) {
         let _ = self.ahead.send(Task::Load(request, false));
     }
 
     /// Sends a text to the monitor of the run. May be called from any thread.
-    pub fn say(&self, level: Level, text: String) {
+    pub(crate) fn say(&self, level: Level, text: String) {
         let _ = self.urgent.send(Task::Say(level, text));
     }
 }
@@ -100,7 +100,7 @@ struct Stages<'a> {
 ///
 /// # Errors
 /// Those of `serve`, or a thread cannot be started.
-pub fn run<T: Taker, R>(
+pub(crate) fn run<T: Taker, R>(
     fetch: &Fetch<'_>,
     monitor: &dyn Monitor,
     serve: impl FnOnce(Loader<T>) -> Result<R>,

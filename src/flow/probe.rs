@@ -22,7 +22,7 @@ const LARGEST: usize = 1 << 30;
 ///
 /// # Errors
 /// [`Error::WrongKey`]; [`Error::Config`] if there is no key and one is needed.
-pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Result<()> {
+pub(crate) fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Result<()> {
     let mut rows = meta.sample(version, Some(1), KEYS)?;
     if rows.is_empty() {
         return Ok(());
@@ -64,7 +64,7 @@ pub fn key(meta: &mut Metadata, keys: &Keyring, version: Option<&Version>) -> Re
 ///
 /// # Errors
 /// [`Error::Config`] if the blobs were written with another function. Unreadable blobs prove nothing.
-pub fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
+pub(crate) fn hash_function(meta: &mut Metadata, fetch: &Fetch<'_>) -> Result<()> {
     if fetch.store.is_generated() {
         return Ok(());
     }
@@ -116,7 +116,7 @@ fn wrong_function(fetch: &Fetch<'_>, advice: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Config`] if they differ.
-pub fn block_size(meta: &mut Metadata, configured: u32, version: Option<&Version>) -> Result<()> {
+pub(crate) fn block_size(meta: &mut Metadata, configured: u32, version: Option<&Version>) -> Result<()> {
     match meta.first_block_size(version)? {
         Some((uid, stored)) if stored != u64::from(configured) => Err(Error::config(format!(
             "[DEFAULTS] block_size: it is {configured}, but version {uid} was written with {stored}. All versions \

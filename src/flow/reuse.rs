@@ -11,7 +11,7 @@ use crate::types::uid::BlobUid;
 ///
 /// # Errors
 /// The store as a whole fails.
-pub fn flaw(
+pub(crate) fn flaw(
     store: &dyn BlobStore,
     uid: &BlobUid,
     block: u64,
@@ -39,7 +39,7 @@ pub fn flaw(
 }
 
 /// The message for a block whose data could not be shared.
-pub fn told(block: u64, uid: &BlobUid, flaw: &str) -> String {
+pub(crate) fn told(block: u64, uid: &BlobUid, flaw: &str) -> String {
     format!(
         "Block {block}: a stored blob should have the same data, but it {flaw} (UID {uid}). The data is \
          stored again."

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 const BATCH: usize = 512;
 
 /// Reads the rows of a version in the order of blocks. It reads batches, and holds no transaction between them.
-pub struct RowReader<'a> {
+pub(crate) struct RowReader<'a> {
     version: &'a Version,
     which: Rows,
     batch: VecDeque<BlockRow>,
@@ -20,7 +20,7 @@ pub struct RowReader<'a> {
 
 impl<'a> RowReader<'a> {
     /// Reads from block `from` on.
-    pub fn new(version: &'a Version, from: u64, which: Rows) -> Self {
+    pub(crate) fn new(version: &'a Version, from: u64, which: Rows) -> Self {
         RowReader { version, which, batch: VecDeque::new(), next: Some(from) }
     }
 
@@ -28,7 +28,7 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// The database fails.
-    pub fn peek(&mut self, meta: &mut Metadata) -> Result<Option<&BlockRow>> {
+    pub(crate) fn peek(&mut self, meta: &mut Metadata) -> Result<Option<&BlockRow>> {
         if let (true, Some(from)) = (self.batch.is_empty(), self.next) {
             self.batch = meta.rows(self.version, from, BATCH, self.which)?.into();
             self.next = self.batch.back().filter(|_| self.batch.len() == BATCH).map(|row| row.id + 1);
@@ -40,7 +40,7 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// As [`RowReader::peek`].
-    pub fn next(&mut self, meta: &mut Metadata) -> Result<Option<BlockRow>> {
+    pub(crate) fn next(&mut self, meta: &mut Metadata) -> Result<Option<BlockRow>> {
         self.peek(meta)?;
         Ok(self.batch.pop_front())
     }

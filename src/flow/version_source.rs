@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 /// Reads the blocks of a version, in any order. Ascending order is the fastest.
-pub struct VersionSource<'a> {
+pub(crate) struct VersionSource<'a> {
     version: Version,
     url: String,
     geometry: Geometry,
@@ -33,7 +33,7 @@ const BATCH: usize = 512;
 
 impl<'a> VersionSource<'a> {
     /// A source for `version`. Nobody else may use the connection `meta`.
-    pub fn new(version: Version, block_size: u32, meta: Metadata, fetch: &'a Fetch<'a>) -> Self {
+    pub(crate) fn new(version: Version, block_size: u32, meta: Metadata, fetch: &'a Fetch<'a>) -> Self {
         VersionSource {
             geometry: Geometry::new(version.size_bytes, block_size),
             url: format!("version {}", version.uid),

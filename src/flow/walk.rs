@@ -19,7 +19,7 @@ use stages::{Delivery, Loaded, Out, Stages};
 mod stages;
 
 /// Where the blocks go. Called by several threads at the same time.
-pub trait Sink: Sync {
+pub(crate) trait Sink: Sync {
     /// Takes block `id`: its data, or `None` for a sparse block. With `damage` the data is what could be
     /// had. `scratch` is memory of the calling thread that it may use. Returns whether the block differs from
     /// what the sink expected, if it expected anything.
@@ -37,7 +37,7 @@ pub trait Sink: Sync {
 
 /// What a sink thinks of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Agreement {
+pub(crate) enum Agreement {
     /// It is as expected, or nothing was expected.
     Same,
     /// It differs.
@@ -46,7 +46,7 @@ pub enum Agreement {
 
 /// What became of a block.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// Block.
     pub id: u64,
     /// Its blob, unless it is sparse.
@@ -59,7 +59,7 @@ pub struct Report {
 
 /// Which blocks to visit.
 #[derive(Clone, Copy, Debug)]
-pub struct Route {
+pub(crate) struct Route {
     /// First block.
     pub from: u64,
     /// With or without sparse ones.
@@ -69,7 +69,7 @@ pub struct Route {
 }
 
 /// Everything that a walk needs besides the metadata.
-pub struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     /// How blobs are read.
     pub fetch: &'a Fetch<'a>,
     /// Shape of the image.
@@ -81,7 +81,7 @@ pub struct Walk<'a> {
 }
 
 /// Told by [`Walk::run`] of what happens, in the calling thread.
-pub trait Observer {
+pub(crate) trait Observer {
     /// Block `id` is on its way.
     fn started(&mut self, _id: u64) {}
     /// Block `id` is left out, by chance.
@@ -99,7 +99,7 @@ impl Walk<'_> {
     /// # Errors
     /// The store as a whole, the sink, the database or the observer failed, or a signal came. Blocks under
     /// way are finished and reported first.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         meta: &mut Metadata,
         version: &Version,

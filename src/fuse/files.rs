@@ -61,7 +61,7 @@ impl Files {
     ///
     /// # Errors
     /// The database fails.
-    pub fn new(depot: Arc<Depot>, read_only: bool) -> Result<Self> {
+    pub(super) fn new(depot: Arc<Depot>, read_only: bool) -> Result<Self> {
         let mut numbers = Numbers::default();
         // Read the generation first: the next refresh then sees changes that happen between the two reads.
         let generation = depot.generation()?;
@@ -79,7 +79,7 @@ impl Files {
     }
 
     /// The current tree.
-    pub fn tree(&self) -> Arc<Tree> {
+    pub(super) fn tree(&self) -> Arc<Tree> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.checked.elapsed() >= FRESH {
             let refreshed = self.refresh(&mut watch);
@@ -106,7 +106,7 @@ impl Files {
     }
 
     /// Opens the image of a version, or counts one more handle.
-    pub fn open(&self, number: u64) -> std::result::Result<(), Errno> {
+    pub(super) fn open(&self, number: u64) -> std::result::Result<(), Errno> {
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +131,7 @@ impl Files {
     }
 
     /// Counts one handle less. An image that was written to stays until the mount ends, even without a handle.
-    pub fn close(&self, number: u64) {
+    pub(super) fn close(&self, number: u64) {
         let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = images.get_mut(&number) {
             open.handles = open.handles.saturating_sub(1);
@@ -142,13 +142,13 @@ impl Files {
     }
 
     /// An open image.
-    pub fn image(&self, number: u64) -> std::result::Result<Arc<Image>, Errno> {
+    pub(super) fn image(&self, number: u64) -> std::result::Result<Arc<Image>, Errno> {
         let images = self.images.read().unwrap_or_else(PoisonError::into_inner);
         images.get(&number).map(|open| Arc::clone(&open.image)).ok_or(Errno::EBADF)
     }
 
     /// Whether writing is refused.
-    pub fn is_read_only(&self) -> bool {
+    pub(super) fn is_read_only(&self) -> bool {
         self.read_only
     }
 
@@ -174,7 +174,7 @@ impl Files {
     }
 
     /// The attributes that `stat` returns; `None` if the file has gone.
-    pub fn attributes(&self, tree: &Tree, node: Node) -> Option<FileAttr> {
+    pub(super) fn attributes(&self, tree: &Tree, node: Node) -> Option<FileAttr> {
         let facts = tree.facts(node)?;
         let (kind, perm, nlink) = match node {
             _ if node.is_folder() => (FileType::Directory, if self.read_only { 0o500 } else { 0o700 }, 2),

@@ -14,7 +14,7 @@ const DEVICE: &str = "/dev/fuse";
 /// # Errors
 /// [`Error::Refused`]: it is missing, is no folder, is not empty, is in use, or is left over from a killed process; or
 /// the kernel has no FUSE.
-pub fn check(path: &Path) -> Result<()> {
+pub(crate) fn check(path: &Path) -> Result<()> {
     let shown = path.display();
     let refused = |why: String| Err(Error::refused(why));
     let unusable = |e| Err(Error::refused(because(format!("Cannot mount on {shown}"), e)));

@@ -57,7 +57,7 @@ const FIELDS: [Field; 8] = [
 
 impl Field {
     /// The files that `version` has.
-    pub fn of(version: &Version) -> impl Iterator<Item = Field> + use<> {
+    pub(super) fn of(version: &Version) -> impl Iterator<Item = Field> + use<> {
         let (valid, protected) = (version.valid, version.protected);
         FIELDS.into_iter().filter(move |field| match field {
             Field::Valid => valid,
@@ -68,7 +68,7 @@ impl Field {
     }
 
     /// The file name.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Field::Data => "data",
             Field::Expire => "expire",
@@ -82,7 +82,7 @@ impl Field {
     }
 
     /// The content of a small file, without a newline; `None` for the image.
-    pub fn text(self, version: &Version) -> Option<String> {
+    pub(super) fn text(self, version: &Version) -> Option<String> {
         Some(match self {
             Field::Data => return None,
             Field::Expire => version
@@ -108,7 +108,7 @@ const FILE: u64 = 4;
 
 impl Node {
     /// The inode number; the root has 1.
-    pub fn inode(self) -> u64 {
+    pub(super) fn inode(self) -> u64 {
         match self {
             Node::Root => 1,
             Node::Names => 2,
@@ -122,7 +122,7 @@ impl Node {
     }
 
     /// The node with that inode number.
-    pub fn from_inode(inode: u64) -> Option<Self> {
+    pub(super) fn from_inode(inode: u64) -> Option<Self> {
         let number = inode >> BITS;
         match (number, inode & ((1 << BITS) - 1)) {
             (0, 1) => Some(Node::Root),
@@ -138,12 +138,12 @@ impl Node {
     }
 
     /// Whether it is a folder.
-    pub fn is_folder(self) -> bool {
+    pub(super) fn is_folder(self) -> bool {
         !matches!(self, Node::File(..) | Node::Link(_) | Node::Latest(_))
     }
 
     /// The parent folder, for the entry `..`. Only folders have that entry; for the others it need not be exact.
-    pub fn parent(self) -> Node {
+    pub(super) fn parent(self) -> Node {
         match self {
             Node::Root | Node::Names | Node::Uids => Node::Root,
             Node::Name(_) => Node::Names,

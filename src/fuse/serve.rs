@@ -38,7 +38,7 @@ type Answer<T> = Result<T, Errno>;
 
 impl Server {
     /// Serves `files`.
-    pub fn new(files: Files) -> Self {
+    pub(super) fn new(files: Files) -> Self {
         Server { files }
     }
 

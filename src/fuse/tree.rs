@@ -64,7 +64,7 @@ pub(super) struct Facts {
 
 impl Tree {
     /// Makes the tree of `versions`; versions of the same name must come in the order in which they were made.
-    pub fn new(versions: Vec<Version>, numbers: &mut Numbers) -> Self {
+    pub(super) fn new(versions: Vec<Version>, numbers: &mut Numbers) -> Self {
         let mut tree = Tree::default();
         for version in versions {
             let number = numbers.of_version(&version.uid);
@@ -88,22 +88,22 @@ impl Tree {
     }
 
     /// The version with that number.
-    pub fn version(&self, number: u64) -> Option<&Version> {
+    pub(super) fn version(&self, number: u64) -> Option<&Version> {
         self.versions.get(&number)
     }
 
     /// Uids that cannot be file names, and are shown escaped.
-    pub fn odd_uids(&self) -> &[VersionUid] {
+    pub(super) fn odd_uids(&self) -> &[VersionUid] {
         &self.odd
     }
 
     /// The number of versions.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.versions.len()
     }
 
     /// The entry `name` of a folder.
-    pub fn child(&self, folder: Node, name: &str) -> Option<Node> {
+    pub(super) fn child(&self, folder: Node, name: &str) -> Option<Node> {
         match folder {
             Node::Root => [Node::Names, Node::Uids].into_iter().find(|node| top_name(*node) == name),
             Node::Names => self.by_name.get(name).copied().map(Node::Name),
@@ -121,7 +121,7 @@ impl Tree {
     }
 
     /// All entries of a folder, with their names; `None` if it is no folder.
-    pub fn children(&self, folder: Node) -> Option<Vec<(Node, String)>> {
+    pub(super) fn children(&self, folder: Node) -> Option<Vec<(Node, String)>> {
         let own = |names: &BTreeMap<String, u64>, node: fn(u64) -> Node| {
             names.iter().map(|(name, number)| (node(*number), name.clone())).collect::<Vec<_>>()
         };
@@ -147,7 +147,7 @@ impl Tree {
     }
 
     /// The target of a symbolic link.
-    pub fn target(&self, link: Node) -> Option<String> {
+    pub(super) fn target(&self, link: Node) -> Option<String> {
         let number = match link {
             Node::Link(number) => number,
             Node::Latest(name) => self.names.get(&name)?.latest?,
@@ -157,7 +157,7 @@ impl Tree {
     }
 
     /// Size and date; `None` if the file has gone.
-    pub fn facts(&self, node: Node) -> Option<Facts> {
+    pub(super) fn facts(&self, node: Node) -> Option<Facts> {
         let newest = || self.versions.values().map(date).max().unwrap_or(SystemTime::UNIX_EPOCH);
         match node {
             Node::Root | Node::Names | Node::Uids => Some(Facts { size: 0, date: newest() }),

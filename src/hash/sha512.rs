@@ -80,7 +80,7 @@ pub(super) enum Kernel {
 
 impl Kernel {
     /// The fastest implementation that this processor can run.
-    pub fn best() -> Self {
+    pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if avx512::available() {
@@ -94,7 +94,7 @@ impl Kernel {
     }
 
     /// Number of messages processed at once.
-    pub fn lanes(self) -> usize {
+    pub(super) fn lanes(self) -> usize {
         match self {
             Kernel::Single => 1,
             #[cfg(target_arch = "x86_64")]
@@ -105,7 +105,12 @@ impl Kernel {
     }
 
     /// The digests of `messages`, in the same order. They may have any lengths, but equal lengths fill the lanes best.
-    pub fn digest_all<D>(self, variant: Variant, messages: &[&[u8]], finish: impl Fn(&[u8]) -> D) -> Vec<D> {
+    pub(super) fn digest_all<D>(
+        self,
+        variant: Variant,
+        messages: &[&[u8]],
+        finish: impl Fn(&[u8]) -> D,
+    ) -> Vec<D> {
         let states = match self {
             Kernel::Single => run::<1>(variant, messages, 1, single),
             // A lane of four is half as fast as the code for one message. A lane of eight is two thirds as fast.

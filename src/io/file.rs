@@ -7,8 +7,8 @@ mod in_use;
 mod source;
 mod target;
 
-pub use source::FileSource;
-pub use target::FileTarget;
+pub(crate) use source::FileSource;
+pub(crate) use target::FileTarget;
 
 use std::fs::Metadata;
 use std::os::unix::fs::FileTypeExt;

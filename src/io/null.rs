@@ -6,7 +6,7 @@ use crate::types::generated::generated_from;
 use std::ops::Range;
 
 /// Generated data: each block holds its number and blanks. See [`crate::types::generated::generated`].
-pub struct NullSource {
+pub(crate) struct NullSource {
     url: String,
     size: u64,
     block_size: u64,
@@ -14,7 +14,7 @@ pub struct NullSource {
 
 impl NullSource {
     /// A source of `size` bytes, generated in blocks of `block_size` bytes (at least 1).
-    pub fn new(url: &str, size: u64, block_size: u32) -> Self {
+    pub(crate) fn new(url: &str, size: u64, block_size: u32) -> Self {
         NullSource { url: url.to_owned(), size, block_size: u64::from(block_size.max(1)) }
     }
 }
@@ -49,13 +49,13 @@ impl Source for NullSource {
 }
 
 /// Discards all data.
-pub struct NullTarget {
+pub(crate) struct NullTarget {
     url: String,
 }
 
 impl NullTarget {
     /// A target of unlimited size.
-    pub fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         NullTarget { url: url.to_owned() }
     }
 }

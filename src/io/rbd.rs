@@ -6,10 +6,10 @@ mod source;
 mod spec;
 mod target;
 
-pub use snapshots::{Removal, Snapshots};
-pub use source::RbdSource;
-pub use spec::Spec;
-pub use target::RbdTarget;
+pub(crate) use snapshots::{Removal, Snapshots};
+pub(crate) use source::RbdSource;
+pub(crate) use spec::Spec;
+pub(crate) use target::RbdTarget;
 
 use super::{source_error, target_error};
 use crate::config::RbdConfig;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// The place of a source or target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
+pub(crate) enum Location {
     /// A file or block device: `file://PATH`, or a path that starts with `/`, `./` or `../`. Paths are taken literally
     /// and not percent-decoded.
     File(PathBuf),
@@ -28,7 +28,7 @@ impl Location {
     ///
     /// # Errors
     /// A sentence that says what is wrong, without the URL.
-    pub fn parse(url: &str) -> Result<Location, String> {
+    pub(crate) fn parse(url: &str) -> Result<Location, String> {
         if ["/", "./", "../"].iter().any(|start| url.starts_with(start)) {
             return Ok(Location::File(PathBuf::from(url)));
         }

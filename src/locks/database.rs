@@ -25,7 +25,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(120);
 
 /// A connection for locks, and this process's registration.
-pub struct Database {
+pub(crate) struct Database {
     shared: Arc<Shared>,
     heart: Mutex<Option<JoinHandle<()>>>,
     monitor: Handle,
@@ -46,7 +46,7 @@ struct Shared {
 }
 
 /// A registered lock, until this is dropped.
-pub struct Lock {
+pub(super) struct Lock {
     id: i64,
     /// The registration must outlive the lock.
     database: Arc<Database>,
@@ -66,7 +66,7 @@ impl fmt::Debug for Database {
 
 impl Database {
     /// Takes note of the database; connects when the first lock is taken. From then on `fence` holds the registration.
-    pub fn new(address: Address, monitor: Handle, fence: Fence) -> Self {
+    pub(crate) fn new(address: Address, monitor: Handle, fence: Fence) -> Self {
         let shared = Shared {
             location: address.to_string(),
             session: Mutex::new(Session::new(address, monitor.clone())),

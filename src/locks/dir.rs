@@ -19,7 +19,7 @@ pub(super) const SUFFIX: &str = ".lock";
 
 /// The folder of the lock files. Its clones know of each other's guards.
 #[derive(Clone, Debug)]
-pub struct LockDir {
+pub(crate) struct LockDir {
     dir: PathBuf,
     mode: FileMode,
     /// Whose files count; `None`: everybody's.
@@ -40,7 +40,7 @@ impl Ours {
 /// A lock that is held until this is dropped. The file is removed then, unless others hold it too.
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
-pub struct Guard {
+pub(crate) struct Guard {
     file: File,
     path: PathBuf,
     ours: Ours,
@@ -49,13 +49,13 @@ pub struct Guard {
 impl LockDir {
     /// Takes note of the folder; it is looked at when the first lock is taken, and never created. `mode` is that of
     /// the files: whoever can open one can hold the lock.
-    pub fn new(dir: &Path, mode: FileMode) -> Self {
+    pub(crate) fn new(dir: &Path, mode: FileMode) -> Self {
         LockDir { dir: dir.to_owned(), mode, owners: None, ours: Ours::default() }
     }
 
     /// A folder that everybody can write to, where a stranger's lock must not keep us out: only files of the users
     /// `owners` count.
-    pub fn of_owners(dir: &Path, mode: FileMode, owners: &[u32]) -> Self {
+    pub(crate) fn of_owners(dir: &Path, mode: FileMode, owners: &[u32]) -> Self {
         LockDir { owners: Some(owners.to_vec()), ..Self::new(dir, mode) }
     }
 
@@ -70,7 +70,7 @@ impl LockDir {
     ///
     /// # Errors
     /// [`Error::LockDir`] where the folder cannot be used, or `name` cannot be part of a file name.
-    pub fn try_shared(&self, name: &str) -> Result<Option<Guard>> {
+    pub(crate) fn try_shared(&self, name: &str) -> Result<Option<Guard>> {
         self.take(name, FlockOperation::NonBlockingLockShared)
     }
 
@@ -78,7 +78,7 @@ impl LockDir {
     ///
     /// # Errors
     /// As for [`try_shared`](Self::try_shared).
-    pub fn try_exclusive(&self, name: &str) -> Result<Option<Guard>> {
+    pub(crate) fn try_exclusive(&self, name: &str) -> Result<Option<Guard>> {
         self.take(name, FlockOperation::NonBlockingLockExclusive)
     }
 

@@ -41,7 +41,7 @@ impl fmt::Display for Holder {
 
 /// A process, as one that shares the database sees it.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Name of the host, for people.
     pub host: String,
     /// Which kernel, since which boot, and which space of process numbers.
@@ -56,7 +56,7 @@ pub struct Identity {
 
 impl Identity {
     /// Of this process.
-    pub fn own() -> Self {
+    pub(crate) fn own() -> Self {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let space = fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
         let pid = std::process::id();
@@ -70,12 +70,12 @@ impl Identity {
     }
 
     /// The title of this process now: what it is at changes.
-    pub fn title() -> String {
+    pub(crate) fn title() -> String {
         command(std::process::id())
     }
 
     /// Whether a process of this machine is alive, and the one that was started then.
-    pub fn is_alive(pid: u32, ticks: u64) -> bool {
+    pub(crate) fn is_alive(pid: u32, ticks: u64) -> bool {
         if stat(pid).is_some() {
             return started(pid) == Some(ticks);
         }
@@ -123,7 +123,7 @@ fn running_since(pid: u32) -> Option<Timestamp> {
 ///
 /// # Errors
 /// [`Error::LockDir`] where the folder cannot be read.
-pub fn local(dir: &Path) -> Result<Vec<Holder>> {
+pub(super) fn local(dir: &Path) -> Result<Vec<Holder>> {
     let unreadable = |e: std::io::Error| Error::LockDir { path: dir.to_owned(), reason: e.into() };
     let mut names: HashMap<u64, String> = HashMap::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {

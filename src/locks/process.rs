@@ -9,7 +9,7 @@ const COMM: usize = 15;
 
 /// Another process with the name that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Other {
+pub(crate) struct Other {
     /// Its number.
     pub pid: u32,
     /// Whether it runs the same program file as this process, an older copy at the same path included. False
@@ -24,7 +24,7 @@ pub struct Other {
 /// another user must not be able to keep everybody else out.
 ///
 /// Where `process_name` itself has several words, the first one is looked for.
-pub fn others(process_name: &str) -> Vec<Other> {
+pub(crate) fn others(process_name: &str) -> Vec<Other> {
     let Some(wanted) = first_word(process_name.as_bytes()) else { return Vec::new() };
     let proc = Path::new("/proc");
     // In this way it is the number by which /proc itself lists us.

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Held by who needs to be alone.
-pub const GLOBAL: &str = "backy";
+pub(crate) const GLOBAL: &str = "backy";
 const CLEANUP: &str = "backy-cleanup-fast";
 /// In front of a snapshot's name.
 const SNAPSHOT: &str = "rbd-";

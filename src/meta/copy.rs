@@ -129,7 +129,7 @@ const TABLES: [Table; 8] = [
 
 /// What was copied of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copied {
+pub(crate) struct Copied {
     /// Its name.
     pub table: &'static str,
     /// Number of its rows.
@@ -217,7 +217,11 @@ impl Table {
 ///
 /// # Errors
 /// [`Error::Refused`]: `to` is not empty. What either database says. Nothing is in `to` then.
-pub fn copy(from: &mut Metadata, to: &mut Metadata, say: &mut dyn FnMut(&Copied)) -> Result<Vec<Copied>> {
+pub(crate) fn copy(
+    from: &mut Metadata,
+    to: &mut Metadata,
+    say: &mut dyn FnMut(&Copied),
+) -> Result<Vec<Copied>> {
     // Only the first revision lacks tables that are copied.
     let all = !matches!(from.state()?, SchemaState::Behind { revision: ..=1 });
     let place = to.location().to_owned();

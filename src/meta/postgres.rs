@@ -28,7 +28,7 @@ use postgres::{Client, IsolationLevel};
 use std::time::Duration;
 use writer::{Signed, Writer};
 
-pub use schema::initialise;
+pub(super) use schema::initialise;
 
 /// How long to wait for a server that is away. A restart with recovery takes less.
 const AWAY: Duration = Duration::from_secs(120);

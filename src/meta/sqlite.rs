@@ -30,7 +30,8 @@ use open::{Obstacle, Unopened, Wait};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
-pub use schema::{Begun, begun, initialise};
+pub(super) use schema::initialise;
+pub(crate) use schema::{Begun, begun};
 
 /// An open database.
 pub struct Sqlite {

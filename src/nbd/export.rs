@@ -35,7 +35,7 @@ impl<'a> Exports<'a> {
     ///
     /// # Errors
     /// The database fails.
-    pub fn list(&self) -> Result<Vec<Version>> {
+    pub(super) fn list(&self) -> Result<Vec<Version>> {
         let mut versions = match &self.only {
             Some(uid) => return Ok(vec![self.depot.version(uid)?]),
             None => self.depot.versions()?,
@@ -58,7 +58,7 @@ impl<'a> Exports<'a> {
     ///
     /// # Errors
     /// No version or several match; the database fails.
-    pub fn find(&self, name: &str) -> Result<Version> {
+    pub(super) fn find(&self, name: &str) -> Result<Version> {
         let Some(uid) = &self.only else { return self.depot.find(name) };
         if name.is_empty() || *uid == name {
             return self.depot.version(uid);
@@ -73,7 +73,7 @@ impl<'a> Exports<'a> {
     ///
     /// # Errors
     /// As [`Depot::open`].
-    pub fn open(&self, version: &Version) -> Result<Export<'a>> {
+    pub(super) fn open(&self, version: &Version) -> Result<Export<'a>> {
         let image = self.depot.open(&version.uid)?;
         let read_only = self.is_read_only(version);
         let copy = Mutex::new(State::Untouched);
@@ -82,7 +82,7 @@ impl<'a> Exports<'a> {
     }
 
     /// The size in bytes and the transmission flags of the export that a client calls `name`.
-    pub fn facts(&self, version: &Version, name: &str, structured: bool) -> (u64, u16) {
+    pub(super) fn facts(&self, version: &Version, name: &str, structured: bool) -> (u64, u16) {
         use transmission_flag::*;
         let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA;
         // Each connection that writes has its own copy, so one connection does not see what another writes. And a
@@ -130,17 +130,17 @@ enum State<'a> {
 
 impl<'a> Export<'a> {
     /// Size in bytes, with the zeros that pad the image to a whole sector.
-    pub fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         rounded(self.image.size())
     }
 
     /// Whether clients cannot write to it.
-    pub fn is_read_only(&self) -> bool {
+    pub(super) fn is_read_only(&self) -> bool {
         self.read_only
     }
 
     /// The version.
-    pub fn version(&self) -> &Version {
+    pub(super) fn version(&self) -> &Version {
         self.image.version()
     }
 
@@ -148,7 +148,7 @@ impl<'a> Export<'a> {
     ///
     /// # Errors
     /// The number for the client, and a text.
-    pub fn read<R>(
+    pub(super) fn read<R>(
         &self,
         offset: u64,
         length: usize,
@@ -172,7 +172,11 @@ impl<'a> Export<'a> {
     ///
     /// # Errors
     /// As [`Export::read`].
-    pub fn extents(&self, range: Range<u64>, most: usize) -> std::result::Result<Extents, (Errno, String)> {
+    pub(super) fn extents(
+        &self,
+        range: Range<u64>,
+        most: usize,
+    ) -> std::result::Result<Extents, (Errno, String)> {
         let size = self.image.size();
         let mut found: Extents = Vec::new();
         if range.start < size {
@@ -195,7 +199,7 @@ impl<'a> Export<'a> {
     ///
     /// # Errors
     /// The number for the client. Only zeros can be written beyond the end of the image.
-    pub fn write(&self, offset: u64, data: &[u8]) -> std::result::Result<(), Errno> {
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> std::result::Result<(), Errno> {
         if !data.is_empty() || self.read_only {
             self.begin_copy()?;
         }
@@ -215,7 +219,7 @@ impl<'a> Export<'a> {
     ///
     /// # Errors
     /// As [`Export::write`].
-    pub fn zero(&self, range: Range<u64>) -> std::result::Result<(), Errno> {
+    pub(super) fn zero(&self, range: Range<u64>) -> std::result::Result<(), Errno> {
         if !range.is_empty() || self.read_only {
             self.begin_copy()?;
         }
@@ -231,7 +235,7 @@ impl<'a> Export<'a> {
     ///
     /// # Errors
     /// As [`Export::write`].
-    pub fn flush(&self) -> std::result::Result<(), Errno> {
+    pub(super) fn flush(&self) -> std::result::Result<(), Errno> {
         self.image.flush().map_err(|fault| errno(&fault))
     }
 
@@ -267,7 +271,7 @@ impl<'a> Export<'a> {
     }
 
     /// Stores what the client has written, once it has left.
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         let State::Begun(copy) = self.copy.into_inner().unwrap_or_else(PoisonError::into_inner) else {
             return;
         };

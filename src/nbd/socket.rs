@@ -20,7 +20,7 @@ const PRIVATE: Mode = Mode::XUSR.union(Mode::RWXG).union(Mode::RWXO);
 
 /// The address to listen on.
 #[derive(Clone, Debug)]
-pub enum Address {
+pub(crate) enum Address {
     /// A host name or address, and a port; port 0 takes any free one.
     Tcp(String, u16),
     /// The path of a unix socket, and whether every user of the host may connect to it.
@@ -38,7 +38,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is unknown or in use.
-    pub fn new(address: &Address) -> Result<Self> {
+    pub(super) fn new(address: &Address) -> Result<Self> {
         let listener = match address {
             Address::Tcp(host, port) => {
                 let refused = |why: io::Error| {
@@ -69,7 +69,7 @@ impl Listener {
     }
 
     /// The address and port of a TCP socket.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(tcp) => tcp.local_addr().ok(),
             Listener::Unix(..) => None,
@@ -80,7 +80,7 @@ impl Listener {
     ///
     /// # Errors
     /// Those of the system, such as too many open files.
-    pub fn accept(&self, patience: Duration) -> io::Result<Option<Socket>> {
+    pub(super) fn accept(&self, patience: Duration) -> io::Result<Option<Socket>> {
         let fd: BorrowedFd<'_> = match self {
             Listener::Tcp(tcp) => tcp.as_fd(),
             Listener::Unix(unix, _) => unix.as_fd(),
@@ -162,7 +162,7 @@ impl Socket {
     }
 
     /// The client's address, for messages.
-    pub fn peer(&self) -> String {
+    pub(super) fn peer(&self) -> String {
         match self {
             Socket::Tcp(_, from) => from.to_string(),
             Socket::Unix(_) => "the unix socket".to_owned(),
@@ -170,7 +170,7 @@ impl Socket {
     }
 
     /// Sets how long a write may wait for the client to read.
-    pub fn set_write_patience(&self, patience: Duration) -> io::Result<()> {
+    pub(super) fn set_write_patience(&self, patience: Duration) -> io::Result<()> {
         match self {
             Socket::Tcp(tcp, _) => tcp.set_write_timeout(Some(patience)),
             Socket::Unix(unix) => unix.set_write_timeout(Some(patience)),
@@ -178,7 +178,7 @@ impl Socket {
     }
 
     /// Ends the connection, so that threads that read from it or write to it return.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let _ = match self {
             Socket::Tcp(tcp, _) => tcp.shutdown(Shutdown::Both),
             Socket::Unix(unix) => unix.shutdown(Shutdown::Both),

@@ -87,7 +87,7 @@ impl<'s> Tls<'s> {
     ///
     /// # Errors
     /// The connection fails; [`ErrorKind::InvalidData`] if the client speaks no TLS or its certificate is refused.
-    pub fn accept(socket: &'s Socket, settings: &Arc<ServerConfig>) -> io::Result<Self> {
+    pub(super) fn accept(socket: &'s Socket, settings: &Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(settings)).map_err(broken)?;
         let tls = Tls {
             socket,
@@ -175,7 +175,7 @@ impl<'s> Tls<'s> {
     }
 
     /// Tells the client that no more data follows.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         lock(&self.session).send_close_notify();
         // The client may have left.
         let _ = self.send(&mut lock(&self.output));
@@ -184,7 +184,7 @@ impl<'s> Tls<'s> {
 
 impl Stream<'_> {
     /// Whether it is encrypted.
-    pub fn is_encrypted(&self) -> bool {
+    pub(super) fn is_encrypted(&self) -> bool {
         matches!(self, Stream::Tls(_))
     }
 }

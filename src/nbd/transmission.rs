@@ -63,7 +63,7 @@ enum Order {
 
 impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
     /// Serves `export`, as agreed. `large` limits the large reads of all clients together.
-    pub fn new(
+    pub(super) fn new(
         export: &'c Export<'a>,
         (structured, allocation): (bool, bool),
         large: &'c Permits,
@@ -77,7 +77,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
     ///
     /// # Errors
     /// The connection fails, or the client sends something that is no request.
-    pub fn work(&self) -> io::Result<()> {
+    pub(super) fn work(&self) -> io::Result<()> {
         let mut scratch = Vec::new();
         while let Some(order) = self.next(&mut scratch)? {
             match order {

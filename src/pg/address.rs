@@ -66,7 +66,7 @@ pub struct Address {
 }
 
 /// Advice for a URL whose password is not encoded.
-pub const ENCODE: &str = "In user and password write %40 for @, %2F for /, %3F for ?, %23 for #, %3A for : and %25 for % \
+pub(super) const ENCODE: &str = "In user and password write %40 for @, %2F for /, %3F for ?, %23 for #, %3A for : and %25 for % \
      (in an INI file each % twice)";
 
 impl Address {

@@ -2,12 +2,12 @@
 //! protocol between all processes that share a database, and one of them stands in `src/meta/postgres/schema.sql`.
 
 /// First number of each lock: the letters `back`. The second number is that of a [`Lock`].
-pub const CLASS: i32 = 0x6261_636b;
+pub(crate) const CLASS: i32 = 0x6261_636b;
 
 /// What a lock protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Lock {
+pub(crate) enum Lock {
     /// Held exclusively by transactions that remove rows of versions.
     Removing = 1,
     /// Held shared by transactions that insert blobs under existing uids, and exclusively by those that doom such uids.
@@ -24,12 +24,12 @@ pub enum Lock {
 
 impl Lock {
     /// Its second number.
-    pub fn number(self) -> i32 {
+    pub(crate) fn number(self) -> i32 {
         self as i32
     }
 
     /// The statement that waits for the lock and takes it exclusively.
-    pub fn statement(self) -> String {
+    pub(crate) fn statement(self) -> String {
         format!("SELECT pg_advisory_xact_lock({CLASS}, {})", self.number())
     }
 }

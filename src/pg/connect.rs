@@ -37,7 +37,7 @@ const SETTINGS: &str =
 
 /// Why a connection could not be made.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The server or the network.
     Postgres(postgres::Error),
     /// Something must be changed first: a file that the URL names, the database, or a pooler.
@@ -54,7 +54,7 @@ impl From<postgres::Error> for Failure {
 
 impl Failure {
     /// The failure as a reason, with advice if the URL is doubtful.
-    pub fn reason(self, address: &Address) -> Reason {
+    pub(crate) fn reason(self, address: &Address) -> Reason {
         let reason = match self {
             Failure::Postgres(error) => super::reason(error),
             Failure::Settings(text) => text.into(),

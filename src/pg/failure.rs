@@ -25,7 +25,7 @@ impl std::error::Error for Told {
 }
 
 /// The failure in one line, with its causes.
-pub fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     let mut text = told(error);
     if is_told_in_full(error) {
         return text;
@@ -53,7 +53,7 @@ fn is_told_in_full(error: &Error) -> bool {
 }
 
 /// The failure as a reason, with advice.
-pub fn reason(error: Error) -> Reason {
+pub(crate) fn reason(error: Error) -> Reason {
     let advice = if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
         "Each command needs up to three connections at a time: see docs/postgresql.md"
     } else {
@@ -63,7 +63,7 @@ pub fn reason(error: Error) -> Reason {
 }
 
 /// Whether the connection is lost, or the server accepts none now. A new connection may succeed later.
-pub fn is_lost(error: &Error) -> bool {
+pub(crate) fn is_lost(error: &Error) -> bool {
     match error.code() {
         // 08: connection exceptions. 57P: shut down, crashed, starting up.
         Some(code) => {
@@ -109,7 +109,7 @@ fn has_io_cause(error: &Error) -> bool {
 }
 
 /// Whether the same transaction may succeed if it is run again at once, as other transactions were in its way.
-pub fn may_pass(error: &Error) -> bool {
+pub(crate) fn may_pass(error: &Error) -> bool {
     error.code().is_some_and(|code| {
         [
             SqlState::T_R_SERIALIZATION_FAILURE,

@@ -40,7 +40,7 @@ impl std::error::Error for Refusal {}
 
 impl Refusal {
     /// An error that waiting does not cure.
-    pub fn error(text: impl Into<String>) -> io::Error {
+    pub(super) fn error(text: impl Into<String>) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, Refusal(text.into()))
     }
 }
@@ -58,7 +58,7 @@ impl Connector {
     ///
     /// # Errors
     /// A text that names the file that cannot be used.
-    pub fn new(address: &Address, seen: Arc<Seen>) -> Result<Self, String> {
+    pub(super) fn new(address: &Address, seen: Arc<Seen>) -> Result<Self, String> {
         let tls = match address.verify {
             Verify::NoTls => None,
             _ => Some(tls::connector(address)?),

@@ -19,10 +19,10 @@ const READY: u8 = b'Z';
 
 /// Ways of authentication, by their numbers in `AUTHENTICATION` messages.
 mod method {
-    pub const DONE: i32 = 0;
-    pub const CLEAR: i32 = 3;
-    pub const MD5: i32 = 5;
-    pub const SCRAM_DONE: i32 = 12;
+    pub(super) const DONE: i32 = 0;
+    pub(super) const CLEAR: i32 = 3;
+    pub(super) const MD5: i32 = 5;
+    pub(super) const SCRAM_DONE: i32 = 12;
 }
 
 /// What other parts of the program need to know of a connection.
@@ -49,12 +49,12 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Starts before the first message.
-    pub fn new(careful: bool, seen: Arc<Seen>) -> Self {
+    pub(super) fn new(careful: bool, seen: Arc<Seen>) -> Self {
         Reader { head: [0; HEAD], have: 0, skip: 0, careful, scram: false, ready: false, seen }
     }
 
     /// What other parts of the program need to know of the connection.
-    pub fn seen(&self) -> &Seen {
+    pub(super) fn seen(&self) -> &Seen {
         &self.seen
     }
 
@@ -62,7 +62,7 @@ impl Reader {
     ///
     /// # Errors
     /// A [`Refusal`]: the connection must not be used.
-    pub fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;

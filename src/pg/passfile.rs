@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The account of a user.
-pub struct Account {
+pub(super) struct Account {
     /// Name of the user.
     pub name: String,
     /// Home folder.
@@ -15,7 +15,7 @@ pub struct Account {
 }
 
 /// The account that the process runs as, if `/etc/passwd` has it.
-pub fn account() -> Option<Account> {
+pub(super) fn account() -> Option<Account> {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let accounts = fs::read_to_string("/etc/passwd").ok()?;
     accounts.lines().find_map(|line| {
@@ -33,7 +33,7 @@ pub fn account() -> Option<Account> {
 ///
 /// # Errors
 /// Others can read or write the file. As libpq does, it is then not used; the text says why.
-pub fn password(
+pub(super) fn password(
     file: &Path,
     host: &str,
     port: u16,

@@ -9,7 +9,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The file cannot be read, or has no certificate.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
     match read {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -22,7 +22,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
 ///
 /// # Errors
 /// The file cannot be read, or has no key.
-pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_file(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
@@ -30,7 +30,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+pub(crate) fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let read = CertificateRevocationListDer::pem_file_iter(path).and_then(|all| all.collect());
     read.map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -39,7 +39,7 @@ pub fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>
 ///
 /// # Errors
 /// None of the certificates can be used.
-pub fn authorities(found: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
+pub(crate) fn authorities(found: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match roots.add_parsable_certificates(found) {
         (0, _) => Err("no certificate of an authority was found".to_owned()),

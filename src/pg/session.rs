@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection, with its prepared statements.
-pub struct Session {
+pub(crate) struct Session {
     address: Address,
     monitor: Handle,
     /// The entry in the list of sessions is dropped with the connection.
@@ -28,7 +28,7 @@ pub struct Session {
 
 impl Session {
     /// Notes the address; the connection is made when it is needed. A signal seen by `monitor` ends the wait for it.
-    pub fn new(address: Address, monitor: Handle) -> Self {
+    pub(crate) fn new(address: Address, monitor: Handle) -> Self {
         Session { address, monitor, made: None, schema: None, reached: false, statements: HashMap::new() }
     }
 
@@ -36,7 +36,9 @@ impl Session {
     ///
     /// # Errors
     /// Those of the server or the network; [`super::is_lost`] says whether trying again makes sense.
-    pub fn client(&mut self) -> std::result::Result<(&mut Client, &mut HashMap<String, Statement>), Failure> {
+    pub(crate) fn client(
+        &mut self,
+    ) -> std::result::Result<(&mut Client, &mut HashMap<String, Statement>), Failure> {
         if self.made.as_ref().is_none_or(|(client, _)| client.is_closed()) {
             self.close();
             let made = connect(&self.address, self.schema.as_deref(), &self.monitor)?;
@@ -49,12 +51,12 @@ impl Session {
     }
 
     /// Whether there has ever been a connection. Callers do not wait for a server that was never reached.
-    pub fn was_reached(&self) -> bool {
+    pub(crate) fn was_reached(&self) -> bool {
         self.reached
     }
 
     /// Why there is no connection.
-    pub fn reason(&self, failure: Failure) -> Reason {
+    pub(crate) fn reason(&self, failure: Failure) -> Reason {
         failure.reason(&self.address)
     }
 
@@ -62,7 +64,7 @@ impl Session {
     ///
     /// # Errors
     /// There is no connection.
-    pub fn canceller(&mut self) -> std::result::Result<impl Fn() + Send + use<>, Failure> {
+    pub(crate) fn canceller(&mut self) -> std::result::Result<impl Fn() + Send + use<>, Failure> {
         let token = self.client()?.0.cancel_token();
         let address = self.address.clone();
         Ok(move || {
@@ -72,14 +74,14 @@ impl Session {
     }
 
     /// Drops the connection and its statements.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.made = None;
         self.statements.clear();
     }
 }
 
 /// How long a failing operation is tried again.
-pub struct Patience {
+pub(crate) struct Patience {
     /// Time of the first failure.
     since: Option<Instant>,
     limit: Duration,
@@ -93,7 +95,7 @@ const SLICE: Duration = Duration::from_millis(50);
 
 impl Patience {
     /// Allows attempts for `limit` after the first failure.
-    pub fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Patience { since: None, limit, pause: PAUSES.0 }
     }
 
@@ -102,7 +104,7 @@ impl Patience {
     ///
     /// # Errors
     /// Those of `check`.
-    pub fn wait(
+    pub(crate) fn wait(
         &mut self,
         place: &str,
         failure: &postgres::Error,
@@ -161,7 +163,7 @@ impl Fence {
 }
 
 /// A positive number that no other process has; random, since hosts do not know of each other.
-pub fn unique() -> i64 {
+pub(crate) fn unique() -> i64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => (i64::from_le_bytes(bytes) & i64::MAX).max(1),

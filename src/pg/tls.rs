@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 ///
 /// # Errors
 /// A text that names the file that cannot be used.
-pub fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
+pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

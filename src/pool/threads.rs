@@ -11,14 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 /// Starts the threads of one run, all in the same scope and with the same latch.
-pub struct Crew<'scope, 'env: 'scope> {
+pub(crate) struct Crew<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
     latch: &'env Latch,
 }
 
 impl<'scope, 'env> Crew<'scope, 'env> {
     /// A crew that has no threads yet. An error in one of them closes `latch`.
-    pub fn new(scope: &'scope Scope<'scope, 'env>, latch: &'env Latch) -> Self {
+    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, latch: &'env Latch) -> Self {
         Crew { scope, latch }
     }
 
@@ -27,7 +27,7 @@ impl<'scope, 'env> Crew<'scope, 'env> {
     /// Returns `None` if the thread cannot be started. The latch then holds the reason. The caller has to drop all its
     /// ends of channels, so that the running threads end.
     #[must_use = "threads that run wait for those that could not be started"]
-    pub fn start(&self, work: impl FnOnce() + Send + 'scope) -> Option<()> {
+    pub(crate) fn start(&self, work: impl FnOnce() + Send + 'scope) -> Option<()> {
         let latch = self.latch;
         let guarded = move || {
             // The run is given up, so a state left half-done by the panic does not matter.
@@ -56,7 +56,7 @@ impl Drop for Crew<'_, '_> {
 ///
 /// # Errors
 /// [`Error::Resources`].
-pub fn start_scoped<'scope, T: Send + 'scope>(
+pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>> {
@@ -68,7 +68,7 @@ pub fn start_scoped<'scope, T: Send + 'scope>(
 ///
 /// # Errors
 /// [`Error::Resources`].
-pub fn start_alone(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(crate) fn start_alone(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     check()?;
     Builder::new().name(name.to_owned()).spawn(work).map_err(refused)
 }
@@ -78,7 +78,7 @@ pub fn start_alone(name: &str, work: impl FnOnce() + Send + 'static) -> Result<J
 ///
 /// # Errors
 /// [`Error::Resources`].
-pub fn can_start(count: usize) -> Result<()> {
+pub(crate) fn can_start(count: usize) -> Result<()> {
     let latch = Latch::default();
     let (hold, held) = crossbeam_channel::bounded::<()>(0);
     let held = &held;
@@ -91,21 +91,21 @@ pub fn can_start(count: usize) -> Result<()> {
 }
 
 /// The error for a thread that did not start, with advice.
-pub fn refused(error: io::Error) -> Error {
+pub(crate) fn refused(error: io::Error) -> Error {
     let advice = "A limit on processes (`ulimit -u`, TasksMax= of a systemd unit, pids.max of a cgroup) or on memory \
                   (`ulimit -v`) is reached. Raise it, or lower the simultaneous_* settings.";
     Error::resources(because("cannot start a thread", error).advise(advice))
 }
 
 /// Whether the text of a panic means that a library or the thread itself could not start: a shortage, not a bug.
-pub fn is_shortage(panic: &str) -> bool {
+pub(crate) fn is_shortage(panic: &str) -> bool {
     const WORDS: [&str; 3] =
         ["failed to spawn thread", "OS can't spawn worker thread", "zstd returned null pointer"];
     WORDS.iter().any(|words| panic.contains(words)) || is_stillborn(panic)
 }
 
 /// Whether the text is that of a new thread which found no memory for its own start. Nothing can catch that panic.
-pub fn is_stillborn(panic: &str) -> bool {
+pub(crate) fn is_stillborn(panic: &str) -> bool {
     panic.contains("failed to") && panic.contains("alternative stack")
 }
 

@@ -32,7 +32,7 @@ const STALE: i64 = 24 * 3600;
 const MARGIN: u64 = 1 << 16;
 
 /// A store in a folder.
-pub struct FileStore {
+pub(crate) struct FileStore {
     path: PathBuf,
     sync: Durability,
     mode: FileMode,
@@ -45,7 +45,7 @@ pub struct FileStore {
 impl FileStore {
     /// A store in the folder `path`, which must exist before the first use. Blobs, and the folders for them, get the
     /// permissions `mode`.
-    pub fn new(path: &Path, sync: Durability, mode: FileMode) -> Self {
+    pub(crate) fn new(path: &Path, sync: Durability, mode: FileMode) -> Self {
         FileStore { path: path.to_owned(), sync, mode, place: Mutex::default(), broken: OnceLock::new() }
     }
 

@@ -6,7 +6,7 @@ use crate::types::generated::generated;
 use crate::types::uid::BlobUid;
 
 /// Discards blobs. Reads return the generated data of the block.
-pub struct NullStore;
+pub(crate) struct NullStore;
 
 impl BlobStore for NullStore {
     fn location(&self) -> String {

@@ -34,7 +34,7 @@ use retry::Patience;
 use std::sync::atomic::AtomicBool;
 
 /// A bucket.
-pub struct S3Store<'a> {
+pub(crate) struct S3Store<'a> {
     client: Client,
     patience: Patience<'a>,
     encoding_type: bool,
@@ -48,7 +48,7 @@ impl<'a> S3Store<'a> {
     ///
     /// # Errors
     /// [`Error::Config`] if the credentials are missing.
-    pub fn new(config: &S3Config, connections: usize, monitor: &'a dyn Monitor) -> Result<Self> {
+    pub(crate) fn new(config: &S3Config, connections: usize, monitor: &'a dyn Monitor) -> Result<Self> {
         check_clock()?;
         Ok(S3Store {
             client: Client::new(config, connections, monitor.handle())?,

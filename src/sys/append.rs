@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 10;
 ///
 /// # Errors
 /// The file is of a kind that is refused (the text says what to do), or the kernel reports an error.
-pub fn open(path: &Path, mode: FileMode) -> io::Result<File> {
+pub(crate) fn open(path: &Path, mode: FileMode) -> io::Result<File> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -16,7 +16,7 @@ use std::path::Path;
 const RACES: usize = 100;
 
 /// An open folder. Paths given to its methods are relative to it and contain no `..`. Names contain no slash.
-pub struct Folder {
+pub(crate) struct Folder {
     folder: File,
     /// Whether the kernel has `openat2` and this process may call it. Otherwise each part of a path is opened
     /// separately.
@@ -28,7 +28,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports: `ENOTDIR` if it is not a folder.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder: File = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into();
         // `openat2` needs Linux 5.6, and containers may forbid it.
@@ -37,7 +37,7 @@ impl Folder {
     }
 
     /// The folder itself.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.folder
     }
 
@@ -45,7 +45,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports: `ELOOP` if a part of the path is a link.
-    pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+    pub(crate) fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC;
         if self.by_kernel { walk(&self.folder, path, flags) } else { step(&self.folder, path, flags) }
     }
@@ -54,7 +54,7 @@ impl Folder {
     ///
     /// # Errors
     /// As [`Folder::open_at`].
-    pub fn folder_at(&self, path: &Path) -> io::Result<Folder> {
+    pub(crate) fn folder_at(&self, path: &Path) -> io::Result<Folder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         Ok(Folder { folder: self.open_at(path, flags)?, by_kernel: self.by_kernel })
     }
@@ -63,7 +63,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports: `EEXIST` if anything has that name.
-    pub fn make_file(&self, name: &str, mode: FileMode) -> io::Result<File> {
+    pub(crate) fn make_file(&self, name: &str, mode: FileMode) -> io::Result<File> {
         private::create_at(&self.folder, Path::new(name), mode)
     }
 
@@ -71,7 +71,7 @@ impl Folder {
     ///
     /// # Errors
     /// As [`Folder::make_file`].
-    pub fn make_folder(&self, name: &str, mode: FileMode) -> io::Result<()> {
+    pub(crate) fn make_folder(&self, name: &str, mode: FileMode) -> io::Result<()> {
         private::make_folder_at(&self.folder, Path::new(name), mode)
     }
 
@@ -79,7 +79,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports.
-    pub fn rename(&self, old: &str, new: &str) -> io::Result<()> {
+    pub(crate) fn rename(&self, old: &str, new: &str) -> io::Result<()> {
         Ok(renameat(&self.folder, old, &self.folder, new)?)
     }
 
@@ -87,7 +87,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 
@@ -96,7 +96,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports.
-    pub fn changed(&self, name: &str) -> io::Result<i64> {
+    pub(crate) fn changed(&self, name: &str) -> io::Result<i64> {
         Ok(statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mtime as i64)
     }
 
@@ -104,7 +104,7 @@ impl Folder {
     ///
     /// # Errors
     /// The error that the kernel reports.
-    pub fn names(&self) -> io::Result<Vec<String>> {
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
             let entry = entry?;

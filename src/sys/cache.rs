@@ -13,7 +13,7 @@ const PAGE: u64 = 4096;
 /// Starts writing the dirty pages of `range` (bytes) of `file` to disk, and drops the clean ones from the page cache.
 ///
 /// On Linux one call does both: `POSIX_FADV_DONTNEED`. It is only advice, so errors are ignored.
-pub fn drop_behind(file: &File, range: Range<u64>) {
+pub(crate) fn drop_behind(file: &File, range: Range<u64>) {
     // The kernel drops whole pages only. The previous call may have left the first page of this range.
     let start = range.start / PAGE * PAGE;
     if let Some(length) = NonZeroU64::new(range.end.saturating_sub(start)) {
@@ -22,12 +22,12 @@ pub fn drop_behind(file: &File, range: Range<u64>) {
 }
 
 /// Does the same for all of `file`.
-pub fn drop_all(file: &File) {
+pub(crate) fn drop_all(file: &File) {
     let _ = fadvise(file, 0, None, Advice::DontNeed);
 }
 
 /// Whether the byte at `offset` of `file` is in the page cache. `false` if the file system cannot tell.
-pub fn holds(file: &File, offset: u64) -> bool {
+pub(crate) fn holds(file: &File, offset: u64) -> bool {
     let mut byte = [0];
     // With `RWF_NOWAIT` the call fails with `EAGAIN` instead of reading from disk.
     preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) == Ok(1)

@@ -6,7 +6,7 @@
 mod image;
 mod library;
 
-pub use image::{Image, Snapshot};
+pub(crate) use image::{Image, Snapshot};
 
 use library::{Functions, Handle};
 use std::ffi::{CString, c_int};
@@ -32,7 +32,7 @@ fn c_string(text: impl Into<Vec<u8>>) -> io::Result<CString> {
 }
 
 /// A connection to a cluster, or a handle that is not connected yet.
-pub struct Cluster {
+pub(crate) struct Cluster {
     functions: &'static Functions,
     handle: Handle,
 }
@@ -48,7 +48,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The outer error: the libraries are missing or too old. The inner error: the one that librados reports.
-    pub fn new(cluster: &str, user: &str) -> Result<io::Result<Self>, String> {
+    pub(crate) fn new(cluster: &str, user: &str) -> Result<io::Result<Self>, String> {
         let functions = library::functions()?;
         Ok((|| {
             let (cluster, user) = (c_string(cluster)?, c_string(user)?);
@@ -63,7 +63,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The file is missing, or is not a configuration file.
-    pub fn read_configuration(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn read_configuration(&self, path: &Path) -> io::Result<()> {
         let path = c_string(path.as_os_str().as_bytes())?;
         // SAFETY: the handle is live. The path ends in NUL and lives until the call returns.
         check(unsafe { (self.functions.rados_conf_read_file)(self.handle, path.as_ptr()) }).map(drop)
@@ -73,7 +73,7 @@ impl Cluster {
     ///
     /// # Errors
     /// There is no option of that name, or the value is invalid.
-    pub fn set(&self, option: &str, value: &str) -> io::Result<()> {
+    pub(crate) fn set(&self, option: &str, value: &str) -> io::Result<()> {
         let (option, value) = (c_string(option)?, c_string(value)?);
         // SAFETY: as above, for both strings.
         check(unsafe { (self.functions.rados_conf_set)(self.handle, option.as_ptr(), value.as_ptr()) })
@@ -84,7 +84,7 @@ impl Cluster {
     ///
     /// # Errors
     /// No monitor answers, or the cluster does not know the user or the key.
-    pub fn connect(&self) -> io::Result<()> {
+    pub(crate) fn connect(&self) -> io::Result<()> {
         // SAFETY: the handle is live.
         check(unsafe { (self.functions.rados_connect)(self.handle) }).map(drop)
     }
@@ -93,7 +93,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The error that librados reports.
-    pub fn fsid(&self) -> io::Result<String> {
+    pub(crate) fn fsid(&self) -> io::Result<String> {
         let mut text = [0_u8; 64];
         // SAFETY: the call writes at most `text.len()` bytes into `text`.
         let length = check(unsafe {
@@ -113,7 +113,7 @@ impl Drop for Cluster {
 }
 
 /// A pool, or a namespace in one.
-pub struct Pool {
+pub(crate) struct Pool {
     cluster: Arc<Cluster>,
     context: Handle,
 }
@@ -129,7 +129,7 @@ impl Pool {
     ///
     /// # Errors
     /// There is no such pool. A missing namespace shows only later.
-    pub fn open(cluster: &Arc<Cluster>, name: &str, namespace: &str) -> io::Result<Self> {
+    pub(crate) fn open(cluster: &Arc<Cluster>, name: &str, namespace: &str) -> io::Result<Self> {
         let (name, namespace) = (c_string(name)?, c_string(namespace)?);
         let functions = cluster.functions;
         let mut context = null_mut();
@@ -141,7 +141,7 @@ impl Pool {
     }
 
     /// The number of the pool. The cluster never gives it to another pool.
-    pub fn id(&self) -> i64 {
+    pub(crate) fn id(&self) -> i64 {
         // SAFETY: the context is live.
         unsafe { (self.functions().rados_ioctx_get_id)(self.context) }
     }
@@ -150,7 +150,7 @@ impl Pool {
     ///
     /// # Errors
     /// An image of that name exists, or librbd reports another error.
-    pub fn create(&self, name: &str, size: u64, features: u64) -> io::Result<()> {
+    pub(crate) fn create(&self, name: &str, size: u64, features: u64) -> io::Result<()> {
         /// `RBD_IMAGE_OPTION_FEATURES`.
         const FEATURES: c_int = 1;
         let name = c_string(name)?;

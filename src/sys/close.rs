@@ -10,7 +10,7 @@ use std::os::fd::IntoRawFd;
 ///
 /// # Errors
 /// The error that the kernel reports. The file is closed all the same.
-pub fn close(file: File) -> io::Result<()> {
+pub(crate) fn close(file: File) -> io::Result<()> {
     // SAFETY: `into_raw_fd` gives up the only owner of the descriptor, so nothing uses or closes it afterwards. Linux
     // releases the descriptor whatever the result is, and the call is not repeated.
     Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)

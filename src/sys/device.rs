@@ -16,7 +16,7 @@ const BLKZEROOUT: Opcode = opcode::none(0x12, 127);
 ///
 /// # Errors
 /// The error that the kernel reports: `ENOTTY` if `file` is not a block device.
-pub fn size(file: &File) -> io::Result<u64> {
+pub(crate) fn size(file: &File) -> io::Result<u64> {
     require_block_device(file)?;
     // SAFETY: `BLKGETSIZE64` stores one `u64` at the pointer, and that is the type named here. The file is a block
     // device, so no other driver can take the number for something else.
@@ -27,7 +27,7 @@ pub fn size(file: &File) -> io::Result<u64> {
 ///
 /// # Errors
 /// The error that the kernel reports.
-pub fn sector_size(file: &File) -> io::Result<u64> {
+pub(crate) fn sector_size(file: &File) -> io::Result<u64> {
     Ok(u64::from(rustix::fs::ioctl_blksszget(file)?))
 }
 
@@ -37,7 +37,7 @@ pub fn sector_size(file: &File) -> io::Result<u64> {
 /// # Errors
 /// The error that the kernel reports: `EINVAL` if the range is not aligned or exceeds the device, `EBADF` if the device
 /// is not open for writing.
-pub fn zero(file: &File, range: Range<u64>) -> io::Result<()> {
+pub(crate) fn zero(file: &File, range: Range<u64>) -> io::Result<()> {
     require_block_device(file)?;
     let argument = [range.start, range.end.saturating_sub(range.start)];
     loop {
@@ -51,7 +51,7 @@ pub fn zero(file: &File, range: Range<u64>) -> io::Result<()> {
 }
 
 /// Whether the device can zero ranges without receiving the zeros. `false` if the kernel does not tell.
-pub fn zeroes_by_itself(file: &File) -> bool {
+pub(crate) fn zeroes_by_itself(file: &File) -> bool {
     let Ok(device) = file.metadata().map(|m| m.rdev()) else { return false };
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     // A partition has no queue of its own. Its folder is inside the folder of the disk.

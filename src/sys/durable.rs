@@ -32,7 +32,7 @@ const TELLING: (u32, u32) = (5, 8);
 
 /// Whether [`sync_filesystem`] for the file system of `file` reports every failed write. If not, each file has to be
 /// flushed separately.
-pub fn tells_all(file: &File) -> bool {
+pub(crate) fn tells_all(file: &File) -> bool {
     // `f_type` is signed, and its width depends on the platform.
     let kind = fstatfs(file).map(|found| found.f_type as u32);
     kind.is_ok_and(|kind| LOCAL.contains(&kind)) && release() >= TELLING
@@ -51,7 +51,7 @@ fn release() -> (u32, u32) {
 /// # Errors
 /// The error that the kernel reports. If [`tells_all`] is true, that includes failed write-backs of any file of that
 /// file system since `file` was opened. Each failure is reported once.
-pub fn sync_filesystem(file: &File) -> io::Result<()> {
+pub(crate) fn sync_filesystem(file: &File) -> io::Result<()> {
     loop {
         match rustix::fs::syncfs(file) {
             Err(Errno::INTR) => {}
@@ -65,7 +65,7 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 ///
 /// # Errors
 /// The error that the kernel reports. A file system that cannot flush folders is no error.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     sync_entries(&File::open(path)?)
 }
@@ -74,7 +74,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_folder`].
-pub fn sync_entries(folder: &File) -> io::Result<()> {
+pub(crate) fn sync_entries(folder: &File) -> io::Result<()> {
     match folder.sync_all() {
         // Some network and FUSE file systems have no `fsync` for folders. There is nothing more to do then.
         Err(e) if e.kind() == io::ErrorKind::InvalidInput || e.kind() == io::ErrorKind::Unsupported => Ok(()),
@@ -86,7 +86,7 @@ pub fn sync_entries(folder: &File) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`close`].
-pub fn flush_as_close(file: &File) -> io::Result<()> {
+pub(crate) fn flush_as_close(file: &File) -> io::Result<()> {
     // The kernel runs the close operation of the file system for each descriptor.
     close(file.try_clone()?)
 }
@@ -95,7 +95,7 @@ pub fn flush_as_close(file: &File) -> io::Result<()> {
 ///
 /// # Errors
 /// The error that the kernel reports.
-pub fn stored_size(file: &File) -> io::Result<u64> {
+pub(crate) fn stored_size(file: &File) -> io::Result<u64> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
     match statx(file, "", flags, StatxFlags::SIZE) {
         Ok(found) => Ok(found.stx_size),

@@ -20,7 +20,7 @@ const NAMES: usize = 16;
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] if anything has that name, even a dangling link. Otherwise the error that the kernel
 /// reports.
-pub fn create(path: &Path, mode: FileMode) -> io::Result<File> {
+pub(crate) fn create(path: &Path, mode: FileMode) -> io::Result<File> {
     create_at(CWD, path, mode)
 }
 
@@ -28,7 +28,7 @@ pub fn create(path: &Path, mode: FileMode) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`create`].
-pub fn create_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<File> {
+pub(crate) fn create_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     let file =
         File::from(again(|| rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(mode.file())))?);
@@ -40,7 +40,7 @@ pub fn create_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<F
 ///
 /// # Errors
 /// As [`create`].
-pub fn make_folder(path: &Path, mode: FileMode) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path, mode: FileMode) -> io::Result<()> {
     make_folder_at(CWD, path, mode)
 }
 
@@ -48,7 +48,7 @@ pub fn make_folder(path: &Path, mode: FileMode) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`create`].
-pub fn make_folder_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<()> {
+pub(crate) fn make_folder_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Result<()> {
     again(|| rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(mode.folder())))?;
     if mode.is_shared() {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -63,7 +63,7 @@ pub fn make_folder_at(folder: impl AsFd, name: &Path, mode: FileMode) -> io::Res
 ///
 /// # Errors
 /// The error that the kernel reports, or something other than a folder is in the way.
-pub fn make_folders(path: &Path, mode: FileMode) -> io::Result<()> {
+pub(crate) fn make_folders(path: &Path, mode: FileMode) -> io::Result<()> {
     match make_folder(path, mode) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) else {
@@ -89,7 +89,7 @@ fn make_folders_last(path: &Path, mode: FileMode) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`create`].
-pub fn temporary(folder: &Path, begin: &str, mode: FileMode) -> io::Result<(File, PathBuf)> {
+pub(crate) fn temporary(folder: &Path, begin: &str, mode: FileMode) -> io::Result<(File, PathBuf)> {
     for _ in 0..NAMES {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
@@ -106,7 +106,7 @@ pub fn temporary(folder: &Path, begin: &str, mode: FileMode) -> io::Result<(File
 ///
 /// # Errors
 /// As [`create`].
-pub fn unnamed(folder: &Path) -> io::Result<File> {
+pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => return Ok(file.into()),
@@ -126,7 +126,7 @@ fn share(file: &File, mode: FileMode, bits: u32) {
 }
 
 /// Whether anything is at `path`, including a dangling link.
-pub fn is_taken(path: &Path) -> bool {
+pub(crate) fn is_taken(path: &Path) -> bool {
     !matches!(rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT | Errno::NOTDIR))
 }
 

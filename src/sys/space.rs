@@ -12,13 +12,13 @@ use std::path::Path;
 const PROBE: usize = 128 << 10;
 
 /// Whether an error means that the disk is full or that the user's quota is used up.
-pub fn is_lack(error: &io::Error) -> bool {
+pub(crate) fn is_lack(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Whether nothing can be written in the folder because its disk is full or the user's quota is used up. Writes an
 /// unnamed file of 128 KiB.
-pub fn is_full(folder: &Path) -> bool {
+pub(crate) fn is_full(folder: &Path) -> bool {
     let probed = private::unnamed(folder).and_then(|mut file| {
         file.write_all(&[0x55; PROBE])?;
         // Network file systems allocate space only when the data is written back.
@@ -28,7 +28,7 @@ pub fn is_full(folder: &Path) -> bool {
 }
 
 /// Bytes that can still be written in the folder. `None` if the system does not tell.
-pub fn free(folder: &Path) -> Option<u64> {
+pub(crate) fn free(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
@@ -38,7 +38,7 @@ pub fn free(folder: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// The file exists, there is no space, or the file system reports another error.
-pub fn reserve(path: &Path, size: u64, like: &Path) -> io::Result<()> {
+pub(crate) fn reserve(path: &Path, size: u64, like: &Path) -> io::Result<()> {
     let like = std::fs::metadata(like)?;
     let mut file = private::create(path, FileMode::PRIVATE)?;
     let made = occupy(&mut file, size).and_then(|()| {

@@ -35,7 +35,7 @@ struct Area {
 /// looks unusual it does nothing, and [`set`] then changes only the short name.
 ///
 /// Read the arguments before [`set`]: afterwards `std::env::args` returns parts of the title.
-pub fn init() {
+pub(crate) fn init() {
     let mut area = AREA.lock().unwrap_or_else(PoisonError::into_inner);
     if area.is_none() {
         *area = find();
@@ -44,7 +44,7 @@ pub fn init() {
 
 /// Sets the title to `text`: all of it for `ps`, as far as there is room, and its first 15 bytes for the short name.
 /// Both are cut between characters. Any thread may call it.
-pub fn set(text: &str) {
+pub(crate) fn set(text: &str) {
     let text = text.replace('\0', " ");
     if let Some(area) = AREA.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
         area.write(&text);

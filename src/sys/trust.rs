@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// A file opened for reading, and what a look at the open file (not at its name) has found.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// The file.
     pub file: File,
     /// Its metadata.
@@ -22,7 +22,7 @@ pub struct Opened {
 
 /// A reason not to trust a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub(crate) enum Doubt {
     /// Other users than its owner can write to it. Holds its permissions.
     Writable(u32),
     /// Neither root nor the caller owns it. Holds the owner.
@@ -62,7 +62,7 @@ impl fmt::Display for Doubt {
 ///
 /// # Errors
 /// The file cannot be opened, or is not a regular file.
-pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
+pub(crate) fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.as_os_str().is_empty() {
         return Err(ErrorKind::NotFound.into());
@@ -106,7 +106,7 @@ pub fn open(path: &Path, regular: bool) -> io::Result<Opened> {
 }
 
 /// Why other users may have written an open file, whatever its folder is.
-pub fn of_file(file: &Metadata) -> Vec<Doubt> {
+pub(crate) fn of_file(file: &Metadata) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if is_foreign(file.uid()) {
         doubts.push(Doubt::Owner(file.uid()));
@@ -118,7 +118,7 @@ pub fn of_file(file: &Metadata) -> Vec<Doubt> {
 }
 
 /// Why other users may replace files in a folder, whoever owns the files.
-pub fn of_empty_folder(path: &Path, folder: &Metadata) -> Option<Doubt> {
+pub(crate) fn of_empty_folder(path: &Path, folder: &Metadata) -> Option<Doubt> {
     if is_foreign(folder.uid()) {
         Some(Doubt::FolderOwner(path.to_owned(), folder.uid()))
     } else if is_open(folder) {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// A file that is written beside its final place. [`finish`](Whole::finish) moves it there durably. If it is dropped
 /// before that, it leaves no trace, and the old file stays.
 #[derive(Debug)]
-pub struct Whole {
+pub(crate) struct Whole {
     /// `None` once the file is closed.
     file: Option<File>,
     target: PathBuf,
@@ -31,7 +31,7 @@ impl Whole {
     ///
     /// # Errors
     /// The file cannot be written, or no file can be created beside it.
-    pub fn begin(path: &Path, mode: FileMode) -> io::Result<Self> {
+    pub(crate) fn begin(path: &Path, mode: FileMode) -> io::Result<Self> {
         if is_stream(path) {
             let file = File::options().write(true).open(path)?;
             return Ok(Whole { file: Some(file), target: path.to_owned(), temporary: None });
@@ -68,7 +68,7 @@ impl Whole {
     ///
     /// # Errors
     /// The error that the kernel reports. The old file stays then.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         self.put(|temporary, target| std::fs::rename(temporary, target))
     }
 
@@ -76,7 +76,7 @@ impl Whole {
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], or the error that the kernel reports.
-    pub fn finish_new(self) -> io::Result<()> {
+    pub(crate) fn finish_new(self) -> io::Result<()> {
         self.put(|temporary, target| {
             match renameat_with(CWD, temporary, CWD, target, RenameFlags::NOREPLACE) {
                 // Not every file system supports this. A hard link never replaces anything either.

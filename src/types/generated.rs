@@ -5,12 +5,12 @@ const NUMBER: usize = 16;
 
 /// Fills `buf` with the data of block `id`: `id` as 16 bytes in little-endian order, then spaces (0x20), cut to the
 /// length of `buf`.
-pub fn generated(id: u64, buf: &mut [u8]) {
+pub(crate) fn generated(id: u64, buf: &mut [u8]) {
     generated_from(id, 0, buf);
 }
 
 /// Fills `buf` with the data of block `id` as [`generated`] makes it, but starts at byte `skip` of the block.
-pub fn generated_from(id: u64, skip: u64, buf: &mut [u8]) {
+pub(crate) fn generated_from(id: u64, skip: u64, buf: &mut [u8]) {
     let mut number = [0; NUMBER];
     number[..8].copy_from_slice(&id.to_le_bytes());
     let skip = usize::try_from(skip).map_or(NUMBER, |skip| skip.min(NUMBER));

@@ -20,7 +20,7 @@ pub struct Reason {
 }
 
 /// A reason with the error that caused it.
-pub fn because(text: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Reason {
+pub(crate) fn because(text: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Reason {
     Reason { text: text.into(), cause: Some(cause.into().into()), ..Reason::default() }
 }
 

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 /// Whether a character may move the cursor, begin a line, or reverse the direction of the text after it: control
 /// characters, line and paragraph separators, and marks that change the writing direction.
-pub fn is_unruly(c: char) -> bool {
+pub(crate) fn is_unruly(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Replaces each character for which `spoils` returns true by an escape such as `\n` or `\u{1b}`.
-pub fn escape(text: &str, spoils: impl Fn(char) -> bool) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str, spoils: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&spoils) {
         return Cow::Borrowed(text);
     }
@@ -26,7 +26,7 @@ pub fn escape(text: &str, spoils: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// Escapes `text` so that it stays on one line and does not move the cursor.
-pub fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_unruly)
 }
 
@@ -39,12 +39,12 @@ const TOO_LARGE: (&str, &str) = (
 );
 
 /// The text of an error of the system, without the number that the standard library adds.
-pub fn of_system(error: &std::io::Error) -> String {
+pub(crate) fn of_system(error: &std::io::Error) -> String {
     without_numbers(&error.to_string()).into_owned()
 }
 
 /// Removes the error numbers that the standard library adds to the system's error texts.
-pub fn without_numbers(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_numbers(text: &str) -> Cow<'_, str> {
     if !text.contains(NUMBER) {
         return Cow::Borrowed(text);
     }
@@ -70,7 +70,7 @@ pub fn without_numbers(text: &str) -> Cow<'_, str> {
 }
 
 /// Quotes a word for a shell command line, if it needs quotes.
-pub fn quoted(word: &str) -> Cow<'_, str> {
+pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return Cow::Borrowed(word);

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 #[command(after_help = "Examples:\n  \
     backy2 backup /dev/vg/vm1-snapshot vm1\n  \
     backy2 backup --incremental rbd://pool/vm1 vm1")]
-pub struct BackupArgs {
+pub(crate) struct BackupArgs {
     /// Name of the source's snapshot. It is only recorded
     #[arg(short, long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub snapshot_name: String,

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 /// Arguments of `migrate-db`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct MigrateDbArgs {
+pub(crate) struct MigrateDbArgs {
     /// The target: sqlite:////path/of/a/file or postgresql://user@host/database
     pub target_engine: String,
 }
 
 /// Arguments of `downgrade-check`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct DowngradeCheckArgs {
+pub(crate) struct DowngradeCheckArgs {
     /// The old database, from before the upgrade [default: NAME.before-upgrade beside the database]
     #[arg(value_hint = ValueHint::FilePath)]
     pub copy: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct DowngradeCheckArgs {
 
 /// Arguments of `locks`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct LocksArgs {
+pub(crate) struct LocksArgs {
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,
@@ -30,7 +30,7 @@ pub struct LocksArgs {
 
 /// Arguments of `rekey`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct RekeyArgs {
+pub(crate) struct RekeyArgs {
     /// Read the old key from the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with = "oldkey", value_hint = ValueHint::FilePath)]
     pub old_key_file: Option<PathBuf>,
@@ -41,7 +41,7 @@ pub struct RekeyArgs {
 
 /// Arguments of `export`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
@@ -51,7 +51,7 @@ pub struct ExportArgs {
 
 /// Arguments of `import`.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// The file, or "-" for stdin
     pub filename: OsString,
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
     backy2 fuse /mnt/backups &\n  \
     losetup --find --show --partscan /mnt/backups/by_name/vm1/latest/data\n  \
     mount /dev/loop0p1 /mnt/vm1")]
-pub struct FuseArgs {
+pub(crate) struct FuseArgs {
     /// Do not allow writes, not even temporary ones
     #[arg(long)]
     pub read_only: bool,
@@ -24,7 +24,7 @@ pub struct FuseArgs {
 /// Arguments of `nbd`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::NBD)]
-pub struct NbdArgs {
+pub(crate) struct NbdArgs {
     /// Listen on this address, or on the address of this host name
     #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub bind_address: String,

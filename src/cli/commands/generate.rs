@@ -16,7 +16,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// A folder or a file cannot be written.
-pub fn generate(dir: &Path) -> Result<Outcome> {
+pub(crate) fn generate(dir: &Path) -> Result<Outcome> {
     let made = completions(&dir.join("completions")).and_then(|()| pages(&dir.join("man")));
     made.map_err(|e| Error::refused(because(format!("cannot write into {}", dir.display()), e)))?;
     Ok(Outcome::Done)

@@ -37,7 +37,7 @@ pub(super) fn migrate_db(context: &Context, args: &MigrateDbArgs) -> Result<Outc
 ///
 /// # Errors
 /// The folder is not empty, is open to others, or cannot be created.
-pub fn init(terminal: &Terminal, dir: &Path) -> Result<Outcome> {
+pub(crate) fn init(terminal: &Terminal, dir: &Path) -> Result<Outcome> {
     let made = engine::init::folder(dir)?;
     let shown = dir.display();
     if let Some(mode) = made.was_open {

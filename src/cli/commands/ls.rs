@@ -28,14 +28,14 @@ pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
 }
 
 /// A version in the format of `ls --json`.
-pub fn json(version: &Version) -> Value {
+pub(crate) fn json(version: &Version) -> Value {
     let pair = |field: &Field| (field.key().to_owned(), field.value(version));
     Value::Object(Field::ALL.iter().map(pair).collect())
 }
 
 /// The columns that `ls` can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+pub(crate) enum Field {
     /// Time at which the backup began.
     Date,
     /// The version's name.

@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<Outcome> {
 }
 
 /// Statistics of a run in the format of `stats --json`.
-pub fn json(run: &PastRun) -> Value {
+pub(crate) fn json(run: &PastRun) -> Value {
     let pair = |field: &Field| (field.key().to_owned(), field.value(run));
     Value::Object(Field::ALL.iter().map(pair).collect())
 }

@@ -79,7 +79,7 @@ pub(in crate::engine) struct Ends<'r> {
 
 impl<'r, 's: 'r> BackupRun<'r, 's> {
     /// A run that has begun at `started`, and has done what `tally` says so far.
-    pub fn new(site: &'r mut Site<'s>, ends: Ends<'r>, tally: Tally, started: Instant) -> Self {
+    pub(crate) fn new(site: &'r mut Site<'s>, ends: Ends<'r>, tally: Tally, started: Instant) -> Self {
         let config = site.config;
         let ingest = Ingest {
             source: ends.source,
@@ -99,7 +99,12 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
     }
 
     /// Makes the version valid, or leaves it so that it can be continued.
-    pub fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<StatisticsRow> {
+    pub(crate) fn complete(
+        mut self,
+        plan: &Plan,
+        base: Option<&Version>,
+        name: &str,
+    ) -> Result<StatisticsRow> {
         self.site.monitor.version_created(&self.ingest.version.uid);
         let result = self.run(plan, base, name);
         let row = self.statistics_row(name);

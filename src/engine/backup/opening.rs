@@ -46,7 +46,7 @@ pub(super) enum Changed {
 }
 
 impl Changed {
-    pub fn hints(&self) -> Option<&Hints> {
+    pub(super) fn hints(&self) -> Option<&Hints> {
         match self {
             Changed::Hinted(hints) | Changed::Proved(hints) => Some(hints),
             Changed::Unknown => None,

@@ -27,7 +27,7 @@ struct Stream {
 impl Streams {
     /// Records a read of block `id`, and returns the blocks to fetch ahead, at most up to `most` blocks after `id`.
     /// The distance doubles with each consecutive block.
-    pub fn note(&self, id: u64, most: u64) -> Range<u64> {
+    pub(super) fn note(&self, id: u64, most: u64) -> Range<u64> {
         let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = streams.iter().map(|stream| stream.used).max().unwrap_or(0) + 1;
         let near = |stream: &&mut Stream| {

@@ -59,7 +59,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Waits for the block, or for the reason why it could not be fetched.
-    pub fn wait(&self) -> Result<Arc<Vec<u8>>, String> {
+    pub(super) fn wait(&self) -> Result<Arc<Vec<u8>>, String> {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match &*outcome {
@@ -100,7 +100,7 @@ impl Drop for Ticket {
 
 impl Cache {
     /// A cache of up to `limit` bytes. Blocks that are being fetched count, but are never dropped.
-    pub fn new(limit: u64) -> Arc<Self> {
+    pub(super) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Cache { state: Mutex::default(), limit })
     }
 
@@ -109,12 +109,12 @@ impl Cache {
     }
 
     /// The limit in bytes.
-    pub fn limit(&self) -> u64 {
+    pub(super) fn limit(&self) -> u64 {
         self.limit
     }
 
     /// Looks up a block. If nobody is fetching it yet, the caller must do so.
-    pub fn claim(self: &Arc<Self>, key: Key) -> Found {
+    pub(super) fn claim(self: &Arc<Self>, key: Key) -> Found {
         let mut guard = self.state();
         let state = &mut *guard;
         match state.entries.get_mut(&key) {

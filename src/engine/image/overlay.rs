@@ -42,19 +42,19 @@ pub(super) type Base<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), Fault>;
 
 impl Overlay {
     /// An empty overlay for an image of `size` bytes, with its file in `folder`.
-    pub fn create(folder: &Path, size: u64) -> io::Result<Self> {
+    pub(super) fn create(folder: &Path, size: u64) -> io::Result<Self> {
         let file = private::unnamed(folder)?;
         file.set_len(size)?;
         Ok(Overlay { file, size, pages: RwLock::default() })
     }
 
     /// Disk space used by the file, in bytes.
-    pub fn data_bytes(&self) -> u64 {
+    pub(super) fn data_bytes(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| metadata.blocks() * 512)
     }
 
     /// Whether any page of the range is held.
-    pub fn holds_any(&self, range: Range<u64>) -> bool {
+    pub(super) fn holds_any(&self, range: Range<u64>) -> bool {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let (held, end) = pages.run(range.start / PAGE, range.end.div_ceil(PAGE));
         held || end < range.end.div_ceil(PAGE)
@@ -62,13 +62,13 @@ impl Overlay {
 
     /// Makes sure that the file contains the written data. Data that the kernel could not write to the disk is lost
     /// from memory as well, and only this call reports that.
-    pub fn arrived(&self) -> io::Result<()> {
+    pub(super) fn arrived(&self) -> io::Result<()> {
         self.file.sync_data()?;
         durable::flush_as_close(&self.file)
     }
 
     /// All held ranges in bytes, ascending.
-    pub fn held(&self) -> Vec<Range<u64>> {
+    pub(super) fn held(&self) -> Vec<Range<u64>> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let (mut at, behind, mut all) = (0, self.size.div_ceil(PAGE), Vec::new());
         while at < behind {
@@ -83,7 +83,7 @@ impl Overlay {
 
     /// Fills the held parts of `buffer`, which starts at `offset` in the image. Returns the ranges of the image that
     /// are not held.
-    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<Vec<Range<u64>>> {
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<Vec<Range<u64>>> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let end = offset + buffer.len() as u64;
         let (mut at, mut missing) = (offset, Vec::new());
@@ -101,7 +101,7 @@ impl Overlay {
     }
 
     /// Writes `data` at `offset`. Calls `base` for pages that are written in part for the first time.
-    pub fn write(&self, offset: u64, data: &[u8], base: Base<'_>) -> Result<(), Fault> {
+    pub(super) fn write(&self, offset: u64, data: &[u8], base: Base<'_>) -> Result<(), Fault> {
         let end = offset + data.len() as u64;
         let bytes =
             |range: &Range<u64>| &data[(range.start - offset) as usize..(range.end - offset) as usize];
@@ -118,7 +118,7 @@ impl Overlay {
     }
 
     /// Fills the range with zeros.
-    pub fn zero(&self, range: Range<u64>, base: Base<'_>) -> Result<(), Fault> {
+    pub(super) fn zero(&self, range: Range<u64>, base: Base<'_>) -> Result<(), Fault> {
         let whole = self.whole_pages(range.clone());
         for part in [range.start..whole.start, whole.end..range.end] {
             self.patch(part.start, &vec![0; (part.end - part.start) as usize], base)?;
@@ -133,7 +133,7 @@ impl Overlay {
 
     /// The state at the start of `range`, and the end of the part with that state. `range` must not be empty. The
     /// part has at least one byte.
-    pub fn state(&self, range: Range<u64>) -> (Held, u64) {
+    pub(super) fn state(&self, range: Range<u64>) -> (Held, u64) {
         let run = {
             let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
             pages.run(range.start / PAGE, range.end.div_ceil(PAGE))

@@ -21,7 +21,7 @@ enum Segment {
 
 impl Pages {
     /// Whether the set contains the page.
-    pub fn holds(&self, page: u64) -> bool {
+    pub(super) fn holds(&self, page: u64) -> bool {
         match self.0.get(&(page / SEGMENT)) {
             None => false,
             Some(Segment::Whole) => true,
@@ -30,7 +30,7 @@ impl Pages {
     }
 
     /// Adds pages to the set.
-    pub fn hold(&mut self, pages: Range<u64>) {
+    pub(super) fn hold(&mut self, pages: Range<u64>) {
         let mut page = pages.start;
         while page < pages.end {
             let number = page / SEGMENT;
@@ -52,7 +52,7 @@ impl Pages {
     }
 
     /// Whether the set contains page `from`, and the end of the run of pages, up to `end`, for which the same holds.
-    pub fn run(&self, from: u64, end: u64) -> (bool, u64) {
+    pub(super) fn run(&self, from: u64, end: u64) -> (bool, u64) {
         let held = self.holds(from);
         let mut page = from;
         while page < end {

@@ -35,7 +35,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The rows of `version`, which has `blocks` blocks.
-    pub fn new(version: Version, blocks: u64) -> Self {
+    pub(super) fn new(version: Version, blocks: u64) -> Self {
         Rows { version, blocks, kept: Mutex::default() }
     }
 
@@ -43,7 +43,7 @@ impl Rows {
     ///
     /// # Errors
     /// The database fails.
-    pub fn place(&self, meta: &Connection, id: u64) -> Result<Place> {
+    pub(super) fn place(&self, meta: &Connection, id: u64) -> Result<Place> {
         let batch = self.batch(meta, id / BATCH)?;
         Ok(batch.get((id % BATCH) as usize).cloned().unwrap_or(Place::Missing))
     }

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use std::ops::Range;
 
 /// A block that comes from the readers or from the hash stage.
-pub enum Fresh {
+pub(crate) enum Fresh {
     /// Blocks that the source reports as holes.
     Holes(Range<u64>),
     /// A block that was read and holds zeros.
@@ -27,7 +27,7 @@ pub enum Fresh {
 }
 
 /// A block that is to be stored.
-pub struct StoreJob {
+pub(crate) struct StoreJob {
     /// Block; names the job, too.
     pub id: u64,
     /// Digest of its data.
@@ -39,7 +39,7 @@ pub struct StoreJob {
 }
 
 /// What became of a job.
-pub enum Done {
+pub(crate) enum Done {
     /// The data was stored.
     Stored {
         /// The new blob.
@@ -57,7 +57,7 @@ pub enum Done {
 }
 
 /// A block that was put into the store, though it may not be durable yet.
-pub struct Stored {
+pub(crate) struct Stored {
     /// The job's block.
     pub id: u64,
     /// What the metadata must know.
@@ -65,7 +65,7 @@ pub struct Stored {
 }
 
 /// The ends of the channels that the coordinator holds.
-pub struct Channels {
+pub(crate) struct Channels {
     /// From readers and hash stage.
     pub fresh: Receiver<Fresh>,
     /// To the write pool.

@@ -41,7 +41,7 @@ pub(super) struct Out {
 
 impl Stages<'_> {
     /// A reader thread.
-    pub fn load(&self, tasks: Receiver<BlockRow>, loaded: Sender<Loaded>, out: Out) {
+    pub(super) fn load(&self, tasks: Receiver<BlockRow>, loaded: Sender<Loaded>, out: Out) {
         let mut fetcher = match Fetcher::new(self.fetch) {
             Ok(fetcher) => fetcher,
             Err(error) => return self.latch.fail(error),
@@ -87,7 +87,7 @@ impl Stages<'_> {
     }
 
     /// A thread of the stage that verifies.
-    pub fn verify(&self, loaded: &Gatherer<Loaded>, out: Out) {
+    pub(super) fn verify(&self, loaded: &Gatherer<Loaded>, out: Out) {
         let mut verifier = Verifier::new(self.fetch);
         let stop = || self.latch.is_closed() || self.monitor.interrupted().is_some();
         while let Some(blocks) = loaded.next() {
@@ -108,7 +108,7 @@ impl Stages<'_> {
     }
 
     /// A thread that gives blocks to the sink.
-    pub fn deliver(&self, verified: Receiver<Delivery>, reports: Sender<Option<Report>>) {
+    pub(super) fn deliver(&self, verified: Receiver<Delivery>, reports: Sender<Option<Report>>) {
         let mut scratch = Vec::new();
         for Delivery { row: BlockRow { id, blob }, data, damage } in verified {
             let report = match self.latch.is_closed() {

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A regular file or block device as a source.
-pub struct FileSource {
+pub(crate) struct FileSource {
     url: String,
     file: File,
     size: u64,
@@ -34,7 +34,7 @@ impl FileSource {
     ///
     /// # Errors
     /// [`Error::Source`] if it does not exist, cannot be read, or is neither of these.
-    pub fn open(url: &str, path: &Path) -> Result<Self> {
+    pub(crate) fn open(url: &str, path: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| source_error(url, because("the source cannot be opened", e));
         // Checked before opening, because opening a pipe waits for a writer.
         medium(&std::fs::metadata(path).map_err(failed)?).map_err(|what| source_error(url, what))?;

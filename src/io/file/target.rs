@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 const PIECE: u64 = 1 << 20;
 
 /// A regular file or block device as a target.
-pub struct FileTarget {
+pub(crate) struct FileTarget {
     url: String,
     path: PathBuf,
     file: File,
@@ -67,7 +67,13 @@ impl FileTarget {
     /// [`crate::types::Error::TargetRefused`] if an existing target is not accepted or too small.
     /// [`crate::types::Error::Target`] if it is in use, is neither a file nor a block device, or cannot be opened,
     /// created or resized.
-    pub fn open(url: &str, path: &Path, size: u64, existing: Existing, mode: FileMode) -> Result<Self> {
+    pub(crate) fn open(
+        url: &str,
+        path: &Path,
+        size: u64,
+        existing: Existing,
+        mode: FileMode,
+    ) -> Result<Self> {
         let failed = |e: io::Error| target_error(url, because("the target cannot be opened", e));
         match std::fs::metadata(path) {
             Ok(metadata) => {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 /// An image whose snapshots are managed.
-pub struct Snapshots {
+pub(crate) struct Snapshots {
     url: String,
     spec: Spec,
     config: RbdConfig,
@@ -23,7 +23,7 @@ pub struct Snapshots {
 
 /// The result of removing a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
+pub(crate) enum Removal {
     /// The snapshot is removed, or did not exist.
     Gone,
     /// The snapshot is protected, or something depends on it.
@@ -36,7 +36,7 @@ impl Snapshots {
     /// # Errors
     /// The URL does not name an image, or names a snapshot, or the image cannot be opened. See
     /// [`RbdSource::open`](super::RbdSource::open).
-    pub fn open(url: &str, config: &RbdConfig) -> Result<Self> {
+    pub(crate) fn open(url: &str, config: &RbdConfig) -> Result<Self> {
         let about = About { url, side: Side::Source, config };
         let spec = match Location::parse(url) {
             Ok(Location::Rbd(spec)) => spec,
@@ -82,12 +82,12 @@ impl Snapshots {
     }
 
     /// The image.
-    pub fn image(&self) -> &ImageId {
+    pub(crate) fn image(&self) -> &ImageId {
         &self.id
     }
 
     /// The URL of a snapshot.
-    pub fn url_of(&self, name: &str) -> String {
+    pub(crate) fn url_of(&self, name: &str) -> String {
         self.spec.at(name).to_string()
     }
 
@@ -95,7 +95,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The error that the cluster reports.
-    pub fn list(&self) -> Result<Vec<(String, u64)>> {
+    pub(crate) fn list(&self) -> Result<Vec<(String, u64)>> {
         let (_, snapshots) = self.now()?;
         Ok(snapshots.into_iter().map(|snapshot| (snapshot.name, snapshot.id)).collect())
     }
@@ -104,7 +104,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The error that the cluster reports.
-    pub fn name_of(&self, wanted: &SnapshotOrigin) -> Result<Option<String>> {
+    pub(crate) fn name_of(&self, wanted: &SnapshotOrigin) -> Result<Option<String>> {
         if wanted.image != self.id {
             return Ok(None);
         }
@@ -120,7 +120,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The error that the cluster reports.
-    pub fn create(&self, name: &str) -> Result<bool> {
+    pub(crate) fn create(&self, name: &str) -> Result<bool> {
         match self.writable()?.create_snapshot(name) {
             Ok(()) => Ok(true),
             Err(e) if is(&e, Errno::EXIST) => Ok(false),
@@ -132,7 +132,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The error that the cluster reports.
-    pub fn remove(&self, name: &str) -> Result<Removal> {
+    pub(crate) fn remove(&self, name: &str) -> Result<Removal> {
         let image = self.writable()?;
         match image.is_protected(name) {
             Ok(true) => return Ok(Removal::InUse),

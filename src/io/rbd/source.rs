@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// An image or a snapshot as a source.
-pub struct RbdSource {
+pub(crate) struct RbdSource {
     url: String,
     config: RbdConfig,
     spec: Spec,
@@ -32,7 +32,7 @@ impl RbdSource {
     ///
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::Source`], or [`Error::Config`] if Ceph's configuration cannot be read.
-    pub fn open(url: &str, spec: &Spec, config: &RbdConfig) -> Result<Self> {
+    pub(crate) fn open(url: &str, spec: &Spec, config: &RbdConfig) -> Result<Self> {
         let about = About { url, side: Side::Source, config };
         let cluster = connect(about, false)?;
         let pool = open_pool(about, &cluster, spec)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// An image, and optionally one of its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// The name of its pool.
     pub pool: String,
     /// The namespace in the pool. Empty for images without one.
@@ -20,7 +20,7 @@ impl Spec {
     ///
     /// # Errors
     /// A sentence that says what is wrong.
-    pub fn parse(text: &str) -> Result<Spec, String> {
+    pub(crate) fn parse(text: &str) -> Result<Spec, String> {
         let help =
             "Give rbd://POOL/IMAGE or rbd://POOL/NAMESPACE/IMAGE, for a snapshot followed by @SNAPSHOT.";
         let (path, snapshot) = match text.split_once('@') {
@@ -54,7 +54,7 @@ impl Spec {
     }
 
     /// The same image at another snapshot.
-    pub fn at(&self, snapshot: &str) -> Spec {
+    pub(crate) fn at(&self, snapshot: &str) -> Spec {
         Spec { snapshot: Some(snapshot.to_owned()), ..self.clone() }
     }
 }

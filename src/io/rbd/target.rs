@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// An image as a target.
-pub struct RbdTarget {
+pub(crate) struct RbdTarget {
     url: String,
     config: RbdConfig,
     image: Image,
@@ -28,7 +28,13 @@ impl RbdTarget {
     /// [`Error::TargetRefused`] if an existing image is not accepted or too small. [`Error::NoSuchImage`] if there is
     /// no such pool. [`Error::Config`] if Ceph's configuration cannot be read. [`Error::Target`] if it is a snapshot,
     /// is in use, or cannot be opened or created.
-    pub fn open(url: &str, spec: &Spec, size: u64, existing: Existing, config: &RbdConfig) -> Result<Self> {
+    pub(crate) fn open(
+        url: &str,
+        spec: &Spec,
+        size: u64,
+        existing: Existing,
+        config: &RbdConfig,
+    ) -> Result<Self> {
         let about = About { url, side: Side::Target, config };
         if let Some(snapshot) = &spec.snapshot {
             return Err(about.error(format!(

@@ -44,7 +44,7 @@ pub(super) struct Statements<'c, C> {
 
 impl<C: GenericClient> Statements<'_, C> {
     /// Prepares a statement, once per session.
-    pub fn prepare(&mut self, sql: &str) -> Fallible<Statement> {
+    pub(super) fn prepare(&mut self, sql: &str) -> Fallible<Statement> {
         let sql = applied(sql);
         if let Some(statement) = self.prepared.get(&*sql) {
             return Ok(statement.clone());
@@ -56,21 +56,25 @@ impl<C: GenericClient> Statements<'_, C> {
     }
 
     /// Runs a statement with parameters of PostgreSQL's types.
-    pub fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Fallible<u64> {
+    pub(super) fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Fallible<u64> {
         let statement = self.prepare(sql)?;
         super::pause::point(sql);
         Ok(self.client.execute(&statement, parameters)?)
     }
 
     /// Reads all rows of a query with parameters of PostgreSQL's types.
-    pub fn ask(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Fallible<Vec<postgres::Row>> {
+    pub(super) fn ask(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Fallible<Vec<postgres::Row>> {
         let statement = self.prepare(sql)?;
         super::pause::point(sql);
         Ok(self.client.query(&statement, parameters)?)
     }
 
     /// Waits for an advisory lock and holds it until the end of the transaction.
-    pub fn lock(&mut self, which: Lock, shared: bool) -> Fallible<()> {
+    pub(super) fn lock(&mut self, which: Lock, shared: bool) -> Fallible<()> {
         let sql = if shared {
             "SELECT pg_advisory_xact_lock_shared(?1, ?2)"
         } else {

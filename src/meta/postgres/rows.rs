@@ -10,7 +10,7 @@ use postgres::types::{FromSql, ToSql, Type};
 pub(super) struct Bound<'v>(Vec<Box<dyn ToSql + Sync + 'v>>);
 
 impl<'v> Bound<'v> {
-    pub fn new(statement: &Statement, values: &'v [Value<'v>]) -> Fallible<Self> {
+    pub(super) fn new(statement: &Statement, values: &'v [Value<'v>]) -> Fallible<Self> {
         let types = statement.params();
         if types.len() != values.len() {
             let (want, have) = (types.len(), values.len());
@@ -19,7 +19,7 @@ impl<'v> Bound<'v> {
         types.iter().zip(values).map(|(ty, value)| bind(ty, value)).collect::<Fallible<_>>().map(Bound)
     }
 
-    pub fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.0.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
 ///
 /// # Errors
 /// [`Error::Refused`] if any schema in the search path has tables already. Nothing is changed then.
-pub fn initialise(address: &Address, monitor: Handle) -> Result<()> {
+pub(crate) fn initialise(address: &Address, monitor: Handle) -> Result<()> {
     let failed = |reason: Reason| {
         let what = format!("Cannot make the tables in the database {address}");
         let advice = "Create the database itself and its user with createdb and createuser.";

@@ -33,7 +33,7 @@ const PIECES: u64 = 20;
 /// # Errors
 /// [`Error::Locked`]: another process is upgrading the database; a signal; a failure of the database. Nothing is
 /// changed then.
-pub fn upgrade(database: &mut Postgres, monitor: &dyn Monitor) -> Result<bool> {
+pub(super) fn upgrade(database: &mut Postgres, monitor: &dyn Monitor) -> Result<bool> {
     let location = database.location.clone();
     let watch = Watch::start(database, monitor.handle())?;
     let mut tries = 0;

@@ -35,13 +35,13 @@ pub(super) enum Signed {
 }
 
 impl Writer {
-    pub fn new(fence: Fence) -> Self {
+    pub(super) fn new(fence: Fence) -> Self {
         Writer { id: unique(), fence, enrolled: None }
     }
 
     /// Creates the row when this process holds locks. It uses its own transaction, so that the row exists even if
     /// later ones fail.
-    pub fn enrol(&mut self, client: &mut Client) -> Result<(), postgres::Error> {
+    pub(super) fn enrol(&mut self, client: &mut Client) -> Result<(), postgres::Error> {
         let holder = self.fence.holder();
         if let Some(holder) = holder
             && self.enrolled != Some(holder)
@@ -57,7 +57,7 @@ impl Writer {
     }
 
     /// Writes a new token, unless the token of the doubtful transaction is found.
-    pub fn sign(
+    pub(super) fn sign(
         &self,
         statements: &mut Statements<'_, Transaction<'_>>,
         doubtful: Option<i64>,

@@ -2,7 +2,7 @@
 
 /// The statement as it is run: `sql` itself, unless a test has changed it on this thread.
 #[cfg(not(test))]
-pub fn applied(sql: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn applied(sql: &str) -> std::borrow::Cow<'_, str> {
     std::borrow::Cow::Borrowed(sql)
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Anchor {
 
 impl Anchor {
     /// Remembers the file that is at `path` now. Returns `None` if there is none.
-    pub fn new(path: &Path) -> Option<Self> {
+    pub(super) fn new(path: &Path) -> Option<Self> {
         let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut wal = path.to_owned().into_os_string();
         wal.push("-wal");
@@ -29,7 +29,7 @@ impl Anchor {
     }
 
     /// Whether the database is still in its place. Call this within a transaction and after it.
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         let Ok(open) = fstat(&self.file) else { return false };
         if at(&self.path) != Some((open.st_dev, open.st_ino)) {
             return false;

@@ -30,7 +30,7 @@ pub(super) struct Extent {
 
 impl Extent {
     /// Estimated maximum disk space in bytes for the new database and for sorting its indexes.
-    pub fn bytes(self) -> u64 {
+    pub(super) fn bytes(self) -> u64 {
         (8 << 20) + self.rows * 80 + self.blobs * 1200
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Statements<'c>(pub &'c Connection);
 
 impl<'c> Statements<'c> {
     /// Prepares a statement, once for the connection.
-    pub fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
         self.0.prepare_cached(&applied(sql))
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn add(connection: &mut Connection, location: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Refused`] if it has tables already. Nothing is changed then.
-pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
+pub(crate) fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     let location = format!("sqlite:///{}", path.display());
     let failed = |e: rusqlite::Error| error(&location, "making the database", e);
     // SQLite would create a file that everybody can read. Its journal files get the mode of this file.
@@ -99,7 +99,7 @@ pub fn initialise(path: &Path, mode: FileMode) -> Result<()> {
 
 /// The state of a new database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub(crate) enum Begun {
     /// There is no file, or it has no tables.
     Nothing,
     /// The file has the tables of the current schema, but no rows.
@@ -109,7 +109,7 @@ pub enum Begun {
 }
 
 /// Checks whether an earlier attempt to create a database left the file at `path`.
-pub fn begun(path: &Path) -> Begun {
+pub(crate) fn begun(path: &Path) -> Begun {
     if !private::is_taken(path) {
         return Begun::Nothing;
     }

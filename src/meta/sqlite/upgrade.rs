@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Too little space, a signal, or a failure of the database. Nothing is changed then.
-pub fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bool> {
+pub(super) fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bool> {
     if !matches!(database.state()?, SchemaState::Old { .. }) {
         return Ok(false);
     }
@@ -59,7 +59,7 @@ pub fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bool> {
 ///
 /// # Errors
 /// A signal, or a failure of the database.
-pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) -> Result<Sqlite> {
+pub(super) fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) -> Result<Sqlite> {
     let location = database.location.clone();
     let unusable = |e: io::Error| {
         let folder = folder.display();
@@ -93,7 +93,7 @@ pub fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Monitor) ->
 ///
 /// # Errors
 /// The database fails.
-pub fn catalogue(database: &Sqlite) -> Result<Sqlite> {
+pub(super) fn catalogue(database: &Sqlite) -> Result<Sqlite> {
     let failed = |e: rusqlite::Error| error(&database.location, "reading the catalogue", e);
     let connection = Connection::open_in_memory().map_err(failed)?;
     build::attach(&connection, &database.path).map_err(failed)?;

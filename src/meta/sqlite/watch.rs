@@ -27,13 +27,13 @@ struct Counting {
 
 impl Watch {
     /// A watch that reports to `monitor`.
-    pub fn new(monitor: Handle) -> Self {
+    pub(super) fn new(monitor: Handle) -> Self {
         Watch { monitor, counting: Arc::default() }
     }
 
     /// From now on all statements of `connection` stop when a signal arrives. They also report progress after
     /// [`Watch::count`] was called.
-    pub fn attach(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+    pub(super) fn attach(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let (monitor, counting) = (self.monitor.clone(), Arc::clone(&self.counting));
         connection.progress_handler(
             EVERY,
@@ -45,7 +45,7 @@ impl Watch {
     }
 
     /// Starts a step whose statements run about `instructions` instructions.
-    pub fn count(&self, step: &'static str, instructions: u64) {
+    pub(super) fn count(&self, step: &'static str, instructions: u64) {
         *self.counting.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
         self.counting.run.store(0, Ordering::Relaxed);
         self.counting.expected.store(instructions.max(1), Ordering::Relaxed);
@@ -53,22 +53,22 @@ impl Watch {
     }
 
     /// Stops counting instructions. The current step reports its progress with [`Watch::report`].
-    pub fn count_no_more(&self) {
+    pub(super) fn count_no_more(&self) {
         self.counting.expected.store(0, Ordering::Relaxed);
     }
 
     /// Shows the progress of a step.
-    pub fn report(&self, step: &'static str, done: u64, total: u64) {
+    pub(super) fn report(&self, step: &'static str, done: u64, total: u64) {
         show(&self.monitor, step, done, total);
     }
 
     /// Whether a signal has arrived.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.monitor.interrupted().is_some()
     }
 
     /// The error to report instead of SQLite's, if a signal interrupted the statement.
-    pub fn interruption(&self, error: &rusqlite::Error) -> Option<crate::types::error::Error> {
+    pub(super) fn interruption(&self, error: &rusqlite::Error) -> Option<crate::types::error::Error> {
         let interrupted = error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted);
         interrupted.then(|| self.monitor.check().err()).flatten()
     }

@@ -53,7 +53,7 @@ fn in_doubt(error: io::Error) -> NotWritten {
 
 impl Place {
     /// Opens the folder.
-    pub fn open(path: &Path, sync: Durability, mode: FileMode) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, sync: Durability, mode: FileMode) -> io::Result<Self> {
         let root = Folder::open(path)?;
         let metadata = root.file().metadata()?;
         Ok(Place {
@@ -68,17 +68,17 @@ impl Place {
     }
 
     /// Whether this is the folder that is now at `path`.
-    pub fn is_at(&self, path: &Path) -> bool {
+    pub(super) fn is_at(&self, path: &Path) -> bool {
         std::fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
     /// The open folder.
-    pub fn root(&self) -> &Folder {
+    pub(super) fn root(&self) -> &Folder {
         &self.root
     }
 
     /// Writes the file `name` in the folder `outer/inner`, completely or not at all.
-    pub fn write(&self, outer: &str, inner: &str, name: &str, data: &[u8]) -> Result<(), NotWritten> {
+    pub(super) fn write(&self, outer: &str, inner: &str, name: &str, data: &[u8]) -> Result<(), NotWritten> {
         self.written.store(true, Ordering::Relaxed);
         let same = self.make_folder(outer, inner)?;
         let folder = self.root.folder_at(&Path::new(outer).join(inner))?;
@@ -164,7 +164,7 @@ impl Place {
     }
 
     /// Makes durable the data that [`Place::write`] has not flushed.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         if self.sync == Durability::Filesystem && self.tells_all {
             sync_filesystem(self.root.file())
         } else {

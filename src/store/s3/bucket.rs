@@ -12,7 +12,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// The bucket `name` on the server at `endpoint`. `None` if they do not form an address.
-    pub fn new(mut endpoint: Url, addressing: Addressing, name: &str) -> Option<Self> {
+    pub(super) fn new(mut endpoint: Url, addressing: Addressing, name: &str) -> Option<Self> {
         let path = endpoint.path().trim_end_matches('/').to_owned();
         match addressing {
             Addressing::Path => endpoint.set_path(&format!("{path}/{}/", encoded(name))),
@@ -28,24 +28,24 @@ impl Bucket {
     }
 
     /// The address of the bucket, for messages.
-    pub fn location(&self) -> &str {
+    pub(super) fn location(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 
     /// The value of the header `Host`: the host, and the port unless it is the default of the scheme.
-    pub fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// The path of an object, or of the bucket itself (`""`), as it is sent and signed.
-    pub fn path(&self, key: &str) -> String {
+    pub(super) fn path(&self, key: &str) -> String {
         let path: Vec<String> = self.base.path().split('/').map(encoded_once).collect();
         path.join("/") + &encoded(key)
     }
 
     /// Scheme, host and port: the part before the path.
-    pub fn origin(&self) -> String {
+    pub(super) fn origin(&self) -> String {
         format!("{}://{}", self.base.scheme(), self.host())
     }
 }

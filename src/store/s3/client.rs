@@ -43,13 +43,13 @@ pub(super) struct Request<'r> {
 
 impl<'r> Request<'r> {
     /// A request about the object `key`, or about the bucket (`""`). The answer is a text.
-    pub fn new(method: &'static str, key: &'r str, parameters: &[(&str, &str)]) -> Self {
+    pub(super) fn new(method: &'static str, key: &'r str, parameters: &[(&str, &str)]) -> Self {
         let (query, digest) = (sign::query(parameters), sign::digest(&[]));
         Request { method, key, query, headers: Vec::new(), body: &[], digest, most: MOST_TEXT }
     }
 
     /// Adds a body, and headers about it.
-    pub fn with_body(mut self, body: &'r [u8], headers: &[(&'static str, &'r str)]) -> Self {
+    pub(super) fn with_body(mut self, body: &'r [u8], headers: &[(&'static str, &'r str)]) -> Self {
         self.digest = sign::digest(body);
         self.body = body;
         self.headers = headers.to_vec();
@@ -57,7 +57,7 @@ impl<'r> Request<'r> {
     }
 
     /// Expects a blob of at most `most` bytes as the answer.
-    pub fn expecting(mut self, most: u64) -> Self {
+    pub(super) fn expecting(mut self, most: u64) -> Self {
         self.most = most;
         self
     }
@@ -74,7 +74,7 @@ pub(super) struct Client {
 impl Client {
     /// Reads the credentials. Keeps up to `connections` unused connections open. A signal that `monitor` reports ends
     /// every wait.
-    pub fn new(config: &S3Config, connections: usize, monitor: Handle) -> Result<Self> {
+    pub(super) fn new(config: &S3Config, connections: usize, monitor: Handle) -> Result<Self> {
         let bucket =
             Bucket::new(config.endpoint.clone(), config.addressing, &config.bucket).ok_or_else(|| {
                 Error::config(format!(
@@ -111,18 +111,18 @@ impl Client {
     }
 
     /// The address of the bucket, for messages.
-    pub fn location(&self) -> &str {
+    pub(super) fn location(&self) -> &str {
         self.bucket.location()
     }
 
     /// The names of the settings.
-    pub fn names(&self) -> Names {
+    pub(super) fn names(&self) -> Names {
         self.names
     }
 
     /// Signs and sends a request. The connection may be silent for `limit`, and the whole request may take as long as
     /// its bytes need at the lowest allowed rate. An answer without success is a failure.
-    pub fn send(
+    pub(super) fn send(
         &self,
         request: &Request<'_>,
         limit: Duration,
@@ -185,7 +185,7 @@ impl Client {
     }
 
     /// Reads the text of an answer.
-    pub fn text(
+    pub(super) fn text(
         &self,
         response: &mut Response<Body>,
         limit: Duration,
@@ -197,7 +197,7 @@ impl Client {
 
     /// Reads at most `most` bytes of the body into `data` (cleared first). The transfer must make progress in each
     /// period of `limit`.
-    pub fn read(
+    pub(super) fn read(
         &self,
         response: &mut Response<Body>,
         most: u64,

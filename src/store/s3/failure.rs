@@ -37,12 +37,12 @@ pub(super) struct Failure {
 
 impl Failure {
     /// A failure without an answer.
-    pub fn new(kind: FailureKind, reason: impl Into<Reason>) -> Self {
+    pub(super) fn new(kind: FailureKind, reason: impl Into<Reason>) -> Self {
         Failure { kind, reason: reason.into(), status: None }
     }
 
     /// A failure from an answer without success.
-    pub fn of_answer(status: u16, body: &str, names: Names) -> Self {
+    pub(super) fn of_answer(status: u16, body: &str, names: Names) -> Self {
         let code = xml::text(body, "Code").unwrap_or_default();
         let message = xml::text(body, "Message").unwrap_or_default();
         let told = match (code.is_empty(), message.is_empty()) {
@@ -62,7 +62,7 @@ impl Failure {
 
     /// Adds advice if the server's clock (`theirs`) differs from this machine's (`ours`). A refusal may come from that,
     /// whatever its text says.
-    pub fn at(mut self, theirs: Option<SystemTime>, ours: SystemTime) -> Self {
+    pub(super) fn at(mut self, theirs: Option<SystemTime>, ours: SystemTime) -> Self {
         let Some(theirs) = theirs.filter(|_| matches!(self.status, Some(400..=403))) else { return self };
         let (apart, way) = match ours.duration_since(theirs) {
             Ok(apart) => (apart, "ahead of"),
@@ -78,7 +78,7 @@ impl Failure {
     }
 
     /// A failure of one object, in an answer that is a success as a whole.
-    pub fn of_object(code: &str, message: &str, names: Names) -> Self {
+    pub(super) fn of_object(code: &str, message: &str, names: Names) -> Self {
         let kind = match code {
             // A few servers put their status here.
             "AccessDenied" => FailureKind::Lasting,
@@ -90,7 +90,7 @@ impl Failure {
     }
 
     /// A failure of sending or receiving.
-    pub fn of_transport(error: ureq::Error, names: Names) -> Self {
+    pub(super) fn of_transport(error: ureq::Error, names: Names) -> Self {
         use ureq::Error as E;
         let Names { endpoint, tls } = names;
         let see = format!("See {endpoint} in [DataBackend]");

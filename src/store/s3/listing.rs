@@ -44,7 +44,7 @@ pub(super) struct Course {
 
 impl Course {
     /// The token of the next page. `None` before the first page and after the last.
-    pub fn token(&self) -> Option<&str> {
+    pub(super) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
@@ -52,7 +52,7 @@ impl Course {
     ///
     /// # Errors
     /// The page does not follow the previous ones.
-    pub fn follow(&mut self, page: &Page) -> Result<(), Failure> {
+    pub(super) fn follow(&mut self, page: &Page) -> Result<(), Failure> {
         let astray = |text: &str| Err(Failure::new(FailureKind::Lasting, text));
         if page.next.is_some() && page.next == self.token {
             return astray("the server returns the same page again and again");

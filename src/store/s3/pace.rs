@@ -20,17 +20,17 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Starts now. `limit` is the length of a period.
-    pub fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Pace { limit, since: Instant::now(), moved: 0 }
     }
 
     /// Records transferred bytes.
-    pub fn moved(&mut self, bytes: usize) {
+    pub(super) fn moved(&mut self, bytes: usize) {
         self.moved += bytes as u64;
     }
 
     /// The rest of the period. `None` if it is over and too little was transferred.
-    pub fn left(&mut self) -> Option<Duration> {
+    pub(super) fn left(&mut self) -> Option<Duration> {
         self.left_at(Instant::now())
     }
 

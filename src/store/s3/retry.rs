@@ -37,7 +37,7 @@ pub(super) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     /// Uses the configured times. A signal that `monitor` reports ends every pause.
-    pub fn new(timeout: Duration, retry_time: Duration, monitor: &'a dyn Monitor) -> Self {
+    pub(super) fn new(timeout: Duration, retry_time: Duration, monitor: &'a dyn Monitor) -> Self {
         Patience {
             timeout,
             retry_time,
@@ -50,7 +50,7 @@ impl<'a> Patience<'a> {
 
     /// Calls `attempt` until it succeeds, fails for good, or the time is over. Passes it the time for which the
     /// connection may be silent.
-    pub fn run<T>(
+    pub(super) fn run<T>(
         &self,
         what: &str,
         mut attempt: impl FnMut(Duration) -> Result<T, Failure>,

@@ -42,7 +42,7 @@ pub(super) struct Unsigned<'r> {
 
 impl Signer {
     /// The headers that sign the request.
-    pub fn sign(&self, request: &Unsigned<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
+    pub(super) fn sign(&self, request: &Unsigned<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         let date = now.format("%Y%m%dT%H%M%SZ").to_string();
         let mut added =
             vec![("x-amz-content-sha256", request.digest.to_owned()), ("x-amz-date", date.clone())];

@@ -45,22 +45,22 @@ impl fmt::Debug for Waiter {
 
 impl Waiter {
     /// A signal that `monitor` reports ends the waits.
-    pub fn new(monitor: Handle) -> Self {
+    pub(super) fn new(monitor: Handle) -> Self {
         Waiter { monitor, noticed: None }
     }
 
     /// Forgets a signal that was noticed during an earlier request.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.noticed = None;
     }
 
     /// When a wait with this limit ends.
-    pub fn end(&self, timeout: NextTimeout) -> Instant {
+    pub(super) fn end(&self, timeout: NextTimeout) -> Instant {
         self.end_of(*timeout.after)
     }
 
     /// The moment after `time` has passed.
-    pub fn end_of(&self, time: Duration) -> Instant {
+    pub(super) fn end_of(&self, time: Duration) -> Instant {
         Instant::now() + time.min(LONGEST)
     }
 
@@ -68,7 +68,7 @@ impl Waiter {
     ///
     /// # Errors
     /// [`Error::Timeout`] with `reason`, or an error of the kind [`ErrorKind::Interrupted`] after a signal.
-    pub fn wait(
+    pub(super) fn wait(
         &mut self,
         stream: &impl AsFd,
         flags: PollFlags,
@@ -99,7 +99,7 @@ impl Waiter {
     }
 
     /// Connects to one of the addresses. Each gets its share of the time.
-    pub fn connect(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
+    pub(super) fn connect(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
         let end = self.end(timeout);
         let mut failure = Error::HostNotFound;
         for (at, address) in addresses.iter().enumerate() {

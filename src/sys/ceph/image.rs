@@ -18,7 +18,7 @@ const RANGE: i32 = 34;
 const STOP: c_int = -125;
 
 /// An image, or a snapshot of one. Several threads may read and write at the same time.
-pub struct Image {
+pub(crate) struct Image {
     pool: Arc<Pool>,
     handle: Handle,
 }
@@ -30,7 +30,7 @@ unsafe impl Sync for Image {}
 
 /// A snapshot of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// The number of the snapshot. No other snapshot in the pool ever gets it.
     pub id: u64,
     /// The name of the snapshot. It may be changed, and another snapshot may get it later.
@@ -42,7 +42,7 @@ impl Image {
     ///
     /// # Errors
     /// There is no such image, or librbd reports another error.
-    pub fn open_read_only(pool: &Arc<Pool>, name: &str) -> io::Result<Self> {
+    pub(crate) fn open_read_only(pool: &Arc<Pool>, name: &str) -> io::Result<Self> {
         let name = c_string(name)?;
         let mut handle = null_mut();
         // SAFETY: the context is live. The name ends in NUL and lives until the call returns. The null pointer means
@@ -58,7 +58,7 @@ impl Image {
     ///
     /// # Errors
     /// There is no snapshot of that name, or librbd reports another error.
-    pub fn at_snapshot(self, name: &str) -> io::Result<Self> {
+    pub(crate) fn at_snapshot(self, name: &str) -> io::Result<Self> {
         self.with_name(name, self.functions().rbd_snap_set)?;
         Ok(self)
     }
@@ -67,7 +67,7 @@ impl Image {
     ///
     /// # Errors
     /// There is no such image, or librbd reports another error.
-    pub fn open(pool: &Arc<Pool>, name: &str) -> io::Result<Self> {
+    pub(crate) fn open(pool: &Arc<Pool>, name: &str) -> io::Result<Self> {
         let name = c_string(name)?;
         let mut handle = null_mut();
         // SAFETY: as above.
@@ -83,7 +83,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn size(&self) -> io::Result<u64> {
+    pub(crate) fn size(&self) -> io::Result<u64> {
         let mut size = 0;
         // SAFETY: the image is open, and the call stores the size in `size`.
         check(unsafe { (self.functions().rbd_get_size)(self.handle, &mut size) })?;
@@ -94,7 +94,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn id(&self) -> io::Result<String> {
+    pub(crate) fn id(&self) -> io::Result<String> {
         let mut text = [0_u8; 256];
         // SAFETY: the call writes at most `text.len()` bytes, NUL included, into `text`.
         check(unsafe { (self.functions().rbd_get_id)(self.handle, text.as_mut_ptr().cast(), text.len()) })?;
@@ -107,7 +107,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         // SAFETY: the image is open, and the call writes at most `buf.len()` bytes into `buf`.
         check_length(unsafe {
             (self.functions().rbd_read2)(self.handle, offset, buf.len(), buf.as_mut_ptr().cast(), ONCE)
@@ -118,7 +118,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports. Part of the data may have been written.
-    pub fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         // SAFETY: the image is open, and the call reads `data.len()` bytes of `data` before it returns.
         let written = check_length(unsafe {
             (self.functions().rbd_write2)(self.handle, offset, data.len(), data.as_ptr().cast(), ONCE)
@@ -130,7 +130,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn write_zeroes(&self, range: Range<u64>) -> io::Result<()> {
+    pub(crate) fn write_zeroes(&self, range: Range<u64>) -> io::Result<()> {
         let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
         // SAFETY: the image is open, and the call takes only numbers.
         check_length(unsafe {
@@ -143,7 +143,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports, also for earlier writes that were only cached.
-    pub fn flush(&self) -> io::Result<()> {
+    pub(crate) fn flush(&self) -> io::Result<()> {
         // SAFETY: the image is open.
         check(unsafe { (self.functions().rbd_flush)(self.handle) }).map(drop)
     }
@@ -154,7 +154,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn diff(
+    pub(crate) fn diff(
         &self,
         from: Option<&str>,
         range: Range<u64>,
@@ -204,7 +204,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn snapshots(&self) -> io::Result<Vec<Snapshot>> {
+    pub(crate) fn snapshots(&self) -> io::Result<Vec<Snapshot>> {
         let mut room: c_int = 16;
         loop {
             let capacity = usize::try_from(room).map_err(io::Error::other)?;
@@ -237,7 +237,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn watchers(&self) -> io::Result<Vec<String>> {
+    pub(crate) fn watchers(&self) -> io::Result<Vec<String>> {
         let mut room = 16_usize;
         loop {
             let capacity = room;
@@ -268,7 +268,7 @@ impl Image {
     ///
     /// # Errors
     /// The error that librbd reports.
-    pub fn snapshot_time(&self, id: u64) -> io::Result<i64> {
+    pub(crate) fn snapshot_time(&self, id: u64) -> io::Result<i64> {
         let mut time = Timespec::default();
         // SAFETY: the image is open, and the call fills `time`, which is a `timespec`.
         check(unsafe { (self.functions().rbd_snap_get_timestamp)(self.handle, id, &mut time) })?;
@@ -279,7 +279,7 @@ impl Image {
     ///
     /// # Errors
     /// A snapshot of that name exists, or librbd reports another error.
-    pub fn create_snapshot(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn create_snapshot(&self, name: &str) -> io::Result<()> {
         self.with_name(name, self.functions().rbd_snap_create)
     }
 
@@ -287,7 +287,7 @@ impl Image {
     ///
     /// # Errors
     /// There is no snapshot of that name, it is protected, or librbd reports another error.
-    pub fn remove_snapshot(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove_snapshot(&self, name: &str) -> io::Result<()> {
         self.with_name(name, self.functions().rbd_snap_remove)
     }
 
@@ -306,7 +306,7 @@ impl Image {
     ///
     /// # Errors
     /// There is no snapshot of that name, or librbd reports another error.
-    pub fn is_protected(&self, name: &str) -> io::Result<bool> {
+    pub(crate) fn is_protected(&self, name: &str) -> io::Result<bool> {
         let name = c_string(name)?;
         let mut protected = 0;
         // SAFETY: the image is open, the name ends in NUL, and the call stores the answer in `protected`.
