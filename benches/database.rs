@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     let mut meta = open_new(Path::new(file));
     let mut last = String::new();
     for n in 0..*versions {
-        last = add_version(&mut meta, &format!("vm{n}"), *blocks, *scattered, Checksums::OfZeros).uid.to_string();
+        last = add_version(&mut meta, &format!("vm{n}"), *blocks, *scattered, Checksums::OfZeros)
+            .uid
+            .to_string();
     }
     println!("{last}");
     ExitCode::SUCCESS

@@ -1,6 +1,7 @@
 //! Files that exist, files that do not, and files that others can read.
 
 use super::*;
+use crate::types::remedy::Remedy;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::{TempDir, tempdir};
@@ -31,11 +32,10 @@ fn load_error(origin: &Origin) -> String {
 #[test]
 fn a_named_file_must_be_there() {
     let dir = folder();
-    let error = load_error(&Origin::File("/nonexistent/backy.cfg".into()));
-    assert!(
-        error.starts_with("File not found: /nonexistent/backy.cfg. Name an existing file with -c"),
-        "{error}"
-    );
+    let error =
+        load(&Origin::File("/nonexistent/backy.cfg".into()), &Places::of_system()).expect_err("absent");
+    assert_eq!(error.line(), "File not found: /nonexistent/backy.cfg.");
+    assert_eq!(error.remedies(), [Remedy::NameExistingConfig]);
     let error = load_error(&Origin::File(dir.path().join("x/y")));
     assert!(error.starts_with("File not found: "), "{error}");
     let error = load_error(&Origin::File(dir.path().into()));
@@ -43,15 +43,9 @@ fn a_named_file_must_be_there() {
         error.starts_with(&format!("{} is a folder, not a configuration file.", dir.path().display())),
         "{error}"
     );
-    let error = load_error(&Origin::Folder(dir.path().into()));
-    let path = dir.path().display();
-    assert_eq!(
-        error,
-        format!(
-            "File not found: {path}/backy.cfg. `backy2 -b {path} init` makes a new installation in an \
-             empty folder."
-        )
-    );
+    let error = load(&Origin::Folder(dir.path().into()), &Places::of_system()).expect_err("absent");
+    assert_eq!(error.line(), format!("File not found: {}/backy.cfg.", dir.path().display()));
+    assert_eq!(error.remedies(), [Remedy::MakeInstallation(dir.path().into())]);
 }
 
 #[test]
@@ -245,8 +239,9 @@ fn what_lies_in_a_folder_of_others_is_read_only_if_it_is_named() {
     fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("changed");
     let nowhere = dir.path().join("etc");
     for (home, current) in [(&nowhere, &place), (&place, &nowhere)] {
-        let error = search(&nowhere, &at_home(home), current).expect_err("refused").to_string();
-        assert!(error.contains("which others can write to") && error.contains("-c"), "{error}");
+        let error = search(&nowhere, &at_home(home), current).expect_err("refused");
+        assert!(error.line().contains("which others can write to"), "{error}");
+        assert_eq!(error.remedies(), [Remedy::LeaveFolder]);
     }
     let config = load(&Origin::Folder(place.clone()), &Places::of_system()).expect("it was named");
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);

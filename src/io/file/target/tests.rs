@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::types::error::Error;
+use crate::types::remedy::Remedy;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use tempfile::TempDir;
@@ -50,7 +51,8 @@ fn an_existing_file_is_refused_or_accepted_but_never_cut() {
     let (_dir, path) = folder();
     fs::write(&path, [7; 5000]).expect("written");
     let error = open(&path, 4000, Existing::Refuse).err().expect("refused");
-    assert!(matches!(error, Error::TargetRefused(_)) && error.to_string().contains("--force"), "{error}");
+    assert!(matches!(error, Error::TargetRefused(_)), "{error}");
+    assert_eq!(error.remedies(), [Remedy::OverwriteTarget]);
     let target = open(&path, 4000, Existing::Accept).expect("large enough");
     target.write_at(0, &[8; 10]).expect("written");
     target.flush().expect("flushed");
