@@ -84,5 +84,5 @@ fn without_the_device_it_says_what_is_missing() {
     let mut namespace = std::process::Command::new("unshare");
     namespace.args(["--mount", "sh", "-c", &script]).stdin(Stdio::null());
     let run = Run::from(namespace.output().expect("runs"));
-    refused(&run, 100, &["There is no /dev/fuse", "modprobe fuse"]);
+    refused(&run, 100, &["/dev/fuse does not exist", "modprobe fuse"]);
 }

@@ -273,7 +273,7 @@ fn certificates_make_an_address_of_other_hosts_possible() {
                 None => std::fs::remove_file(&path).expect("removed"),
             }
             let args = ["nbd", "-p", "0", "--tls-certs", &ours, "--tls-verify"];
-            install.refuses(100, &args, &["--tls-certs", word]);
+            install.refuses(100, &args, &["The certificates of the server cannot be used", word]);
         }
         std::fs::write(&path, kept).expect("written");
     }
