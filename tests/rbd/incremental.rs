@@ -278,7 +278,7 @@ fn what_contradicts_itself_is_wrong_usage() {
     let error = install.fails(2, &["backup", "--incremental", "-s", "x", "rbd://rbd/i", "vm"]);
     assert!(error.contains("--snapshot-name"), "{error}");
     let run = install.run(&["backup", "--incremental", "rbd://rbd/i@s", "vm"]);
-    assert_eq!((run.code, errors(&run)[0].contains("leave @s out")), (100, true), "{run:?}");
+    assert_eq!((run.code, errors(&run)[0].contains("Leave @s out")), (100, true), "{run:?}");
 }
 
 #[test]
