@@ -34,7 +34,7 @@ fn a_named_file_must_be_there() {
     let dir = folder();
     let error =
         load(&Origin::File("/nonexistent/backy.cfg".into()), &Places::of_system()).expect_err("absent");
-    assert_eq!(error.line(), "File not found: /nonexistent/backy.cfg.");
+    assert_eq!(error.line(), "File not found: /nonexistent/backy.cfg");
     assert_eq!(error.remedies(), [Remedy::NameExistingConfig]);
     let error = load_error(&Origin::File(dir.path().join("x/y")));
     assert!(error.starts_with("File not found: "), "{error}");
@@ -44,7 +44,7 @@ fn a_named_file_must_be_there() {
         "{error}"
     );
     let error = load(&Origin::Folder(dir.path().into()), &Places::of_system()).expect_err("absent");
-    assert_eq!(error.line(), format!("File not found: {}/backy.cfg.", dir.path().display()));
+    assert_eq!(error.line(), format!("File not found: {}/backy.cfg", dir.path().display()));
     assert_eq!(error.remedies(), [Remedy::MakeInstallation(dir.path().into())]);
 }
 
