@@ -40,7 +40,7 @@ fn a_named_file_must_be_there() {
     assert!(error.starts_with("File not found: "), "{error}");
     let error = load_error(&Origin::File(dir.path().into()));
     assert!(
-        error.starts_with(&format!("{} is a folder, not a configuration file.", dir.path().display())),
+        error.starts_with(&format!("{} is a folder, not a configuration file", dir.path().display())),
         "{error}"
     );
     let error = load(&Origin::Folder(dir.path().into()), &Places::of_system()).expect_err("absent");
