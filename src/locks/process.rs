@@ -42,6 +42,11 @@ pub(crate) fn others(process_name: &str) -> Vec<Other> {
             if !is_called(comm, wanted, || fs::read(folder.join("cmdline")).ok()) {
                 return None;
             }
+            // The kernel lets go of the executable first: such a process is about to end, and cannot be compared.
+            let link = fs::read_link(folder.join("exe"));
+            if link.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+                return None;
+            }
             let same_executable = own_executable.is_some()
                 && Executable::of(&folder)
                     .is_some_and(|other| own_executable.as_ref().is_some_and(|own| own.is_same(&other)));
