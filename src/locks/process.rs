@@ -1,6 +1,7 @@
 //! Other processes of this program, or of release 2.13, on this host: they are known by their names.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -42,14 +43,14 @@ pub(crate) fn others(process_name: &str) -> Vec<Other> {
             if !is_called(comm, wanted, || fs::read(folder.join("cmdline")).ok()) {
                 return None;
             }
+            let executable = Executable::of(&folder);
             // The kernel lets go of the executable first: such a process is about to end, and cannot be compared.
-            let link = fs::read_link(folder.join("exe"));
-            if link.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            if executable.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
                 return None;
             }
-            let same_executable = own_executable.is_some()
-                && Executable::of(&folder)
-                    .is_some_and(|other| own_executable.as_ref().is_some_and(|own| own.is_same(&other)));
+            let same_executable = own_executable
+                .as_ref()
+                .is_ok_and(|own| executable.as_ref().is_ok_and(|other| own.is_same(other)));
             let ours = same_executable || user(&folder).is_some_and(|user| trusted.contains(&user));
             ours.then_some(Other { pid, same_executable })
         })
@@ -109,16 +110,16 @@ struct Executable {
 }
 
 impl Executable {
-    fn of(folder: &Path) -> Option<Self> {
+    fn of(folder: &Path) -> io::Result<Self> {
         let link = folder.join("exe");
-        let path = fs::read_link(&link).ok()?;
+        let path = fs::read_link(&link)?;
         // After an update the old file is gone from its path, and the kernel says so.
         let path = match path.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
             Some(path) => PathBuf::from(path),
             None => path,
         };
         let file = fs::metadata(&link).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-        Some(Executable { path, file })
+        Ok(Executable { path, file })
     }
 
     fn is_same(&self, other: &Self) -> bool {
