@@ -3,7 +3,7 @@
 use super::catalogue::add_statistics;
 use super::cleanup::list_unnamed;
 use super::marks;
-use super::read::range;
+use super::read::{HOLES_SIZE, blocks_with_rows, range};
 use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::meta::{Carried, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
@@ -26,13 +26,15 @@ impl Metadata {
                  WHERE version_id = ?2 AND block_id >= ?3 AND block_id < ?4
                    AND blob_id NOT IN (SELECT id FROM blobs WHERE valid = 0)
                    AND EXISTS (SELECT 1 FROM versions WHERE id = ?1)";
-            let holes = "SELECT count(*), CAST(coalesce(-sum(blob_id), 0) AS BIGINT) FROM block_map
-                 WHERE version_id = ?1 AND block_id >= ?2 AND block_id < ?3 AND blob_id <= 0";
+            let holes = format!(
+                "SELECT count(*), {HOLES_SIZE} FROM block_map
+                 WHERE version_id = ?1 AND block_id >= ?2 AND block_id < ?3 AND blob_id <= 0"
+            );
             let mut carried = Carried::default();
             for range in blocks.ranges() {
                 carried.blocks +=
                     db.execute(insert, values![version.key, base.key, range.start, range.end])?;
-                let sparse = db.first(holes, values![version.key, range.start, range.end], |row| {
+                let sparse = db.first(&holes, values![version.key, range.start, range.end], |row| {
                     Ok(Count { blocks: row.size(0)?, bytes: row.size(1)? })
                 })?;
                 carried.sparse += sparse.unwrap_or_default();
@@ -134,16 +136,12 @@ pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<BlobId> {
 }
 
 fn missing(db: &mut dyn Db, version: VersionKey, size: u64) -> Fallible<BlockSet> {
-    let sql = "SELECT count(*) FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2";
-    if db.number(sql, values![version, size])?.unsigned_abs() == size {
+    let of_image = "version_id = ?1 AND block_id >= 0 AND block_id < ?2";
+    let sql = format!("SELECT count(*) FROM block_map WHERE {of_image}");
+    if db.number(&sql, values![version, size])?.unsigned_abs() == size {
         return Ok(BlockSet::default());
     }
-    // Neighbouring rows are one island: first block and, by its distance to the row number, the group.
-    let islands = "SELECT min(block_id), max(block_id) + 1 FROM
-           (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
-            FROM block_map WHERE version_id = ?1 AND block_id >= 0 AND block_id < ?2) AS present
-         GROUP BY island ORDER BY 1";
-    let present: BlockSet = db.all(islands, values![version, size], range)?.into_iter().collect();
+    let present = blocks_with_rows(db, of_image, values![version, size])?;
     Ok(BlockSet::from(0..size).subtract(&present))
 }
 

@@ -110,15 +110,9 @@ impl Metadata {
     /// Which of `uids` no block names. Changes nothing. Before data is deleted, ask [`Metadata::without_row`].
     pub fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         self.read("looking up blobs", |db| {
-            let sql =
+            let is_named =
                 "SELECT EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = ?1)";
-            let mut unnamed = Vec::new();
-            for uid in uids {
-                if db.number(sql, values![uid])? == 0 {
-                    unnamed.push(uid.clone());
-                }
-            }
-            Ok(unnamed)
+            those_without(db, uids, is_named)
         })
     }
 
@@ -137,15 +131,20 @@ impl Metadata {
         self.write("looking up blobs", Work::Small, |db| {
             // A writing transaction, though nothing is written: the caller deletes the data of these blobs, and a process
             // that was declared dead must not.
-            let mut unknown = Vec::new();
-            for uid in uids {
-                if db.number("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", values![uid])? == 0 {
-                    unknown.push(uid.clone());
-                }
-            }
-            Ok(unknown)
+            those_without(db, uids, "SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)")
         })
     }
+}
+
+/// Those of `uids` for which `exists`, a statement that is given one uid, finds nothing.
+fn those_without(db: &mut dyn Db, uids: &[BlobUid], exists: &str) -> Fallible<Vec<BlobUid>> {
+    let mut without = Vec::new();
+    for uid in uids {
+        if db.number(exists, values![uid])? == 0 {
+            without.push(uid.clone());
+        }
+    }
+    Ok(without)
 }
 
 /// Deletes the rows of `block_map` that meet `condition`, and lists in `deleted_blocks` those of their uids

@@ -47,11 +47,8 @@ impl Metadata {
     /// The sparse blocks of `version` from block `from` on.
     pub fn sparse_ranges(&mut self, version: &Version, from: u64) -> Result<BlockSet> {
         self.read("reading sparse blocks", |db| {
-            let sql = "SELECT min(block_id), max(block_id) + 1 FROM
-                   (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
-                    FROM block_map WHERE version_id = ?1 AND block_id >= ?2 AND blob_id <= 0) AS sparse
-                 GROUP BY island ORDER BY 1";
-            Ok(db.all(sql, values![version.key, from], range)?.into_iter().collect())
+            let sparse = "version_id = ?1 AND block_id >= ?2 AND blob_id <= 0";
+            blocks_with_rows(db, sparse, values![version.key, from])
         })
     }
 
@@ -77,9 +74,8 @@ const OF_BLOB: &str = "b.id, b.uid, b.checksum, b.size, b.valid, b.enc_version, 
 
 fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
     let key = row.int(1)?;
-    let blob = match key > 0 {
-        false => None,
-        true => Some(Blob {
+    let blob = if key > 0 {
+        Some(Blob {
             id: BlobId(key),
             // A damaged name or size concerns this block alone.
             uid: row.opt_text(2)?.unwrap_or_default().into(),
@@ -87,7 +83,9 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
             size: row.int(4)?,
             valid: row.flag(5)?,
             encryption: encryption(row, 6)?,
-        }),
+        })
+    } else {
+        None
     };
     Ok(BlockRow { id: row.count(0)?, blob })
 }
@@ -117,6 +115,18 @@ pub(super) fn of_version<'v, T>(
 /// Reads the two ends of a range.
 pub(super) fn range(row: &dyn Row) -> Fallible<Range<u64>> {
     Ok(row.size(0)?..row.size(1)?)
+}
+
+/// The blocks of the rows of `block_map` that meet `condition`, which allows one version only.
+pub(super) fn blocks_with_rows(db: &mut dyn Db, condition: &str, parameters: &[Value]) -> Fallible<BlockSet> {
+    // Neighbouring rows are one island: first block and, by its distance to the row number, the group.
+    let sql = format!(
+        "SELECT min(block_id), max(block_id) + 1 FROM
+           (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
+            FROM block_map WHERE {condition}) AS present
+         GROUP BY island ORDER BY 1"
+    );
+    Ok(db.all(&sql, parameters, range)?.into_iter().collect())
 }
 
 /// The condition for a row of `block_map` that is a hole. The size of a block has 32 bits.
