@@ -19,16 +19,22 @@ pub(in crate::meta) fn open<G>(
         _ => Sqlite::open(path)?,
     };
     let is_writable = database.check_writable().is_ok();
-    match database.state()? {
-        SchemaState::Current => {}
-        SchemaState::Behind { .. } if access.may_change() && is_writable => database.add_tables()?,
+    let is_current = match database.state()? {
+        SchemaState::Current => true,
+        SchemaState::Behind { .. } if access.may_change() && is_writable => {
+            database.add_tables()?;
+            true
+        }
         // The command does not need the missing tables.
-        SchemaState::Behind { .. } => {}
+        SchemaState::Behind { .. } => false,
         // The catalogue can be listed as it is.
-        SchemaState::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => {}
-        SchemaState::Old { .. } if access == Access::Catalogue => database = upgrade::catalogue(&database)?,
+        SchemaState::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => false,
+        SchemaState::Old { .. } if access == Access::Catalogue => {
+            database = upgrade::catalogue(&database)?;
+            false
+        }
         // The command uses no table.
-        SchemaState::Old { .. } if access == Access::Observe => {}
+        SchemaState::Old { .. } if access == Access::Observe => false,
         SchemaState::Old { .. } if access == Access::Copy => {
             monitor.info("The database was made by an older release: copying a temporary upgraded copy.");
             return upgraded_copy(&database, cachedir, monitor);
@@ -38,20 +44,18 @@ pub(in crate::meta) fn open<G>(
             // The process that held the lock before may have replaced the file.
             database = Sqlite::open(path)?;
             upgrade::upgrade(&mut database, monitor)?;
+            database.state()? == SchemaState::Current
         }
         // The command will find out that it cannot write.
-        SchemaState::Old { .. } if access.writes() => {}
+        SchemaState::Old { .. } if access.writes() => false,
         SchemaState::Old { .. } => {
             monitor.warning(
                 "The database was made by an older release and cannot be written: using a temporary upgraded copy.",
             );
             return upgraded_copy(&database, cachedir, monitor);
         }
-    }
-    let register = match database.state()? {
-        SchemaState::Current => LockTables::File(database.claims()),
-        _ => LockTables::None,
     };
+    let register = if is_current { LockTables::File(database.claims()) } else { LockTables::None };
     Ok(Opened { metadata: database.into(), register })
 }
 
