@@ -6,6 +6,7 @@ use postgres::Error;
 use postgres::error::SqlState;
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 
 /// An error of the driver in words for people: the server's message with its detail, or the reason why there is no
 /// connection.
@@ -30,7 +31,7 @@ pub(crate) fn describe(error: &Error) -> String {
     if is_told_in_full(error) {
         return text;
     }
-    for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {
+    for cause in causes(error) {
         let cause = cause.to_string();
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
@@ -82,30 +83,21 @@ pub(crate) fn is_lost(error: &Error) -> bool {
 
 /// The refusal by our own checks, if it is among the causes.
 fn refusal(error: &Error) -> Option<&Refusal> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(refusal) = cause.downcast_ref() {
-            return Some(refusal);
-        }
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref()) {
-            return Some(refusal);
-        }
-        source = cause.source();
-    }
-    None
+    causes(error).find_map(|cause| {
+        let inner = || cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref();
+        cause.downcast_ref().or_else(inner)
+    })
 }
 
 fn has_io_cause(error: &Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            // TLS errors about a certificate stay the same however long one waits.
-            return !matches!(io.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput);
-        }
-        source = cause.source();
-    }
-    false
+    let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    // TLS errors about a certificate stay the same however long one waits.
+    io.is_some_and(|io| !matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
+/// The errors that caused `error`, the nearest first.
+fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 /// Whether the same transaction may succeed if it is run again at once, as other transactions were in its way.
