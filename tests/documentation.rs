@@ -149,10 +149,13 @@ fn passages(document: &str) -> Vec<String> {
         if in_code || is_item {
             passages.push(String::new());
         }
-        match line.starts_with('|') {
-            _ if in_code || is_fence => {}
-            true => passages.extend(line.split('|').map(str::to_owned)),
-            false => passages.last_mut().expect("there is one").extend([line, " "]),
+        if in_code || is_fence {
+            continue;
+        }
+        if line.starts_with('|') {
+            passages.extend(line.split('|').map(str::to_owned));
+        } else {
+            passages.last_mut().expect("there is one").extend([line, " "]);
         }
     }
     passages

@@ -50,10 +50,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let geometry = Geometry::new(version.size_bytes, site.config.block_size);
     // Behind the end there is nothing left to do.
     let from = options.continue_from.unwrap_or(0).min(version.size);
-    let existing = match options.force || options.continue_from.is_some() {
-        true => Existing::Accept,
-        false => Existing::Refuse,
-    };
+    let existing =
+        if options.force || options.continue_from.is_some() { Existing::Accept } else { Existing::Refuse };
     let config = site.config;
     let target = io::open_target(options.target, &config.io, version.size_bytes, existing)?;
     if !version.valid {

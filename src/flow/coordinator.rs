@@ -207,10 +207,8 @@ impl<'a> Coordinator<'a> {
     fn reuse_known(&mut self, hashed: Vec<StoreJob>, jobs: Option<&Sender<StoreJob>>) {
         let wanted: Vec<Fingerprint> =
             hashed.iter().map(|job| self.fingerprint(job.id, job.digest)).collect();
-        let known = match wanted.is_empty() || self.latch.is_closed() {
-            true => return,
-            false => self.meta.find_known(&wanted),
-        };
+        let known =
+            if wanted.is_empty() || self.latch.is_closed() { return } else { self.meta.find_known(&wanted) };
         let known = match known {
             Ok(known) => known,
             Err(error) => return self.latch.fail(error),

@@ -122,9 +122,10 @@ impl Ingest<'_> {
                     if let Err(error) = self.source.read_at(self.geometry.offset(id), &mut data) {
                         return latch.fail(error);
                     }
-                    match is_zero(&data) {
-                        true => fresh.send(Fresh::Zero { id }).is_ok(),
-                        false => raw.send(Raw { id, data }).is_ok(),
+                    if is_zero(&data) {
+                        fresh.send(Fresh::Zero { id }).is_ok()
+                    } else {
+                        raw.send(Raw { id, data }).is_ok()
                     }
                 }
             };

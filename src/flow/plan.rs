@@ -128,10 +128,7 @@ mod tests {
             for id in 0..source.blocks() + 3 {
                 let states = [("carry", &plan.carry), ("sparse", &plan.sparse), ("read", &plan.read)];
                 let found: Vec<&str> = states.iter().filter(|(_, set)| set.contains(id)).map(|(s, _)| *s).collect();
-                let want: &[&str] = match id < source.blocks() && !present.contains(id) {
-                    true => &[model(id, source, hints.as_ref(), base.as_ref())],
-                    false => &[],
-                };
+                let want: &[&str] = if id < source.blocks() && !present.contains(id) { &[model(id, source, hints.as_ref(), base.as_ref())] } else { &[] };
                 prop_assert_eq!(&found[..], want, "block {}", id);
             }
         }

@@ -199,9 +199,10 @@ impl Install {
     /// The whole content of the database: its schema, and all rows of all tables.
     pub fn dump(&self) -> Vec<String> {
         if self.engine() == Engine::Sqlite {
-            return match self.path("backy.sqlite").exists() {
-                true => super::fixture::dump(&self.sqlite()),
-                false => Vec::new(),
+            return if self.path("backy.sqlite").exists() {
+                super::fixture::dump(&self.sqlite())
+            } else {
+                Vec::new()
             };
         }
         let rows = |query: &str| -> Vec<String> {

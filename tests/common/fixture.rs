@@ -76,9 +76,12 @@ pub fn blocks(install: &Install) -> Vec<Vec<String>> {
         Engine::Sqlite => "SELECT name FROM pragma_table_info('blocks')",
         Engine::Postgres => "SELECT column_name FROM information_schema.columns WHERE table_name = 'blocks'",
     });
-    let column = |name: &str, default: &str| match columns.iter().any(|c| c == name) {
-        true => format!("coalesce(nullif(CAST({name} AS TEXT), ''), {default})"),
-        false => default.to_owned(),
+    let column = |name: &str, default: &str| {
+        if columns.iter().any(|c| c == name) {
+            format!("coalesce(nullif(CAST({name} AS TEXT), ''), {default})")
+        } else {
+            default.to_owned()
+        }
     };
     let fields: Vec<String> = [
         ("uid", "'-'"),

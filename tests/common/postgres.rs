@@ -111,9 +111,10 @@ impl Server {
         let mut answer = String::new();
         let mut lab = self.lab.lock().unwrap_or_else(|error| error.into_inner());
         lab.answers.read_line(&mut answer).map_err(|error| error.to_string())?;
-        match answer.trim() == wanted {
-            true => Ok(()),
-            false => Err(format!("the PostgreSQL server says {answer:?}, not {wanted:?}")),
+        if answer.trim() == wanted {
+            Ok(())
+        } else {
+            Err(format!("the PostgreSQL server says {answer:?}, not {wanted:?}"))
         }
     }
 

@@ -198,9 +198,10 @@ fn ceph_lab(args: &[&str]) -> Result<String, String> {
         }
     }
     let output = Command::new(script).args(args).output().map_err(|e| e.to_string())?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
@@ -216,8 +217,5 @@ fn make_certificate(folder: &Path) -> Result<(), String> {
         .arg(certificate)
         .output()
         .map_err(|error| format!("openssl cannot be run: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }

@@ -83,12 +83,11 @@ impl Image {
             let (offset, length) = (id * BLOCK, self.length(*id));
             let gone = self.blocks[*id] == 0 && random.bool();
             // Where data exists, a hint for a part of the block is enough.
-            let (from, to) = match gone {
-                true => (0, length),
-                false => {
-                    let from = random.usize(0..length);
-                    (from, random.usize(from + 1..=length))
-                }
+            let (from, to) = if gone {
+                (0, length)
+            } else {
+                let from = random.usize(0..length);
+                (from, random.usize(from + 1..=length))
             };
             hints.push(serde_json::json!({
                 "offset": offset + from,

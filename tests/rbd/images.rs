@@ -307,10 +307,9 @@ fn a_monitor_that_does_not_answer_is_an_error() {
     let good = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
     let conf = ceph.conf.display().to_string();
     let text = std::fs::read_to_string(&ceph.conf).expect("read");
-    let dead = text.lines().map(|line| match line.starts_with("mon host") {
-        true => "mon host = [v2:127.0.0.1:1]",
-        false => line,
-    });
+    let dead = text
+        .lines()
+        .map(|line| if line.starts_with("mon host") { "mon host = [v2:127.0.0.1:1]" } else { line });
     std::fs::write(install.path("dead.conf"), dead.collect::<Vec<_>>().join("\n") + "\n").expect("written");
     let changed = good.replace(&conf, &install.text("dead.conf")).replace("timeout: 30s", "timeout: 2s");
     std::fs::write(install.path("backy.cfg"), changed).expect("written");

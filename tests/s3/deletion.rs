@@ -67,11 +67,9 @@ fn what_cannot_be_deleted_is_told_and_waits() {
          <Error><Key>{busy}</Key><Code>SlowDown</Code><Message>Later</Message></Error></DeleteResult>"
     )
     .leak();
-    let proxy =
-        through(&install, &server, move |number, line| match line.starts_with("POST") && number < 2 {
-            true => Fault::Answer(200, answer),
-            false => Fault::None,
-        });
+    let proxy = through(&install, &server, move |number, line| {
+        if line.starts_with("POST") && number < 2 { Fault::Answer(200, answer) } else { Fault::None }
+    });
     let out = install.run(&["cleanup", "--dangerous-force"]);
     assert!(out.stdout.contains(&denied) && out.stdout.contains("AccessDenied: Not you"), "{out:?}");
     assert_eq!(proxy.count("POST"), 2, "the other was tried again");
@@ -89,9 +87,8 @@ fn a_server_without_bulk_deletion_gets_single_requests() {
         [(501, "<Error><Code>NotImplemented</Code><Message>no</Message></Error>"), (405, "")]
     {
         let install = doomed(&server, 1005);
-        let proxy = through(&install, &server, move |_, line| match line.starts_with("POST") {
-            true => Fault::Answer(status, text),
-            false => Fault::None,
+        let proxy = through(&install, &server, move |_, line| {
+            if line.starts_with("POST") { Fault::Answer(status, text) } else { Fault::None }
         });
         install.ok(&["cleanup", "--dangerous-force"]);
         assert_eq!((proxy.count("POST"), proxy.count("DELETE")), (1, 1005));

@@ -91,9 +91,8 @@ fn what_is_no_answer_of_s3_makes_no_blob_missing() {
     let (install, source, _) = with_image(&server);
     let uid = install.backup(&[&source, "a"]);
     // Like a web server in place of the right server.
-    let proxy = through(&install, &server, |_, line| match line.contains("list-type") {
-        true => Fault::None,
-        false => Fault::Answer(404, "<html>Not here</html>"),
+    let proxy = through(&install, &server, |_, line| {
+        if line.contains("list-type") { Fault::None } else { Fault::Answer(404, "<html>Not here</html>") }
     });
     let error = install.fails(100, &["scrub", &uid]);
     assert!(error.contains("not as S3 does") && error.contains("endpoint_url"), "{error}");
@@ -110,9 +109,12 @@ fn one_object_that_the_server_cannot_give_is_damage_of_this_one() {
     let uid = install.backup(&[&source, "a"]);
     install.set_in("DataBackend", "retry_time", "1");
     let bad = install.blob_uid(&uid, 7);
-    let _proxy = through(&install, &server, move |_, line| match line.contains(&bad) {
-        true => Fault::Answer(500, "<Error><Code>InternalError</Code><Message>disk</Message></Error>"),
-        false => Fault::None,
+    let _proxy = through(&install, &server, move |_, line| {
+        if line.contains(&bad) {
+            Fault::Answer(500, "<Error><Code>InternalError</Code><Message>disk</Message></Error>")
+        } else {
+            Fault::None
+        }
     });
     install.fails(20, &["restore", &uid, &install.url("out")]);
     let mut wanted = image;

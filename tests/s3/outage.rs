@@ -82,9 +82,8 @@ fn a_server_that_does_not_answer_any_more_ends_it_in_time_too() {
     let source = install.image("image", &noise(9, 20 * BLOCK));
     install.set_in("DataBackend", "timeout", "1");
     install.set_in("DataBackend", "retry_time", "2");
-    let _proxy = through(&install, &server, |_, line| match line.starts_with("PUT") {
-        true => Fault::Silence(60_000),
-        false => Fault::None,
+    let _proxy = through(&install, &server, |_, line| {
+        if line.starts_with("PUT") { Fault::Silence(60_000) } else { Fault::None }
     });
     let started = Instant::now();
     let error = install.fails(6, &["backup", &source, "a"]);

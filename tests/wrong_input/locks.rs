@@ -22,9 +22,10 @@ fn hold(install: &Install, name: &str, exclusive: bool) -> Held {
         return Held { file: None, row: Some((install.postgres().expect("one").client(), holder)) };
     }
     let file = File::create(install.path("lock").join(format!("backy_{name}.lock"))).expect("created");
-    let operation = match exclusive {
-        true => FlockOperation::NonBlockingLockExclusive,
-        false => FlockOperation::NonBlockingLockShared,
+    let operation = if exclusive {
+        FlockOperation::NonBlockingLockExclusive
+    } else {
+        FlockOperation::NonBlockingLockShared
     };
     flock(&file, operation).expect("locked");
     Held { file: Some(file), row: None }

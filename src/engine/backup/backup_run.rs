@@ -116,10 +116,11 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
-        let mut read = match self.prepare(plan, base)? == plan.carry.count() {
-            true => plan.read.clone(),
+        let mut read = if self.prepare(plan, base)? == plan.carry.count() {
+            plan.read.clone()
+        } else {
             // Some blob of the base went bad since the plan was made.
-            false => self.site.meta.missing(self.ingest.version)?,
+            self.site.meta.missing(self.ingest.version)?
         };
         // Also where there is nothing to read.
         self.progress(Activity::BackupData { source: self.ingest.source.url() });

@@ -111,14 +111,14 @@ impl Stages<'_> {
     pub(super) fn deliver(&self, verified: Receiver<Delivery>, reports: Sender<Option<Report>>) {
         let mut scratch = Vec::new();
         for Delivery { row: BlockRow { id, blob }, data, damage } in verified {
-            let report = match self.latch.is_closed() {
-                true => None,
-                false => self
-                    .sink
+            let report = if self.latch.is_closed() {
+                None
+            } else {
+                self.sink
                     .accept(id, data.as_ref().map(|data| &data[..]), damage.as_ref(), &mut scratch)
                     .map(|agreement| Report { id, blob, damage, agreement })
                     .map_err(|error| self.latch.fail(error))
-                    .ok(),
+                    .ok()
             };
             if reports.send(report).is_err() {
                 return;

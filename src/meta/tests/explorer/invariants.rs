@@ -111,8 +111,9 @@ pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -
     let named: BTreeSet<BlobUid> =
         content.stored().map(|(_, uid)| BlobUid::from(uid)).filter(promised).collect();
     let stored: BTreeSet<BlobUid> = model.store.keys().filter(|uid| promised(uid)).cloned().collect();
-    match named == stored {
-        true => Ok(()),
-        false => Err(format!("at the end the store has {stored:?}, and blocks name {named:?}")),
+    if named == stored {
+        Ok(())
+    } else {
+        Err(format!("at the end the store has {stored:?}, and blocks name {named:?}"))
     }
 }

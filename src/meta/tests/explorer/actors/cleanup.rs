@@ -57,9 +57,10 @@ impl Cleanup {
                 shop.start()
             }
             At::Lock => {
-                self.at = match shop.is(Break::DataBeforeDoom) {
-                    true => At::Delete(self.candidates(shop)),
-                    false => At::Take(i64::MIN),
+                self.at = if shop.is(Break::DataBeforeDoom) {
+                    At::Delete(self.candidates(shop))
+                } else {
+                    At::Take(i64::MIN)
                 };
                 if self.grace {
                     self.before = shop.model().clock - GRACE;
@@ -79,10 +80,7 @@ impl Cleanup {
                 if page.is_empty() {
                     return Ok(Next::End);
                 }
-                self.at = match shop.is(Break::ForgetBeforeData) {
-                    true => At::Forget(page),
-                    false => At::Delete(page),
-                };
+                self.at = if shop.is(Break::ForgetBeforeData) { At::Forget(page) } else { At::Delete(page) };
                 Ok(Next::More)
             }
             At::Delete(page) => {
@@ -96,10 +94,7 @@ impl Cleanup {
             }
             At::Forget(page) => {
                 shop.ground.meta().forget_deleted(&page).map_err(|e| failed("forgetting", e))?;
-                self.at = match shop.is(Break::ForgetBeforeData) {
-                    true => At::Delete(page),
-                    false => behind(&page),
-                };
+                self.at = if shop.is(Break::ForgetBeforeData) { At::Delete(page) } else { behind(&page) };
                 Ok(Next::More)
             }
             at @ (At::Alone | At::Drop | At::List | At::Ask(_) | At::Remove(..)) => {
