@@ -206,10 +206,11 @@ impl<'a> Coordinator<'a> {
 
     fn reuse_known(&mut self, hashed: Vec<StoreJob>, jobs: Option<&Sender<StoreJob>>) {
         let wanted: Vec<Fingerprint> =
-            hashed.iter().map(|job| self.fingerprint(job.id, job.digest)).collect();
-        let known =
-            if wanted.is_empty() || self.latch.is_closed() { return } else { self.meta.find_known(&wanted) };
-        let known = match known {
+            hashed.iter().map(|job| self.run.fingerprint(job.id, job.digest)).collect();
+        if wanted.is_empty() || self.latch.is_closed() {
+            return;
+        }
+        let known = match self.meta.find_known(&wanted) {
             Ok(known) => known,
             Err(error) => return self.latch.fail(error),
         };
@@ -234,14 +235,6 @@ impl<'a> Coordinator<'a> {
     /// Whether the blob can be reused without another look.
     fn is_looked_at(&self, known: &Known) -> bool {
         !self.run.store.tells_presence() || self.looked.contains(&known.id)
-    }
-
-    fn fingerprint(&self, id: u64, digest: Digest) -> Fingerprint {
-        Fingerprint {
-            checksum: digest.into(),
-            size: self.run.geometry.length(id) as u64,
-            enc_version: self.run.enc_version,
-        }
     }
 
     fn store(&mut self, job: StoreJob, jobs: Option<&Sender<StoreJob>>) {

@@ -17,6 +17,7 @@ use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
+use crate::types::checksum::Digest;
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use crate::types::uid::BlobUid;
@@ -208,12 +209,16 @@ impl Ingest<'_> {
             self.throttle.take(bytes.len(), || latch.is_closed() || self.monitor.interrupted().is_some());
             self.store.put(&uid, bytes)
         })?;
-        let fingerprint = Fingerprint {
-            checksum: job.digest.into(),
-            size: job.data.len() as u64,
+        Ok(NewBlob { uid, fingerprint: self.fingerprint(job.id, job.digest), encryption })
+    }
+
+    /// What a blob must have that holds the data of block `id`, which has this digest.
+    pub(super) fn fingerprint(&self, id: u64, digest: Digest) -> Fingerprint {
+        Fingerprint {
+            checksum: digest.into(),
+            size: self.geometry.length(id) as u64,
             enc_version: self.enc_version,
-        };
-        Ok(NewBlob { uid, fingerprint, encryption })
+        }
     }
 
     /// The thread that makes batches durable, so that the coordinator need not wait for the disk.
