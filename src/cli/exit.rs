@@ -3,6 +3,7 @@
 use super::args::Kind;
 use super::remedy;
 use crate::types::error::Error;
+use crate::types::reason::one_line;
 use crate::types::text::without_numbers;
 
 /// Success.
@@ -75,10 +76,8 @@ pub(crate) fn describe(error: &Error, causes: bool) -> Vec<String> {
         other if causes => other.summary(),
         other => other.line(),
     };
-    let text = error.remedies().iter().fold(text, |text, remedy| {
-        let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-        format!("{text}{stop} {}", remedy::sentence(remedy))
-    });
+    let advise = |text: String, remedy| one_line(&text, &[], &remedy::sentence(remedy));
+    let text = error.remedies().iter().fold(text, advise);
     let mut lines: Vec<String> = match error {
         Error::TargetRefused(_) | Error::Similar(_) => text.split('\n').map(str::to_owned).collect(),
         // In other texts a line break comes from a name or another program, and is escaped later.

@@ -112,7 +112,7 @@ pub(super) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<
 }
 
 /// Joins the parts as `text: cause: cause. Advice`.
-pub(super) fn one_line(text: &str, causes: &[String], advice: &str) -> String {
+pub(crate) fn one_line(text: &str, causes: &[String], advice: &str) -> String {
     let parts = std::iter::once(text).chain(causes.iter().map(String::as_str));
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     let mut line = parts.join(": ");
