@@ -23,7 +23,7 @@ pub(crate) fn arm(spec: &str) {
 
 /// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
-pub fn arm(_spec: &str) {}
+pub(crate) fn arm(_spec: &str) {}
 
 /// Whether the call `name` should fail: its failpoint is armed, and this is the chosen passing.
 #[cfg(debug_assertions)]
@@ -41,7 +41,7 @@ pub(crate) fn fails(name: &str) -> bool {
 /// Always false in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
-pub fn fails(_name: &str) -> bool {
+pub(crate) fn fails(_name: &str) -> bool {
     false
 }
 
@@ -61,4 +61,4 @@ pub(crate) fn pass(name: &str) {
 /// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
-pub fn pass(_name: &str) {}
+pub(crate) fn pass(_name: &str) {}
