@@ -1,4 +1,4 @@
-//! The commands, without their arguments and their output.
+//! The commands, without their arguments and output.
 
 pub mod backup;
 pub(crate) mod catalogue;

@@ -1,4 +1,4 @@
-//! Making a version of a source.
+//! Backs up a source: makes a version of it.
 
 use super::{Site, tags};
 use crate::flow::coordinator::Tally;
@@ -26,7 +26,7 @@ pub use backup_run::Naming;
 use backup_run::{BackupRun, Ends, begin};
 use opening::{Base, Changed, Unfinished, changes, check_size, open_base, open_unfinished, tell_of_others};
 
-/// What a user asks for.
+/// Options of a backup.
 pub struct Options<'o> {
     /// URL of the source.
     pub source: &'o str,
@@ -34,38 +34,38 @@ pub struct Options<'o> {
     pub name: &'o str,
     /// Name of the snapshot, or empty.
     pub snapshot_name: &'o str,
-    /// A hints file and what to call it.
+    /// A hints file, and its name for messages.
     pub hints: Option<(Box<dyn std::io::Read + 'o>, &'o str)>,
     /// Uid of the base version.
     pub base: Option<&'o str>,
-    /// Uid of the version to be continued.
+    /// Uid of the incomplete version to continue.
     pub resume: Option<&'o str>,
-    /// Tags; empty: automatic ones.
+    /// Tags for the version. Without any, a new version gets automatic tags.
     pub tags: Vec<String>,
-    /// When the user wants it gone.
+    /// When the version expires, if the user gave a date.
     pub expire: Option<Timestamp>,
-    /// Whether the source will still be there if the backup fails, so that it can be continued.
+    /// Whether the source still exists after a failed backup, so that the backup can be continued.
     pub source_stays: bool,
-    /// Whether an empty source is right though there is a version with data.
+    /// Accept an empty source even if the newest version of that name has data.
     pub allow_empty: bool,
 }
 
-/// What was made.
+/// The result of a backup.
 #[derive(Clone, Debug)]
 pub struct Made {
     /// The new version.
     pub version: Version,
-    /// What was done, as `stats` lists it.
+    /// Statistics of the run, as `stats` lists them.
     pub run: StatisticsRow,
-    /// The tags that this run gave it.
+    /// The tags that this run gave the version.
     pub tags: Vec<String>,
 }
 
 /// Backs up a source.
 ///
 /// # Errors
-/// Before the version exists: wrong settings, source, hints, base. After: the version stays invalid, with
-/// all that was safely stored, and can be continued.
+/// Before the version exists: wrong settings, source, hints or base. After that, the version stays invalid. It keeps
+/// the data that was safely stored, and can be continued.
 pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let started = Instant::now();
     let store = site.open_store()?;
@@ -90,16 +90,16 @@ pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: begun.tags })
 }
 
-/// What is known before there is a version.
+/// What a backup finds out before it makes a version.
 struct Prepared {
     plan: Plan,
     base: Option<Base>,
-    /// The version that is continued.
+    /// The version to continue, if there is one.
     unfinished: Option<Unfinished>,
     tally: Tally,
 }
 
-/// Finds the base, what has changed since, and the version to be continued; plans, and compares some blocks of the plan
+/// Finds the base, the changes since then, and the version to continue. Makes the plan, and compares some of its blocks
 /// with the source.
 fn prepare(site: &mut Site<'_>, source: &dyn Source, options: &mut Options<'_>) -> Result<Prepared> {
     let geometry = Geometry::new(source.size(), site.config.block_size);
@@ -125,10 +125,10 @@ fn prepare(site: &mut Site<'_>, source: &dyn Source, options: &mut Options<'_>) 
     Ok(Prepared { plan, base, unfinished, tally })
 }
 
-/// A version that gets blocks.
+/// A version that this run fills with blocks.
 struct Begun {
     version: Version,
-    /// The tags that this run gave it.
+    /// The tags that this run gave the version.
     tags: Vec<String>,
     _lock: Guard,
 }
@@ -157,7 +157,8 @@ fn begin_for(site: &mut Site<'_>, source: &dyn Source, options: &Options<'_>) ->
     Ok(Begun { version, tags, _lock: lock })
 }
 
-/// How to go on with the incomplete version `uid`: from the same source and by the same name, if they stay.
+/// A message that says how to go on with the incomplete version `uid`. `again` has the source and the name if the
+/// version can be continued from them.
 fn way_on(monitor: &dyn Monitor, uid: &VersionUid, again: Option<(&str, &str)>) -> String {
     match again {
         Some((source, name)) => {
@@ -172,10 +173,10 @@ fn way_on(monitor: &dyn Monitor, uid: &VersionUid, again: Option<(&str, &str)>) 
     }
 }
 
-/// Stores `source`, which is no source of the user's, as a new version.
+/// Stores `source`, which is not one that the user named, as a new version.
 ///
 /// # Errors
-/// As [`run`].
+/// Those of [`run`].
 pub fn copy(
     site: &mut Site<'_>,
     store: &dyn BlobStore,
@@ -202,7 +203,7 @@ pub fn copy(
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
 }
 
-/// Refuses wrong settings, and a store that cannot be written to, before there is a version.
+/// Refuses wrong settings, and a store that cannot be written to, before a version is made.
 pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Result<()> {
     if site.config.encryption_version == 1 && !site.keys.has_key() {
         return Err(Error::config(
@@ -211,9 +212,9 @@ pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Resu
              encryption_version: 0. Nothing was written.",
         ));
     }
-    // Also for a run that will store nothing new, and would not notice.
+    // Check this here, because a run that stores nothing new would not notice it.
     store.check_writable()?;
-    // Without encryption the key matters to nothing that is written.
+    // Without encryption, new data does not depend on the key.
     let with_key = site.config.encryption_version == 1;
     site.probe(store, None, with_key)
 }

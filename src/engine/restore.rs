@@ -1,4 +1,4 @@
-//! Writing a version to a target.
+//! Writes a version to a target.
 
 use super::damage::Casualties;
 use super::{Site, site};
@@ -13,22 +13,22 @@ use crate::types::version::Version;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// What a user asks for.
+/// Options of a restore.
 #[derive(Clone, Debug)]
 pub struct Options<'o> {
     /// Uid of the version.
     pub version: &'o str,
     /// URL of the target.
     pub target: &'o str,
-    /// Leave sparse blocks out.
+    /// Do not write zeros for sparse blocks.
     pub sparse: bool,
-    /// Write to an existing target.
+    /// Overwrite an existing target.
     pub force: bool,
-    /// Go on from this block.
+    /// Continue an interrupted restore at this block.
     pub continue_from: Option<u64>,
 }
 
-/// What came of it.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// Ranges of the image, in bytes, whose data is bad or was never stored.
@@ -40,15 +40,15 @@ pub struct Restored {
 /// Restores a version.
 ///
 /// # Errors
-/// Before any write: unknown or locked version, wrong settings, a target that is refused. Later: the store as
-/// a whole, the target or the database fails. Bad blobs are no error: see [`Restored::bad`].
+/// Before any write: unknown or locked version, wrong settings, a refused target. Later: failure of the target, of the
+/// database, or of the store as a whole. Bad blobs are not errors: see [`Restored::bad`].
 pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let (version, _pin) = site.pin(options.version)?;
     let store = site.open_store()?;
     store.check()?;
     site.probe(&*store, Some(&version), true)?;
     let geometry = Geometry::new(version.size_bytes, site.config.block_size);
-    // Behind the end there is nothing left to do.
+    // A block number beyond the end means that all blocks are done.
     let from = options.continue_from.unwrap_or(0).min(version.size);
     let existing =
         if options.force || options.continue_from.is_some() { Existing::Accept } else { Existing::Refuse };
@@ -98,21 +98,21 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
 }
 
-/// Zeros are asked for in pieces of so many bytes, so that progress shows and a signal is seen.
+/// Bytes zeroed in one call. Between the calls, progress is shown and signals are checked.
 const PIECE: u64 = 64 << 20;
 
-/// What is restored, and where to.
+/// A restore in progress.
 struct Restore<'r> {
     version: &'r Version,
     geometry: Geometry,
     target: &'r dyn Target,
     options: &'r Options<'r>,
-    /// The first block.
+    /// The first block to restore.
     from: u64,
 }
 
 impl Restore<'_> {
-    /// Phase 1: where blocks are sparse, or were never stored, the target must not show old data.
+    /// Phase 1: zeroes blocks that are sparse or were never stored, so that the target does not show old data there.
     fn zero_sparse(&self, site: &mut Site<'_>, casualties: &mut Casualties<'_>) -> Result<()> {
         let sparse = site.meta.sparse_ranges(self.version, self.from)?;
         let missing = site.meta.missing(self.version)?.subtract(&(0..self.from).into());
@@ -147,7 +147,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Makes blocks zeros, piece by piece. Returns whether they are zeros now: a sparse restore may skip them.
+    /// Zeroes blocks, piece by piece. Returns whether they are zeros now: a sparse restore may skip them.
     fn zero(&self, monitor: &dyn Monitor, blocks: &Range<u64>) -> Result<bool> {
         let zeroing = if self.options.sparse { Zeroing::IfCheap } else { Zeroing::Always };
         let mut is_zero = true;
@@ -163,7 +163,7 @@ impl Restore<'_> {
     }
 }
 
-/// Phase 2's end of the way: the target.
+/// The sink of phase 2: writes blocks to the target.
 struct Writer<'a> {
     target: &'a dyn Target,
     geometry: Geometry,
@@ -178,7 +178,7 @@ impl Sink for Writer<'_> {
     }
 }
 
-/// Watches phase 2: progress, the last block that all before it are written up to, and damage.
+/// Watches phase 2: shows the progress, and collects bad blocks.
 struct Watch<'a> {
     monitor: &'a dyn Monitor,
     geometry: Geometry,
@@ -192,7 +192,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// The block up to which everything is written, the sparse blocks by phase 1.
+    /// The highest block up to which everything is written. Phase 1 has written the sparse blocks.
     fn last_id(&self) -> Option<u64> {
         match self.under_way.first() {
             Some(first) => first.checked_sub(1),

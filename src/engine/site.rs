@@ -1,4 +1,4 @@
-//! An installation, opened: its database, its store, its locks and its keys.
+//! An opened installation: its database, store, locks and keys.
 
 use super::claims::FileRegister;
 use super::{lock_dir, names};
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 pub struct Site<'a> {
     /// Its settings.
     pub config: &'a Config,
-    /// Who is told.
+    /// Receives messages and progress.
     pub monitor: &'a dyn Monitor,
     /// Its metadata.
     pub meta: Metadata,
@@ -31,7 +31,7 @@ pub struct Site<'a> {
     pub keys: Keyring,
     /// Its hash function.
     pub hasher: Hasher,
-    /// What was told of rows that cannot be read.
+    /// The unreadable rows that were reported already.
     told: BTreeSet<String>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Site<'a> {
             hasher: Hasher::new(config.hash_function),
             told: BTreeSet::new(),
         };
-        // A signal that came while the database was upgraded, or waited for, has not been seen by anybody.
+        // A signal may have arrived during an upgrade or a wait for the database.
         monitor.check()?;
         if access.writes() {
             site.meta.check_writable()?;
@@ -66,10 +66,10 @@ impl<'a> Site<'a> {
         Ok(site)
     }
 
-    /// Another connection to the metadata, to read by while this one is at work. Locks are those of this one.
+    /// Opens another connection to the metadata, for reading while the first one is in use. It shares the locks.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// The database cannot be opened.
     pub fn reader(&self) -> Result<Metadata> {
         let url = DatabaseUrl::parse(&self.config.meta.engine)?;
         Metadata::open(&url, self.monitor.handle())
@@ -83,7 +83,8 @@ impl<'a> Site<'a> {
         store::open(&self.config.data, self.monitor)
     }
 
-    /// The versions that pass `filter`, by name, then date. Those whose rows cannot be read are left out, and told once.
+    /// The versions that pass `filter`, sorted by name, then date. Versions with unreadable rows are left out and
+    /// reported once.
     ///
     /// # Errors
     /// The database fails.
@@ -97,15 +98,15 @@ impl<'a> Site<'a> {
         Ok(listed.versions)
     }
 
-    /// Finds the version that `text` means (see [`names::find`]) and pins it: `rm` of it fails as long as the
-    /// guard lives.
+    /// Finds the version that `text` means (see [`names::find`]) and pins it: it cannot be removed as long as the guard
+    /// lives.
     ///
     /// # Errors
-    /// There is none, or it is locked because it is being written or removed.
+    /// There is no such version, or it is locked because it is being written or removed.
     pub fn pin(&mut self, text: &str) -> Result<(Version, Guard)> {
         let uid = names::find(self, text)?.uid;
         let guard = self.locks.pin(&uid)?;
-        // It may have been removed before it was pinned.
+        // Read it again: it may have been removed before it was pinned.
         let version = self.meta.version(&uid)?;
         if let Some(block) = self.meta.stray_row(&version)? {
             self.monitor.warning(&format!(
@@ -117,18 +118,18 @@ impl<'a> Site<'a> {
         Ok((version, guard))
     }
 
-    /// Finds a version and locks it for ourselves.
+    /// Finds a version and locks it exclusively.
     ///
     /// # Errors
-    /// There is none, or it is locked because it is in use.
+    /// There is no such version, or it is locked because it is in use.
     pub fn own(&mut self, text: &str) -> Result<(Version, Guard)> {
         let uid = names::find(self, text)?.uid;
         let guard = self.locks.own(&uid)?;
         Ok((self.meta.version(&uid)?, guard))
     }
 
-    /// Refuses to go on with a wrong block size, key (if `with_key`) or hash function, for `version` or for the
-    /// whole store: everything would look damaged.
+    /// Checks that the block size, the hash function and (if `with_key`) the key fit `version`, or the whole store.
+    /// With wrong ones, all data would look damaged.
     ///
     /// # Errors
     /// [`Error::WrongKey`], [`Error::Config`].
@@ -143,10 +144,10 @@ impl<'a> Site<'a> {
         probed
     }
 
-    /// How many requests to a source or target of that URL may be under way at the same time.
+    /// Number of requests to the source or target at `url` that may be in progress at the same time.
     ///
     /// # Errors
-    /// The URL names nothing that is known.
+    /// The URL is of an unknown kind.
     pub fn parallel(&self, url: &str) -> Result<Parallel> {
         Ok(match io::kind(url)? {
             UrlKind::File => self.config.io.file,
@@ -156,12 +157,12 @@ impl<'a> Site<'a> {
     }
 }
 
-/// What is told of a version whose row cannot be read.
+/// The warning about a version with an unreadable row.
 pub(super) fn left_out(why: &str) -> String {
     format!("The database is damaged, and a version is ignored: {why}.")
 }
 
-/// Opens the configured database for a command, and registers locks in it from now on.
+/// Opens the configured database for a command. From then on, `locks` are registered in it.
 pub(super) fn open_database(
     config: &Config,
     locks: &mut Locks,
@@ -182,14 +183,14 @@ pub(super) fn open_database(
             locks.share(Database::new(*address, monitor.handle(), fence));
         }
     }
-    // A command that only lists disturbs nobody, and one that copies makes sure that it is alone.
+    // A command that only lists disturbs no other, and one that copies checks itself that it runs alone.
     if !matches!(access, Access::Catalogue | Access::Observe | Access::Copy) {
         locks.shared_check()?;
     }
     Ok(metadata)
 }
 
-/// How blobs of `store` are read, with the configured limits.
+/// Access to the blobs in `store`, with the configured limits.
 pub(super) fn fetch<'f>(
     config: &Config,
     store: &'f dyn BlobStore,

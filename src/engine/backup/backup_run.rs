@@ -1,4 +1,4 @@
-//! A backup whose plan is made: the version, what it carries, and what is read for it.
+//! Carries out the plan of a backup: begins the version, carries unchanged blocks over, and reads the others.
 
 use crate::engine::{Site, future};
 use crate::flow::coordinator::Tally;
@@ -17,10 +17,10 @@ use crate::types::uid::VersionUid;
 use crate::types::version::{Count, NewVersion, SnapshotOrigin, Version};
 use std::time::Instant;
 
-/// After so many rounds of blobs going bad under our hands something else is wrong.
+/// Number of attempts to complete the version. If blobs go bad in each of them, something else is wrong.
 const ROUNDS: usize = 10;
 
-/// What a new version is called.
+/// Names, tags, expiry and origin of a new version.
 pub struct Naming<'o> {
     /// Name of the version.
     pub name: &'o str,
@@ -28,13 +28,13 @@ pub struct Naming<'o> {
     pub snapshot_name: &'o str,
     /// All of its tags.
     pub tags: Vec<String>,
-    /// When the user wants it gone.
+    /// When the version expires, if the user gave a date.
     pub expire: Option<Timestamp>,
-    /// Which snapshot it is of, where that is certain.
+    /// The snapshot that the version is made of, if that is certain.
     pub origin: Option<SnapshotOrigin>,
 }
 
-/// Makes the version, locked before anybody can see it.
+/// Makes the version. Locks it first, so that no other process sees it unlocked.
 pub(in crate::engine) fn begin(
     site: &mut Site<'_>,
     geometry: Geometry,
@@ -65,20 +65,20 @@ pub(in crate::engine) struct BackupRun<'r, 's> {
     started: Instant,
 }
 
-/// Where the blocks come from and go to.
+/// The source and the destination of the blocks.
 pub(in crate::engine) struct Ends<'r> {
-    /// What is backed up.
+    /// The source to back up.
     pub source: &'r dyn Source,
-    /// How many of its blocks are read at the same time.
+    /// Number of its blocks read at the same time.
     pub reads: usize,
-    /// Where new blobs go.
+    /// The store for new blobs.
     pub store: &'r dyn BlobStore,
-    /// The version, which exists and has the size of the source.
+    /// The version. It exists and has the size of the source.
     pub version: &'r Version,
 }
 
 impl<'r, 's: 'r> BackupRun<'r, 's> {
-    /// A run that has begun at `started`, and has done what `tally` says so far.
+    /// A run that began at `started`. `tally` counts the work done so far.
     pub(crate) fn new(site: &'r mut Site<'s>, ends: Ends<'r>, tally: Tally, started: Instant) -> Self {
         let config = site.config;
         let ingest = Ingest {
@@ -98,7 +98,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
         BackupRun { site, ingest, tally, started }
     }
 
-    /// Makes the version valid, or leaves it so that it can be continued.
+    /// Fills the version and makes it valid. After an error it can be continued.
     pub(crate) fn complete(
         mut self,
         plan: &Plan,
@@ -109,7 +109,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
         let result = self.run(plan, base, name);
         let row = self.statistics_row(name);
         if result.is_err() {
-            // Best effort: the error that ended the run is the one to tell.
+            // Ignore errors here: the user needs to see the error that ended the run.
             let _ = self.site.meta.add_statistics(&row);
         }
         result.map(|()| row)
@@ -119,17 +119,17 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
         let mut read = if self.prepare(plan, base)? == plan.carry.count() {
             plan.read.clone()
         } else {
-            // Some blob of the base went bad since the plan was made.
+            // Some blob of the base has gone bad since the plan was made.
             self.site.meta.missing(self.ingest.version)?
         };
-        // Also where there is nothing to read.
+        // Report this even if there is nothing to read.
         self.progress(Activity::BackupData { source: self.ingest.source.url() });
         for _ in 0..ROUNDS {
             while !read.is_empty() {
                 read = self.ingest.run(&mut self.site.meta, &read, &mut self.tally)?;
             }
             self.ingest.source.verify()?;
-            // What was written to a folder that was exchanged meanwhile is not where it will be looked for.
+            // If the store's folder was replaced meanwhile, readers would not find the blobs.
             self.ingest.store.check()?;
             self.tell_of_growth();
             let row = self.statistics_row(name);
@@ -158,8 +158,8 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
         ));
     }
 
-    /// Carries the unchanged blocks over and records the sparse ones: statements, no data. Returns how many
-    /// were carried.
+    /// Carries the unchanged blocks over and records the sparse ones. Both take only SQL statements and read no data.
+    /// Returns the number of carried blocks.
     fn prepare(&mut self, plan: &Plan, base: Option<&Version>) -> Result<u64> {
         let source = self.ingest.source;
         self.progress(Activity::BackupPrep { source: source.url() });

@@ -1,5 +1,5 @@
-//! Reads a few blocks of the source that are not going to be read, and compares them with what the version gets there:
-//! hints of another image or of another snapshot, or another source, would make a version that is silently wrong.
+//! Reads samples of the blocks that a backup would not read, and compares them with the data that the version gets
+//! instead. Otherwise a wrong source, or hints for another image or snapshot, would make a version with wrong data.
 
 use super::opening::{Base, Changed};
 use crate::engine::Site;
@@ -13,9 +13,9 @@ use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
 
-/// Compares ten of the blocks that are carried over, whatever the hints say, and ten of those behind the end of the base
-/// that count as zeros. Changes that the source itself has proved need no more than that, and none at all if there are
-/// none. A file of hints may call blocks empty that have data: this is a warning, as with 2.13.
+/// Compares ten of the blocks that are carried over, and ten of those behind the end of the base that count as zeros.
+/// Compares none if the source itself has proved that nothing has changed. If a hints file calls blocks empty that have
+/// data, this only warns, as 2.13 does.
 ///
 /// # Errors
 /// [`Error::BaseMismatch`]; the source or the database fails.
@@ -43,7 +43,7 @@ pub(super) fn check(
     }
 }
 
-/// Compares blocks that are carried, and those `behind` the end of the base that count as zeros.
+/// Compares blocks that are carried over, and those `behind` the end of the base that count as zeros.
 fn with_base(
     site: &mut Site<'_>,
     source: &dyn Source,
@@ -61,8 +61,8 @@ fn with_base(
     Err(Error::BaseMismatch { base: base.uid.clone(), block, offset })
 }
 
-/// What the hints call empty, or without a base do not touch, counts as zeros. That is asked for, and still worth a word
-/// where there is data.
+/// Warns if one of `blocks` has data in the source. They count as zeros, because the hints call them empty, or because
+/// there is no base and the hints do not touch them.
 fn tell_of_data(
     site: &mut Site<'_>,
     source: &dyn Source,
@@ -78,7 +78,7 @@ fn tell_of_data(
     Ok(())
 }
 
-/// The first of ten blocks of `blocks` that is not what `version` has there.
+/// Compares ten of `blocks` with `version`, and returns the first one that differs.
 pub(super) fn with_version(
     site: &mut Site<'_>,
     source: &dyn Source,
@@ -102,7 +102,7 @@ pub(super) fn with_version(
     Ok(None)
 }
 
-/// The first of ten blocks of `blocks` that has data in the source. What the source itself calls a hole is not read.
+/// Looks at ten of `blocks`, and returns the first one that has data in the source. Does not read holes of the source.
 fn first_data(
     site: &mut Site<'_>,
     source: &dyn Source,

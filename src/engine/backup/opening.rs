@@ -1,4 +1,5 @@
-//! What a backup begins with: its base, what has changed since, a version to be continued; and who else is at it.
+//! Finds what a backup starts from: the base, the changes since then, the version to continue. Also checks the source's
+//! size and warns of other backups of the same name.
 
 use super::compare;
 use crate::engine::Site;
@@ -15,7 +16,7 @@ use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
 use crate::types::version::Version;
 
-/// The version that unchanged blocks are taken from. Nobody removes it as long as this lives.
+/// The version that unchanged blocks are taken from. It cannot be removed as long as this lives.
 pub(super) struct Base {
     pub version: Version,
     pub blocks: BaseBlocks,
@@ -35,13 +36,13 @@ pub(super) fn open_base(site: &mut Site<'_>, uid: &str) -> Result<Base> {
     Ok(Base { version, blocks: BaseBlocks { geometry, unusable }, _pin: pin })
 }
 
-/// What has changed since the base, and who says so.
+/// The changes since the base, and where they are known from.
 pub(super) enum Changed {
-    /// A file of hints, which may be of another image or snapshot.
+    /// From a hints file, which may be for another image or snapshot.
     Hinted(Hints),
-    /// The source, which has proved that the base is a snapshot of the same image.
+    /// From the source, which has proved that the base is a snapshot of the same image.
     Proved(Hints),
-    /// Nobody: everything is read.
+    /// The changes are unknown, so everything is read.
     Unknown,
 }
 
@@ -54,7 +55,7 @@ impl Changed {
     }
 }
 
-/// What has changed since `base`, where the source can tell.
+/// Asks the source for the changes since `base`.
 pub(super) fn changes(
     site: &mut Site<'_>,
     source: &dyn Source,
@@ -82,16 +83,16 @@ pub(super) fn changes(
     }
 }
 
-/// A version that is continued.
+/// An incomplete version to continue.
 pub(super) struct Unfinished {
     pub version: Version,
     pub lock: Guard,
-    /// Blocks that are there already.
+    /// The blocks that the version already has.
     pub present: BlockSet,
 }
 
-/// The version to be continued, locked. Some of the blocks that it has are compared with the source: it may be another
-/// one than before, also where the version was complete once, and a scrub has marked it.
+/// Finds and locks the version to continue. Compares some of its blocks with the source, because the source may be
+/// another one now. Accepts a version that was complete before a scrub marked it as invalid.
 pub(super) fn open_unfinished(
     site: &mut Site<'_>,
     uid: &str,
@@ -140,8 +141,8 @@ pub(super) fn open_unfinished(
     Ok(Unfinished { version, lock, present })
 }
 
-/// An empty source is a mistake more often than not: a device that was detached, a file that was truncated. Its version
-/// would be the newest one.
+/// Refuses an empty source if the newest version of `name` has data. Usually it is a mistake, such as a detached device
+/// or a truncated file, and its version would become the newest one.
 pub(super) fn check_size(
     site: &mut Site<'_>,
     source: &dyn Source,
@@ -168,11 +169,11 @@ pub(super) fn check_size(
     Ok(())
 }
 
-/// Tells of others that make a version of the same name right now. To be called when our own is there, so that of two who
-/// begin at the same time one at least sees the other.
+/// Warns if another backup of the same name is running. Call it when the new version exists: if two backups begin at
+/// the same time, at least one of them then sees the other.
 pub(super) fn tell_of_others(site: &mut Site<'_>, version: &Version) {
     let filter = VersionFilter { name: Some(version.name.clone()), ..VersionFilter::default() };
-    // It is only told: nothing that fails here is worth ending for.
+    // This is only a warning, so errors are ignored.
     let Ok(versions) = site.versions(&filter) else { return };
     let others: Vec<Version> = versions.into_iter().filter(|v| !v.valid && v.uid != version.uid).collect();
     if others.is_empty() {

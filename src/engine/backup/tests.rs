@@ -1,4 +1,4 @@
-//! The verbs of a backup come in the order that the explorer of the metadata proves right.
+//! A backup calls the verbs of the metadata in the order that the explorer proves correct.
 
 use super::*;
 use crate::config::{self, Config, Origin, Places};
@@ -39,7 +39,7 @@ impl Monitor for Spoiler<'_> {
     }
 }
 
-/// Backs up an image whose blocks are filled with the bytes `image`. With a base the first block is as it was.
+/// Backs up an image whose blocks are filled with the bytes `image`. With a base, the hints name only the second block.
 fn back_up(
     config: &Config,
     folder: &Path,
@@ -68,7 +68,7 @@ fn back_up(
     run(&mut site, options).expect("backed up").version.uid
 }
 
-/// The verbs of the engine, in order.
+/// The verbs that the engine calls, in order.
 fn recorded(case: Case) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().join("b");
