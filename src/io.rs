@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_an_error_of_its_side() {
+    fn errors_of_opening_tell_sources_and_targets_apart() {
         let config = IoConfig::default();
         for url in ["null://", "rbd://a", "x", "/nonexistent/x"] {
             let error = open_source(url, &config, 4).err().expect(url);

@@ -20,8 +20,8 @@ fn run(command: &mut Command) -> String {
 }
 
 #[test]
-fn what_is_measured_can_be_measured() {
-    const NAME: &str = "what_is_measured_can_be_measured";
+fn every_job_of_the_comparison_is_documented_and_runs() {
+    const NAME: &str = "every_job_of_the_comparison_is_documented_and_runs";
     if let Some(missing) = ["python3", "mkfs.ext4"].into_iter().find(|program| !is_there(program)) {
         return common::skip(NAME, &format!("there is no {missing}"));
     }

@@ -64,7 +64,7 @@ fn each_limit_is_for_its_direction_and_0_is_none() {
 }
 
 #[test]
-fn what_is_known_or_sparse_costs_no_bandwidth() {
+fn known_and_sparse_blocks_cost_no_bandwidth() {
     let (install, _) = with_version("1");
     install.set("deduplication", "1");
     install.bandwidth(10_000, 0);

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_under_the_logfile_is_told_once() {
+    fn a_full_disk_under_the_logfile_is_reported_once() {
         let full = Path::new("/dev/full");
         if !full.exists() {
             return;

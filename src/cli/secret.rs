@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_key_does_not_show() {
+    fn text_that_looks_like_a_key_is_masked() {
         let key = "decafbad".repeat(8);
         let option = format!("--key={key}");
         let words = ["backy2", "rekey", &key[..63], &option, "da3b9c6a-e505-11f1-90ca-02fc00000001"];

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_references_are_told() {
+    fn broken_references_are_reported() {
         for (text, problem) in [
             ("k: 100%", Problem::Percent),
             ("k: %40", Problem::Percent),

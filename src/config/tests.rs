@@ -53,7 +53,7 @@ fn the_example_loads_without_a_warning() {
 }
 
 #[test]
-fn the_example_tells_of_every_key_and_of_no_other() {
+fn the_example_has_every_key_and_no_other() {
     let mentions = mentions();
     for (section, keys) in SECTIONS {
         for key in keys {

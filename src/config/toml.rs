@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_with_file_section_and_key() {
+    fn errors_name_file_section_and_key() {
         for (text, message) in [
             ("a = 1", "f.toml:1: a is outside of a [section]."),
             ("[[s]]\na = 1", "f.toml:1: s is outside of a [section]."),

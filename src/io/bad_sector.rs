@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_after_all_is_told_as_a_whole() {
+    fn a_range_that_can_be_read_after_all_is_reported_as_a_whole() {
         assert_eq!(place(512..4096, 512, &mut |_| true), "between offset 512 and 4096");
     }
 

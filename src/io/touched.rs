@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_touched_and_far_ranges_are_not() {
+    fn written_ranges_are_touched_and_far_ones_are_not() {
         let touched = Touched::new(1 << 20);
         assert!(touched.is_untouched(0..1 << 20));
         touched.touch(5000..5001);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_end_counts_as_touched() {
+    fn ranges_beyond_the_end_count_as_touched() {
         let touched = Touched::new(4096);
         touched.touch(1 << 40..(1 << 40) + 1);
         assert!(!touched.is_untouched(1 << 40..(1 << 40) + 1));

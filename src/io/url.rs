@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unclear_is_refused_with_an_example() {
+    fn unclear_urls_are_refused_with_an_example() {
         for (url, help) in [
             ("disk.img", "file://disk.img"),
             ("", "file://disk.img"),

@@ -24,8 +24,8 @@ fn warned(run: &Run, uid: &str) {
 }
 
 #[test]
-fn a_version_made_while_the_clock_was_ahead_is_told_and_hides_nothing() {
-    let name = "a_version_made_while_the_clock_was_ahead_is_told_and_hides_nothing";
+fn a_version_made_while_the_clock_was_ahead_is_reported_and_hides_nothing() {
+    let name = "a_version_made_while_the_clock_was_ahead_is_reported_and_hides_nothing";
     let Some(ahead) = Clock::new("+60d") else { return skip(name, "faketime is not installed") };
     let (install, image) = scheduled();
     let (sla, due) = (["sla", "-s", "daily"], ["due", "-s", "daily"]);
@@ -86,8 +86,8 @@ fn a_backup_after_the_clock_was_set_back_is_the_latest() {
 }
 
 #[test]
-fn what_was_removed_while_the_clock_was_ahead_waits_for_an_hour_and_not_for_months() {
-    let name = "what_was_removed_while_the_clock_was_ahead_waits_for_an_hour_and_not_for_months";
+fn data_removed_while_the_clock_was_ahead_waits_for_only_an_hour() {
+    let name = "data_removed_while_the_clock_was_ahead_waits_for_only_an_hour";
     let Some(ahead) = Clock::new("+60d") else { return skip(name, "faketime is not installed") };
     let (install, image) = scheduled();
     let uid = install.backup(&[&image, "vm"]);

@@ -78,7 +78,7 @@ fn nobody_waits_for_anothers_whole_run() {
 }
 
 #[test]
-fn what_only_reads_does_not_wait_for_a_writing_transaction() {
+fn commands_that_only_read_do_not_wait_for_a_writing_transaction() {
     let (install, uid, image) = with_version();
     let writer = install.writer();
     let start = Instant::now();

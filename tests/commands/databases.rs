@@ -121,7 +121,7 @@ fn a_target_that_cannot_be_one_is_refused_and_shows_no_password() {
 }
 
 #[test]
-fn a_dry_run_tells_what_the_cleanup_then_does() {
+fn a_dry_run_shows_the_effects_of_the_cleanup() {
     let (install, _, _) = used();
     let waiting = install.ok(&["cleanup", "--dry-run"]);
     assert!(

@@ -113,8 +113,8 @@ fn a_device_is_refused_without_force_and_when_too_small() {
 }
 
 #[test]
-fn what_is_written_to_a_device_is_there() {
-    let Some(device) = Loop::new("what_is_written_to_a_device_is_there", MIB) else { return };
+fn data_written_to_a_device_is_there() {
+    let Some(device) = Loop::new("data_written_to_a_device_is_there", MIB) else { return };
     let target = device.target(MIB, Existing::Accept).expect("opened");
     target.write_at(1000, &[0; 5000]).expect("written");
     target.flush().expect("flushed");

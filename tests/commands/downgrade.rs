@@ -24,7 +24,7 @@ fn going_back_and_upgrading_again_keeps_the_newer_state() {
 }
 
 #[test]
-fn what_going_back_needs_is_listed() {
+fn steps_for_going_back_are_listed() {
     let install = Install::fixture("A");
     let first = of_image("A", "A1.img").uid;
     assert!(install.ok(&["downgrade-check"]).contains("still that of an older release"));

@@ -49,7 +49,7 @@ fn the_full_cleanup_deletes_what_no_row_names_and_nothing_else() {
 }
 
 #[test]
-fn when_all_versions_are_removed_the_store_becomes_empty() {
+fn the_store_is_empty_after_all_versions_are_removed() {
     for name in ["A", "B", "D", "E"] {
         let install = install(name);
         for version in versions(name) {

@@ -78,7 +78,7 @@ fn help_and_usage_hide_it() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_told() {
+fn a_folder_that_cannot_be_made_is_reported() {
     let output = backy2(&["generate-docs", "/dev/null/x"]);
     assert_eq!(output.status.code(), Some(100));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write into /dev/null/x"), "{output:?}");

@@ -100,7 +100,7 @@ fn install() -> Install {
 }
 
 #[test]
-fn what_occurs_is_documented_and_what_is_documented_occurs() {
+fn documented_and_occurring_keys_are_the_same() {
     let install = install();
     let mut all = Occurring::default();
     let mut image = noise(1, 12 * 4096);
@@ -195,7 +195,7 @@ fn compare(all: &Occurring) {
 }
 
 #[test]
-fn what_f_leaves_out_is_missing_and_numbers_stay_numbers_with_r() {
+fn fields_that_f_omits_are_missing_and_r_keeps_numbers() {
     let install = install();
     install.backup(&[&install.image("x.img", &noise(1, 8192)), "vm|1"]);
     let out = install.ok(&["--json", "-r", "-m", "-s", "ls", "-f", "size_bytes,name"]);

@@ -59,7 +59,7 @@ fn a_version_that_is_written_cannot_be_removed_though_its_lock_file_is_gone() {
 }
 
 #[test]
-fn what_a_killed_backup_has_claimed_counts_for_nothing() {
+fn claims_of_a_killed_backup_do_not_count() {
     let install = Install::new(BLOCK as u32);
     let (mut child, uid, image) = slow_backup(&install, "slow", &[]);
     child.kill().expect("killed");
@@ -102,7 +102,7 @@ fn a_database_that_vanishes_meanwhile_is_an_error() {
 }
 
 #[test]
-fn two_backups_of_one_name_at_a_time_are_told() {
+fn two_backups_of_one_name_at_a_time_are_reported() {
     let install = Install::new(BLOCK as u32);
     let (child, uid, _) = slow_backup(&install, "vm", &[]);
     let run = install.run(&["backup", &install.url("vm"), "vm"]);
@@ -133,7 +133,7 @@ fn one_incremental_backup_of_an_image_at_a_time() {
 }
 
 #[test]
-fn a_source_that_grows_meanwhile_is_told() {
+fn a_source_that_grows_meanwhile_is_reported() {
     let install = Install::new(BLOCK as u32);
     let (child, uid, image) = slow_backup(&install, "vm", &[]);
     let file = std::fs::File::options().write(true).open(install.path("vm")).expect("opened");

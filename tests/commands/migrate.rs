@@ -124,7 +124,7 @@ fn an_empty_version_is_migrated_too() {
 }
 
 #[test]
-fn what_is_damaged_is_refused() {
+fn a_damaged_version_is_refused() {
     let install = Install::new(4096);
     let uid = install.backup(&[&install.image("x.img", &noise(3, 10 * 4096)), "x"]);
     install.set("encryption_version", "0");

@@ -147,7 +147,7 @@ fn a_name_that_is_the_beginning_of_another_versions_uid_is_ambiguous() {
 }
 
 #[test]
-fn what_several_versions_begin_with_is_ambiguous_and_what_is_too_short_is_nothing() {
+fn a_shared_beginning_is_ambiguous_and_a_short_one_means_nothing() {
     let (install, uids, _) = versions();
     for (at, uid) in uids.iter().enumerate() {
         let new = format!("0badcafe-000{at}-11f1-90ca-02fc00000001");
@@ -165,7 +165,7 @@ fn what_several_versions_begin_with_is_ambiguous_and_what_is_too_short_is_nothin
 }
 
 #[test]
-fn what_is_not_there_is_an_error_that_lists_what_is_similar() {
+fn a_missing_version_is_an_error_that_lists_similar_ones() {
     let (install, uids, _) = versions();
     for command in COMMANDS.iter().filter(|command| command[0] != "stats") {
         for text in ["nosuch", "nosuch:0", "vm:5", "vm:-1", "vm:one", "vm:99999999999999999999999", "VM"] {

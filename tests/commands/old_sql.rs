@@ -93,7 +93,7 @@ fn a_version_deleted_row_by_row_is_gone_and_cleaned_up() {
 }
 
 #[test]
-fn what_a_view_cannot_change_is_an_error() {
+fn changes_that_a_view_cannot_make_are_errors() {
     let install = upgraded();
     let rows = blocks(&install);
     for sql in

@@ -52,7 +52,7 @@ fn there_and_back_leaves_the_database_as_it_was() {
 }
 
 #[test]
-fn damaged_rows_are_told_and_stay() {
+fn damaged_rows_are_reported_and_stay() {
     let (install, uid, image) = with_blocks(20);
     let before = keys(&install);
     let damage = ["'00' || substr(enc_envkey, 3)", "NULL", "'xyz'", "substr(enc_envkey, 5)"];

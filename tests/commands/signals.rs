@@ -75,7 +75,7 @@ fn an_interrupted_backup_ends_soon_and_is_continued() {
 }
 
 #[test]
-fn a_script_is_told_how_to_go_on_too() {
+fn a_script_also_sees_how_to_go_on() {
     let (install, _) = with_image();
     install.bandwidth(1, 0);
     let child = install.start(&["-m", "backup", &install.url("image"), "vm"]);
@@ -202,7 +202,7 @@ fn a_signal_ends_the_wait_for_another_writer_of_the_database() {
 }
 
 #[test]
-fn a_lost_terminal_is_told_of_twice_and_ends_nothing_in_disorder() {
+fn two_hangups_of_a_lost_terminal_end_a_backup_in_good_order() {
     let (install, image) = with_image();
     let source = install.url("image");
     install.bandwidth(4_000_000, 0);

@@ -89,7 +89,7 @@ fn listing_leaves_a_database_that_lacks_columns_as_it_is_too() {
 }
 
 #[test]
-fn what_a_failed_migration_of_2_13_leaves_is_accepted() {
+fn remains_of_a_failed_migration_of_2_13_are_accepted() {
     let install = fixture_e();
     let rows = blocks(&install);
     std::fs::remove_file(install.path("backy.sqlite")).expect("removed");

@@ -90,7 +90,7 @@ fn restores_from_a_copy(install: &Install) {
 }
 
 #[test]
-fn a_database_that_cannot_be_written_keeps_no_marks_and_that_is_told() {
+fn a_database_that_cannot_be_written_keeps_no_marks_and_a_message_says_so() {
     let install = upgraded();
     let good = versions("A").into_iter().find(|v| v.image.as_deref() == Some("A3.img")).expect("recorded");
     let gone = install.blob(&install.blob_uid(&good.uid, 1));

@@ -77,7 +77,7 @@ fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
 }
 
 #[test]
-fn who_comes_meanwhile_is_told_who_upgrades_and_scripts_see_one_line() {
+fn other_commands_name_the_process_that_upgrades_and_scripts_see_one_line() {
     let install = large(100_000);
     let child = upgrading(&install, &["-m", "rm", "-f", &of_image("D", "D1.img").uid]);
     send(&child, Signal::STOP);

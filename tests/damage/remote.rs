@@ -44,8 +44,8 @@ fn a_full_disk_behind_fuse_makes_no_valid_version_and_the_backup_can_be_continue
 }
 
 #[test]
-fn what_this_machine_or_the_connection_lacks_is_no_damage() {
-    let name = "what_this_machine_or_the_connection_lacks_is_no_damage";
+fn failures_of_this_machine_or_the_connection_are_no_damage() {
+    let name = "failures_of_this_machine_or_the_connection_are_no_damage";
     let Some((fs, install)) = remote(name, "none") else { return };
     let version = install.backup(&[&install.image("a.img", &image()), "a"]);
     // ENOMEM, EACCES, EMFILE, ENOTCONN, ESTALE.

@@ -48,7 +48,7 @@ fn a_version_that_cannot_be_read_keeps_no_other_from_being_listed() {
 
 /// Rows beyond the end of a version are reported and ignored, and their blobs are not marked as bad.
 #[test]
-fn a_row_beyond_the_end_is_told_and_harms_nothing() {
+fn a_row_beyond_the_end_is_reported_and_harms_nothing() {
     let store = Store::new(1);
     let install = &store.install;
     for block in ["4611686018427387905", "9223372036854775807", "6", "-1"] {

@@ -121,7 +121,7 @@ fn wrong_numbers_of_fields_and_of_lines() {
 }
 
 #[test]
-fn what_is_no_dump_at_all() {
+fn files_that_are_no_dumps_are_refused() {
     let (install, dump) = removed();
     let signature = |text: &str| dump.replacen("2.12", text, 1).into_bytes();
     for (what, bad) in [
@@ -196,7 +196,7 @@ fn a_file_that_cannot_be_read_is_no_bad_dump() {
 
 /// A blob is bad if the dump or the database says so.
 #[test]
-fn what_either_side_knows_to_be_bad_is_bad_for_all_versions() {
+fn a_blob_that_the_dump_or_the_database_calls_bad_is_bad_for_all_versions() {
     let (install, first, _, dump) = with_a_dump();
     let second = install.backup(&[&install.url("x.img"), "x"]);
     assert_eq!(install.blob_uid(&first, 5), install.blob_uid(&second, 5));

@@ -52,8 +52,8 @@ fn a_signal_ends_it_though_a_file_is_open() {
 }
 
 #[test]
-fn what_a_killed_one_leaves_is_told_and_cleared() {
-    if !Mount::possible("what_a_killed_one_leaves_is_told_and_cleared") {
+fn remains_of_a_killed_mount_are_reported_and_cleared() {
+    if !Mount::possible("remains_of_a_killed_mount_are_reported_and_cleared") {
         return;
     }
     let (install, uid, image) = install();

@@ -112,8 +112,8 @@ fn a_date_in_the_future_makes_no_version_the_latest() {
 }
 
 #[test]
-fn what_changes_while_it_is_mounted_shows() {
-    if !Mount::possible("what_changes_while_it_is_mounted_shows") {
+fn changes_show_in_a_mount() {
+    if !Mount::possible("changes_show_in_a_mount") {
         return;
     }
     let install = Install::new(BLOCK as u32);

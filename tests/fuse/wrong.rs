@@ -53,12 +53,12 @@ fn a_second_mount_on_the_same_folder_is_refused_and_one_elsewhere_is_not() {
 }
 
 #[test]
-fn a_wrong_key_is_told_before_the_mount() {
+fn a_wrong_key_is_reported_before_the_mount() {
     let install = Install::new(65536);
     install.backup(&[&install.image("image", &noise(1, 300_000)), "vm"]);
     install.set("encryption_key", &"ab".repeat(32));
     fs::create_dir(install.path("mnt")).expect("made");
-    if !Mount::possible("a_wrong_key_is_told_before_the_mount") {
+    if !Mount::possible("a_wrong_key_is_reported_before_the_mount") {
         return;
     }
     refused(&install.run(&["fuse", &install.text("mnt")]), 100, &["key"]);

@@ -15,7 +15,7 @@ use crate::common::database::Engine;
 use world::{Seen, World};
 
 #[test]
-fn whatever_is_done_versions_are_what_was_backed_up() {
+fn versions_always_equal_their_sources() {
     let seed = common::checks::seed("model");
     let runs = match std::env::var("BACKY2_MODEL").ok().and_then(|text| text.parse().ok()) {
         Some(runs) => runs,

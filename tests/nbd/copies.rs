@@ -25,7 +25,7 @@ fn complete(install: &Install) -> String {
 }
 
 #[test]
-fn what_is_written_is_read_again_and_becomes_a_version() {
+fn written_data_is_read_back_and_becomes_a_version() {
     let (install, uid, mut image) = install();
     let blobs = install.blobs().len();
     let server = Server::new(&install, &[]);
@@ -102,7 +102,7 @@ fn each_client_has_its_own_copy() {
 }
 
 #[test]
-fn a_client_that_vanishes_loses_nothing_it_was_told_was_written() {
+fn a_client_that_vanishes_loses_no_confirmed_write() {
     let (install, uid, mut image) = install();
     let server = Server::new(&install, &[]);
     let mut client = Client::opened(&server, &uid, false);
@@ -154,7 +154,7 @@ fn versions_in_use_cannot_be_removed() {
 }
 
 #[test]
-fn what_cannot_be_stored_is_told() {
+fn data_that_cannot_be_stored_is_reported() {
     let (install, uid, _) = install();
     let server = Server::new(&install, &[]);
     let mut client = Client::opened(&server, &uid, false);
@@ -171,7 +171,7 @@ fn what_cannot_be_stored_is_told() {
 }
 
 #[test]
-fn what_is_invalid_is_served_read_only() {
+fn an_invalid_version_is_served_read_only() {
     let (install, uid, _) = install();
     install.change("UPDATE versions SET valid = 0");
     let server = Server::new(&install, &[]);

@@ -107,10 +107,10 @@ fn many_clients_are_served_and_too_many_turned_away() {
 
 /// A client cannot keep a connection by sending a byte now and then.
 #[test]
-fn who_chooses_no_export_is_dropped_however_much_it_says() {
+fn a_client_that_chooses_no_export_is_dropped_even_if_it_keeps_talking() {
     if !all() {
         return crate::common::skip(
-            "who_chooses_no_export_is_dropped_however_much_it_says",
+            "a_client_that_chooses_no_export_is_dropped_even_if_it_keeps_talking",
             "it takes half a minute",
         );
     }
@@ -136,9 +136,12 @@ fn who_chooses_no_export_is_dropped_however_much_it_says() {
 
 /// All clients share few permits for large replies; a client that reads none of its reply cannot keep one for ever.
 #[test]
-fn who_takes_no_replies_keeps_nobody_from_large_ones() {
+fn a_client_that_reads_no_replies_does_not_block_others() {
     if !all() {
-        return crate::common::skip("who_takes_no_replies_keeps_nobody_from_large_ones", "it takes a minute");
+        return crate::common::skip(
+            "a_client_that_reads_no_replies_does_not_block_others",
+            "it takes a minute",
+        );
     }
     let (install, ..) = install();
     let big = install.backup(&[&install.image("zeros", &vec![0; 64 << 20]), "big"]);

@@ -82,8 +82,8 @@ fn a_unix_socket_asks_who_connects_whatever_its_rights_have_become() {
 
 /// The kernel shows a closed socket as root's.
 #[test]
-fn who_sends_a_write_and_closes_at_once_is_not_taken_for_root() {
-    if !possible("who_sends_a_write_and_closes_at_once_is_not_taken_for_root") {
+fn a_client_that_writes_and_closes_at_once_is_not_taken_for_root() {
+    if !possible("a_client_that_writes_and_closes_at_once_is_not_taken_for_root") {
         return;
     }
     let (install, uid, _) = install();

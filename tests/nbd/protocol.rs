@@ -163,7 +163,7 @@ fn reads_give_the_image_and_zeros_behind_it() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_and_the_client_goes_on() {
+fn impossible_requests_are_refused_and_the_client_goes_on() {
     let (install, uid, image) = install();
     let server = Server::new(&install, &["-r"]);
     let mut client = Client::opened(&server, &uid, false);
@@ -204,7 +204,7 @@ fn a_read_may_have_32_mib_and_no_more() {
 }
 
 #[test]
-fn allocation_is_told() {
+fn allocation_is_reported() {
     let (install, uid, image) = install();
     let server = Server::new(&install, &["-r"]);
     let mut client = Client::opened(&server, &uid, true);

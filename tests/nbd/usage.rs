@@ -77,7 +77,7 @@ fn sockets_are_for_their_owner_and_never_replace_what_is_there() {
 }
 
 #[test]
-fn wrong_use_is_told() {
+fn wrong_use_is_reported() {
     let (install, ..) = install();
     let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = taken.local_addr().expect("bound").port().to_string();

@@ -82,8 +82,8 @@ fn a_pooler_of_transactions_is_recognised_and_named() {
 }
 
 #[test]
-fn a_pooler_with_one_connection_is_told_instead_of_waited_for() {
-    let name = "a_pooler_with_one_connection_is_told_instead_of_waited_for";
+fn a_pooler_with_one_connection_is_reported_without_a_wait() {
+    let name = "a_pooler_with_one_connection_is_reported_without_a_wait";
     let Some((install, pooler)) = pooled(name, "session", 1) else { return };
     let server = Server::get(name).expect("there");
     let url = pooler.url(&server, &install.postgres().expect("PostgreSQL").url());

@@ -134,7 +134,7 @@ fn a_server_that_says_nothing_is_given_up_and_a_signal_ends_the_wait() {
 }
 
 #[test]
-fn a_password_that_is_not_encoded_is_not_told_and_the_encoding_is() {
+fn an_unencoded_password_is_not_shown_and_the_message_explains_the_encoding() {
     for password in ["top@secret/x", "1234/secret", "1234?secret", "1234#secret"] {
         let install = installed(&format!("postgresql://u:{password}@127.0.0.1:1/d"));
         let run = install.run(&["-d", "ls"]);

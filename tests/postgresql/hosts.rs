@@ -72,7 +72,7 @@ fn runs(child: &mut Child) -> bool {
 }
 
 #[test]
-fn what_one_host_writes_is_locked_on_another() {
+fn a_version_that_one_host_writes_is_locked_on_another() {
     let (hosts, _, _) = Hosts::new();
     let (mut child, uid, image) = hosts.slow_backup("slow", &[]);
     let (source, target) = (hosts.install.url("slow"), hosts.install.url("out.img"));
@@ -113,7 +113,7 @@ fn the_base_on_one_host_is_not_removed_by_another() {
 }
 
 #[test]
-fn what_a_killed_process_had_locked_is_free_at_once() {
+fn locks_of_a_killed_process_are_free_at_once() {
     let (hosts, _, _) = Hosts::new();
     let (mut child, uid, image) = hosts.slow_backup("slow", &[]);
     child.kill().and_then(|()| child.wait()).expect("killed");

@@ -93,7 +93,7 @@ fn migrate_db_finds_the_tables_of_its_target_along_the_path() {
 }
 
 #[test]
-fn tags_are_told_in_the_order_in_which_they_were_added() {
+fn tags_are_reported_in_the_order_in_which_they_were_added() {
     let (install, uid) = installed();
     install.ok(&["add-tag", &uid, "z_first"]);
     install.ok(&["add-tag", &uid, "a_second"]);

@@ -81,8 +81,8 @@ impl Secure {
 }
 
 #[test]
-fn passwords_come_from_the_url_or_a_file_and_are_never_told() {
-    const NAME: &str = "passwords_come_from_the_url_or_a_file_and_are_never_told";
+fn passwords_come_from_the_url_or_a_file_and_are_never_shown() {
+    const NAME: &str = "passwords_come_from_the_url_or_a_file_and_are_never_shown";
     let Some(secure) = Secure::new(NAME) else { return };
     secure.works(&secure.url(&format!("{USER}:{ENCODED}"), ""));
     secure.refused(&secure.url(USER, ""), "password");

@@ -21,8 +21,8 @@ fn every_database_is_empty_and_of_its_own_and_goes() {
 }
 
 #[test]
-fn what_is_committed_outlives_a_crash_of_a_server_of_its_own() {
-    let Some(server) = Server::own("what_is_committed_outlives_a_crash_of_a_server_of_its_own") else {
+fn committed_data_outlives_a_crash_of_the_server() {
+    let Some(server) = Server::own("committed_data_outlives_a_crash_of_the_server") else {
         return;
     };
     let database = Database::new(&server);

@@ -178,7 +178,7 @@ fn a_signal_ends_the_upgrade_at_once_and_the_command_with_it() {
 }
 
 #[test]
-fn another_host_that_upgrades_is_waited_for_and_told() {
+fn another_host_that_upgrades_is_reported_and_waited_for() {
     let install = fixture("D");
     let mut other = install.postgres().expect("a server").client();
     other.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(1650549611, 3)").expect("locked");

@@ -167,8 +167,10 @@ fn namespaces_and_data_pools() {
 }
 
 #[test]
-fn what_is_zero_is_not_written_to_a_new_image_and_zeroed_in_an_old_one() {
-    let Some(ceph) = Ceph::get("what_is_zero_is_not_written_to_a_new_image") else { return };
+fn zeros_are_not_written_to_a_new_image_and_zeroed_in_an_old_one() {
+    let Some(ceph) = Ceph::get("zeros_are_not_written_to_a_new_image_and_zeroed_in_an_old_one") else {
+        return;
+    };
     let install = ceph.install(BLOCK as u32);
     let mut data = vec![0; 64 * MIB];
     data[8 * MIB..9 * MIB].copy_from_slice(&noise(1, MIB));
@@ -238,8 +240,8 @@ fn a_restore_into_an_image_goes_on_where_it_was_killed() {
 }
 
 #[test]
-fn what_is_wrong_is_one_clear_line() {
-    let Some(ceph) = Ceph::get("what_is_wrong_is_one_clear_line") else { return };
+fn errors_are_one_clear_line() {
+    let Some(ceph) = Ceph::get("errors_are_one_clear_line") else { return };
     let install = ceph.install(BLOCK as u32);
     ceph.rbd(&["create", "--size", "4M", "there"]);
     ceph.ceph(&["osd", "pool", "create", "other", "4"]);

@@ -266,7 +266,7 @@ fn a_snapshot_that_is_removed_meanwhile_makes_no_valid_version() {
 }
 
 #[test]
-fn what_contradicts_itself_is_wrong_usage() {
+fn contradictory_options_are_wrong_usage() {
     let install = Install::in_memory(BLOCK as u32);
     install.ok(&["initdb"]);
     std::fs::write(install.path("hints.json"), "[]").expect("written");

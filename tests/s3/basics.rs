@@ -32,8 +32,8 @@ fn the_quick_start_on_a_bucket() {
 }
 
 #[test]
-fn what_2_13_has_put_into_a_bucket_is_scrubbed_and_restored() {
-    for server in servers("what_2_13_has_put_into_a_bucket_is_scrubbed_and_restored") {
+fn blobs_of_2_13_in_a_bucket_are_scrubbed_and_restored() {
+    for server in servers("blobs_of_2_13_in_a_bucket_are_scrubbed_and_restored") {
         let install = Install::fixture("A");
         let blobs = install.blobs();
         use_bucket(&install, &server);
@@ -54,8 +54,8 @@ fn what_2_13_has_put_into_a_bucket_is_scrubbed_and_restored() {
 }
 
 #[test]
-fn what_this_program_writes_is_named_by_its_uid_alone() {
-    let Some(server) = rclone("what_this_program_writes_is_named_by_its_uid_alone") else { return };
+fn new_objects_are_named_by_their_uid_alone() {
+    let Some(server) = rclone("new_objects_are_named_by_their_uid_alone") else { return };
     let install = installed(&server, 4096);
     install.set("encryption_version", "0");
     let image = noise(2, 4096);

@@ -55,8 +55,8 @@ fn a_full_cleanup_lists_all_pages_and_leaves_foreign_objects_alone() {
 }
 
 #[test]
-fn what_cannot_be_deleted_is_told_and_waits() {
-    let Some(server) = rclone("what_cannot_be_deleted_is_told_and_waits") else { return };
+fn objects_that_cannot_be_deleted_are_reported_and_wait() {
+    let Some(server) = rclone("objects_that_cannot_be_deleted_are_reported_and_wait") else { return };
     let install = doomed(&server, 20);
     let objects = server.objects();
     let (denied, busy) = (objects[3].clone(), objects[4].clone());

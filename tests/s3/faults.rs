@@ -86,8 +86,8 @@ fn a_download_that_ends_early_is_repeated_and_no_damage() {
 }
 
 #[test]
-fn what_is_no_answer_of_s3_makes_no_blob_missing() {
-    let Some(server) = rclone("what_is_no_answer_of_s3_makes_no_blob_missing") else { return };
+fn an_answer_that_is_not_from_s3_makes_no_blob_missing() {
+    let Some(server) = rclone("an_answer_that_is_not_from_s3_makes_no_blob_missing") else { return };
     let (install, source, _) = with_image(&server);
     let uid = install.backup(&[&source, "a"]);
     // Like a web server in place of the right server.

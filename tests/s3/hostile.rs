@@ -156,7 +156,7 @@ fn signatures_are_in_the_header_with_the_digest_of_what_is_sent() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_told_whatever_the_server_calls_it() {
+fn a_clock_that_is_wrong_is_reported_whatever_the_server_calls_it() {
     let skewed = "<Error><Code>RequestTimeTooSkewed</Code><Message>no</Message></Error>";
     let in_words = "<Error><Code>AccessDenied</Code><Message>The difference between the request time and the \
                     current time is too large.</Message></Error>";

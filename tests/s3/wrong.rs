@@ -30,8 +30,8 @@ fn good(server: &S3Server) -> Install {
 }
 
 #[test]
-fn a_wrong_secret_or_key_is_told() {
-    for server in servers("a_wrong_secret_or_key_is_told") {
+fn a_wrong_secret_or_key_is_reported() {
+    for server in servers("a_wrong_secret_or_key_is_reported") {
         let install = good(&server);
         install.set_in("DataBackend", "aws_secret_access_key", "another/secret/of/the/right/length/000001");
         fails(&install, 6, &["403 SignatureDoesNotMatch", "aws_secret_access_key"]);
@@ -41,8 +41,8 @@ fn a_wrong_secret_or_key_is_told() {
 }
 
 #[test]
-fn a_missing_bucket_is_told() {
-    for server in servers("a_missing_bucket_is_told") {
+fn a_missing_bucket_is_reported() {
+    for server in servers("a_missing_bucket_is_reported") {
         let install = good(&server);
         install.set_in("DataBackend", "bucket_name", "elsewhere");
         fails(&install, 6, &["404 NoSuchBucket", "bucket_name"]);
@@ -51,8 +51,8 @@ fn a_missing_bucket_is_told() {
 }
 
 #[test]
-fn missing_credentials_are_told() {
-    let Some(server) = rclone("missing_credentials_are_told") else { return };
+fn missing_credentials_are_reported() {
+    let Some(server) = rclone("missing_credentials_are_reported") else { return };
     let install = good(&server);
     let text = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("aws_secret")).collect();
@@ -62,8 +62,8 @@ fn missing_credentials_are_told() {
 }
 
 #[test]
-fn a_host_that_is_not_there_is_told() {
-    let Some(mut server) = rclone("a_host_that_is_not_there_is_told") else { return };
+fn a_host_that_is_not_there_is_reported() {
+    let Some(mut server) = rclone("a_host_that_is_not_there_is_reported") else { return };
     let install = good(&server);
     server.kill();
     fails(&install, 6, &["refused", "endpoint_url"]);

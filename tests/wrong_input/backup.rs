@@ -53,7 +53,7 @@ fn a_hints_file_that_is_missing_is_named() {
 }
 
 #[test]
-fn what_2_13_could_not_read_of_good_hints_is_read() {
+fn good_hints_that_2_13_could_not_read_are_read() {
     let (install, uid) = with_version();
     let source = install.url("a.img");
     // Hints on several lines, with fewer than five blocks outside.
@@ -105,7 +105,7 @@ fn data_behind_the_base_that_no_hint_touches_is_noticed() {
 }
 
 #[test]
-fn data_that_hints_without_a_base_leave_out_is_told() {
+fn data_that_hints_without_a_base_leave_out_is_reported() {
     let (install, _) = with_version();
     let file = hints(&install, &format!(r#"[{{"offset": 0, "length": {BLOCK}, "exists": true}}]"#));
     let run = install.run(&["backup", "-r", &file, &install.url("a.img"), "part"]);

@@ -50,7 +50,7 @@ fn a_bad_value_is_named_with_its_section_and_key() {
 }
 
 #[test]
-fn a_bad_key_is_told_without_showing_it() {
+fn a_bad_key_is_reported_without_showing_it() {
     for key in ["decafbad", "zz", &KEY[1..], &format!("{KEY}00"), &KEY.replace('d', "g")] {
         let (install, _) = with_version();
         install.set("encryption_key", key);

@@ -58,7 +58,7 @@ fn is_root(test: &str) -> bool {
 }
 
 #[test]
-fn what_is_made_is_for_its_owner_alone_whatever_the_umask_is() {
+fn created_files_are_private_under_every_umask() {
     let folder = tempfile::tempdir().expect("tempdir");
     let at = |name: &str| folder.path().join(name);
     fs::write(at("a.img"), noise(7, 9000)).expect("written");

@@ -56,7 +56,7 @@ fn a_version_from_the_future_counts_as_young() {
 }
 
 #[test]
-fn a_prefix_without_full_is_told_to_mean_nothing() {
+fn a_prefix_without_full_has_no_meaning_and_a_message_says_so() {
     let (install, _) = with_version();
     let run = install.run(&["cleanup", "-p", "00"]);
     assert_eq!(run.code, 0, "{run:?}");

@@ -16,7 +16,7 @@ fn a_version_that_is_not_there_makes_no_target() {
 }
 
 #[test]
-fn a_name_with_invalid_versions_only_is_told_with_their_uids() {
+fn a_name_with_invalid_versions_only_is_reported_with_their_uids() {
     let (install, uid) = with_version();
     install.change("UPDATE versions SET valid = 0");
     for text in ["a", "a:latest", "a:0"] {

@@ -91,7 +91,7 @@ fn unusual_values_are_values() {
 }
 
 #[test]
-fn wrong_usage_is_told_on_stderr_with_exit_code_2() {
+fn wrong_usage_is_reported_on_stderr_with_exit_code_2() {
     let wrong: &[&[&str]] = &[
         &["frobnicate"],
         &["help"],

@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_plainly_is_read_back(
+    fn plain_settings_are_read_back(
         entries in proptest::collection::btree_map("[a-z_]{1,8}", r"([!-~]|[!-~][ -~]{0,8}[!-~])?", 0..8)
     ) {
         let mut text = String::from("[s]\n");

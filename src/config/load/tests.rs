@@ -134,7 +134,7 @@ fn a_file_of_the_search_that_cannot_be_read_is_skipped_with_a_warning() {
 }
 
 #[test]
-fn a_missing_section_is_told_with_all_files() {
+fn a_missing_section_is_reported_with_all_files() {
     let dir = folder();
     write(&dir.path().join("etc/backy.cfg"), "[DEFAULTS]\n[MetaBackend]\n", 0o644);
     write(&dir.path().join("backy.cfg"), "[DEFAULTS]\n", 0o644);
@@ -209,7 +209,7 @@ fn configurations_of_real_installations_load_without_a_warning() {
 }
 
 #[test]
-fn what_others_can_write_is_refused_wherever_it_is() {
+fn a_file_that_others_can_write_is_refused_in_every_place() {
     let dir = folder();
     let path = dir.path().join("backy.cfg");
     for mode in [0o646, 0o602, 0o666] {
@@ -231,7 +231,7 @@ fn what_others_can_write_is_refused_wherever_it_is() {
 }
 
 #[test]
-fn what_lies_in_a_folder_of_others_is_read_only_if_it_is_named() {
+fn a_file_in_a_folder_that_others_can_write_is_read_only_if_it_is_named() {
     let dir = folder();
     let place = dir.path().join("shared");
     write(&place.join("backy.cfg"), REQUIRED_ONLY, 0o644);
@@ -251,9 +251,9 @@ fn what_lies_in_a_folder_of_others_is_read_only_if_it_is_named() {
 }
 
 #[test]
-fn what_is_another_users_is_read_only_if_it_is_named() {
+fn a_file_of_another_user_is_read_only_if_it_is_named() {
     if !rustix::process::geteuid().is_root() {
-        crate::skip::skip("what_is_another_users_is_read_only_if_it_is_named", "needs root");
+        crate::skip::skip("a_file_of_another_user_is_read_only_if_it_is_named", "needs root");
         return;
     }
     let dir = folder();

@@ -52,7 +52,7 @@ fn the_endpoint_is_a_url_or_a_host() {
 }
 
 #[test]
-fn a_contradiction_is_told() {
+fn a_contradiction_is_reported() {
     let lines = "type: s3\nbucket_name: b\nendpoint_url: http://h\nuse_ssl: true";
     let warnings = all(lines).expect("good").warnings;
     assert_eq!(

@@ -31,7 +31,7 @@ fn with(name: &str, line: &str) -> String {
 }
 
 #[test]
-fn what_is_not_said_has_the_defaults_of_2_13() {
+fn missing_settings_have_the_defaults_of_2_13() {
     let config = ini(REQUIRED_ONLY).expect("good");
     assert_eq!(config.logfile, Path::new("/var/log/backy.log"));
     assert_eq!(config.block_size, 4_194_304);
@@ -224,7 +224,7 @@ fn unknown_keys_and_sections_are_warnings() {
 }
 
 #[test]
-fn what_has_an_effect_is_no_warning() {
+fn settings_with_an_effect_cause_no_warning() {
     for (section, line) in [
         ("DEFAULTS", "logfile: /a#b"),
         ("DEFAULTS", "logfile: %(Dir)s/x\ndir: /%(host)s\nhost: h"),

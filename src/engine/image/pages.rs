@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_takes_no_bits() {
+    fn whole_segments_take_no_bits() {
         let mut pages = Pages::default();
         pages.hold(0..1 << 28);
         assert_eq!(pages.0.len() as u64, (1 << 28) / SEGMENT);

@@ -210,7 +210,7 @@ fn the_cache_is_bounded_and_sequential_reads_come_from_ahead() {
 }
 
 #[test]
-fn a_bad_block_is_an_error_for_its_range_only_and_told_once() {
+fn a_bad_block_is_an_error_for_its_range_only_and_reported_once() {
     let bench = bench();
     let mut blob = std::fs::read(bench.blob(5)).expect("read");
     let middle = blob.len() / 2;
@@ -245,7 +245,7 @@ fn a_bad_block_is_an_error_for_its_range_only_and_told_once() {
 }
 
 #[test]
-fn what_is_written_is_read_and_gone_with_the_image() {
+fn written_data_is_read_back_and_disappears_with_the_image() {
     let bench = bench();
     bench.serve(|store, depot| {
         let image = depot.open(&bench.uid).expect("opened");
@@ -328,7 +328,7 @@ fn a_version_that_is_open_is_pinned_and_one_that_is_not_is_not() {
 }
 
 #[test]
-fn who_reads_when_the_server_ends_gets_an_error_and_nobody_hangs() {
+fn a_read_after_the_server_has_ended_is_an_error() {
     let bench = bench();
     let mut kept = None;
     bench.serve(|_, depot| kept = Some(depot.open(&bench.uid).expect("opened")));
@@ -337,7 +337,7 @@ fn who_reads_when_the_server_ends_gets_an_error_and_nobody_hangs() {
 }
 
 #[test]
-fn without_overlays_nothing_is_written_and_a_bad_folder_is_told_at_once() {
+fn without_overlays_nothing_is_written_and_a_bad_folder_is_reported_at_once() {
     let bench = bench();
     let site = || Site::open(&bench.config, &bench.notes, Access::Read).expect("opened");
     serve(site(), &Options { overlays: None }, |depot| {

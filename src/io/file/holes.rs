@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::single_range_in_vec_init)]
-    fn what_a_file_has_grown_by_is_not_data() {
+    fn bytes_that_a_file_has_grown_by_are_not_data() {
         let Some(file) = sparse([8..10]) else { return };
         let holes = Holes::new(9 * MIB);
         assert_eq!(holes.next_data(&file, 0), Some(8 * MIB..9 * MIB));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_has_shrunk_by_must_be_read() {
+    fn bytes_that_a_file_has_shrunk_by_must_be_read() {
         let Some(file) = sparse([0..1, 9..10]) else { return };
         let holes = Holes::new(10 * MIB);
         assert_eq!(holes.next_data(&file, 0), Some(0..MIB));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_known_all_is_data() {
+    fn without_offsets_everything_is_data() {
         // A pipe has no offsets.
         let (reader, _writer) = std::io::pipe().expect("a pipe");
         let file = File::from(std::os::fd::OwnedFd::from(reader));

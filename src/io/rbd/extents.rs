@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_told_all_is_data() {
+    fn without_an_answer_everything_is_data() {
         let extents = Extents::new(100);
         assert_eq!(extents.next_data(10, |_| Err(io::ErrorKind::TimedOut.into())), Some(10..100));
         assert_eq!(extents.next_data(20, |_| Ok(Vec::new())), Some(20..100));

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unclear_is_refused() {
+    fn unclear_names_are_refused() {
         for (text, word) in [
             ("", "no image"),
             ("p", "no image"),

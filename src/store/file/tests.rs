@@ -68,7 +68,7 @@ fn the_stores_folder_itself_may_be_a_link() {
 }
 
 #[test]
-fn what_is_no_file_is_no_blob_and_nobody_waits_for_it() {
+fn only_regular_files_are_blobs_and_opening_others_never_waits() {
     let (folder, store, uid) = scene();
     let file = folder.path().join("root").join(store.file(&uid).expect("a name"));
     let outside = folder.path().join("secret");
@@ -170,8 +170,8 @@ fn on_fuse_each_blob_is_flushed_by_itself() {
 }
 
 #[test]
-fn a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more() {
-    let name = "a_blob_that_did_not_arrive_is_told_and_nothing_counts_any_more";
+fn a_blob_that_did_not_arrive_is_reported_and_nothing_counts_any_more() {
+    let name = "a_blob_that_did_not_arrive_is_reported_and_nothing_counts_any_more";
     for how in [Full::Close(EIO), Full::Sync(ENOSPC), Full::Nowhere, Full::Close(ENOSPC)] {
         // Without durability there is no fsync that could fail.
         for sync in [Durability::Filesystem, Durability::None] {

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_another_bucket_is_refused() {
+    fn a_name_that_would_be_another_bucket_is_refused() {
         assert!(bucket("https://h", Addressing::Virtual, "Capital").is_none());
         assert!(bucket("https://127.0.0.1", Addressing::Virtual, "b").is_none());
     }

@@ -53,7 +53,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn what_was_fast_at_first_must_get_on_all_the_same() {
+    fn a_fast_start_does_not_excuse_a_slow_rest() {
         let mut pace = Pace::new(10 * SECOND);
         let start = pace.since;
         pace.moved(1 << 20);

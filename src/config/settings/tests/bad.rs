@@ -161,7 +161,7 @@ const BAD: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_bad_value_is_told_with_file_section_key_and_value() {
+fn a_bad_value_is_reported_with_file_section_key_and_value() {
     for (section, lines, problem) in BAD {
         let key = problem.split(':').next().expect("a key");
         let line = 2 + lines.lines().position(|line| line.starts_with(key)).expect("the key's line");

@@ -98,7 +98,7 @@ fn holes_are_punched_into_old_data() {
 }
 
 #[test]
-fn where_holes_cannot_be_punched_zeros_are_written_if_they_must() {
+fn without_hole_punching_zeros_are_written_only_if_required() {
     let (_dir, path) = folder();
     let size = 3 * MIB + 123;
     fs::write(&path, vec![7; size as usize]).expect("written");
@@ -113,7 +113,7 @@ fn where_holes_cannot_be_punched_zeros_are_written_if_they_must() {
 }
 
 #[test]
-fn what_cannot_be_a_target_is_an_error() {
+fn unsuitable_targets_are_errors() {
     let (dir, path) = folder();
     std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).expect("a link");
     let missing = dir.path().join("missing");

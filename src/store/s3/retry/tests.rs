@@ -41,7 +41,7 @@ fn answered(kind: FailureKind) -> Failure {
 }
 
 #[test]
-fn what_passes_is_repeated_until_it_succeeds() {
+fn temporary_failures_are_repeated_until_success() {
     let watcher = Watcher::new(u32::MAX);
     let patience = Patience::new(SECOND, 60 * SECOND, &watcher);
     let mut tries = 0;
@@ -55,7 +55,7 @@ fn what_passes_is_repeated_until_it_succeeds() {
 }
 
 #[test]
-fn what_lasts_is_tried_once() {
+fn lasting_failures_are_tried_once() {
     let watcher = Watcher::new(u32::MAX);
     let patience = Patience::new(SECOND, 60 * SECOND, &watcher);
     for kind in [FailureKind::Lasting, FailureKind::Missing, FailureKind::Unknown] {
@@ -69,7 +69,7 @@ fn what_lasts_is_tried_once() {
 }
 
 #[test]
-fn the_end_comes_in_time_and_is_told() {
+fn the_end_comes_in_time_and_is_reported() {
     let watcher = Watcher::new(u32::MAX);
     let patience = Patience::new(60 * SECOND, SECOND, &watcher);
     let started = Instant::now();
