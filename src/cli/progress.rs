@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_leaves_out_what_was_done_before() {
+    fn the_pace_ignores_blocks_done_before() {
         let start = Instant::now();
         let mut meter = Meter::default();
         assert_eq!(meter.pace(&at(SOURCE, 10, 100), start), Pace::default());

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_see_data_only_and_the_logfile_all() {
+    fn scripts_see_only_data_and_the_logfile_has_everything() {
         let bench = bench(true, false);
         bench.terminal.version_created(&VersionUid::from("uid"));
         bench.terminal.progress(&report(1));

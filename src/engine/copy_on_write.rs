@@ -87,7 +87,7 @@ impl<'a> Copy<'a> {
         let started = Instant::now();
         let site = &mut self.site;
         let geometry = Geometry::new(self.original.size_bytes, site.config.block_size);
-        let url = format!("what was written to version {}", self.original.uid);
+        let url = format!("data written to version {}", self.original.uid);
         image.arrived().map_err(|e| Error::Source {
             url: url.clone(),
             reason: because("it could not be written to the disk of cachedir", e),

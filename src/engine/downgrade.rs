@@ -58,7 +58,7 @@ pub(crate) fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>)
             None
         }
         GoingBack::NotUpgraded => {
-            monitor.info("The database is still that of an older release: there is nothing to go back from.");
+            monitor.info("The database is still that of an older release: no steps are needed to go back.");
             None
         }
         GoingBack::CopyMissing(copy) => {

@@ -144,8 +144,8 @@ fn conclude(
     }
     if !healed.valid {
         site.monitor.error(&format!(
-            "All blocks of version {uid} were good when they were read; another backy found a bad one since \
-             then. The version stays invalid: scrub it again."
+            "All blocks of version {uid} were good when they were read, but another process has found a bad \
+             one since then. The version stays invalid: scrub it again."
         ));
         return Ok(Verdict::Bad { version_is_bad: true });
     }

@@ -31,7 +31,7 @@ impl Source for NullSource {
     fn read_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
         if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
             let message =
-                format!("it ends at {}, and {} bytes at {offset} were asked for", self.size, buf.len());
+                format!("it ends at {}, so {} bytes at {offset} cannot be read", self.size, buf.len());
             return Err(Error::Source { url: self.url.clone(), reason: message.into() });
         }
         let mut id = offset / self.block_size;

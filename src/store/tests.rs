@@ -148,7 +148,11 @@ fn a_failed_write_leaves_nothing_behind() {
     std::fs::create_dir_all(place.join(format!("{uid}.blob")).join("in the way")).expect("mkdir");
     assert!(store.put(&uid, b"x").is_err());
     assert_eq!(std::fs::read_dir(&place).expect("list").count(), 1);
-    assert_eq!(store.delete(std::slice::from_ref(&uid)).len(), 1, "what cannot be deleted is told");
+    assert_eq!(
+        store.delete(std::slice::from_ref(&uid)).len(),
+        1,
+        "a blob that cannot be deleted is reported"
+    );
 }
 
 #[test]

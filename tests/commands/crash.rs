@@ -136,7 +136,7 @@ fn a_killed_rm_has_removed_nothing_and_can_be_repeated() {
 }
 
 #[test]
-fn a_killed_cleanup_goes_on_next_time_and_never_deletes_what_is_in_use() {
+fn a_killed_cleanup_goes_on_next_time_and_never_deletes_blobs_in_use() {
     const SMALL: usize = 512;
     let install = Install::new(SMALL as u32);
     let kept = noise(3, 300 * SMALL);

@@ -158,7 +158,7 @@ fn a_dry_run_shows_the_effects_of_the_cleanup() {
 }
 
 #[test]
-fn locks_tell_who_holds_what() {
+fn locks_shows_the_holder_of_each_lock() {
     let (install, uid, _) = used();
     assert_eq!(install.ok(&["-ms", "locks"]), "");
     install.bandwidth(0, 8 * BLOCK as u64);

@@ -146,8 +146,8 @@ fn any_range_of_a_device_can_be_zeroed() {
 }
 
 #[test]
-fn zeroing_keeps_what_was_written_around_it_and_not_flushed_yet() {
-    let Some(device) = Loop::new("zeroing_keeps_what_was_written_around_it_and_not_flushed_yet", MIB) else {
+fn zeroing_keeps_unflushed_data_around_it() {
+    let Some(device) = Loop::new("zeroing_keeps_unflushed_data_around_it", MIB) else {
         return;
     };
     let target = device.target(MIB, Existing::Accept).expect("opened");

@@ -23,7 +23,7 @@ fn stored_and_named(install: &Install) -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 #[test]
-fn the_fast_cleanup_deletes_what_2_13_has_listed_and_nothing_else() {
+fn the_fast_cleanup_deletes_only_blobs_that_2_13_has_listed() {
     let install = install("A");
     let (stored, named) = stored_and_named(&install);
     assert!(stored.iter().any(|uid| !named.contains(uid)), "blobs of a removed version are there");
@@ -36,7 +36,7 @@ fn the_fast_cleanup_deletes_what_2_13_has_listed_and_nothing_else() {
 }
 
 #[test]
-fn the_full_cleanup_deletes_what_no_row_names_and_nothing_else() {
+fn the_full_cleanup_deletes_only_blobs_that_no_row_names() {
     for name in ["A", "B", "D", "E"] {
         let install = install(name);
         let (stored, named) = stored_and_named(&install);

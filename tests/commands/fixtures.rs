@@ -57,7 +57,7 @@ fn lists_are_those_of_2_13() {
 }
 
 #[test]
-fn the_list_of_2_9_has_what_its_manifest_says() {
+fn the_list_of_2_9_matches_its_manifest() {
     let install = install("E");
     let line = |v: Recorded| {
         let tags: Vec<&str> =
@@ -81,7 +81,7 @@ fn the_list_of_2_9_has_what_its_manifest_says() {
 }
 
 #[test]
-fn every_version_restores_to_what_was_backed_up() {
+fn every_version_restores_to_its_source() {
     for name in ALL {
         restores_right(&install(name), name);
     }

@@ -77,7 +77,7 @@ fn damaged_rows_are_reported_and_stay() {
 }
 
 #[test]
-fn a_key_that_is_none_or_another_changes_nothing_and_does_not_show() {
+fn a_malformed_or_wrong_key_changes_nothing_and_is_not_shown() {
     let (install, ..) = with_blocks(3);
     install.set("encryption_key", NEW);
     let wrong = "f00d".repeat(16);

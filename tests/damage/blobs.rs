@@ -18,7 +18,7 @@ fn scrub_marks_the_block_and_all_versions_that_share_it() {
 }
 
 #[test]
-fn restore_gives_what_can_be_had_and_marks_the_rest() {
+fn restore_writes_the_readable_data_and_marks_the_rest() {
     for_every_damage(|store, damage, encryption| {
         let (data, said) = store.damaged_restore();
         let mut wanted = image();

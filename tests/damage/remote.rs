@@ -61,8 +61,8 @@ fn failures_of_this_machine_or_the_connection_are_no_damage() {
 }
 
 #[test]
-fn a_block_that_cannot_be_read_once_is_read_again_and_said() {
-    let name = "a_block_that_cannot_be_read_once_is_read_again_and_said";
+fn a_block_that_cannot_be_read_once_is_read_again_with_a_message() {
+    let name = "a_block_that_cannot_be_read_once_is_read_again_with_a_message";
     let Some((fs, install)) = remote(name, "none") else { return };
     let version = install.backup(&[&install.image("a.img", &image()), "a"]);
     install.set_in("DataBackend", "simultaneous_reads", "1");

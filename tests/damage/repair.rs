@@ -45,7 +45,7 @@ fn a_scrub_of_a_part_never_makes_a_version_valid() {
 }
 
 #[test]
-fn a_scrub_of_a_part_marks_what_it_finds() {
+fn a_partial_scrub_marks_the_damage_that_it_finds() {
     let store = Store::new(1);
     for id in 0..3 {
         std::fs::remove_file(store.install.blob(&store.install.blob_uid(&store.a, id))).expect("removed");

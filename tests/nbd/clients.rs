@@ -108,8 +108,8 @@ fn qemu_converts_and_compares() {
 
 /// Reads, writes, zeroes, trims and flushes at odd offsets. The data read back is right, and becomes a version.
 #[test]
-fn qemu_io_writes_and_the_copy_is_what_it_wrote() {
-    if !have("qemu_io_writes_and_the_copy_is_what_it_wrote", &["qemu-io"]) {
+fn a_copy_has_the_data_that_qemu_io_wrote() {
+    if !have("a_copy_has_the_data_that_qemu_io_wrote", &["qemu-io"]) {
         return;
     }
     let (install, uid, mut image) = install();

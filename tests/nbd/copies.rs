@@ -118,7 +118,7 @@ fn a_client_that_vanishes_loses_no_confirmed_write() {
 }
 
 #[test]
-fn the_end_of_the_server_stores_what_was_written() {
+fn the_end_of_the_server_stores_written_data() {
     for signal in [Signal::INT, Signal::TERM] {
         let (install, uid, mut image) = install();
         let server = Server::new(&install, &[]);
@@ -184,7 +184,7 @@ fn an_invalid_version_is_served_read_only() {
 
 /// Random writes, zeros and trims at odd offsets, through two copies one after the other.
 #[test]
-fn copies_of_copies_are_what_was_written() {
+fn copies_of_copies_have_the_written_data() {
     let (install, mut uid, mut image) = install();
     let mut random = fastrand::Rng::with_seed(11);
     for round in 0..3 {

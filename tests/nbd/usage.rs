@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 
 #[test]
-fn it_says_where_it_serves_and_how_clients_get_there() {
+fn it_shows_its_address_and_how_clients_connect() {
     let (install, uid, _) = install();
     let server = Server::new(&install, &[&uid[..8]]);
     let port = server.port;

@@ -111,9 +111,9 @@ fn rounds(ceph: &Ceph, image: &str, block: u32, random: &mut fastrand::Rng, dist
 }
 
 #[test]
-fn every_version_is_what_ceph_exports() {
-    let Some(ceph) = Ceph::get("every_version_is_what_ceph_exports") else { return };
-    let mut random = fastrand::Rng::with_seed(seed("every_version_is_what_ceph_exports"));
+fn every_version_equals_the_export_of_ceph() {
+    let Some(ceph) = Ceph::get("every_version_equals_the_export_of_ceph") else { return };
+    let mut random = fastrand::Rng::with_seed(seed("every_version_equals_the_export_of_ceph"));
     ceph.rbd(&["create", "--size", "40M", "--object-size", "1M", "fast"]);
     rounds(&ceph, "fast", MIB as u32, &mut random, |_| {});
 }

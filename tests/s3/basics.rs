@@ -95,9 +95,9 @@ fn credentials_may_be_in_files_and_in_the_environment() {
 }
 
 #[test]
-fn https_trusts_who_the_system_trusts() {
+fn https_trusts_the_authorities_of_the_system() {
     let Ok(server) = crate::common::s3_server::S3Server::rclone_tls()
-        .map_err(|reason| crate::common::skip("https_trusts_who_the_system_trusts", &reason))
+        .map_err(|reason| crate::common::skip("https_trusts_the_authorities_of_the_system", &reason))
     else {
         return;
     };

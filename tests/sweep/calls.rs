@@ -88,7 +88,7 @@ pub fn class(path: &str, folder: &Path) -> Option<String> {
 }
 
 #[test]
-fn paths_are_known_by_what_they_are() {
+fn paths_are_classified() {
     let folder = Path::new("/tmp/x");
     let is = |path: &str| class(path, folder);
     assert_eq!(is("/tmp/x/data/ab/cd/abcd12.blob").as_deref(), Some("data/*.blob"));

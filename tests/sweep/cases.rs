@@ -173,7 +173,7 @@ fn a_scrub_blames_no_data_for_a_failing_call() {
 }
 
 #[test]
-fn a_restore_that_says_so_is_complete_whatever_failed() {
+fn a_restore_without_an_error_is_complete_whatever_call_failed() {
     let args =
         |install: &Install| ["restore".to_owned(), GROUND.first.clone(), install.url("out.img")].to_vec();
     let look = |install: &Install, traced: &Traced, what: &str| {

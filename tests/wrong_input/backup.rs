@@ -10,7 +10,7 @@ fn hints(install: &Install, text: &str) -> String {
 }
 
 #[test]
-fn hints_that_are_none_are_refused() {
+fn malformed_hints_are_refused() {
     let (install, uid) = with_version();
     let source = install.url("a.img");
     for text in [
@@ -187,7 +187,7 @@ fn an_empty_source_does_not_become_the_newest_version() {
 }
 
 #[test]
-fn a_date_that_is_none_is_refused() {
+fn a_malformed_date_is_refused() {
     let (install, _) = with_version();
     let source = install.url("a.img");
     for date in ["02.01.2030", "2030-13-45", "2030-02-29", "tomorrow", "2030-01-02 03:04"] {
@@ -200,7 +200,7 @@ fn a_date_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_source_that_is_none_is_named() {
+fn an_unusable_source_is_named() {
     let (install, _) = with_version();
     let folder = install.url("lock");
     rustix::fs::mkfifoat(rustix::fs::CWD, install.path("fifo"), rustix::fs::Mode::RWXU).expect("a pipe");

@@ -124,7 +124,7 @@ fn folders_that_are_missing_are_named() {
 }
 
 #[test]
-fn initdb_leaves_what_is_there() {
+fn initdb_refuses_a_database_with_tables() {
     let (install, _) = with_version();
     install.refuses(100, &["initdb"], &["already"]);
 }

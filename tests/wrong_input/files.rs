@@ -3,7 +3,7 @@
 use crate::common::install::{Install, noise};
 
 #[test]
-fn a_database_that_is_none_is_named_and_left_alone() {
+fn an_unusable_database_is_named_and_left_alone() {
     let install = Install::without_database(4096);
     let (source, database) = (install.image("a.img", &noise(7, 4096)), install.path("backy.sqlite"));
     for content in [None, Some(&b""[..]), Some(b"this is no database, but it is long enough to look at")] {

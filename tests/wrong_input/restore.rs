@@ -53,7 +53,7 @@ fn a_target_that_is_too_small_is_not_touched() {
 }
 
 #[test]
-fn a_number_that_is_none_is_refused() {
+fn a_malformed_number_is_refused() {
     let (install, uid) = with_version();
     let target = install.url("out");
     for number in ["x", "", "-1", "1.5", "99999999999999999999999"] {

@@ -114,7 +114,7 @@ fn everything_can_be_set() {
 }
 
 #[test]
-fn toml_says_the_same() {
+fn toml_has_the_same_meaning() {
     let text = "[DEFAULTS]\nlogfile = '/l'\nblock_size = 65536\ndeduplication = false\n\
                 encryption_version = 0\ndisallow_rm_when_younger_than_days = '6'\n\
                 [MetaBackend]\ntype = 'sql'\nengine = 'postgresql://u:p%40@h/d'\n\

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_block_is_asked_for_once_whoever_overtakes() {
+    fn every_block_is_requested_once_even_if_readers_overtake() {
         let streams = Streams::default();
         let mut asked = Vec::new();
         for id in [0, 2, 1, 3, 5, 4, 6, 7, 8, 9] {

@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(
             cache.state().bytes,
             20,
-            "what was claimed and given up counts no more; one made way for it"
+            "a fetch that was given up does not count any more; one block made way for it"
         );
     }
 

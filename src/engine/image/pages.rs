@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_as_a_set_of_numbers_would_be() {
+    fn pages_are_like_a_set_of_numbers() {
         let mut random = fastrand::Rng::with_seed(7);
         let (mut pages, mut model) = (Pages::default(), vec![false; 5 * SEGMENT as usize]);
         for round in 0..300 {

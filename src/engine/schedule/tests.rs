@@ -196,7 +196,7 @@ fn gaps_may_be_as_much_wider_or_narrower_as_the_sla() {
 }
 
 #[test]
-fn the_oldest_may_be_a_day_older_than_what_is_kept_and_the_sla() {
+fn the_oldest_may_be_a_day_older_than_the_kept_time_and_the_sla() {
     // Eight days, plus six hours, plus one day.
     let now = "2026-03-10 12:00:00";
     let allowed = "2026-03-01 06:00:00";

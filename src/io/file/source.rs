@@ -203,7 +203,7 @@ mod tests {
             .expect("cut");
         let error = source.verify().expect_err("smaller").to_string();
         assert!(error.contains("ends at offset 600"), "{error}");
-        source.read_at(0, &mut [0; 600]).expect("what is left");
+        source.read_at(0, &mut [0; 600]).expect("the bytes that are left");
         let error = source.read_at(500, &mut [0; 500]).expect_err("short").to_string();
         assert!(error.contains("ends at offset 600") && error.contains("1000 bytes"), "{error}");
     }
@@ -213,7 +213,7 @@ mod tests {
         let (dir, source) = source(&[7; 1000]);
         fs::write(dir.path().join("image"), [8; 3000]).expect("written");
         assert_eq!((source.size(), source.size_now()), (1000, Some(3000)));
-        source.verify().expect("what was asked for is there");
+        source.verify().expect("the first size is still there");
         assert_eq!(source.next_data(10), Some(10..1000));
         source.read_at(900, &mut [0; 100]).expect("read");
         for offset in [901, u64::MAX] {

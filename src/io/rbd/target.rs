@@ -115,6 +115,6 @@ impl Target for RbdTarget {
     fn flush(&self) -> Result<()> {
         self.image
             .flush()
-            .map_err(|e| target_error(&self.url, reason("cannot flush what was written", e, &self.config)))
+            .map_err(|e| target_error(&self.url, reason("cannot flush the written data", e, &self.config)))
     }
 }

@@ -200,14 +200,14 @@ fn a_blob_that_did_not_arrive_is_reported_and_nothing_counts_any_more() {
                 Ok(())
             };
             store.list("", &mut each).expect("listed");
-            assert_eq!(there, uids[..1], "what did not arrive has no name: {how:?} {sync:?}");
+            assert_eq!(there, uids[..1], "a blob that did not arrive has no name: {how:?} {sync:?}");
         }
     }
 }
 
 #[test]
-fn a_full_store_is_said_as_such_and_goes_on_when_there_is_room() {
-    let name = "a_full_store_is_said_as_such_and_goes_on_when_there_is_room";
+fn a_full_store_is_reported_as_full_and_works_again_with_room() {
+    let name = "a_full_store_is_reported_as_full_and_works_again_with_room";
     let Some((fs, store, _folder)) = remote(name, Durability::Filesystem) else { return };
     fs.faults().full = Some((100, Full::Write(ENOSPC)));
     let error = store.put(&BlobUid::generate(), &[1; 1000]).expect_err("no room").line();
@@ -218,8 +218,8 @@ fn a_full_store_is_said_as_such_and_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn only_what_a_disk_says_of_one_file_is_damage() {
-    let name = "only_what_a_disk_says_of_one_file_is_damage";
+fn only_errors_of_a_disk_about_one_file_are_damage() {
+    let name = "only_errors_of_a_disk_about_one_file_are_damage";
     let Some((fs, store, _folder)) = remote(name, Durability::Filesystem) else { return };
     let uid = BlobUid::generate();
     store.put(&uid, b"data").expect("put");

@@ -204,7 +204,7 @@ fn advice(status: u16, code: &str, Names { endpoint, tls }: Names) -> String {
         | (300..400, _) => format!("See region_name and {endpoint} in [DataBackend]"),
         (_, "") => format!("See {endpoint} and {tls} in [DataBackend]: is this a server of S3?"),
         (403, _) | (_, "AccessDenied") => {
-            "See the credentials in [DataBackend], and what they may do with the bucket".to_owned()
+            "See the credentials in [DataBackend], and their permissions for the bucket".to_owned()
         }
         _ => String::new(),
     }

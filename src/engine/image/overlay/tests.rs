@@ -60,7 +60,7 @@ fn whole_pages_need_no_base() {
     overlay.zero(10 * PAGE..20 * PAGE, &bad).expect("whole pages");
     assert!(matches!(overlay.write(5 * PAGE, &[1], &bad), Err(Fault::Data(_))));
     overlay.write(PAGE + 5, &[3], &bad).expect("it holds the page");
-    assert!(!overlay.holds_any(3 * PAGE..10 * PAGE), "what failed is not held");
+    assert!(!overlay.holds_any(3 * PAGE..10 * PAGE), "pages of a failed write are not held");
     let states: Vec<_> = [PAGE, 10 * PAGE, 20 * PAGE, 40 * PAGE].map(|at| overlay.state(at..SIZE)).to_vec();
     assert_eq!(
         states,
@@ -95,6 +95,6 @@ fn concurrent_writers_of_parts_of_a_page_lose_nothing() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_had_is_an_error() {
+fn a_folder_that_cannot_be_used_is_an_error() {
     assert!(Overlay::create(Path::new("/nonexistent"), SIZE).is_err());
 }

@@ -35,7 +35,7 @@ fn a_new_file_has_the_size_and_reads_as_zeros() {
 }
 
 #[test]
-fn a_new_file_zeroes_what_it_was_given_before() {
+fn a_new_file_zeroes_data_that_was_written_before() {
     let (_dir, path) = folder();
     let target = open(&path, MIB, Existing::Refuse).expect("created");
     target.write_at(10_000, &[7; 50_000]).expect("written");
