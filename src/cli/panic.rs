@@ -24,7 +24,7 @@ pub(super) fn install() {
 
 /// Runs `work`. Returns `None` if it has panicked; the hook has reported the panic by then.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    // The program ends after a panic, so nobody sees a half-finished state.
+    // The program ends after a panic, so a half-finished state does no harm.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 

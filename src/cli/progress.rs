@@ -1,4 +1,4 @@
-//! When to show progress, and its text.
+//! Decides when to show progress, and formats it.
 
 use crate::monitor::{Activity, Progress};
 use std::time::{Duration, Instant};

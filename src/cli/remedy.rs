@@ -1,4 +1,4 @@
-//! The options and commands by which the user does what an error advises.
+//! Names the options and commands for the advice in an error.
 
 use crate::types::remedy::Remedy;
 use crate::types::text::quoted;

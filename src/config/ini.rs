@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Parses `text`, the contents of the file named `file`.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // Every line ending counts, whatever system it is from, as when Python opens a text file.
+    // The line endings of all systems count, as when Python opens a text file.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut reader =
         Reader { file, line: 0, raw: Raw::default(), section: None, in_option: false, indent: 0 };

@@ -47,7 +47,7 @@ struct Found {
     warnings: Vec<String>,
 }
 
-/// Who has chosen a configuration file.
+/// How a configuration file was chosen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chosen {
     /// The user named it.

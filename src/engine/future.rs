@@ -40,7 +40,7 @@ pub(crate) fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, no
     });
 }
 
-/// Warns about those versions that are dated in the future, on stderr and in the log. `what` explains the consequence
+/// Warns on stderr and in the log about those versions that are dated in the future. `what` explains the consequence
 /// for the command. Does nothing if there are none.
 pub(crate) fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
     if let Some(text) = warning(versions, what) {

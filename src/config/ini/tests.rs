@@ -1,4 +1,4 @@
-//! How the reader understands files. Every case was compared with Python's `configparser`.
+//! Tests how INI files are read. Every case was compared with Python's `configparser`.
 
 use super::*;
 use proptest::prelude::*;

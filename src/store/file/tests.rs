@@ -1,4 +1,4 @@
-//! How a store in a folder copes with a hostile user, a full disk and a failing one.
+//! Tests a store in a folder with a hostile user, a full disk and a failing one.
 
 use super::*;
 use crate::skip;

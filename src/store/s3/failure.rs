@@ -60,8 +60,8 @@ impl Failure {
         Failure { kind, reason: Reason::from(one_line(&told)).advise(advice), status: Some(status) }
     }
 
-    /// Adds advice if the server's clock (`theirs`) differs from this machine's (`ours`). A refusal may come from that,
-    /// whatever its text says.
+    /// Adds advice if the server's clock (`theirs`) differs from this machine's (`ours`). This may be the cause of a
+    /// refusal even if its text does not say so.
     pub(super) fn at(mut self, theirs: Option<SystemTime>, ours: SystemTime) -> Self {
         let Some(theirs) = theirs.filter(|_| matches!(self.status, Some(400..=403))) else { return self };
         let (apart, way) = match ours.duration_since(theirs) {
