@@ -11,9 +11,11 @@
 //! 12 bytes.
 
 mod keys;
+mod store_key;
 mod vectors;
 
 pub use keys::Keyring;
+pub use store_key::{Purpose, StoreKey, rows_key};
 
 use crate::sys::memory;
 use crate::types::block::Encryption;
