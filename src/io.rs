@@ -86,7 +86,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// What a source knows about its changes.
+/// The changes that a source knows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changes {
     /// All changes, as hints within the source's size.

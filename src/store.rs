@@ -22,7 +22,7 @@ pub struct Wanted<'a> {
     pub again: bool,
 }
 
-/// What a store can report about a blob without reading it.
+/// Information that a store has about a blob without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// The store cannot tell, or only at the cost of reading the blob.

@@ -90,7 +90,7 @@ pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: begun.tags })
 }
 
-/// What a backup finds out before it makes a version.
+/// The findings of a backup before it makes a version.
 struct Prepared {
     plan: Plan,
     base: Option<Base>,

@@ -1,4 +1,4 @@
-//! What led to an error: on its line, and with `-d` one cause a line below it, down to what the system says.
+//! Errors show their causes: on one line, and with `-d` on a line each, down to the error of the system.
 
 use crate::common::install::{Install, noise};
 

@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
         certificates: args.tls_certs.clone(),
         verify: args.tls_verify,
     };
-    // What clients have written is stored after a signal has ended the server, and that needs blocks of the original
+    // After a signal has ended the server, data from clients is still stored, which needs blocks of the original
     // version. So this signal must not stop the engine.
     let steadfast = Steadfast(terminal);
     let mut site = Site::open(config, &steadfast, Access::Read)?;

@@ -50,7 +50,7 @@ fn open_patiently(options: &OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// What is behind a target.
+/// The file or device behind a target.
 enum Backing {
     /// A file that was created for this restore.
     New(Touched),

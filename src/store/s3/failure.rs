@@ -29,7 +29,7 @@ pub(super) enum FailureKind {
 pub(super) struct Failure {
     /// Whether to repeat it.
     pub kind: FailureKind,
-    /// What was wrong, and which setting to check.
+    /// The error, and the setting to check.
     pub reason: Reason,
     /// The status of the answer, if there was one.
     pub status: Option<u16>,
