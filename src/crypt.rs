@@ -39,7 +39,7 @@ const LEVEL: i32 = 1;
 /// The text of zstd's error for a lack of memory.
 const NO_MEMORY: &str = "not enough memory";
 
-/// Why a blob cannot be decoded.
+/// The reason why a blob cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The blob is encrypted, but the configuration has no key.

@@ -1,8 +1,8 @@
 //! The metadata: versions, the blobs they name, and what was deleted.
 //!
-//! [`open()`] gives [`Metadata`], whose methods are the verbs. A verb is one transaction, and as coarse as the work allows:
-//! none is meant to be called for each block in a loop, and one statement moves a whole range of unchanged blocks, whose
-//! rows never leave the database.
+//! [`open()`] returns a [`Metadata`], whose methods are the verbs. A verb is one transaction, and as coarse as the work
+//! allows. No verb has to be called for each block in a loop, and one statement carries a whole range of unchanged
+//! blocks, whose rows never leave the database.
 //!
 //! The verbs are in `verbs`, with the SQL that both engines understand (`sql`). Where SQLite and PostgreSQL differ, the
 //! verbs call the trait `Db`, which `sqlite` and `postgres` implement.

@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the server checks for a signal and for slow clients.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Which versions to serve, and where.
+/// The versions to serve, and the address.
 pub(crate) struct Options<'o> {
     /// The address to listen on.
     pub address: Address,
@@ -55,13 +55,13 @@ pub(crate) struct Options<'o> {
     pub only: Option<VersionUid>,
     /// Settings for the versions that store what clients write.
     pub config: &'o Config,
-    /// How those versions are named.
+    /// The names of those versions.
     pub copies: Naming,
-    /// Which clients may connect.
+    /// The clients that may connect.
     pub admission: Admission,
 }
 
-/// Which clients may connect.
+/// The clients that may connect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Admission {
     /// Over the loopback address and unix sockets, accept every user. Without it, only root and the user that the

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ready_is_gathered_and_nothing_waits_for_long() {
+    fn ready_items_are_gathered_without_a_long_wait() {
         let (sender, receiver) = bounded(10);
         let gatherer = Gatherer::new(&receiver, 3);
         (0..5).for_each(|n| sender.send(n).expect("room"));

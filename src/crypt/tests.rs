@@ -66,7 +66,7 @@ fn the_counter_wraps_within_32_bits() {
 }
 
 #[test]
-fn what_is_encoded_decodes_and_no_two_blobs_are_alike() {
+fn encoded_data_decodes_and_no_two_blobs_are_alike() {
     let keys = keyring(&vector("small"));
     let mut encoder = Encoder::new(1, &keys).expect("encoder");
     let mut decoder = Decoder::new(&keys).expect("decoder");

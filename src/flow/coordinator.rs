@@ -1,5 +1,5 @@
-//! The one owner of the database connection in a run that stores blocks: it decides for each block whether
-//! it is zero, known, under way or new, and commits rows in batches, only rows whose blob is durable.
+//! The owner of the database connection in a run that stores blocks. It decides for each block whether it is zero,
+//! known, under way or new, and commits rows in batches, after their blobs are durable.
 
 mod messages;
 
@@ -20,10 +20,10 @@ use crossbeam_channel::{Sender, never, select};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// What was done so far, over all passes of a backup.
+/// The work done so far, over all passes of a backup.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// For `stats`.
+    /// The counts for the table `stats`.
     pub statistics: Statistics,
     /// Blocks that need nothing more.
     pub done: u64,
@@ -31,22 +31,23 @@ pub(crate) struct Tally {
     pub bytes: u64,
 }
 
-/// So many new blobs are made durable and committed together, or as many as there are after [`PAUSE`]. What
-/// a killed run has stored and not committed is stored again: so the batches are small.
+/// Number of new blobs that are made durable and committed together. After [`PAUSE`], fewer are enough. The batches are
+/// small, because a run that continues after a kill stores all uncommitted data again.
 const BATCH: usize = 32;
-/// So many plain bytes may wait while another batch is made durable: as much as a batch of ordinary blocks.
+/// Plain bytes that may wait while another batch is made durable: as many as in a batch of blocks of the default size.
 const MOST_UNSYNCED: u64 = 128 << 20;
-/// Rows that name no new blob are cheap, and wait for each other.
+/// Number of rows to commit together. Rows that name no new blob are cheap, so they wait for each other.
 const ROWS: usize = 1000;
-/// How long anything waits to be committed.
+/// The longest time that rows wait for a commit, or blobs for a flush.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many blocks are looked up at once.
+/// Number of blocks that are looked up at once.
 const LOOK_UPS: usize = 64;
 
-/// So many blobs are remembered that were looked at: to look again costs little, and memory must not grow with the image.
+/// Number of checked blobs that are remembered. Checking a blob again costs little, and memory must not grow with the
+/// image.
 const MOST_LOOKED_AT: usize = 1 << 18;
 
-/// A block under way, and all others of this run with the same data.
+/// A block that is being stored, and the other blocks of this run with the same data.
 struct UnderWay {
     ids: Vec<u64>,
     digest: Digest,
@@ -55,16 +56,16 @@ struct UnderWay {
 /// The state of a run.
 pub(crate) struct Coordinator<'a> {
     run: &'a Ingest<'a>,
-    /// How many buffers there are, for the fill of the queues.
+    /// Number of buffers, to which the fill of the queues relates.
     buffers: usize,
     /// Stops the run.
     latch: &'a Latch,
     meta: &'a mut Metadata,
     tally: &'a mut Tally,
     under_way: HashMap<u64, UnderWay>,
-    /// The job that stores a digest. Empty without deduplication.
+    /// The jobs by the digests of their data. Empty without deduplication.
     by_digest: HashMap<Digest, u64>,
-    /// Blobs that were looked at in this run.
+    /// Blobs that were checked in this run.
     looked: HashSet<BlobId>,
     unsynced: Vec<Stored>,
     unsynced_bytes: u64,
@@ -106,8 +107,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Runs until the readers have ended and everything they brought is committed or given up. Returns the
-    /// blocks that must be stored anew because the blob they reused went away.
+    /// Runs until the readers have ended and everything that they read is committed or given up. Returns the blocks
+    /// that must be stored again, because the blob that they reused no longer exists.
     pub(crate) fn run(mut self, channels: Channels) -> Vec<u64> {
         let Channels { mut fresh, jobs, mut stored, unsynced, mut synced } = channels;
         let mut jobs = Some(jobs);
@@ -155,13 +156,13 @@ impl<'a> Coordinator<'a> {
         self.again
     }
 
-    /// Whether so much waits for a slow flush that the writers must wait, too: what is stored and not
-    /// committed is lost to a kill.
+    /// Whether the writers must wait for a slow flush, because a kill would lose too much data that is not committed.
     fn is_full(&self) -> bool {
         self.syncing && self.unsynced_bytes >= MOST_UNSYNCED
     }
 
-    /// The thread that makes batches durable has ended: what it had is not known to be safe.
+    /// Gives up the current batch, because the thread that makes batches durable has ended. It is unknown whether the
+    /// batch is safe.
     fn give_up_syncing(&mut self) {
         self.syncing = false;
         self.unsynced.clear();
@@ -232,7 +233,7 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Whether the blob can be reused without another look.
+    /// Whether the blob can be reused without another check.
     fn is_looked_at(&self, known: &Known) -> bool {
         !self.run.store.tells_presence() || self.looked.contains(&known.id)
     }
@@ -242,7 +243,7 @@ impl<'a> Coordinator<'a> {
             return;
         }
         self.under_way.insert(job.id, UnderWay { ids: vec![job.id], digest: job.digest });
-        // The channel has room for every buffer there is, so this never waits.
+        // The channel has room for all buffers, so this never waits.
         if jobs.is_none_or(|jobs| jobs.send(job).is_err()) {
             self.latch.fail(Error::internal("the write pool ended early"));
         }
@@ -260,7 +261,7 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// All blocks with that data name the blob.
+    /// Lets all blocks with that data name the blob.
     fn take_known(&mut self, id: u64, known: &Known) {
         if self.looked.len() >= MOST_LOOKED_AT {
             self.looked.clear();
@@ -273,7 +274,7 @@ impl<'a> Coordinator<'a> {
         self.rows.extend(done.ids.into_iter().map(|id| NewRow::Reuse { id, known: known.clone() }));
     }
 
-    /// Marks a known blob that is not what it should be, and all versions that name it.
+    /// Marks a known blob as bad, and all versions that name it as invalid.
     fn mark(&mut self, stored: &Stored, known: Known, flaw: &str) {
         self.run.monitor.error(&reuse::told(stored.id, &known.uid, flaw));
         let NewBlob { fingerprint, encryption, .. } = stored.blob.clone();
@@ -302,7 +303,7 @@ impl<'a> Coordinator<'a> {
         self.unsynced.push(stored);
     }
 
-    /// Sends what was stored to be made durable, one batch at a time.
+    /// Sends the stored blobs to be made durable, one batch at a time.
     fn sync_if_due(&mut self, last: bool, unsynced: &Sender<Vec<Stored>>) {
         let due = self.unsynced.len() >= BATCH || self.synced.elapsed() >= PAUSE || last;
         if self.syncing || !due || self.unsynced.is_empty() {
@@ -315,8 +316,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// The batch is durable: its rows are committed at once, and only then its digests are forgotten, so
-    /// that a block with the same data is found either here or in the database.
+    /// Commits the rows of a durable batch. It forgets their digests only after that, so that a block with the same
+    /// data is found either here or in the database.
     fn take_synced(&mut self, batch: Vec<Stored>) {
         self.syncing = false;
         self.synced = Instant::now();
@@ -349,7 +350,7 @@ impl<'a> Coordinator<'a> {
         match committed {
             Ok(rejected) => {
                 for id in rejected {
-                    // It was counted as found; it will be read and counted again.
+                    // The block was counted as found. It will be read and counted again.
                     let size = self.run.geometry.length(id) as u64;
                     self.tally.statistics.dedup.blocks -= 1;
                     self.tally.statistics.dedup.bytes -= size;

@@ -13,16 +13,16 @@ use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is wrong with a blob.
+/// The damage of a blob.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
-    /// The store has none of that name.
+    /// The store has no blob of that name.
     #[error("the blob is missing from the data store")]
     Missing,
-    /// It is there but cannot be read.
+    /// The blob exists but cannot be read.
     #[error("the blob cannot be read: {0}")]
     Unreadable(String),
-    /// It cannot be decrypted or decompressed.
+    /// The blob cannot be decrypted or decompressed.
     #[error("the blob is corrupt: {0}")]
     Corrupt(#[from] DecodeError),
     /// Its data is longer or shorter than the block.
@@ -33,18 +33,18 @@ pub(crate) enum Damage {
         /// Plain bytes expected; a damaged row may say any number.
         should: i64,
     },
-    /// Its data is not what was stored.
+    /// Its data differs from the data that was stored.
     #[error("the checksum is wrong: it is {is}, should be {}", should.as_ref().map_or("", Checksum::as_str))]
     Checksum {
-        /// Of the data found.
+        /// The checksum of the data found.
         is: Digest,
-        /// In the metadata, if any is recorded.
+        /// The checksum in the metadata, if one is recorded.
         should: Option<Checksum>,
     },
 }
 
 impl Damage {
-    /// Whether reading once more could help: not where the metadata is wrong, or the store has no such blob.
+    /// Whether a second read could help. It cannot if the metadata is wrong or the store has no such blob.
     fn may_pass(&self) -> bool {
         use DecodeError::{Frame, KeyField, KeyUnwrap, Memory, NoKey, Tag, TooShort, Version};
         match self {
@@ -55,15 +55,15 @@ impl Damage {
     }
 }
 
-/// What all threads that fetch have in common.
+/// The data that all fetching threads share.
 pub(crate) struct Fetch<'a> {
-    /// Where blobs come from.
+    /// The data store.
     pub store: &'a dyn BlobStore,
-    /// Unwraps their keys.
+    /// Unwraps the keys of blobs.
     pub keys: &'a Keyring,
-    /// Verifies them.
+    /// Computes the digests of blocks.
     pub hasher: Hasher,
-    /// Blobs read at the same time.
+    /// Number of blobs that are read at the same time.
     reads: usize,
     permits: Permits,
     throttle: Throttle,
@@ -84,7 +84,7 @@ impl<'a> Fetch<'a> {
         Fetch { store, keys, hasher, reads, permits, throttle, doubtful: AtomicU64::new(0) }
     }
 
-    /// Says how many blobs were bad when they were read, and good when they were read once more, if there were any.
+    /// Warns of blobs that were bad when they were read, and good when they were read again, if there were any.
     pub(crate) fn tell_doubts(&self, monitor: &dyn Monitor) {
         let which = match self.doubtful.swap(0, Ordering::Relaxed) {
             0 => return,
@@ -97,13 +97,13 @@ impl<'a> Fetch<'a> {
         ));
     }
 
-    /// How many blobs are read at the same time.
+    /// Number of blobs that are read at the same time.
     pub(crate) fn reads(&self) -> usize {
         self.reads
     }
 }
 
-/// One thread's part: buffers that are used again.
+/// Fetches blobs on one thread, with buffers that are reused.
 pub(crate) struct Fetcher<'a> {
     fetch: &'a Fetch<'a>,
     decoder: Decoder<'a>,
@@ -113,18 +113,18 @@ pub(crate) struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    /// Takes the memory for decompression.
+    /// Allocates the memory for decompression.
     ///
     /// # Errors
-    /// There is none.
+    /// There is not enough memory.
     pub(crate) fn new(fetch: &'a Fetch<'a>) -> Result<Self> {
         let decoder =
             Decoder::new(fetch.keys).map_err(|e| Error::internal(because("cannot set up the decoder", e)))?;
         Ok(Fetcher { fetch, decoder, raw: Vec::new(), plain: Vec::new(), second: Vec::new() })
     }
 
-    /// Fetches the data of block `id`, `length` bytes long, and verifies it. [`Fetcher::data`] then has
-    /// `length` bytes: the data, or with damage what of it could be had, and zeros for the rest.
+    /// Fetches the data of block `id`, `length` bytes long, and verifies it. [`Fetcher::data`] then returns `length`
+    /// bytes: the data, even if its checksum is wrong, or zeros after other damage.
     ///
     /// # Errors
     /// The store as a whole fails.
@@ -147,19 +147,20 @@ impl<'a> Fetcher<'a> {
         damage
     }
 
-    /// What the last [`Fetcher::fetch`] found.
+    /// The data from the last [`Fetcher::fetch`].
     pub(crate) fn data(&self) -> &[u8] {
         &self.plain
     }
 
-    /// Fetches the data of block `id` into `plain`, as [`Fetcher::fetch`] does, but does not compare its checksum: where
-    /// there is no other damage, that is left to [`Verifier::verify`], with digests computed for several blocks at once.
+    /// Fetches the data of block `id` into `plain`, as [`Fetcher::fetch`] does, but does not compare its checksum. If
+    /// there is no other damage, [`Verifier::verify`] does that, with digests that were computed for several blocks at
+    /// once.
     ///
-    /// A blob that is bad is read once more before anybody is told: the error may have been one of memory or transport,
-    /// and the mark on a blob makes every version that shares it invalid.
+    /// A bad blob is read once more before it is reported. The error may have been one of memory or transport, and a
+    /// mark on a blob makes every version that shares it invalid.
     ///
     /// # Errors
-    /// The store as a whole fails, or there is no memory: that says nothing about the blob.
+    /// The store as a whole fails, or there is not enough memory. That says nothing about the blob.
     pub(crate) fn load(
         &mut self,
         id: u64,
@@ -172,7 +173,7 @@ impl<'a> Fetcher<'a> {
             Some(damage) if damage.may_pass() => {
                 let again = self.read(id, blob, length, plain, true, &stop)?;
                 if let Some(Damage::Unreadable(_)) = again {
-                    // A disk that has gone says so of every blob.
+                    // If the disk is gone, every blob is unreadable.
                     self.fetch.store.check()?;
                 }
                 self.fetch.doubtful.fetch_add(u64::from(again.is_none()), Ordering::Relaxed);
@@ -182,7 +183,8 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Reads a blob once more whose checksum was wrong, as `first` says. What is better of the two is in `plain` then.
+    /// Reads a blob once more after its checksum was wrong (`first`). If the second read is good, its data replaces
+    /// `plain`.
     ///
     /// # Errors
     /// As [`Fetcher::load`].
@@ -220,7 +222,7 @@ impl<'a> Fetcher<'a> {
     ) -> Result<Option<Damage>> {
         let damage = self.decode(id, blob, length as u64, plain, again, stop)?;
         let (is, should) = (plain.len() as u64, length as i64);
-        // What is of another length is no part of the block: it may be anything, and must not end up in an image.
+        // Data of another length is not that of the block. It may be anything, and must not end up in an image.
         if damage.is_some() || is != length as u64 {
             plain.clear();
         }
@@ -278,7 +280,7 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-/// What is wrong if the digest of what was loaded is not the one in the metadata.
+/// The damage if `digest` is not the one in the metadata.
 fn differs(blob: &Blob, digest: &Digest) -> Option<Damage> {
     match &blob.checksum {
         Some(should) if digest.is(should) => None,
@@ -286,23 +288,24 @@ fn differs(blob: &Blob, digest: &Digest) -> Option<Damage> {
     }
 }
 
-/// The fetcher of a thread that verifies. It is made when a digest is wrong for the first time, which is hardly ever.
+/// Verifies blocks on one thread. Its fetcher is created when a digest is wrong for the first time, which hardly ever
+/// happens.
 pub(crate) struct Verifier<'a> {
     fetch: &'a Fetch<'a>,
     fetcher: Option<Fetcher<'a>>,
 }
 
 impl<'a> Verifier<'a> {
-    /// Costs nothing.
+    /// A verifier without a fetcher, which costs nothing.
     pub(crate) fn new(fetch: &'a Fetch<'a>) -> Self {
         Verifier { fetch, fetcher: None }
     }
 
-    /// Compares `digest`, which is that of `plain`, with the one in the metadata; [`Fetcher::load`] has got `plain`. Where
-    /// they differ, the blob is read once more: what is better of the two is in `plain` then.
+    /// Compares `digest`, the digest of `plain`, with the one in the metadata. `plain` comes from [`Fetcher::load`]. If
+    /// the digests differ, the blob is read once more, and if that read is good, its data replaces `plain`.
     ///
     /// # Errors
-    /// The store as a whole fails, or there is no memory.
+    /// The store as a whole fails, or there is not enough memory.
     pub(crate) fn verify(
         &mut self,
         id: u64,

@@ -1,7 +1,7 @@
-//! The way of data in: readers, hash stage, coordinator, write pool, flusher.
+//! The way of data into the store: readers, hash stage, coordinator, write pool, flusher.
 //!
-//! Every channel has room for all buffers, so that no stage ever waits to hand on a block: the pool of buffers
-//! alone bounds what is under way.
+//! Every channel has room for all buffers, so no stage ever waits to hand on a block. Only the pool of buffers limits
+//! the number of blocks under way.
 
 use super::coordinator::{Channels, Coordinator, Done, Fresh, StoreJob, Stored, Tally};
 use super::cursor::{Cursor, Work};
@@ -25,17 +25,17 @@ use crate::types::version::Version;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::ErrorKind;
 
-/// What a run that stores blocks works with. Nothing of it changes as long as the run lasts.
+/// The inputs of a run that stores blocks. They do not change during the run.
 pub(crate) struct Ingest<'a> {
-    /// What is read.
+    /// The source to read.
     pub source: &'a dyn Source,
-    /// Where new blobs go.
+    /// The data store for new blobs.
     pub store: &'a dyn BlobStore,
     /// The version that gets the blocks.
     pub version: &'a Version,
     /// Shape of the image.
     pub geometry: Geometry,
-    /// Who hears of the progress, and may stop the run.
+    /// Receives the progress, and may stop the run.
     pub monitor: &'a dyn Monitor,
     /// Wraps the keys of new blobs.
     pub keys: Keyring,
@@ -49,7 +49,7 @@ pub(crate) struct Ingest<'a> {
     pub reads: usize,
     /// Blobs written at the same time.
     pub writes: usize,
-    /// Limit of the store's writes.
+    /// The bandwidth limit for writes to the store.
     pub throttle: Throttle,
 }
 
@@ -60,11 +60,11 @@ struct Raw {
 }
 
 impl Ingest<'_> {
-    /// Reads `blocks` and brings them into the version. Returns those that have to be stored
-    /// anew, because a blob that they reused went away meanwhile.
+    /// Reads `blocks` and adds them to the version. Returns the blocks that must be stored again, because a blob that
+    /// they reused no longer exists.
     ///
     /// # Errors
-    /// The first error of any stage. What was stored before it is committed; the version is incomplete.
+    /// The first error of any stage. Blobs that were safely stored before it are committed. The version is incomplete.
     pub(crate) fn run(&self, meta: &mut Metadata, blocks: &BlockSet, tally: &mut Tally) -> Result<BlockSet> {
         let count = BUFFERS.max(self.reads + self.writes + 8);
         let buffers = BufferPool::new(count, self.geometry.block_size() as usize);
@@ -75,7 +75,7 @@ impl Ingest<'_> {
         let ready = Gatherer::new(&raw, self.hasher.lanes());
         let again = std::thread::scope(|scope| {
             let crew = Crew::new(scope, &latch);
-            // Goes with the closure: the hash stage ends when the last reader has.
+            // Dropped with the closure, so that the hash stage ends after the last reader.
             let raw_in = raw_in;
             let (fresh_in, fresh) = bounded::<Fresh>(count);
             let (jobs_in, jobs) = bounded::<StoreJob>(count);
@@ -90,7 +90,7 @@ impl Ingest<'_> {
                 let fresh = fresh_in.clone();
                 crew.start(|| self.hash(&ready, fresh))?;
             }
-            // More threads than writes: compression and encryption keep the cores busy.
+            // There may be more threads than writes, because compression and encryption keep the cores busy.
             for _ in 0..self.writes.max(cores()) {
                 let (jobs, stored) = (jobs.clone(), stored_in.clone());
                 crew.start(|| self.write(jobs, stored, &permits, &latch))?;
@@ -170,7 +170,7 @@ impl Ingest<'_> {
         }
     }
 
-    /// Looks at the blob that is said to have the data, and stores it if there is none, or none that is good.
+    /// Checks the known blob, if there is one, and stores the data unless that blob is good.
     fn reuse_or_put(
         &self,
         job: &StoreJob,
@@ -212,7 +212,7 @@ impl Ingest<'_> {
         Ok(NewBlob { uid, fingerprint: self.fingerprint(job.id, job.digest), encryption })
     }
 
-    /// What a blob must have that holds the data of block `id`, which has this digest.
+    /// The fingerprint of a blob with the data of block `id`, which has this digest.
     pub(super) fn fingerprint(&self, id: u64, digest: Digest) -> Fingerprint {
         Fingerprint {
             checksum: digest.into(),
@@ -223,7 +223,7 @@ impl Ingest<'_> {
 
     /// The thread that makes batches durable, so that the coordinator need not wait for the disk.
     fn flush(&self, unsynced: Receiver<Vec<Stored>>, synced: Sender<Vec<Stored>>, latch: &Latch) {
-        // A store tells once that something was lost, and what was stored before that is in later batches as well.
+        // A store reports a loss only once, and later batches may also contain blobs that were stored before it.
         let mut failed = false;
         for batch in unsynced {
             let flushed = (!failed).then(|| self.store.sync());

@@ -1,25 +1,24 @@
-//! What a backup does with each block: carry it over from the base, call it sparse, or read it.
+//! Decides for each block of a backup whether to carry it over from the base, call it sparse, or read it.
 //!
-//! Pure: from sets of blocks to sets of blocks.
+//! Pure: it computes sets of blocks from sets of blocks.
 
 use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
 use crate::types::hints::Hints;
 
-/// What there is to be taken over from a base.
+/// The blocks that can be carried over from a base.
 #[derive(Clone, Debug)]
 pub struct BaseBlocks {
-    /// Its shape; the block size is the source's.
+    /// Shape of the base. Its block size is that of the source.
     pub geometry: Geometry,
-    /// Blocks of it that cannot be used: their blob is invalid, or they have no row.
+    /// Blocks of the base that cannot be used: their blob is invalid, or they have no row.
     pub unusable: BlockSet,
 }
 
-/// The three sets that together are all blocks but those that were there before. Each is ascending and
-/// disjoint, and so are they among each other.
+/// Three disjoint sets, which together are all blocks except those that an interrupted run has stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Taken over from the base.
+    /// Carried over from the base.
     pub carry: BlockSet,
     /// Known to be zero, and not read.
     pub sparse: BlockSet,
@@ -57,8 +56,8 @@ impl Plan {
     }
 }
 
-/// Up to ten of `blocks`, ascending, to be compared with the source: the first five and
-/// others at random. A hints file of another image, or another source, will hardly pass that.
+/// Selects up to ten of `blocks` to compare with the source: the first five, and others at random. Returns them in
+/// ascending order. A hints file of another image, or another source, will hardly pass that comparison.
 pub fn sample(blocks: &BlockSet, random: &mut fastrand::Rng) -> Vec<u64> {
     const CHECKS: u64 = 10;
     let total = blocks.count();
@@ -76,7 +75,7 @@ pub fn sample(blocks: &BlockSet, random: &mut fastrand::Rng) -> Vec<u64> {
     chosen.into_iter().filter_map(|n| blocks.nth(n)).collect()
 }
 
-/// The block that ends in another place than in the base: the image was grown or shrunk at its end.
+/// The block whose length differs from the base, because the image has grown or shrunk at its end.
 fn resized(source: Geometry, base: &BaseBlocks) -> BlockSet {
     let last = source.blocks().min(base.geometry.blocks());
     match last.checked_sub(1) {

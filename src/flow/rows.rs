@@ -14,7 +14,7 @@ pub(crate) struct RowReader<'a> {
     version: &'a Version,
     which: Rows,
     batch: VecDeque<BlockRow>,
-    /// Where the next batch begins; `None` behind the last one.
+    /// The first block of the next batch; `None` after the last one.
     next: Option<u64>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> RowReader<'a> {
         RowReader { version, which, batch: VecDeque::new(), next: Some(from) }
     }
 
-    /// The next row, which stays the next one; `None` at the end.
+    /// The next row, without advancing; `None` at the end.
     ///
     /// # Errors
     /// The database fails.

@@ -1,8 +1,7 @@
 //! The way of data out: rows, readers that fetch, a stage that verifies, and a sink.
 //!
-//! Restore, scrub and whatever else reads a version differ in the sink only. The calling thread owns the
-//! database connection: it hands out rows in batches, holding no read transaction across them, and gets a
-//! report for each.
+//! Restore, scrub and the other users of a walk differ only in the sink. The calling thread owns the database
+//! connection. It hands out rows in batches, without a read transaction across them, and gets a report for each row.
 
 use super::fetch::{Damage, Fetch};
 use super::rows::RowReader;
@@ -18,14 +17,14 @@ use stages::{Delivery, Loaded, Out, Stages};
 
 mod stages;
 
-/// Where the blocks go. Called by several threads at the same time.
+/// The destination of the blocks. Several threads call it at the same time.
 pub(crate) trait Sink: Sync {
-    /// Takes block `id`: its data, or `None` for a sparse block. With `damage` the data is what could be
-    /// had. `scratch` is memory of the calling thread that it may use. Returns whether the block differs from
-    /// what the sink expected, if it expected anything.
+    /// Takes the data of block `id`, or `None` for a sparse block. With `damage` the data is wrong or zeros. `scratch`
+    /// is memory of the calling thread that the sink may use. Returns whether the block differs from the one that the
+    /// sink expected, if it expected any.
     ///
     /// # Errors
-    /// End the walk.
+    /// Every error ends the walk.
     fn accept(
         &self,
         id: u64,
@@ -35,34 +34,34 @@ pub(crate) trait Sink: Sync {
     ) -> Result<Agreement>;
 }
 
-/// What a sink thinks of a block.
+/// The verdict of a sink on a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Agreement {
-    /// It is as expected, or nothing was expected.
+    /// The block is as expected, or the sink expected nothing.
     Same,
-    /// It differs.
+    /// The block differs.
     Differs,
 }
 
-/// What became of a block.
+/// The result for a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
-    /// Block.
+    /// Number of the block.
     pub id: u64,
     /// Its blob, unless it is sparse.
     pub blob: Option<Blob>,
-    /// What is wrong with the blob.
+    /// The damage of the blob, if there is any.
     pub damage: Option<Damage>,
-    /// What the sink said.
+    /// The verdict of the sink.
     pub agreement: Agreement,
 }
 
-/// Which blocks to visit.
+/// The blocks to visit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     /// First block.
     pub from: u64,
-    /// With or without sparse ones.
+    /// With or without sparse blocks.
     pub rows: Rows,
     /// Each block is visited with this chance in percent.
     pub percentile: u8,
@@ -70,26 +69,26 @@ pub(crate) struct Route {
 
 /// Everything that a walk needs besides the metadata.
 pub(crate) struct Walk<'a> {
-    /// How blobs are read.
+    /// Fetches the blobs.
     pub fetch: &'a Fetch<'a>,
     /// Shape of the image.
     pub geometry: Geometry,
-    /// Who may stop it.
+    /// May stop the walk.
     pub monitor: &'a dyn Monitor,
-    /// How many blocks are given to the sink at the same time, at least 1.
+    /// Number of blocks that are given to the sink at the same time, at least 1.
     pub deliveries: usize,
 }
 
-/// Told by [`Walk::run`] of what happens, in the calling thread.
+/// Receives the events of [`Walk::run`], in the calling thread.
 pub(crate) trait Observer {
     /// Block `id` is on its way.
     fn started(&mut self, _id: u64) {}
-    /// Block `id` is left out, by chance.
+    /// Block `id` is skipped by chance.
     fn skipped(&mut self, _row: &BlockRow) {}
     /// A block is done.
     ///
     /// # Errors
-    /// End the walk.
+    /// Every error ends the walk.
     fn done(&mut self, meta: &mut Metadata, report: Report) -> Result<()>;
 }
 
@@ -146,7 +145,7 @@ impl Walk<'_> {
                 percentile: route.percentile,
                 rows: RowReader::new(version, route.from, route.rows),
                 observer,
-                // So many that every buffer is in use.
+                // Enough to keep every buffer in use.
                 most: buffers + readers,
             };
             let conducted = conductor.run(meta, tasks_in, &reports);
@@ -166,7 +165,7 @@ struct Conductor<'a> {
     percentile: u8,
     rows: RowReader<'a>,
     observer: &'a mut dyn Observer,
-    /// How many blocks may be under way.
+    /// The most blocks that may be under way.
     most: usize,
 }
 
@@ -214,7 +213,7 @@ impl Conductor<'_> {
         self.latch.is_closed() || self.monitor.interrupted().is_some()
     }
 
-    /// The row of the next block that is visited.
+    /// The row of the next block to visit.
     fn next_row(&mut self, meta: &mut Metadata) -> Result<Option<BlockRow>> {
         loop {
             match self.rows.next(meta)? {

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_mounted_on_is_refused() {
+    fn unusable_mountpoints_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(refusal(&folder.path().join("x")).contains("does not exist"));
         fs::write(folder.path().join("file"), "").expect("written");

@@ -1,4 +1,4 @@
-//! Copying a whole database into another one, of the same or another engine, and making sure that nothing is lost.
+//! Copies a whole database into another one, of the same or another engine, and makes sure that nothing is lost.
 
 use super::sql::{Db, Fallible, Fault, Field, Row, Work};
 use super::{Metadata, SchemaState};
@@ -6,10 +6,10 @@ use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use std::io::Write;
 
-/// Rows that are handed over at once.
+/// Number of rows that are inserted at once.
 const BATCH: usize = 5000;
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Int,
@@ -18,16 +18,16 @@ enum Kind {
 }
 use Kind::*;
 
-/// A table, and how its rows are put in order.
+/// A table, and the key that orders its rows.
 struct Table {
     name: &'static str,
     columns: &'static [(&'static str, Kind)],
     key: &'static str,
-    /// Whether it gives the numbers of its rows.
+    /// Whether the table gives numbers to its rows.
     numbers: bool,
 }
 
-/// What follows a version that was made from an RBD snapshot came with a later revision of the schema.
+/// The tables for RBD snapshots. They came with a later revision of the schema.
 const LATER: [&str; 2] = ["version_origins", "made_snapshots"];
 
 /// All tables with data of the user, referenced ones first.
@@ -127,7 +127,7 @@ const TABLES: [Table; 8] = [
     },
 ];
 
-/// What was copied of a table.
+/// The result of copying a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Copied {
     /// Its name.
@@ -149,13 +149,13 @@ impl Tally {
     fn add(&mut self, row: &[Field]) {
         self.rows += 1;
         for field in row {
-            // What it is, its length, and itself: no two rows have the same bytes.
+            // Kind, length and value of each field, so that different rows have different bytes.
             let (kind, bytes) = match field {
                 Field::Null => (b'n', Vec::new()),
                 Field::Int(value) => (b'i', value.to_le_bytes().to_vec()),
                 Field::Text(text) => (b't', text.as_bytes().to_vec()),
             };
-            // A digest takes everything.
+            // Writing to a digest does not fail.
             let _ =
                 self.digest.write_all(&[&[kind][..], &(bytes.len() as u64).to_le_bytes(), &bytes].concat());
         }
@@ -182,7 +182,7 @@ impl Table {
             Ok(match kind {
                 Int => row.opt_int(n)?.map_or(Field::Null, Field::Int),
                 Text => row.opt_text(n)?.map_or(Field::Null, Field::Text),
-                // In one form, whatever release has written it.
+                // Times get one form, regardless of the release that wrote them.
                 Time => {
                     row.opt_time(n)?.map_or(Field::Null, |time: Timestamp| Field::Text(time.to_database()))
                 }
@@ -191,7 +191,7 @@ impl Table {
         self.columns.iter().enumerate().map(field).collect()
     }
 
-    /// Copies the rows, in order, and returns what they were.
+    /// Copies the rows in order. Returns their number and digest.
     fn copy(&self, from: &mut dyn Db, to: &mut dyn Db) -> Fallible<Copied> {
         let (mut tally, mut batch, names) = (Tally::default(), Vec::new(), self.names());
         self.each(from, |row| {
@@ -212,11 +212,11 @@ impl Table {
     }
 }
 
-/// Copies everything from `from` into `to`, whose tables must be there and empty, in one transaction; reads it back and
-/// compares before it is committed. `from` must not change meanwhile. `say` is called after each table.
+/// Copies everything from `from` into `to` in one transaction. The tables of `to` must exist and be empty. The rows are
+/// read back and compared before the commit. `from` must not change in the meantime. `say` is called after each table.
 ///
 /// # Errors
-/// [`Error::Refused`]: `to` is not empty. What either database says. Nothing is in `to` then.
+/// [`Error::Refused`]: `to` is not empty. The errors of either database. Nothing is in `to` then.
 pub(crate) fn copy(
     from: &mut Metadata,
     to: &mut Metadata,

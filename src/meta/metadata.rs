@@ -1,4 +1,4 @@
-//! The metadata of an installation, opened, whichever engine it has.
+//! The open metadata of an installation, with either engine.
 
 use super::SchemaState;
 use super::postgres::Postgres;
@@ -22,12 +22,12 @@ enum Kind {
 use Kind::*;
 
 impl Metadata {
-    /// Opens the database as it is, without a look at its schema: as a second connection, or to ask for its
-    /// [`Metadata::state`]. `monitor` is told of lost connections to a server.
+    /// Opens the database without a check of its schema, as a second connection or to ask for its [`Metadata::state`].
+    /// `monitor` receives messages about lost connections to a server.
     ///
     /// # Errors
-    /// [`crate::types::Error::Database`]: there is none, or it cannot be reached. [`crate::types::Error::Locked`]: another
-    /// process keeps it for itself.
+    /// [`crate::types::Error::Database`]: the database does not exist, or it cannot be reached.
+    /// [`crate::types::Error::Locked`]: another process keeps it locked.
     pub fn open(url: &DatabaseUrl, monitor: Handle) -> Result<Self> {
         Ok(match url {
             DatabaseUrl::File(path) => Sqlite::open(path)?.into(),
@@ -37,10 +37,10 @@ impl Metadata {
         })
     }
 
-    /// What the database needs before it can be used.
+    /// The state of the database: whether it is current or must be upgraded first.
     ///
     /// # Errors
-    /// [`crate::types::Error::Database`]: it is not initialised, or of a release that this one does not know.
+    /// [`crate::types::Error::Database`]: the database is not initialised, or was made by an unknown release.
     pub fn state(&mut self) -> Result<SchemaState> {
         match &mut self.0 {
             Sqlite(database) => database.state(),
@@ -48,7 +48,7 @@ impl Metadata {
         }
     }
 
-    /// Where the database is, for messages; without passwords.
+    /// The location of the database for messages, without passwords.
     pub fn location(&self) -> &str {
         match &self.0 {
             Sqlite(database) => database.location(),
@@ -61,10 +61,10 @@ impl Metadata {
         self.check_writable().is_ok()
     }
 
-    /// The same, with the reason.
+    /// Checks whether anything can be written to the database.
     ///
     /// # Errors
-    /// [`crate::types::Error::Database`] or [`crate::types::Error::Full`]: it cannot be written.
+    /// [`crate::types::Error::Database`] or [`crate::types::Error::Full`]: the database cannot be written.
     pub fn check_writable(&self) -> Result<()> {
         match &self.0 {
             Sqlite(database) => database.check_writable(),
@@ -72,8 +72,8 @@ impl Metadata {
         }
     }
 
-    /// Makes the reserve beside a file, for a disk that is full one day, unless the reserve is there or space is short.
-    /// Does nothing on a server.
+    /// Creates the reserve of disk space beside a database file, unless it exists or space is short. Does nothing on a
+    /// server.
     pub fn keep_reserve(&self) {
         match &self.0 {
             Sqlite(database) => database.keep_reserve(),
@@ -95,7 +95,8 @@ impl From<Postgres> for Metadata {
 }
 
 impl Metadata {
-    /// Reads. `what` says what is being read, for errors. An engine runs `work` again after a failure that may pass.
+    /// Runs `work`, which only reads. `what` names the operation in errors. An engine runs `work` again after a failure
+    /// that may pass.
     pub(super) fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
         #[cfg(test)]
         super::tests::recorder::note(what);
@@ -105,8 +106,8 @@ impl Metadata {
         }
     }
 
-    /// Runs `work` in one transaction: all of it happens, or nothing. `what` says what is being done, for errors. An engine
-    /// runs `work` again after a failure that may pass, but never after it has happened.
+    /// Runs `work` in one transaction. All of it takes effect, or nothing. `what` names the operation in errors. An
+    /// engine runs `work` again after a failure that may pass, but never after a commit.
     pub(super) fn write<T>(
         &mut self,
         what: &str,

@@ -1,4 +1,4 @@
-//! What the verbs of the metadata take and give.
+//! The parameters and results of the verbs.
 
 use super::PastRun;
 use crate::types::block::{Encryption, Geometry};
@@ -9,7 +9,7 @@ use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics, Version};
 
-/// Which versions to list; empty fields do not restrict.
+/// The versions to list. Empty fields do not restrict the list.
 #[derive(Clone, Debug, Default)]
 pub struct VersionFilter {
     /// Exact name.
@@ -22,10 +22,10 @@ pub struct VersionFilter {
     pub expired_at: Option<Timestamp>,
 }
 
-/// Versions, and what is wrong with the rows of others. One bad row keeps nobody from the rest.
+/// A list of versions, and of rows that cannot be read. One bad row does not hide the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// By name, then date.
+    /// The versions, by name, then date.
     pub versions: Vec<Version>,
     /// A text for each row that cannot be read, with the version's uid.
     pub unreadable: Vec<String>,
@@ -40,12 +40,12 @@ pub struct Known {
     pub uid: BlobUid,
 }
 
-/// What identifies a block's data.
+/// The properties that identify the data of a block.
 #[derive(Clone, Debug)]
 pub struct Fingerprint {
     /// Its checksum.
     pub checksum: Checksum,
-    /// Plain bytes.
+    /// Plain size in bytes.
     pub size: u64,
     /// Encryption version that a reused blob must have.
     pub enc_version: u32,
@@ -58,7 +58,7 @@ pub struct NewBlob {
     pub uid: BlobUid,
     /// Checksum and size of the plain data.
     pub fingerprint: Fingerprint,
-    /// How it is encrypted.
+    /// The encryption of the blob.
     pub encryption: Encryption,
 }
 
@@ -67,42 +67,42 @@ pub struct NewBlob {
 pub enum NewRow {
     /// The block is all zeros.
     Sparse {
-        /// Block.
+        /// Number of the block.
         id: u64,
         /// Its length in bytes.
         size: u64,
     },
     /// The block's data is in a blob that other blocks use.
     Reuse {
-        /// Block.
+        /// Number of the block.
         id: u64,
         /// The blob.
         known: Known,
     },
-    /// The block's data was stored; further blocks of the same run have the same data.
+    /// The block's data was stored. Other blocks of the same run may have the same data.
     Store {
-        /// Blocks, at least one.
+        /// Numbers of the blocks, at least one.
         ids: Vec<u64>,
         /// The blob.
         blob: NewBlob,
     },
 }
 
-/// What [`super::Metadata::carry`] took over from the base.
+/// The result of [`super::Metadata::carry`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// Number of rows, with and without data.
     pub blocks: u64,
-    /// Those without data.
+    /// The rows without data.
     pub sparse: Count,
 }
 
-/// What [`super::Metadata::finish_version`] found.
+/// The result of [`super::Metadata::finish_version`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// All blocks are there: the version is valid now.
     Valid,
-    /// These blocks must be stored (again): they have no row, or named a blob that has gone bad.
+    /// These blocks must be stored, because they have no row, or named a bad blob.
     Missing(BlockSet),
 }
 
@@ -117,14 +117,14 @@ pub struct StatisticsRow {
     pub name: String,
     /// Shape of the image.
     pub geometry: Geometry,
-    /// What was done.
+    /// The work that was done.
     pub statistics: Statistics,
-    /// Whole seconds.
+    /// Duration in whole seconds.
     pub duration: u64,
 }
 
 impl StatisticsRow {
-    /// The same as it will be read back.
+    /// The row as it will be read back.
     pub fn past(&self) -> PastRun {
         PastRun {
             date: self.date,
@@ -137,23 +137,23 @@ impl StatisticsRow {
     }
 }
 
-/// Which rows of a version to read.
+/// The rows of a version to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
-    /// All.
+    /// All rows.
     All,
-    /// Only those with data.
+    /// Only rows with data.
     Stored,
 }
 
-/// A batch of entries of `deleted_blocks` that cleanup has looked at.
+/// A batch of entries of `deleted_blocks` that a cleanup has checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
-    /// No row names these any more, and from now on none can: their data is to be deleted.
+    /// Blobs that no row names, and that no row can name from now on. Their data must be deleted.
     pub doomed: Vec<BlobUid>,
-    /// Entries that were dropped because a row names the blob.
+    /// Number of entries that were dropped because a row names the blob.
     pub in_use: u64,
-    /// Where the next batch goes on; `None` after the last one.
+    /// The entry after which the next batch begins; `None` after the last batch.
     pub next: Option<i64>,
 }
 
@@ -162,21 +162,21 @@ pub struct Candidates {
 pub struct Deletable {
     /// Name of the blob.
     pub uid: BlobUid,
-    /// Plain bytes.
+    /// Plain size in bytes.
     pub size: u64,
-    /// Since when nothing names it, in unix seconds.
+    /// The time since which nothing names it, in Unix seconds.
     pub time: i64,
-    /// What a cleanup would do with it.
+    /// The fate of the entry in a cleanup.
     pub fate: Fate,
 }
 
-/// What a cleanup would do with an entry of `deleted_blocks`.
+/// The fate of an entry of `deleted_blocks` in a cleanup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It would delete the data.
+    /// The cleanup would delete the data.
     Goes,
-    /// It would drop the entry: a row names the blob.
+    /// The cleanup would drop the entry, because a row names the blob.
     InUse,
-    /// It would leave it for now: the hour of grace is not over.
+    /// The cleanup would leave it for now, because the hour of grace is not over.
     Waits,
 }

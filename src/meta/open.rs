@@ -1,4 +1,4 @@
-//! Making and opening the database that the configuration names, whichever engine it has.
+//! Creates and opens the database that the configuration names, with either engine.
 
 use super::{Metadata, claims::Claims, postgres, sqlite, url::DatabaseUrl};
 use crate::monitor::{Handle, Monitor};
@@ -7,32 +7,32 @@ use crate::types::error::Result;
 use crate::types::settings::FileMode;
 use std::path::Path;
 
-/// What a command does with the database.
+/// The use that a command makes of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Looks which other processes there are. It may do so even while another process needs to be alone.
+    /// Finds out which other processes there are. This is allowed even while another process needs to be alone.
     Observe,
-    /// Lists versions, tags or statistics: nothing that a database of 2.13 does not have in the same form.
+    /// Lists versions, tags or statistics, which a database of 2.13 has in the same form.
     Catalogue,
     /// Reads blocks; may mark some as bad.
     Read,
     /// Changes versions.
     Write,
-    /// Removes versions, also where the disk of the database is full.
+    /// Removes versions, even if the disk of the database is full.
     Remove,
-    /// Deletes data, also where the disk is full.
+    /// Deletes data, even if the disk is full.
     Clean,
     /// Copies everything into another database, and leaves this one as it is.
     Copy,
 }
 
 impl Access {
-    /// Whether the command is of no use on a database that cannot be written.
+    /// Whether the command needs a database that can be written.
     pub fn writes(self) -> bool {
         matches!(self, Access::Write | Access::Remove | Access::Clean)
     }
 
-    /// Whether the command may write anything. One that reads blocks marks those that it finds bad.
+    /// Whether the command may write. A command that reads blocks marks the bad ones.
     pub fn may_change(self) -> bool {
         self == Access::Read || self.writes()
     }
@@ -42,31 +42,31 @@ impl Access {
 pub struct Opened {
     /// The database.
     pub metadata: Metadata,
-    /// Where locks are registered in it.
+    /// The tables in which locks are registered.
     pub register: LockTables,
 }
 
-/// Where a database has the locks of the installation, beside the lock files.
+/// The tables of a database for the locks of the installation, which it has beside the lock files.
 pub enum LockTables {
-    /// Nowhere: it is of an older release, or a copy that nobody else sees.
+    /// No tables: the database is of an older release, or a copy that no other process sees.
     None,
-    /// In the table of a file.
+    /// The table of a file.
     File(Claims),
-    /// In the tables of a server. Each transaction of the database that was opened checks the fence.
+    /// The tables of a server. Each transaction of the opened database checks the fence.
     Server {
         /// The server.
         address: Box<Address>,
-        /// To be set by the process that has registered itself.
+        /// The caller sets it after it has registered this process.
         fence: Fence,
     },
 }
 
-/// Opens the database that `url` names for a command. One of an older release is upgraded first, or, where it cannot be
-/// written, copied into a temporary file in `cachedir` that is upgraded. `alone` takes exclusive use of the installation
-/// for an upgrade, and gives it back when its result is dropped.
+/// Opens the database at `url` for a command. A database of an older release is upgraded first. If it cannot be
+/// written, a temporary copy in `cachedir` is upgraded instead. `alone` takes exclusive use of the installation for an
+/// upgrade. Dropping its result gives the use back.
 ///
 /// # Errors
-/// The URL is none; the database is missing, not initialised or unusable; what `alone` says; a signal.
+/// The URL is not valid; the database is missing, not initialised or unusable; the errors of `alone`; a signal.
 pub fn open<G>(
     url: &str,
     access: Access,
@@ -80,11 +80,11 @@ pub fn open<G>(
     }
 }
 
-/// Makes the tables of an empty database. A file is made with `mode`. A signal that `monitor` knows of ends the wait for a
-/// server.
+/// Creates the tables of an empty database. A file is created with `mode`. A signal seen by `monitor` ends the wait for
+/// a server.
 ///
 /// # Errors
-/// [`crate::types::Error::Refused`]: it has tables already; then nothing is changed.
+/// [`crate::types::Error::Refused`]: the database has tables already. Nothing is changed then.
 pub fn create(url: &DatabaseUrl, mode: FileMode, monitor: Handle) -> Result<()> {
     match url {
         DatabaseUrl::File(path) => sqlite::initialise(path, mode),

@@ -1,4 +1,4 @@
-//! What is told of versions and past runs, and what dumps and `rekey` are about.
+//! Types for reports about versions and past runs, for dumps and for `rekey`.
 
 use crate::types::block::Encryption;
 use crate::types::checksum::Checksum;
@@ -7,22 +7,22 @@ use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics};
 
-/// What a version takes, in bytes.
+/// The space that a version takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Blocks with data.
     pub real: u64,
     /// Sparse blocks.
     pub null: u64,
-    /// Saved because blocks of this version alone share blobs.
+    /// Bytes saved by blobs that only blocks of this version share.
     pub dedup_own: u64,
-    /// Blocks whose blob other versions have too.
+    /// Blocks whose blob other versions use too.
     pub dedup_others: u64,
-    /// Blocks whose blob nothing else names.
+    /// Blocks whose blob no other block names.
     pub individual: u64,
-    /// The version's share of its blobs: each counts by the part of its rows that are this version's.
+    /// The version's share of its blobs: the size of each blob, divided by the number of all rows that name it.
     pub space: u64,
-    /// Blobs that would go with the version.
+    /// Blobs that would be deleted with the version.
     pub space_freed: u64,
 }
 
@@ -37,16 +37,16 @@ pub struct PastRun {
     pub name: String,
     /// Size of the image.
     pub size: Count,
-    /// What was done.
+    /// The work that was done.
     pub statistics: Statistics,
-    /// Whole seconds.
+    /// Duration in whole seconds.
     pub duration: u64,
 }
 
 /// A block as dumps hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DumpRow {
-    /// Block.
+    /// Number of the block.
     pub id: u64,
     /// Name of the blob, or `None` for a sparse block.
     pub uid: Option<BlobUid>,
@@ -54,39 +54,39 @@ pub struct DumpRow {
     pub date: Timestamp,
     /// Checksum of the plain data.
     pub checksum: Option<Checksum>,
-    /// Plain bytes.
+    /// Plain size in bytes.
     pub size: u64,
     /// Whether the data is good.
     pub valid: bool,
-    /// How it is encrypted.
+    /// The encryption of the blob.
     pub encryption: Encryption,
 }
 
-/// What [`Metadata::rekey`] did, counted in blocks.
+/// The result of [`super::Metadata::rekey`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rekeyed {
-    /// Blobs whose key was wrapped anew.
+    /// Number of blobs whose key was wrapped with the new master key.
     pub opened: u64,
-    /// Blocks whose blob's key was wrapped anew.
+    /// Number of blocks that name these blobs.
     pub rows: u64,
     /// Sparse blocks.
     pub sparse: u64,
-    /// Blocks of another encryption version.
+    /// Number of blocks with another encryption version.
     pub other: u64,
-    /// Blobs whose key opens with the new key already.
+    /// Number of blobs whose key the new master key opens already.
     pub already: u64,
-    /// Uids of blobs whose key opens with neither.
+    /// Uids of blobs whose key neither master key opens.
     pub damaged: Vec<BlobUid>,
 }
 
-/// What the two master keys make of a blob's wrapped key.
+/// The result of trying both master keys on a blob's wrapped key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rewrapped {
-    /// The old one opens it: this is the key (hex) as the new one wraps it.
+    /// The old master key opens it. Holds the key as the new one wraps it, in hex.
     Anew(String),
-    /// The new one opens it already.
+    /// The new master key opens it already.
     Already,
-    /// Neither opens it.
+    /// Neither master key opens it.
     Damaged,
 }
 
@@ -96,11 +96,11 @@ pub type Rewrap<'a> = &'a mut dyn FnMut(&str) -> Rewrapped;
 /// The rows of a dump, read while they are imported.
 pub type DumpRows<'a> = &'a mut dyn Iterator<Item = Result<DumpRow>>;
 
-/// What [`super::Metadata::mark_version_valid`] did.
+/// The result of [`super::Metadata::mark_version_valid`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healed {
     /// Whether the version is valid: none of its blobs is bad.
     pub valid: bool,
-    /// Uids of the other versions that are valid again, as only the mended blobs had made them invalid.
+    /// Uids of the other versions that are valid again, because only the mended blobs had made them invalid.
     pub others: Vec<VersionUid>,
 }

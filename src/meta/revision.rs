@@ -1,15 +1,15 @@
-//! Which schema a database has, told by what is in it.
+//! Finds out which schema a database has.
 
 use crate::types::error::{Error, Result};
 
 /// The revision of the schema, as in its table `schema_version`.
 const REVISION: i64 = 3;
-/// Earlier ones: 1 lacks what is known of RBD snapshots, and both lack claims. What they have is as it should be.
+/// Earlier revisions. 1 lacks the tables for RBD snapshots, and both lack claims. Their other tables are the same.
 const BEHIND: std::ops::RangeInclusive<i64> = 1..=2;
 /// Tables that older releases may have.
 pub(super) const OLD_TABLES: [&str; 7] =
     ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
-/// In front of their names while they are set aside for an upgrade.
+/// The prefix of their names while they are set aside for an upgrade.
 pub(super) const ASIDE: &str = "before_upgrade_";
 /// The columns of `stats` that an upgrade copies.
 pub(super) const STATISTICS: &str = "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
@@ -28,18 +28,18 @@ const OLD_REVISIONS: [&str; 9] = [
     "30349b678801",
 ];
 
-/// What a database needs before it can be used.
+/// The state of a database's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// Nothing.
+    /// The schema is current.
     Current,
-    /// [`super::sqlite::Sqlite::add_tables`] (or that of PostgreSQL) before anything is backed up: an earlier revision of
-    /// this schema. What it has is as it should be.
+    /// An earlier revision of this schema. [`super::sqlite::Sqlite::add_tables`] (or that of PostgreSQL) must run
+    /// before anything is backed up. The other tables are the same.
     Behind {
         /// Its revision.
         revision: i64,
     },
-    /// An upgrade: it has the schema of an older release, named by its revision.
+    /// The schema of an older release. It needs an upgrade.
     Old {
         /// Revision as `alembic_version` names it; empty for the oldest.
         revision: String,
@@ -49,18 +49,18 @@ pub enum SchemaState {
     },
 }
 
-/// What there is in a database.
+/// The content of a database that identifies its schema.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// What its table `schema_version` says; `None` if there is no such table.
+    /// The revision in its table `schema_version`; `None` if there is no such table.
     pub ours: Option<Option<i64>>,
     /// The first table of 2.x that is missing.
     pub lacks: Option<&'static str>,
-    /// What `alembic_version` says, if anything.
+    /// The revision in `alembic_version`, if there is one.
     pub theirs: Option<String>,
 }
 
-/// What the database needs before it can be used.
+/// The state of the schema.
 pub(super) fn state(location: &str, found: Found) -> Result<SchemaState> {
     let invalid = |text: &str| Err(Error::database(format!("Invalid database ({location}). {text}")));
     match found.ours {

@@ -1,7 +1,7 @@
 //! SQL for both engines.
 //!
-//! [`Db`] is an open transaction of either engine: it runs statements with parameters `?1`, `?2`, …, gives the rows of
-//! their results, and has the few methods that each engine implements in its own way.
+//! [`Db`] is an open transaction of either engine. It runs statements with parameters `?1`, `?2`, …, returns the rows
+//! of their results, and has the few methods that each engine implements in its own way.
 
 pub(super) mod rules;
 
@@ -13,12 +13,12 @@ use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::Version;
 
-/// What a statement is given.
+/// A parameter of a statement.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
-    /// NULL, of whatever type.
+    /// NULL of any type.
     Null,
-    /// Also for the flags, which are 0 or 1.
+    /// A number, or a flag, which is 0 or 1.
     Int(i64),
     /// Text.
     Text(&'a str),
@@ -32,7 +32,7 @@ impl From<i64> for Value<'_> {
     }
 }
 impl From<u64> for Value<'_> {
-    /// What does not fit is a damaged size; the largest one stands for it.
+    /// A number that does not fit is a damaged size, and becomes the largest number.
     fn from(value: u64) -> Self {
         Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
     }
@@ -112,24 +112,24 @@ macro_rules! values {
 }
 pub(super) use values;
 
-/// Why a transaction is rolled back.
+/// The reason why a transaction is rolled back.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The driver of the engine failed. Only that engine knows the error's type, and what the error means.
+    /// The driver of the engine failed. Only that engine knows the type and the meaning of the error.
     Driver {
-        /// What the engine makes of the error, as text.
+        /// The engine's text for the error.
         text: String,
         /// The driver's own error.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A value cannot be what the database holds.
+    /// A value is not valid.
     Value(String),
-    /// Something else did.
+    /// Another error.
     Because(Error),
 }
 
 impl Fault {
-    /// The same, for a row that cannot be read: with `whose` row that is, such as `version UID, block 7`.
+    /// The fault of a row that cannot be read. `whose` names the row, such as `version UID, block 7`.
     pub(super) fn of_row(self, whose: &str) -> Self {
         match self {
             Fault::Value(why) => Fault::Value(format!("{whose}: {why}")),
@@ -138,7 +138,7 @@ impl Fault {
         }
     }
 
-    /// The driver's error, for the engine whose driver gives errors of type `E`.
+    /// The driver's error, if it is of type `E`.
     pub(super) fn driver<E: std::error::Error + 'static>(&self) -> Option<&E> {
         match self {
             Fault::Driver { error, .. } => error.downcast_ref(),
@@ -146,10 +146,10 @@ impl Fault {
         }
     }
 
-    /// Takes the driver's error out.
+    /// Extracts the driver's error.
     ///
     /// # Errors
-    /// The fault itself, where it is another one.
+    /// The fault itself, if it is not an error of type `E`.
     pub(super) fn into_driver<E: std::error::Error + 'static>(self) -> std::result::Result<E, Fault> {
         match self {
             Fault::Driver { text, error } => match error.downcast() {
@@ -161,12 +161,12 @@ impl Fault {
     }
 }
 
-/// What a piece of a transaction gives.
+/// The result of a part of a transaction.
 pub(super) type Fallible<T> = std::result::Result<T, Fault>;
 
 /// A row of a result. Columns count from 0.
 pub(super) trait Row {
-    /// What the column is called.
+    /// The name of a column.
     fn name(&self, column: usize) -> String;
     fn opt_int(&self, column: usize) -> Fallible<Option<i64>>;
     fn opt_text(&self, column: usize) -> Fallible<Option<String>>;
@@ -179,13 +179,13 @@ impl dyn Row + '_ {
         self.opt_int(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column))))
     }
 
-    /// A number that is never negative.
+    /// A number that must not be negative.
     pub(super) fn size(&self, column: usize) -> Fallible<u64> {
         let value = self.int(column)?;
         u64::try_from(value).map_err(|_| Fault::Value(format!("{} is negative: {value}", self.name(column))))
     }
 
-    /// A number that is only shown or added up: a damaged one below zero counts as 0.
+    /// A number that is only shown or added up. A negative number is damaged and counts as 0.
     pub(super) fn count(&self, column: usize) -> Fallible<u64> {
         Ok(u64::try_from(self.int(column)?).unwrap_or(0))
     }
@@ -198,7 +198,7 @@ impl dyn Row + '_ {
         self.opt_text(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column))))
     }
 
-    /// Text, where an empty one means none.
+    /// Text; empty text counts as none.
     pub(super) fn filled(&self, column: usize) -> Fallible<Option<String>> {
         Ok(self.opt_text(column)?.filter(|text| !text.is_empty()))
     }
@@ -208,44 +208,45 @@ impl dyn Row + '_ {
     }
 }
 
-/// Is called with each row of a result.
+/// A function that is called with each row of a result.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&dyn Row) -> Fallible<()>;
 
-/// Where the engines differ in their SQL.
+/// The differences between the SQL of the two engines.
 pub(super) struct Dialect {
-    /// The column that is the key of `versions`. It is there in a database that was not upgraded yet, too.
+    /// The column that is the key of `versions`. It also exists in a database that was not upgraded yet.
     pub key: &'static str,
     /// The end of a SELECT that keeps the rows from being deleted until the transaction ends.
     pub keep: &'static str,
-    /// A join whose left side is the outer loop. SQLite must be told, PostgreSQL finds out by itself.
+    /// A join whose left side is the outer loop. SQLite needs this hint; PostgreSQL finds out by itself.
     pub join: &'static str,
-    /// The end of a grouped SELECT that sorts by its first two columns, where grouping alone does not.
+    /// The end of a grouped SELECT that sorts by its first two columns, if grouping alone does not.
     pub sorted: &'static str,
     /// The order in which the tags of a version are listed.
     pub tags: &'static str,
-    /// Makes the temporary tables `gone (id)` and `unnamed (uid, size)`, which last as long as the transaction.
+    /// Creates the temporary tables `gone (id)` and `unnamed (uid, size)`, which exist until the transaction ends.
     pub temporary: &'static str,
-    /// Drops these tables, where the end of the transaction does not.
+    /// Drops these tables, if the end of the transaction does not.
     pub temporary_end: &'static str,
 }
 
-/// A transaction, or a connection that only reads. `db.rs` of each engine implements it, but for the groups that have a
-/// file of their own.
+/// A transaction, or a connection that only reads. `db.rs` of each engine implements it, except for the groups that
+/// have their own files.
 pub(super) trait Db: BlockSql + CandidateSql + ImportSql + TableSql {
     /// The SQL that is not the same in both engines.
     fn dialect(&self) -> &'static Dialect;
-    /// Runs a statement. Returns how many rows it has changed.
+    /// Runs a statement. Returns the number of rows that it has changed.
     fn execute(&mut self, sql: &str, values: &[Value]) -> Fallible<u64>;
     /// Runs statements without parameters.
     fn batch(&mut self, sql: &str) -> Fallible<()>;
-    /// Calls `visit` with each row of a result, as they come.
+    /// Calls `visit` with each row of a result, one by one.
     fn each(&mut self, sql: &str, values: &[Value], visit: Visit<'_>) -> Fallible<()>;
 
-    /// Keeps other removals out until the transaction ends. Of two removals at the same time, each would find that the
-    /// other's version still names the blobs that they share.
+    /// Keeps other removals out until the transaction ends. If two removals ran at the same time, each would find that
+    /// the version of the other still names the blobs that they share.
     fn alone_in_removing(&mut self) -> Fallible<()>;
-    /// Keeps other transactions from marking blobs until this one ends. `alone` if this one marks some itself. Without the
-    /// lock a version could be found whole while a mark on one of its blobs, or its row, is not committed yet.
+    /// Keeps other transactions from marking blobs until this one ends. `alone` means that this one marks blobs itself.
+    /// Without the lock, a version could seem complete while a mark on one of its blobs, or its row for a bad blob, is
+    /// not committed yet.
     fn lock_marks(&mut self, alone: bool) -> Fallible<()>;
     /// See [`super::Metadata::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
@@ -259,7 +260,7 @@ pub(super) trait BlockSql {
     fn commit_blocks(&mut self, version: VersionKey, rows: &[NewRow]) -> Fallible<Vec<u64>>;
 }
 
-/// What a cleanup takes from the list of deletable blobs: `candidates.rs` of each engine.
+/// Taking entries for a cleanup from the list of deletable blobs: `candidates.rs` of each engine.
 pub(super) trait CandidateSql {
     /// See [`super::Metadata::take_delete_candidates`].
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
@@ -267,7 +268,7 @@ pub(super) trait CandidateSql {
 
 /// Importing dumps: `import.rs` of each engine.
 pub(super) trait ImportSql {
-    /// Inserts the rows of a version that is imported.
+    /// Inserts the rows of an imported version.
     fn import_rows(&mut self, version: &Version, rows: DumpRows<'_>) -> Fallible<()>;
 }
 
@@ -277,7 +278,7 @@ pub(super) trait TableSql {
     fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()>;
     /// The highest number that a table has given to a row, or may have given.
     fn last_id(&mut self, table: &str) -> Fallible<i64>;
-    /// Makes sure that the table gives only numbers above `last`.
+    /// Makes sure that new rows of the table get only numbers above `last`.
     fn set_last_id(&mut self, table: &str, last: i64) -> Fallible<()>;
 }
 
@@ -307,7 +308,7 @@ impl dyn Db + '_ {
         Ok(self.all(sql, values, read)?.into_iter().next())
     }
 
-    /// A number that a statement gives.
+    /// The number that a statement returns; 0 if it returns no row.
     pub(super) fn number(&mut self, sql: &str, values: &[Value]) -> Fallible<i64> {
         Ok(self.first(sql, values, |row| row.int(0))?.unwrap_or_default())
     }
@@ -316,12 +317,12 @@ impl dyn Db + '_ {
 /// The kind of work that a transaction does, for engines that prepare for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    /// Ordinary.
+    /// Ordinary work.
     Small,
-    /// Many rows, whose references the caller knows to be right: the engine need not check each.
+    /// Many rows whose references are known to be right, so the engine need not check each of them.
     Bulk,
-    /// Many rows, in no order of any index.
+    /// Many rows, in an order that no index has.
     Scattered,
-    /// As [`Work::Scattered`]; and the engine cannot run it again, because its input is used up.
+    /// As [`Work::Scattered`], but the engine cannot run it again, because its input is used up.
     Once,
 }

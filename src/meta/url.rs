@@ -4,16 +4,16 @@ use crate::pg::Address;
 use crate::types::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Where the metadata is, and so which engine it has.
+/// The place of the metadata, which decides the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file of SQLite.
+    /// An SQLite file.
     File(PathBuf),
-    /// A database of a PostgreSQL server.
+    /// A database on a PostgreSQL server.
     Server(Box<Address>),
 }
 
-/// What to do with a database that 2.13 could use and this program cannot.
+/// Instructions for a database that 2.13 could use and this program cannot.
 const FROM_MYSQL: &str = "MySQL is not supported. To continue with SQLite, let release 2.13 export each \
                           version with the present configuration (backy2 -ms ls -f uid, then backy2 export \
                           UID FILE). Then set engine to sqlite:////path/of/the/database, and call `backy2 \
@@ -21,11 +21,11 @@ const FROM_MYSQL: &str = "MySQL is not supported. To continue with SQLite, let r
                           docs/migration.md has the commands for them.";
 
 impl DatabaseUrl {
-    /// Reads `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`, each also with the name of a driver of
-    /// SQLAlchemy (`postgresql+psycopg2://…`), which does not matter here.
+    /// Parses `sqlite:////abs/path`, `sqlite:///rel/path` and `postgresql://…`. Each may name a driver of SQLAlchemy
+    /// (`postgresql+psycopg2://…`), which does not matter here.
     ///
     /// # Errors
-    /// [`Error::Config`] for anything else; the URL itself is not repeated, it may hold a password.
+    /// [`Error::Config`] for anything else. The error does not repeat the URL, which may contain a password.
     pub fn parse(engine: &str) -> Result<Self> {
         let bad = |text: &str| Err(Error::config(format!("[MetaBackend] engine: {text}")));
         let Some((scheme, rest)) = engine.split_once("://") else {
@@ -43,7 +43,7 @@ impl DatabaseUrl {
             "postgresql" | "postgres" => Address::parse(engine)
                 .map(|address| DatabaseUrl::Server(Box::new(address)))
                 .or_else(|text| bad(&text)),
-            // 2.13 takes whatever its library knows.
+            // 2.13 accepts every engine that its library knows.
             "mysql" | "mariadb" => bad(FROM_MYSQL),
             other => bad(&format!("{other}:// is not supported; use sqlite:// or postgresql://")),
         }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mysql_url_is_told_how_to_get_to_sqlite() {
+    fn the_error_for_mysql_says_how_to_get_to_sqlite() {
         for url in ["mysql://u:secret@h/d", "mysql+pymysql://u:secret@h/d", "mariadb://u:secret@h/d"] {
             let error = DatabaseUrl::parse(url).expect_err(url).to_string();
             for part in ["export UID FILE", "initdb", "import FILE", "sqlite:////", "migration.md"] {

@@ -1,8 +1,8 @@
-//! The verbs: what the rest of the program can ask of the metadata, as methods of [`Metadata`](super::Metadata).
+//! The verbs: the operations that the rest of the program performs on the metadata, as methods of
+//! [`Metadata`](super::Metadata).
 //!
-//! Each verb stands here once, with its SQL: in the method itself, or in a function below it in the same file. Statements
-//! are in the SQL that both engines understand. What an engine does in its own way is a method of
-//! [`Db`](super::sql::Db).
+//! Each verb is defined once here. Its SQL is in the method itself, or in a function in the same file. Both engines
+//! understand the statements. Work that the engines do in different ways is a method of [`Db`](super::sql::Db).
 
 mod backup;
 mod catalogue;

@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Sizes are rounded up to this many bytes, the largest sector size that clients expect.
 const SECTOR: u64 = 4096;
 
-/// Which versions are served, and how.
+/// The versions that are served, and the way in which they are.
 pub(super) struct Exports<'a> {
     /// Opens the versions.
     pub depot: Arc<Depot>,
     /// Settings for the versions that store what clients write.
     pub config: &'a Config,
-    /// How those versions are named.
+    /// The names of those versions.
     pub copies: Naming,
     /// Receives messages and progress.
     pub monitor: &'a dyn Monitor,

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_connected_is_known_and_who_has_left_is_not() {
+    fn the_user_of_a_client_is_known_until_it_leaves() {
         for host in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
             let Ok(listener) = TcpListener::bind(host) else { continue };
             let port = listener.local_addr().expect("bound").port();

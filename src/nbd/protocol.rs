@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_is_no_field() {
+    fn fields_that_are_cut_off_are_none() {
         let mut fields = Fields(&[0, 0, 0, 3, b'a', b'b']);
         assert_eq!(fields.string(), None);
         let mut fields = Fields(&[0, 0, 0, 2, b'a', b'b', 9]);

@@ -4,7 +4,7 @@
 /// First number of each lock: the letters `back`. The second number is that of a [`Lock`].
 pub(crate) const CLASS: i32 = 0x6261_636b;
 
-/// What a lock protects.
+/// A lock, named after the work that it protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Lock {

@@ -35,7 +35,7 @@ const SETTINGS: &str =
             WHERE n.nspname = s.name AND c.relname IN ('versions', 'blocks') AND c.relkind IN ('r', 'p', 'v')) = 2
      ORDER BY s.place";
 
-/// Why a connection could not be made.
+/// The reason why a connection could not be made.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The server or the network.

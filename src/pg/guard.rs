@@ -26,7 +26,7 @@ type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 /// The request for TLS: a length of 8 and a number that is no protocol version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// Why we do not use a connection that the server would accept.
+/// The reason why we do not use a connection that the server would accept.
 #[derive(Debug)]
 pub(super) struct Refusal(pub String);
 
@@ -54,7 +54,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// `seen` receives what others need to know of the connection.
+    /// `seen` receives the facts about the connection that others need.
     ///
     /// # Errors
     /// A text that names the file that cannot be used.

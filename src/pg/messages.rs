@@ -25,7 +25,7 @@ mod method {
     pub(super) const SCRAM_DONE: i32 = 12;
 }
 
-/// What other parts of the program need to know of a connection.
+/// The facts about a connection that other parts of the program need.
 #[derive(Default)]
 pub(super) struct Seen {
     /// The process that serves this connection, as the server says; 0 until then.
@@ -53,7 +53,7 @@ impl Reader {
         Reader { head: [0; HEAD], have: 0, skip: 0, careful, scram: false, ready: false, seen }
     }
 
-    /// What other parts of the program need to know of the connection.
+    /// The facts about the connection that other parts of the program need.
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
     }

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_hang_or_is_no_file_is_refused_at_once() {
+    fn pipes_and_folders_are_refused_without_waiting() {
         let dir = folder(0o700);
         let pipe = dir.path().join("pipe");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
@@ -165,7 +165,7 @@ mod tests {
         appended(&pipe).expect_err("still a pipe");
         // `/dev/stderr` is such a path.
         let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
-        appended(Path::new(&format!("/proc/self/fd/{number}"))).expect("what a process has open");
+        appended(Path::new(&format!("/proc/self/fd/{number}"))).expect("the open file of a process");
         appended(dir.path()).expect_err("a folder");
     }
 

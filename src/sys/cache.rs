@@ -39,7 +39,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn what_was_dropped_is_not_held() {
+    fn dropped_pages_are_not_in_the_cache() {
         // Not in the temporary folder: that may exist in memory only.
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
         file.write_all(&[1; 100_000]).expect("written");

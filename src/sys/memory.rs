@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_an_error() {
+    fn impossible_allocations_are_errors() {
         let mut list = vec![7_u8];
         for impossible in [usize::MAX, isize::MAX as usize - 100] {
             for error in [reserve(&mut list, impossible).err(), zeroed(impossible).err()] {
@@ -172,11 +172,11 @@ mod tests {
             }
         }
         assert_eq!(list, [7]);
-        assert!(!FALLIBLE.get(), "what follows is told by the allocator again");
+        assert!(!FALLIBLE.get(), "the allocator handles later failures again");
     }
 
     #[test]
-    fn what_can_be_had_is_had() {
+    fn possible_allocations_succeed() {
         assert_eq!(zeroed(1000).expect("little"), vec![0; 1000]);
         assert!(zeroed(0).expect("nothing").is_empty());
         let mut list = vec![1_u64];

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_has_the_mode_that_was_asked_for() {
+    fn new_files_and_folders_have_the_requested_mode() {
         let dir = tempfile::tempdir().expect("a folder");
         for text in ["0600", "0640", "0660", "0664"] {
             let wanted = FileMode::parse(text).expect("good");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_neither_used_nor_followed() {
+    fn existing_files_and_links_are_neither_used_nor_followed() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("file"), "mine").expect("written");

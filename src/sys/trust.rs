@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file opened for reading, and what a look at the open file (not at its name) has found.
+/// A file opened for reading, and the findings about the open file, not about its name.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// The file.
@@ -105,7 +105,7 @@ pub(crate) fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     Ok(Opened { file, metadata, doubts })
 }
 
-/// Why other users may have written an open file, whatever its folder is.
+/// The reasons why other users may have written an open file, apart from its folder.
 pub(crate) fn of_file(file: &Metadata) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if is_foreign(file.uid()) {
@@ -117,7 +117,7 @@ pub(crate) fn of_file(file: &Metadata) -> Vec<Doubt> {
     doubts
 }
 
-/// Why other users may replace files in a folder, whoever owns the files.
+/// The reason why other users may replace files in a folder, regardless of the owners of the files.
 pub(crate) fn of_empty_folder(path: &Path, folder: &Metadata) -> Option<Doubt> {
     if is_foreign(folder.uid()) {
         Some(Doubt::FolderOwner(path.to_owned(), folder.uid()))
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_others_cannot_have_written_is_believed() {
+    fn files_that_others_may_have_written_raise_doubts() {
         let own = (None, None);
         let foreign = (Some(65534), Some(65534));
         let group = (None, Some(65534));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_believed_as_far_as_both_ends_are() {
+    fn a_link_raises_the_doubts_of_both_its_folders() {
         let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let (link, file) = (here.path().join("link"), there.path().join("file"));
         fs::write(&file, "x").expect("written");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    fn a_pipe_is_refused_without_waiting() {
         let dir = tempfile::tempdir().expect("a folder");
         let pipe = dir.path().join("pipe");
         let bits = Mode::from_raw_mode(0o600);

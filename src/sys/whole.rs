@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
+    fn the_target_of_a_link_is_replaced_and_the_link_stays() {
         let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let (link, file) = (here.path().join("link"), there.path().join("file"));
         std::fs::write(&file, "old").expect("written");
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_written_to_as_it_is() {
+    fn devices_and_pipes_are_written_in_place() {
         put(Path::new("/dev/null"), "x").expect("a device");
         assert!(put(Path::new("/dev/full"), "x").is_err());
         let (mut reader, writer) = io::pipe().expect("a pipe");

@@ -54,7 +54,7 @@ impl Geometry {
     }
 }
 
-/// How a blob is encrypted, according to the metadata.
+/// The encryption of a blob, according to the metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encryption {
     /// 0: not encrypted; 1: zstd, AES-256-GCM, wrapped key (see [`crate::crypt`]).

@@ -117,7 +117,7 @@ pub enum Error {
     Source {
         /// The URL as the user gave it.
         url: String,
-        /// What went wrong, and where.
+        /// The failure, and its place.
         reason: Reason,
     },
 
@@ -125,7 +125,7 @@ pub enum Error {
     NoSuchImage {
         /// The URL as the user gave it.
         url: String,
-        /// What does not exist.
+        /// The missing pool, image or snapshot.
         message: String,
     },
 
@@ -137,7 +137,7 @@ pub enum Error {
     Target {
         /// The URL as the user gave it.
         url: String,
-        /// What went wrong, and where.
+        /// The failure, and its place.
         reason: Reason,
     },
 
@@ -145,7 +145,7 @@ pub enum Error {
     Store {
         /// The location of the store.
         store: String,
-        /// What went wrong, and with which blob.
+        /// The failure, and the blob that it concerns.
         reason: Reason,
     },
 
@@ -156,7 +156,7 @@ pub enum Error {
     LockDir {
         /// The configured folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The failure.
         reason: Reason,
     },
 
@@ -217,7 +217,7 @@ impl Error {
         reason::causes(&self.to_string(), std::error::Error::source(self))
     }
 
-    /// What the user can do by options or other commands. Neither [`Error::line`] nor [`Error::summary`] says it,
+    /// The remedies: options or other commands that help. Neither [`Error::line`] nor [`Error::summary`] contains them,
     /// because only `cli` knows their names.
     pub fn remedies(&self) -> &[Remedy] {
         self.reason().map_or(&[], Reason::remedies)

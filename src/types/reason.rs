@@ -30,13 +30,13 @@ impl Reason {
         Reason { advice: one_line(&self.advice, &[], &advice.into()), ..self }
     }
 
-    /// The same, and what can be done by an option or another command. It stands behind all advice.
+    /// Adds a remedy: an option or another command that helps. It follows all advice.
     pub fn remedy(mut self, remedy: Remedy) -> Self {
         self.remedies.push(remedy);
         self
     }
 
-    /// What can be done by options or other commands.
+    /// The remedies: options or other commands that help.
     pub(super) fn remedies(&self) -> &[Remedy] {
         &self.remedies
     }
@@ -52,7 +52,7 @@ impl Reason {
         &self.text
     }
 
-    /// What the user can do; empty if nothing is known.
+    /// The advice to the user; empty if there is none.
     pub(super) fn advice(&self) -> &str {
         &self.advice
     }

@@ -1,4 +1,4 @@
-//! What the user can do about an error, as a kind.
+//! Remedies: kinds of options and commands that help the user after an error.
 //!
 //! The layers below `cli` do not know the options of the command line. They name a kind, and `cli::remedy` says which
 //! option or command it is.
@@ -6,7 +6,7 @@
 use super::uid::VersionUid;
 use std::path::PathBuf;
 
-/// What the user can do.
+/// A kind of option or command that helps the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Name an existing configuration, or let the program look for one.

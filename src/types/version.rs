@@ -110,7 +110,7 @@ impl std::ops::SubAssign for Count {
     }
 }
 
-/// What a backup did, as the `stats` table records it.
+/// The work of a backup, as the `stats` table records it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// All blocks read from the source, including blocks of zeros and check blocks.

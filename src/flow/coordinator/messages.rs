@@ -1,4 +1,4 @@
-//! What the coordinator and the other stages tell each other.
+//! The messages between the coordinator and the other stages.
 
 use crate::meta::{Known, NewBlob};
 use crate::pool::Buffer;
@@ -10,14 +10,14 @@ use std::ops::Range;
 pub(crate) enum Fresh {
     /// Blocks that the source reports as holes.
     Holes(Range<u64>),
-    /// A block that was read and holds zeros.
+    /// A block that was read and contains only zeros.
     Zero {
-        /// Block.
+        /// Number of the block.
         id: u64,
     },
     /// A block with its digest.
     Hashed {
-        /// Block.
+        /// Number of the block.
         id: u64,
         /// Digest of its data.
         digest: Digest,
@@ -28,17 +28,17 @@ pub(crate) enum Fresh {
 
 /// A block that is to be stored.
 pub(crate) struct StoreJob {
-    /// Block; names the job, too.
+    /// Number of the block, which also names the job.
     pub id: u64,
     /// Digest of its data.
     pub digest: Digest,
     /// Its data.
     pub data: Buffer,
-    /// The blob that has this data already, if it is what it should be: it has not been looked at yet.
+    /// The blob that should already have this data. It has not been checked yet.
     pub known: Option<Known>,
 }
 
-/// What became of a job.
+/// The result of a job.
 pub(crate) enum Done {
     /// The data was stored.
     Stored {
@@ -60,7 +60,7 @@ pub(crate) enum Done {
 pub(crate) struct Stored {
     /// The job's block.
     pub id: u64,
-    /// What the metadata must know.
+    /// The blob's entry for the metadata.
     pub blob: NewBlob,
 }
 

@@ -1,4 +1,4 @@
-//! Blobs that are bad once or always, over a store that answers by plan.
+//! Blobs that are bad once or always, in a store whose answers are planned.
 
 use super::*;
 use crate::types::block::Encryption;
@@ -8,7 +8,7 @@ use crate::types::uid::BlobUid;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-/// What the store answers.
+/// An answer of the store.
 #[derive(Clone)]
 enum Answer {
     Data(Vec<u8>),
@@ -19,7 +19,7 @@ enum Answer {
 
 use Answer::{Data, Store as Fails, Unreadable};
 
-/// Answers in that order, and keeps whether it was asked again.
+/// Gives these answers in order, and records for each request whether it was a repetition.
 struct Planned {
     answers: Mutex<VecDeque<Answer>>,
     asked: Mutex<Vec<bool>>,
@@ -62,8 +62,8 @@ impl BlobStore for Planned {
     }
 }
 
-/// What came of fetching a block of [`GOOD`] as a whole, and in two steps with digests of several blocks; where the two
-/// ways differ the test fails. The data, and how often it was read after an error.
+/// Fetches a block of [`GOOD`] as a whole, and in two steps with digests of several blocks. Fails if the results
+/// differ. Returns the damage, the data, the number of repeated reads, and the number of doubtful blobs.
 fn fetched(answers: &[Answer], is_there: bool) -> (Result<Option<Damage>>, Vec<u8>, usize, u64) {
     let keys = Keyring::new(None);
     let hasher = Hasher::new(HashFunction::Sha512);
@@ -129,7 +129,7 @@ fn a_blob_that_is_bad_twice_is_damaged() {
     for second in [flipped.clone(), Unreadable, Data(Vec::new())] {
         let (damage, data, again, doubtful) = fetched(&[flipped.clone(), second], true);
         assert!(matches!(damage, Ok(Some(Damage::Checksum { .. }))), "{damage:?}");
-        assert_eq!((&data[..], again, doubtful), (FLIPPED, 1, 0), "what could be had is kept");
+        assert_eq!((&data[..], again, doubtful), (FLIPPED, 1, 0), "the wrong data is kept");
     }
     let (damage, _, again, _) = fetched(&[Answer::Missing], true);
     assert!(matches!(damage, Ok(Some(Damage::Missing))) && again == 0, "{damage:?}");

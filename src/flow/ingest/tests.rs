@@ -1,4 +1,4 @@
-//! What becomes of blocks when the store has lost some.
+//! Tests of runs whose store loses blobs.
 
 use super::*;
 use crate::io::null::NullSource;
@@ -12,7 +12,7 @@ use crate::types::time::Timestamp;
 use crate::types::version::NewVersion;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Loses what it is given. The system tells that once, at the first flush.
+/// A store that loses all blobs. Only the first flush reports that.
 #[derive(Default)]
 struct Forgetful {
     flushes: AtomicUsize,
@@ -39,7 +39,7 @@ impl BlobStore for Forgetful {
         Ok(())
     }
     fn sync(&self) -> Result<()> {
-        // So that the writers have more to be flushed meanwhile.
+        // Lets the writers store more blobs in the meantime.
         std::thread::sleep(std::time::Duration::from_millis(50));
         if self.flushes.fetch_add(1, Ordering::Relaxed) == 0 { Err(lost()) } else { Ok(()) }
     }
@@ -85,6 +85,6 @@ fn nothing_counts_that_was_stored_before_a_flush_has_failed() {
     };
     let ended = ingest.run(&mut meta, &(0..blocks).into(), &mut Tally::default());
     assert!(matches!(ended, Err(Error::Store { .. })), "{ended:?}");
-    assert_eq!(store.flushes.into_inner(), 1, "nobody asks again, and is told that all is well");
+    assert_eq!(store.flushes.into_inner(), 1, "a second flush would report no loss");
     assert!(meta.rows(&version, 0, 1000, Rows::All).expect("reads").is_empty());
 }

@@ -1,4 +1,4 @@
-//! The threads of a walk: readers, the stage that verifies, and those who give blocks to the sink.
+//! The threads of a walk: readers, the stage that verifies, and the threads that give blocks to the sink.
 
 use super::{Report, Sink};
 use crate::flow::fetch::{Damage, Fetch, Fetcher, Verifier};
@@ -8,7 +8,7 @@ use crate::types::block::{Blob, BlockRow, Geometry};
 use crate::types::error::Result;
 use crossbeam_channel::{Receiver, Sender};
 
-/// What all threads have in common.
+/// The data that all threads share.
 pub(super) struct Stages<'a> {
     pub fetch: &'a Fetch<'a>,
     pub geometry: Geometry,
@@ -18,7 +18,7 @@ pub(super) struct Stages<'a> {
     pub latch: &'a Latch,
 }
 
-/// A block whose blob was decoded, and whose checksum is to be compared.
+/// A block whose blob was decoded. Its checksum must still be compared.
 pub(super) struct Loaded {
     id: u64,
     blob: Blob,
@@ -32,8 +32,8 @@ pub(super) struct Delivery {
     damage: Option<Damage>,
 }
 
-/// Where a reader and who verifies hand on what they have. Every task ends as a report, by `None` if it was given up: who hands out
-/// the tasks waits for that, and would wait forever once all of them fail.
+/// The channels for the results of readers and verifiers. Every task ends with a report, which is `None` if the task
+/// was given up. The calling thread waits for all reports, and would wait for ever if failed tasks sent none.
 pub(super) struct Out {
     pub verified: Sender<Delivery>,
     pub reports: Sender<Option<Report>>,
@@ -54,7 +54,7 @@ impl Stages<'_> {
         }
     }
 
-    /// Sends the block to the next stage that it needs, or gives it up if the walk is to end.
+    /// Sends the block to the next stage that it needs, or gives it up if the walk is ending.
     fn load_one(
         &self,
         row: BlockRow,
@@ -70,7 +70,7 @@ impl Stages<'_> {
                 return Ok(());
             }
         };
-        // A limit of bandwidth must not delay the end.
+        // A bandwidth limit must not delay the end.
         let stop = || self.latch.is_closed() || self.monitor.interrupted().is_some();
         let Some(mut data) = self.buffers.take(0, self.latch).filter(|_| !self.latch.is_closed()) else {
             let _ = out.reports.send(None);

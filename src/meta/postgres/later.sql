@@ -1,7 +1,7 @@
--- Revision 3. On SQLite it has claims as well, which are rows of `locks` here.
+-- Revision 3. On SQLite it also has claims, which are rows of `locks` here.
 
--- Versions that were valid until one of their blobs was found bad, so that they are valid again when it is good. No
--- reference to `versions`: a removal by 2.13 must not fail.
+-- Versions that were valid until one of their blobs was found bad. They become valid again when it is good. There is no
+-- reference to `versions`, because a removal by 2.13 must not fail.
 CREATE TABLE IF NOT EXISTS invalidated (
     version_uid VARCHAR(36) COLLATE "C" NOT NULL PRIMARY KEY
 );

@@ -73,8 +73,8 @@ fn the_engine_keeps_the_contract() {
 }
 
 #[test]
-fn what_is_no_database_of_ours_is_told_and_left_alone() {
-    let Some(server) = Server::get("what_is_no_database_of_ours_is_told_and_left_alone") else { return };
+fn an_unusable_database_is_reported_and_left_alone() {
+    let Some(server) = Server::get("an_unusable_database_is_reported_and_left_alone") else { return };
     let database = Database::new(&server);
     let error = open(&database).state().expect_err("empty").line();
     assert!(error.contains("initdb"), "{error}");
@@ -147,8 +147,8 @@ fn a_server_that_crashes_and_comes_back_is_no_failure() {
 }
 
 #[test]
-fn one_who_was_declared_dead_commits_nothing() {
-    let Some(server) = Server::get("one_who_was_declared_dead_commits_nothing") else { return };
+fn a_process_that_was_declared_dead_commits_nothing() {
+    let Some(server) = Server::get("a_process_that_was_declared_dead_commits_nothing") else { return };
     let (database, _) = initialised(&server);
     let mut store = registered(&database);
     let made = version(&mut store, "a", Geometry::new(4096, 4096));

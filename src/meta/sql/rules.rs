@@ -1,4 +1,4 @@
-//! Where a test takes a rule out of the SQL, to see that it is missed.
+//! A hook with which tests remove a rule from the SQL, to show that the rule is needed.
 
 /// The statement as it is run: `sql` itself, unless a test has changed it on this thread.
 #[cfg(not(test))]
@@ -24,13 +24,14 @@ pub mod tests {
         static CHANGES: RefCell<Vec<Change>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// From now on this thread runs `with` in place of `part`, in every statement that has it.
+    /// From now on, this thread replaces `part` by `with` in every statement.
     pub fn replace(part: &str, with: &str) {
         let change = Change { part: part.to_owned(), with: with.to_owned(), used: false };
         CHANGES.with_borrow_mut(|changes| changes.push(change));
     }
 
-    /// Statements are run as they are again. Returns the parts that no statement had: such a test tests nothing.
+    /// Ends all replacements of this thread. Returns the parts that no statement contained. A test with such a part
+    /// tests nothing.
     #[must_use]
     pub fn restore() -> Vec<String> {
         let changes = CHANGES.with_borrow_mut(std::mem::take);

@@ -1,6 +1,6 @@
--- Revision 3: who holds which lock, and which versions a bad blob has made invalid. 2.13 does not look at either.
+-- Revision 3: the holders of locks, and the versions that a bad blob has made invalid. 2.13 does not look at either.
 
--- Beside the lock files, which anybody may have removed. What a process has claimed that is gone counts for nothing.
+-- Claims exist beside the lock files, which anybody may have removed. Claims of dead processes do not count.
 CREATE TABLE claims (
     id        INTEGER PRIMARY KEY, -- given at random
     name      TEXT    NOT NULL, -- as that of the lock file: the uid of a version, or what else is locked
@@ -15,8 +15,8 @@ CREATE TABLE claims (
 );
 CREATE INDEX ix_claims_name ON claims (name);
 
--- Versions that were valid until one of their blobs was found bad, so that they are valid again when it is good. No
--- reference to `versions`: a removal by 2.13 must not fail.
+-- Versions that were valid until one of their blobs was found bad. They become valid again when it is good. There is no
+-- reference to `versions`, because a removal by 2.13 must not fail.
 CREATE TABLE invalidated (
     version_uid VARCHAR(36) NOT NULL PRIMARY KEY
 );

@@ -153,11 +153,11 @@ mod tests {
         let own = "CREATE TABLE notes (x); CREATE VIEW report AS SELECT name FROM versions;
                    CREATE TRIGGER mine AFTER INSERT ON notes BEGIN SELECT 1; END";
         Connection::open(&path).expect("opened").execute_batch(own).expect("made");
-        Sqlite::open(&path).expect("what is beside our tables does no harm");
+        Sqlite::open(&path).expect("objects beside our tables do no harm");
     }
 
     #[test]
-    fn what_stands_in_the_file_cannot_do_harm() {
+    fn the_content_of_a_file_cannot_do_harm() {
         let (_folder, path) = database();
         let database = Sqlite::open(&path).expect("opened");
         let connection = &database.connection;

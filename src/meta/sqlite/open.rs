@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_journal_only_is_never_left_out() {
+    fn transactions_in_the_journal_are_never_left_out() {
         let (folder, path) = database();
         let other = Connection::open(&path).expect("opens");
         other.execute_batch("INSERT INTO stats (date, version_name, version_size_bytes, version_size_blocks, bytes_read,

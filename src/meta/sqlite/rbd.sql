@@ -1,6 +1,7 @@
--- Revision 2: what is known of RBD snapshots. 2.13 does not look at it.
+-- Revision 2: the tables for RBD snapshots. 2.13 does not look at them.
 
--- Which snapshot a version was made from. No reference to `versions`: a removal by 2.13 must not fail.
+-- The snapshots that versions were made from. There is no reference to `versions`, because a removal by 2.13 must not
+-- fail.
 CREATE TABLE version_origins (
     version_uid VARCHAR(36)   NOT NULL PRIMARY KEY,
     cluster     VARCHAR(64)   NOT NULL,
@@ -14,7 +15,7 @@ CREATE TRIGGER version_origins_go AFTER DELETE ON versions BEGIN
     DELETE FROM version_origins WHERE version_uid = OLD.uid;
 END;
 
--- The snapshots that backups have made or are about to make: no others are ever removed.
+-- The snapshots that backups have made or are about to make. The program removes no others.
 CREATE TABLE made_snapshots (
     cluster   VARCHAR(64)   NOT NULL,
     pool      BIGINT        NOT NULL,

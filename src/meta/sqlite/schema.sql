@@ -1,4 +1,4 @@
--- The normalised schema. What 2.13 knows as the table `blocks` is a view with triggers.
+-- The normalised schema. The table `blocks` of 2.13 is a view with triggers here.
 -- Column types are those of 2.13, so that its driver reads the same values.
 
 CREATE TABLE versions (
@@ -49,7 +49,7 @@ CREATE TABLE deleted_blocks (
 CREATE INDEX ix_deleted_blocks_uid ON deleted_blocks (uid);
 
 -- id > 0: a stored blob. id = -n: a hole of n bytes (uid and checksum NULL, always valid).
--- AUTOINCREMENT: an id is never given twice, so that a late reference can never meet another blob.
+-- AUTOINCREMENT never gives an id twice, so that a late reference can never meet another blob.
 CREATE TABLE blobs (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     uid         VARCHAR(32),
@@ -75,7 +75,7 @@ CREATE TABLE block_map (
     blob_id    INTEGER NOT NULL REFERENCES blobs (id),
     PRIMARY KEY (version_id, block_id)
 ) WITHOUT ROWID;
--- Not partial: look-ups by uid or checksum through the view must be able to use it.
+-- The index is not partial, so that look-ups by uid or checksum through the view can use it.
 CREATE INDEX ix_block_map_blob ON block_map (blob_id);
 
 CREATE VIEW blocks AS
@@ -125,7 +125,7 @@ CREATE TRIGGER blocks_delete INSTEAD OF DELETE ON blocks BEGIN
     WHERE version_id = (SELECT id FROM versions WHERE uid = OLD.version_uid) AND block_id = OLD.id;
 END;
 
--- What 2.13's migrations look at; it always says that nothing is to be done.
+-- The migrations of 2.13 look at this table. It always says that there is nothing to do.
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL PRIMARY KEY
 );

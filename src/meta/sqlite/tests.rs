@@ -35,12 +35,12 @@ fn a_second_initialisation_is_refused() {
 }
 
 #[test]
-fn what_is_no_database_is_told() {
+fn unusable_databases_are_reported() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("x");
     let open = || Sqlite::open(&path).and_then(|opened| opened.state()).expect_err("unusable").line();
     assert!(open().contains("does not exist"), "{}", open());
-    assert!(!path.exists(), "it is not made by the way");
+    assert!(!path.exists(), "opening does not create it");
     std::fs::write(&path, "").expect("write");
     assert!(open().contains("initdb"), "{}", open());
     std::fs::write(&path, "this is no database, whatever it is".repeat(99)).expect("write");
@@ -105,7 +105,7 @@ const FIRST_SCHEMA: &str = "
         ('u2', 'v1', 3, '2019-01-02 03:04:05.4', 'c2', 1, 1);";
 
 #[test]
-fn what_is_sorted_is_put_where_it_was_said() {
+fn indexes_are_sorted_in_the_given_folder() {
     let folder = tempfile::tempdir().expect("tempdir");
     let connection = Connection::open(folder.path().join("x")).expect("opens");
     upgrade::sorting_in(&connection, Some(folder.path()));

@@ -1,4 +1,4 @@
-//! What every metadata engine must do, rule by rule. Each engine's tests run all of [`CASES`].
+//! The rules that every metadata engine must keep. Each engine's tests run all of [`CASES`].
 
 mod given;
 
@@ -50,7 +50,7 @@ fn catalogue(meta: &mut Metadata) {
     let expired = VersionFilter { expired_at: Some(Timestamp::now()), ..Default::default() };
     assert_eq!(names(meta, &expired), [""; 0]);
     meta.add_tags(&a, &["z".into(), "t".into(), "c,d".into()]).expect("tags");
-    // Their order is the engine's.
+    // The engine decides their order.
     let mut tags = meta.version(&a.uid).expect("there").tags;
     tags.sort();
     assert_eq!(tags, ["c,d", "t", "z"]);
@@ -60,11 +60,7 @@ fn catalogue(meta: &mut Metadata) {
     let last = meta.last_tagged("a", "t", a.date).expect("looks up");
     assert_eq!(last.map(|t| t.to_database()), Some(a.date.to_database()));
     let before = a.date.after(chrono::TimeDelta::microseconds(-1));
-    assert_eq!(
-        meta.last_tagged("a", "t", before).expect("looks up"),
-        None,
-        "what is dated later does not count"
-    );
+    assert_eq!(meta.last_tagged("a", "t", before).expect("looks up"), None, "later dates do not count");
     assert_eq!(meta.last_tagged("a", "y", a.date).expect("looks up"), None);
 }
 
@@ -111,7 +107,7 @@ fn stale_hits_are_rejected(meta: &mut Metadata) {
     let (one, two, three) = (known(meta, 1), known(meta, 2), known(meta, 3));
     let (one, two, three) = (one.expect("hit"), two.expect("hit"), three.expect("hit"));
     let next = begin(meta, "y", 4);
-    assert_eq!(reuse(meta, &next, 0, &one), [0u64; 0], "as long as it is there it is taken");
+    assert_eq!(reuse(meta, &next, 0, &one), [0u64; 0], "an existing blob is reused");
     let renamed = Known { uid: BlobUid::generate(), ..two.clone() };
     assert_eq!(reuse(meta, &next, 1, &renamed), [1], "another name is another blob");
     let spoiled = rows(meta, &old)[1].blob.clone().expect("a blob");
@@ -121,7 +117,7 @@ fn stale_hits_are_rejected(meta: &mut Metadata) {
     assert_eq!(reuse(meta, &next, 2, &three), [2], "nothing names it any more");
     meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
     assert_eq!(reuse(meta, &next, 2, &three), [2], "gone");
-    assert_eq!(reuse(meta, &next, 3, &one), [0u64; 0], "and what is named by a block stays a hit");
+    assert_eq!(reuse(meta, &next, 3, &one), [0u64; 0], "a blob that a block names stays a hit");
 }
 
 fn unnamed_blobs_are_no_hits(meta: &mut Metadata) {
@@ -139,7 +135,7 @@ fn unnamed_blobs_are_no_hits(meta: &mut Metadata) {
 fn blob_and_row_come_together(meta: &mut Metadata) {
     let version = begin(meta, "x", 2);
     let blob = new_blob(1);
-    // The second row is for a block that has one already: the whole batch must go.
+    // The second row is for a block that already has one, so the whole batch must be rejected.
     let rows = [NewRow::Sparse { id: 0, size: 4096 }, NewRow::Store { ids: vec![1, 0], blob: blob.clone() }];
     assert!(meta.commit_blocks(&version, &rows).is_err());
     assert_eq!(meta.without_row(std::slice::from_ref(&blob.uid)).expect("asks"), [blob.uid]);
@@ -156,7 +152,7 @@ fn finish_checks(meta: &mut Metadata) {
     meta.mark_blobs_invalid(std::slice::from_ref(&spoiled)).expect("marks");
     assert_eq!(finish(meta, &version), Finish::Missing([0..1, 2..3].into()));
     assert!(!meta.version(&version.uid).expect("there").valid);
-    // The bad blob lost its last row: its data is to be deleted.
+    // The bad blob has lost its last row, so its data must be deleted.
     assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes").doomed, [spoiled.uid]);
     store(meta, &version, &[0, 2], 1);
     assert_eq!(finish(meta, &version), Finish::Valid);
@@ -198,7 +194,7 @@ fn removal_in_pieces(meta: &mut Metadata) {
     let taken = meta.take_delete_candidates(NEVER, 4, 10).expect("takes");
     let mut wanted = uids(&[&blobs[..2], &blobs[3..]].concat());
     wanted.sort();
-    assert_eq!(taken.doomed, wanted, "all but what the other version names");
+    assert_eq!(taken.doomed, wanted, "all except the blob of the other version");
 }
 
 fn grace(meta: &mut Metadata) {
@@ -207,8 +203,8 @@ fn grace(meta: &mut Metadata) {
     let hit = known(meta, 1).expect("a hit");
     meta.remove_version(&first, 100).expect("removes");
     let young = meta.take_delete_candidates(NEVER, 100, 10).expect("takes");
-    assert_eq!(young, Candidates::default(), "an entry of that second is not older than it");
-    // Rejected now; but with a row that was committed before, a second rm refreshes the entry.
+    assert_eq!(young, Candidates::default(), "an entry of the same second is not older");
+    // The row is rejected now. If it had been committed before, a second rm would refresh the entry.
     assert_eq!(reuse(meta, &second, 0, &hit), [0]);
     let (third, _) = version_of(meta, "z", &[9]);
     meta.remove_version(&third, 200).expect("removes");
@@ -236,7 +232,7 @@ fn cleanup_goes_on(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1]);
     meta.remove_version(&first, 0).expect("removes");
     meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
-    // Killed here: the next run finds what is doomed, and the candidates do not list it again.
+    // The cleanup is killed here. The next run finds the doomed blobs, and the candidates do not list them again.
     assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
     assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes"), Candidates::default());
     assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
@@ -260,7 +256,7 @@ fn marks(meta: &mut Metadata) {
     assert_eq!((valid(&first), valid(&second), valid(&third)), (false, false, true));
     assert_eq!(known(meta, 1), None, "a bad blob is never a hit");
     let scrubbed = meta.mark_version_valid(&first, &[]).expect("marks");
-    assert_eq!(scrubbed, Healed::default(), "what was found bad since stays so");
+    assert_eq!(scrubbed, Healed::default(), "a blob that was found bad since stays bad");
     assert_eq!((meta.version(&first.uid).expect("there").valid, known(meta, 1)), (false, None));
     let scrubbed = meta.mark_version_valid(&first, &[id]).expect("marks");
     assert_eq!(scrubbed, Healed { valid: true, others: vec![second.uid.clone()] });
@@ -274,7 +270,7 @@ fn marks(meta: &mut Metadata) {
     assert_eq!(meta.sample(None, Some(1), 9).expect("samples"), []);
 }
 
-/// A version with the blobs of `data` that others have stored.
+/// A version that reuses the blobs with `data`.
 fn sharing(meta: &mut Metadata, name: &str, blocks: u64, data: &[u32]) -> Version {
     let version = begin(meta, name, blocks);
     for (id, data) in data.iter().enumerate() {
@@ -294,7 +290,8 @@ fn heals(meta: &mut Metadata) {
     };
     let same = finished(meta, "same", &[1]);
     let both = finished(meta, "both", &[1, 2]);
-    // Whole, but what wrote it ended with an error; being written; and marked for another reason.
+    // The first is complete, but its run ended with an error. The second is being written. The third is marked for
+    // another reason.
     let ended = sharing(meta, "ended", 1, &[1]);
     let begun = sharing(meta, "begun", 2, &[1]);
     let marked = finished(meta, "marked", &[1]);
@@ -305,7 +302,7 @@ fn heals(meta: &mut Metadata) {
         blob.id
     };
     let (one, two) = (spoiled(meta, &first), spoiled(meta, &other));
-    assert_eq!(spoiled(meta, &first), one, "found by another one as well");
+    assert_eq!(spoiled(meta, &first), one, "a second process finds it as well");
     meta.mark_version_invalid(&marked).expect("marks");
     meta.remove_version(&removed, 0).expect("removes");
 
@@ -318,7 +315,7 @@ fn heals(meta: &mut Metadata) {
     let mut valid = |version: &Version| meta.version(&version.uid).expect("there").valid;
     assert_eq!([&ended, &begun, &marked].map(&mut valid), [false; 3]);
 
-    // One that was continued has lost its rows of bad blobs: it gets new ones, and is valid when that is done.
+    // A continued version has lost its rows of bad blobs. It gets new rows, and then it is valid.
     spoiled(meta, &first);
     assert_eq!(finish(meta, &same), Finish::Missing([0..1].into()));
     store(meta, &same, &[0], 7);

@@ -1,7 +1,7 @@
-//! Explores how commands that run at the same time come between each other: all interleavings of a few of them, step
-//! by step, on a few blobs, with the verbs as they are shipped. Nothing that a version needs may be deleted or mixed
-//! up on the way, and nothing may be left behind. [`mutants`] takes the rules of the metadata out, one by one, and
-//! sees that this is noticed.
+//! Explores how commands that run at the same time interfere with each other: all interleavings of a few commands, step
+//! by step, on a few blobs, with the verbs of the program. No data that a version needs may be deleted or mixed up on
+//! the way, and nothing may be left behind. [`mutants`] removes the rules of the metadata one by one, and checks that
+//! the exploration notices it.
 //!
 //! A step is one verb of [`crate::meta::Metadata`] (one transaction) or one action on the data store. Commands may be
 //! killed between steps.

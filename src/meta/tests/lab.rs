@@ -1,4 +1,4 @@
-//! Servers of PostgreSQL for the tests of this crate itself: those of the other tests.
+//! PostgreSQL servers for the unit tests, with the code of the other tests.
 #![allow(dead_code)]
 
 #[path = "../../../tests/common/postgres.rs"]

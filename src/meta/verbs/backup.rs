@@ -15,12 +15,12 @@ use crate::types::time::Timestamp;
 use crate::types::version::{Count, Version};
 
 impl Metadata {
-    /// Takes the valid rows of `base` for `blocks` over into `version`.
+    /// Copies the valid rows of `base` for `blocks` into `version`.
     pub fn carry(&mut self, base: &Version, version: &Version, blocks: &BlockSet) -> Result<Carried> {
         self.write("carrying unchanged blocks", Work::Bulk, |db| {
-            // References are not checked here (see `Work::Bulk`): the base keeps its blobs from being removed, and the
-            // statement itself asks whether the version is there. Invalid blobs are few and have an index of their own,
-            // which is cheaper than a look at every blob.
+            // References are not checked here (see `Work::Bulk`). The base keeps its blobs from being removed, and the
+            // statement itself checks that the version exists. Invalid blobs are few and have their own index, which is
+            // cheaper than a check of every blob.
             let insert = "INSERT INTO block_map (version_id, block_id, blob_id)
                  SELECT ?1, block_id, blob_id FROM block_map
                  WHERE version_id = ?2 AND block_id >= ?3 AND block_id < ?4
@@ -53,18 +53,18 @@ impl Metadata {
         self.read("looking for missing blocks", |db| missing(db, version.key, version.size))
     }
 
-    /// Blocks of `version` that no other version should be based on: without a row, or with an invalid blob.
+    /// Blocks of `version` that must not be carried into another version: they have no row, or an invalid blob.
     pub fn unusable(&mut self, version: &Version) -> Result<BlockSet> {
         self.read("looking for invalid blocks", |db| unusable(db, version.key, version.size))
     }
 
-    /// Looks for a blob with the data of each fingerprint: a valid one that at least one block names.
+    /// Looks for a blob for each fingerprint. The blob must be valid, and at least one block must name it.
     pub fn find_known(&mut self, wanted: &[Fingerprint]) -> Result<Vec<Option<Known>>> {
         self.read("looking up checksums", |db| db.find_known(wanted))
     }
 
-    /// Commits rows of a version. The data of every new blob among them must be durable. Returns the blocks whose reused
-    /// blob has gone away or gone bad since it was found: they must be stored anew.
+    /// Commits rows of a version. The data of every new blob among them must be durable. Returns the blocks whose
+    /// reused blob was removed or became bad since it was found. They must be stored again.
     pub fn commit_blocks(&mut self, version: &Version, rows: &[NewRow]) -> Result<Vec<u64>> {
         self.write("committing blocks", Work::Small, |db| db.commit_blocks(version.key, rows))
     }
@@ -93,7 +93,7 @@ impl Metadata {
     }
 }
 
-/// Makes sure that the version is there and stays there until the transaction ends.
+/// Makes sure that the version exists, and that it stays until the transaction ends.
 pub(in crate::meta) fn keep(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     let sql = format!("SELECT 1 FROM versions WHERE id = ?1{}", db.dialect().keep);
     if db.first(&sql, values![version], |row| row.int(0))?.is_some() {
@@ -113,7 +113,7 @@ fn set_sparse(db: &mut dyn Db, version: VersionKey, geometry: Geometry, blocks: 
              SELECT CAST(?2 AS BIGINT) UNION ALL SELECT id + 1 FROM ids WHERE id + 1 < CAST(?3 AS BIGINT))
          SELECT CAST(?1 AS BIGINT), id, CAST(?4 AS BIGINT) FROM ids";
     for range in blocks.ranges() {
-        // All blocks have the same length but, perhaps, the last one.
+        // All blocks have the same length, except perhaps the last one.
         let last = range.end - 1;
         if range.start < last {
             let hole = hole(db, u64::from(geometry.block_size()))?;
@@ -125,7 +125,7 @@ fn set_sparse(db: &mut dyn Db, version: VersionKey, geometry: Geometry, blocks: 
     Ok(())
 }
 
-/// The id of the blob that stands for a hole of `size` bytes, made if need be.
+/// The id of the blob that stands for a hole of `size` bytes. Creates the blob if necessary.
 pub(in crate::meta) fn hole(db: &mut dyn Db, size: u64) -> Fallible<BlobId> {
     let id = BlobId(-(size as i64));
     db.execute(
@@ -160,7 +160,7 @@ pub(super) fn unusable(db: &mut dyn Db, version: VersionKey, size: u64) -> Falli
     Ok(missing.union(&invalid(db, version)?))
 }
 
-/// Takes rows out of a version that is not finished, and lists blobs that nothing names any more.
+/// Removes rows of an unfinished version, and lists the blobs that nothing names any more.
 fn drop_rows(db: &mut dyn Db, version: VersionKey, blocks: &BlockSet, now: i64) -> Fallible<()> {
     db.alone_in_removing()?;
     let condition = "version_id = ?1 AND block_id >= ?2 AND block_id < ?3";

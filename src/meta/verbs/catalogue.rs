@@ -11,8 +11,8 @@ use crate::types::version::{NewVersion, Version};
 use std::collections::HashMap;
 
 impl Metadata {
-    /// A number that changes whenever another connection has changed the database, even if that only added blocks. Cheap.
-    /// Changes made through this connection need not change it.
+    /// A number that changes whenever another connection changes the database, even if it only adds blocks. Changes
+    /// made through this connection need not change it. The query is cheap.
     pub fn change_counter(&mut self) -> Result<u64> {
         self.read("looking for changes", |db| db.change_counter())
     }
@@ -77,7 +77,7 @@ impl Metadata {
         })
     }
 
-    /// Makes a version without blocks; it is invalid until [`Metadata::finish_version`].
+    /// Creates a version without blocks. It is invalid until [`Metadata::finish_version`].
     pub fn begin_version(&mut self, version: &NewVersion) -> Result<Version> {
         self.write("making a version", Work::Small, |db| begin_version(db, version))?;
         self.version(&version.uid)
@@ -91,7 +91,7 @@ impl Metadata {
 
 const COLUMNS: &str = "uid, date, expire, name, snapshot_name, size, size_bytes, valid, protected";
 
-/// Reads a version without its tags. For a row that no release can have written, the error names the version.
+/// Reads a version without its tags. The error for an impossible row names the version.
 fn from_row(row: &dyn Row) -> Fallible<Version> {
     let whose = || match (row.opt_text(1), row.opt_int(0)) {
         (Ok(Some(uid)), _) if !uid.is_empty() => format!("the row of version {uid}"),
@@ -106,7 +106,7 @@ fn checked(version: Version) -> Fallible<Version> {
     if version.uid == "" {
         return Err(Fault::Value("uid is empty".to_owned()));
     }
-    // Every block but the last has the same size, and the last has one byte at least.
+    // Every block except the last has the same size, and the last has at least one byte.
     if size > size_bytes || size == 0 && size_bytes > 0 {
         return Err(Fault::Value(format!(
             "size is {size} blocks, and size_bytes {size_bytes}: that is impossible"
@@ -167,7 +167,7 @@ fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Listed> {
     for version in &mut listed.versions {
         version.tags = tags.remove(&version.uid).unwrap_or_default();
     }
-    // Here, as engines differ in the order of letters.
+    // Sort here, because the engines order letters differently.
     listed.versions.sort_by(|a, b| (&a.name, a.date, a.key).cmp(&(&b.name, b.date, b.key)));
     Ok(listed)
 }
@@ -207,7 +207,7 @@ fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
     new.origin.map_or(Ok(()), |origin| origins::record(db, &version.uid, &origin))
 }
 
-/// Inserts a version as it is. Its key is given by the database.
+/// Inserts a version. The database gives it its key.
 pub(super) fn insert_version(db: &mut dyn Db, version: &Version) -> Fallible<()> {
     // 2.13 may have removed a version of that uid, and does not know this table.
     db.execute("DELETE FROM invalidated WHERE version_uid = ?1", values![&version.uid])?;

@@ -1,9 +1,9 @@
 //! Removing versions, and the blobs that nothing names any more.
 //!
-//! The order that keeps every reference good: `rm` drops rows and lists uids; cleanup drops blob rows that
-//! nothing names and, in the same transaction, dooms the uids that have none left; only then their data is
-//! deleted; only then the entries go. A doomed uid cannot come back: the view's trigger refuses it, and new
-//! blobs have new uids.
+//! The order of the steps keeps every reference valid. `rm` drops rows and lists uids. A cleanup drops the rows of
+//! blobs that nothing names and, in the same transaction, dooms the uids that have no row left. Then it deletes their
+//! data, and after that the entries. A doomed uid cannot come back, because the view's trigger refuses it and new blobs
+//! have new uids.
 
 use super::marks;
 use crate::failpoint;
@@ -14,8 +14,8 @@ use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 
 impl Metadata {
-    /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now`
-    /// (unix seconds). Returns the number of its rows.
+    /// Removes a version, and lists the blobs that only it named in `deleted_blocks` with the time `now` (Unix
+    /// seconds). Returns the number of its rows.
     pub fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
         self.write("removing a version", Work::Bulk, |db| {
             // References are not checked here (see `Work::Bulk`): only rows of `block_map` and tags refer to a version, and
@@ -52,17 +52,17 @@ impl Metadata {
         })
     }
 
-    /// Looks at up to `limit` entries of `deleted_blocks` after entry `after`, leaving out uids whose newest entry is not
-    /// from before `before` (unix seconds). Drops the rows of their blobs that no block names, and dooms the uids that have
-    /// no row left.
+    /// Checks up to `limit` entries of `deleted_blocks` after entry `after`. Leaves out uids whose newest entry is not
+    /// older than `before` (Unix seconds). Drops the rows of their blobs that no block names, and dooms the uids that
+    /// have no row left.
     pub fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
         self.write("looking for deletable blobs", Work::Scattered, |db| {
             db.take_candidates(after, before, limit)
         })
     }
 
-    /// Sets the time of entries of `deleted_blocks` to `now` where it is later than `plausible` (unix seconds). Returns their
-    /// number.
+    /// Sets the time of entries of `deleted_blocks` to `now` if it is later than `plausible` (Unix seconds). Returns
+    /// the number of these entries.
     pub fn restamp_deleted(&mut self, now: i64, plausible: i64) -> Result<u64> {
         self.write("correcting times of deletions", Work::Small, |db| {
             db.execute("UPDATE deleted_blocks SET time = ?1 WHERE time > ?2", values![now, plausible])
@@ -82,8 +82,8 @@ impl Metadata {
         })
     }
 
-    /// What a cleanup would do with the entries behind `after`, in byte order, at most `limit`, with the same `before`
-    /// as [`Metadata::take_delete_candidates`]. Changes nothing.
+    /// The fates of the first `limit` entries after `after`, in byte order, in a cleanup. `before` is as in
+    /// [`Metadata::take_delete_candidates`]. Changes nothing.
     pub fn deletable(
         &mut self,
         after: Option<&BlobUid>,
@@ -107,7 +107,7 @@ impl Metadata {
         })
     }
 
-    /// Which of `uids` no block names. Changes nothing. Before data is deleted, ask [`Metadata::without_row`].
+    /// Those of `uids` that no block names. Changes nothing. Call [`Metadata::without_row`] before data is deleted.
     pub fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         self.read("looking up blobs", |db| {
             let is_named =
@@ -116,7 +116,7 @@ impl Metadata {
         })
     }
 
-    /// Drops the rows of all blobs that no block names. The caller has exclusive use of the installation.
+    /// Drops the rows of all blobs that no block names. The caller must have exclusive use of the installation.
     pub fn drop_unnamed_blobs(&mut self) -> Result<u64> {
         self.write("dropping rows of unused blobs", Work::Small, |db| {
             db.execute(
@@ -126,17 +126,17 @@ impl Metadata {
         })
     }
 
-    /// Which of `uids` have no blob row.
+    /// Those of `uids` that have no row in `blobs`.
     pub fn without_row(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
         self.write("looking up blobs", Work::Small, |db| {
-            // A writing transaction, though nothing is written: the caller deletes the data of these blobs, and a process
-            // that was declared dead must not.
+            // This is a writing transaction, although it writes nothing. The caller deletes the data of these blobs,
+            // and a process that was declared dead must not do that.
             those_without(db, uids, "SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)")
         })
     }
 }
 
-/// Those of `uids` for which `exists`, a statement that is given one uid, finds nothing.
+/// Those of `uids` for which the statement `exists` returns 0. Its parameter is the uid.
 fn those_without(db: &mut dyn Db, uids: &[BlobUid], exists: &str) -> Fallible<Vec<BlobUid>> {
     let mut without = Vec::new();
     for uid in uids {
@@ -147,15 +147,15 @@ fn those_without(db: &mut dyn Db, uids: &[BlobUid], exists: &str) -> Fallible<Ve
     Ok(without)
 }
 
-/// Deletes the rows of `block_map` that meet `condition`, and lists in `deleted_blocks` those of their uids
-/// that no row names any more. Returns the number of rows.
+/// Deletes the rows of `block_map` that meet `condition`. Lists those of their uids that no row names any more in
+/// `deleted_blocks`. Returns the number of rows.
 pub(super) fn list_unnamed(
     db: &mut dyn Db,
     condition: &str,
     parameters: &[Value],
     now: i64,
 ) -> Fallible<u64> {
-    // All in the order of a key: what comes in no order reads and writes the same pages again and again.
+    // All statements work in the order of a key. Otherwise they would read and write the same pages again and again.
     let join = db.dialect().join;
     db.batch(db.dialect().temporary)?;
     db.execute(
@@ -175,7 +175,7 @@ pub(super) fn list_unnamed(
         ),
         &[],
     )?;
-    // By uid, not by row: two rows may share the data.
+    // Compare uids, not rows, because two rows may share the data.
     db.execute(
         "DELETE FROM unnamed WHERE EXISTS
            (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = unnamed.uid)",
@@ -191,7 +191,7 @@ pub(super) fn list_unnamed(
     Ok(rows)
 }
 
-/// What every name comes behind that is behind `after`.
+/// The text after which the names after `after` come; empty for all names.
 fn behind(after: Option<&BlobUid>) -> &str {
     after.map_or("", BlobUid::as_str)
 }

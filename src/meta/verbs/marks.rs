@@ -1,4 +1,4 @@
-//! What is known of the health of blobs and versions.
+//! The marks on bad blobs and invalid versions.
 
 use super::backup;
 use crate::meta::sql::{Db, Fallible, Work, values};
@@ -11,12 +11,13 @@ use crate::types::version::Version;
 use std::collections::BTreeSet;
 
 impl Metadata {
-    /// Marks blobs as bad, by uid and checksum, and with them every version that names one. Returns these versions.
+    /// Marks blobs as bad, by uid and checksum, and every version that names one of them as invalid. Returns these
+    /// versions.
     pub fn mark_blobs_invalid(&mut self, blobs: &[Blob]) -> Result<Vec<VersionUid>> {
         self.write("marking blocks invalid", Work::Small, |db| blobs_invalid(db, blobs))
     }
 
-    /// Marks a version as bad.
+    /// Marks a version as invalid.
     pub fn mark_version_invalid(&mut self, version: &Version) -> Result<()> {
         self.write("marking a version invalid", Work::Small, |db| {
             db.execute("UPDATE versions SET valid = 0 WHERE id = ?1", values![version.key])?;
@@ -24,9 +25,10 @@ impl Metadata {
         })
     }
 
-    /// Marks the blobs `mended` of a version as good: they were bad, and the caller has verified them. The version becomes
-    /// valid unless it has another bad blob, which another process may have found meanwhile. Other versions that were valid
-    /// until one of their blobs was marked become valid again if they are whole and none of their blobs is bad any more.
+    /// Marks the blobs `mended` of a version as good. They were bad, and the caller has verified them. The version
+    /// becomes valid unless it has another bad blob, which another process may have found in the meantime. Other
+    /// versions that were valid until one of their blobs was marked become valid again if they are complete and have no
+    /// bad blob any more.
     pub fn mark_version_valid(&mut self, version: &Version, mended: &[BlobId]) -> Result<Healed> {
         self.write("marking a version valid", Work::Small, |db| version_valid(db, version.key, mended))
     }
@@ -34,7 +36,7 @@ impl Metadata {
 
 fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
     db.lock_marks(true)?;
-    // Several rows may have the same uid and checksum: the import of an old dump may have brought a second one.
+    // Several rows may have the same uid and checksum, because the import of an old dump may have added a second one.
     let mark = "UPDATE blobs SET valid = 0 WHERE uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
     let join = db.dialect().join;
     let affected = format!(
@@ -49,7 +51,7 @@ fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
         versions.extend(db.all(&affected, parameters, |row| Ok(row.text(0)?.into()))?);
     }
     for uid in &versions {
-        // A version that was not valid had another reason, and a good blob does not change that.
+        // A version that was invalid before has another reason, which a good blob does not remove.
         db.execute(
             "INSERT INTO invalidated (version_uid) SELECT uid FROM versions WHERE uid = ?1 AND valid <> 0
              ON CONFLICT DO NOTHING",
@@ -60,14 +62,15 @@ fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
     Ok(versions.into_iter().collect())
 }
 
-/// Forgets that a mark on a blob made the version invalid: it does not become valid when the blob is good again.
+/// Forgets that a mark on a blob made the version invalid, so that it does not become valid when the blob is good
+/// again.
 pub(super) fn forget(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     let sql = "DELETE FROM invalidated WHERE version_uid = (SELECT uid FROM versions WHERE id = ?1)";
     db.execute(sql, values![version])?;
     Ok(())
 }
 
-/// See [`Metadata::mark_version_valid`]. A blob that another process has marked as bad meanwhile stays bad.
+/// See [`Metadata::mark_version_valid`]. A blob that another process has marked as bad in the meantime stays bad.
 fn version_valid(db: &mut dyn Db, version: VersionKey, mended: &[BlobId]) -> Fallible<Healed> {
     db.lock_marks(true)?;
     for blob in mended {
@@ -90,8 +93,8 @@ fn make_valid(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
     forget(db, version)
 }
 
-/// Makes versions valid again that were valid until a blob was marked, if they are whole and have no bad blob. There are
-/// only a few such versions to look at.
+/// Makes versions valid again that a mark on a blob has made invalid, if they are complete and have no bad blob. There
+/// are only a few such versions.
 fn heal(db: &mut dyn Db) -> Fallible<Vec<VersionUid>> {
     let sql = "SELECT v.id, v.size, v.uid FROM invalidated i JOIN versions v ON v.uid = i.version_uid
          WHERE v.valid = 0 ORDER BY v.uid";
@@ -99,7 +102,7 @@ fn heal(db: &mut dyn Db) -> Fallible<Vec<VersionUid>> {
         db.all(sql, &[], |row| Ok((VersionKey(row.int(0)?), row.int(1)?, row.text(2)?.into())))?;
     let mut healed = Vec::new();
     for (version, size, uid) in candidates {
-        // With a damaged size the version cannot be whole.
+        // A version with a damaged size cannot be complete.
         let Ok(size) = u64::try_from(size) else { continue };
         if backup::unusable(db, version, size)?.is_empty() {
             make_valid(db, version)?;

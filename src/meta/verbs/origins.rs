@@ -1,4 +1,4 @@
-//! Which RBD snapshots versions are of, and which snapshots backups have made.
+//! The RBD snapshots that versions were made from, and the snapshots that backups have made.
 
 use super::catalogue;
 use crate::meta::Metadata;
@@ -8,7 +8,7 @@ use crate::types::uid::VersionUid;
 use crate::types::version::{ImageId, SnapshotOrigin, Version};
 
 impl Metadata {
-    /// The snapshot that `version` was made from, where that was recorded.
+    /// The snapshot that `version` was made from, if it was recorded.
     pub fn origin(&mut self, version: &Version) -> Result<Option<SnapshotOrigin>> {
         self.read("looking up a snapshot", |db| {
             let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
@@ -21,7 +21,7 @@ impl Metadata {
         self.read("listing versions of an image", |db| versions_of(db, image))
     }
 
-    /// Records that a snapshot of that name is about to be made. To do so again changes nothing.
+    /// Records that a snapshot of that name is about to be made. A repetition changes nothing.
     pub fn note_snapshot(&mut self, image: &ImageId, name: &str) -> Result<()> {
         self.write("noting a snapshot", Work::Small, |db| {
             db.execute(

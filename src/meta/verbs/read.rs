@@ -12,8 +12,8 @@ use crate::types::version::Version;
 use std::ops::Range;
 
 impl Metadata {
-    /// At most `limit` rows of `version` from block `from` on, by block. Those of blocks that the version does not have
-    /// are left out: see [`Metadata::stray_row`].
+    /// At most `limit` rows of `version` from block `from` on, by block. Leaves out rows of blocks that the version
+    /// does not have: see [`Metadata::stray_row`].
     pub fn rows(&mut self, version: &Version, from: u64, limit: usize, which: Rows) -> Result<Vec<BlockRow>> {
         self.read("reading blocks", |db| {
             let stored = if which == Rows::Stored { "AND m.blob_id > 0" } else { "" };
@@ -25,10 +25,11 @@ impl Metadata {
         })
     }
 
-    /// The number of a block below 0 or beyond the end of `version` for which there is a row, if there is one.
+    /// The number of a block that has a row although it is below 0 or beyond the end of `version`. `None` if there is
+    /// no such row.
     pub fn stray_row(&mut self, version: &Version) -> Result<Option<i64>> {
         self.read("looking for stray rows", |db| {
-            // Two look-ups in the index.
+            // These are two look-ups in the index.
             let sql = "SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id < 0
                  UNION ALL SELECT block_id FROM block_map WHERE version_id = ?1 AND block_id >= ?2 LIMIT 1";
             db.first(sql, values![version.key, version.size], |row| row.int(0))
@@ -38,7 +39,8 @@ impl Metadata {
     /// Bytes of the sparse blocks of `version`.
     pub fn hole_bytes(&mut self, version: &Version) -> Result<u64> {
         self.read("adding up sparse blocks", |db| {
-            // The id of a hole is its negated size. A hole that is larger than any block can be is damaged, and not counted.
+            // The id of a hole is its negated size. A hole that is larger than any block can be is damaged, and does
+            // not count.
             let sql = format!("SELECT {HOLES_SIZE} FROM block_map WHERE version_id = ?1 AND {IS_HOLE}");
             Ok(db.first(&sql, values![version.key], |row| row.count(0))?.unwrap_or_default())
         })
@@ -52,8 +54,8 @@ impl Metadata {
         })
     }
 
-    /// Some blocks with valid blobs: of `version`, by block, or of any version, the newest blobs first. With `enc_version`
-    /// only blobs of that encryption version.
+    /// Some blocks with valid blobs: with `version` its first ones, otherwise blocks of any version, the newest blobs
+    /// first. With `enc_version`, only blobs of that encryption version.
     pub fn sample(
         &mut self,
         version: Option<&Version>,
@@ -64,7 +66,7 @@ impl Metadata {
     }
 
     /// Size of the first block of `version`, or of the newest version with several blocks, and the uid of that version.
-    /// `None` if `version` has only one block, or there is no other.
+    /// `None` if `version` has only one block, or no version has several.
     pub fn first_block_size(&mut self, version: Option<&Version>) -> Result<Option<(VersionUid, u64)>> {
         self.read("reading a block's size", |db| first_block_size(db, version.map(|v| v.key)))
     }
@@ -77,7 +79,7 @@ fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
     let blob = if key > 0 {
         Some(Blob {
             id: BlobId(key),
-            // A damaged name or size concerns this block alone.
+            // A damaged name or size must affect only this block.
             uid: row.opt_text(2)?.unwrap_or_default().into(),
             checksum: row.filled(3)?.map(Checksum::from),
             size: row.int(4)?,
@@ -117,9 +119,9 @@ pub(super) fn range(row: &dyn Row) -> Fallible<Range<u64>> {
     Ok(row.size(0)?..row.size(1)?)
 }
 
-/// The blocks of the rows of `block_map` that meet `condition`, which allows one version only.
+/// The blocks of the rows of `block_map` that meet `condition`. The condition must select a single version.
 pub(super) fn blocks_with_rows(db: &mut dyn Db, condition: &str, parameters: &[Value]) -> Fallible<BlockSet> {
-    // Neighbouring rows are one island: first block and, by its distance to the row number, the group.
+    // Neighbouring rows form one island, because the difference between block number and row number is the same.
     let sql = format!(
         "SELECT min(block_id), max(block_id) + 1 FROM
            (SELECT block_id, block_id - row_number() OVER (ORDER BY block_id) AS island
@@ -140,8 +142,8 @@ fn sample(
     enc_version: Option<u32>,
     limit: usize,
 ) -> Fallible<Vec<BlockRow>> {
-    // Both statements stop after `limit` rows: without a version they go through the newest blobs, with one through its
-    // first blocks.
+    // Both statements stop after `limit` rows. Without a version, they go through the newest blobs, and with one
+    // through its first blocks.
     let mut parameters: Vec<Value> = vec![limit.into()];
     let mut good = "b.id > 0 AND b.valid = 1 AND b.checksum IS NOT NULL".to_owned();
     if let Some(wanted) = enc_version {

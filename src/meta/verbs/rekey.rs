@@ -1,4 +1,4 @@
-//! Wrapping the keys of all blobs anew.
+//! Wraps the keys of all blobs with a new master key.
 
 use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Fault, Work, values};
@@ -8,7 +8,8 @@ use crate::types::keys::BlobId;
 use crate::types::uid::BlobUid;
 
 impl Metadata {
-    /// Wraps the keys of all encrypted blobs anew. The caller has exclusive use of the installation.
+    /// Wraps the keys of all encrypted blobs with a new master key. The caller must have exclusive use of the
+    /// installation.
     ///
     /// # Errors
     /// [`crate::types::Error::WrongKey`] if no key can be opened. Nothing is changed then.
@@ -17,7 +18,7 @@ impl Metadata {
     }
 }
 
-/// The row that `b` would be the same blob as, if its key were ?1.
+/// The row that would be the same blob as `b` if the key of `b` were ?1.
 const TWIN: &str =
     "SELECT twin.id FROM blobs b JOIN blobs twin ON twin.uid = b.uid AND twin.id > 0 AND twin.id <> b.id
          AND coalesce(twin.checksum, '') = coalesce(b.checksum, '') AND twin.size = b.size
@@ -79,11 +80,11 @@ fn wrong_key(already: u64) -> Error {
     Error::WrongKey(text.into())
 }
 
-/// Two rows were the same blob under two master keys, as after the import of a dump from before an earlier
-/// rekey. Now they would be equal: what names `id` names the other one.
+/// Merges two rows of the same blob: what names `id` names `twin` from now on. The rows had different master keys, as
+/// after the import of a dump from before an earlier rekey, and would be equal now.
 fn merge(db: &mut dyn Db, id: BlobId, twin: BlobId) -> Fallible<()> {
     db.execute("UPDATE block_map SET blob_id = ?1 WHERE blob_id = ?2", values![twin, id])?;
-    // Where the two rows disagree about the blob, it is bad.
+    // If the two rows disagree about the blob, it is bad.
     db.execute(
         "UPDATE blobs SET valid = 0 WHERE id = ?1 AND EXISTS (SELECT 1 FROM blobs WHERE id = ?2 AND valid = 0)",
         values![twin, id],

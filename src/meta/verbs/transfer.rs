@@ -1,4 +1,4 @@
-//! Rows as dumps hold them, out and in.
+//! Reads and imports rows in the form that dumps have.
 
 use super::{catalogue, read};
 use crate::failpoint;
@@ -21,11 +21,11 @@ impl Metadata {
         })
     }
 
-    /// Makes a version with all of its rows.
+    /// Creates a version with all its rows.
     ///
     /// # Errors
-    /// [`crate::types::Error::VersionExists`]; an error that `rows` gives; [`crate::types::Error::DumpFormat`] for a row that
-    /// cannot be: a block that is there twice, a blob that a cleanup is deleting. Nothing is kept then.
+    /// [`crate::types::Error::VersionExists`]; the errors of `rows`; [`crate::types::Error::DumpFormat`] for an
+    /// impossible row: a block that occurs twice, or a blob that a cleanup is deleting. Nothing is kept then.
     pub fn import(&mut self, version: &Version, rows: DumpRows<'_>) -> Result<()> {
         self.write("importing a version", Work::Once, |db| {
             announce(db, version)?;
@@ -61,7 +61,8 @@ fn announce(db: &mut dyn Db, version: &Version) -> Fallible<()> {
     catalogue::insert_version(db, version)
 }
 
-/// Where the dump and the database disagree about a blob, it is bad: then every version that names it is invalid.
+/// Marks all versions as invalid that name a bad blob of this version. A blob is bad if the dump and the database
+/// disagree about it.
 fn settle(db: &mut dyn Db, version: &Version) -> Fallible<()> {
     db.execute(
         "UPDATE versions SET valid = 0 WHERE valid = 1 AND id IN (

@@ -1,4 +1,4 @@
-//! What versions take, and what past backups did.
+//! The space that versions take, and the statistics of past backups.
 
 use super::read::{HOLES_SIZE, IS_HOLE};
 use crate::meta::sql::{Db, Fallible, Row, Value};
@@ -10,7 +10,7 @@ use crate::types::version::{Count, Statistics, Version};
 use std::collections::HashMap;
 
 impl Metadata {
-    /// Past runs of one version or of all versions, oldest first. With `limit` only so many of the newest.
+    /// Past runs of one version or of all versions, oldest first. With `limit`, only that many of the newest.
     pub fn past_runs(
         &mut self,
         version_uid: Option<&VersionUid>,
@@ -19,24 +19,25 @@ impl Metadata {
         self.read("reading statistics", |db| past_runs(db, version_uid, limit))
     }
 
-    /// The space that `version` takes, or every version, by key. A version without blocks is left out.
+    /// The space that `version` or every version takes, by key. Leaves out versions without blocks.
     pub fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<VersionKey, Usage>> {
         self.read("adding up sizes", |db| usage(db, version.map(|v| v.key)))
     }
 }
 
-/// How often each version names each blob, blob by blob: in SQLite they come from the index in that order, so that
-/// nothing is sorted or kept, however many there are.
+/// The number of rows with which each version names each blob, blob by blob. In SQLite they come from the index in that
+/// order, so that nothing is sorted or stored.
 const BY_ID: &str = "SELECT m.blob_id, m.version_id, max(b.size), count(*)
     FROM block_map m {join} blobs b ON b.id = m.blob_id
     WHERE m.blob_id > 0
     GROUP BY m.blob_id, m.version_id";
-/// The same for the blobs of one version, without sorting the rows of all versions that name them: the outer loop
-/// gives each blob once, in the order of the index.
+/// The same for the blobs of one version, without sorting the rows of all versions that name them. The outer loop
+/// returns each blob once, in the order of the index.
 const BY_ID_OF_ONE: &str = "SELECT own.blob_id, m.version_id, b.size, 1
     FROM (SELECT blob_id FROM block_map WHERE version_id = ?1 AND blob_id > 0 GROUP BY blob_id) own
     {join} blobs b ON b.id = own.blob_id {join} block_map m ON m.blob_id = own.blob_id";
-/// The same by uid, for databases in which rows of `blobs` share their data: an old dump was imported after a rekey.
+/// The same by uid, for databases in which several rows of `blobs` share their data, because an old dump was imported
+/// after a rekey.
 const BY_UID: &str = "SELECT b.uid, m.version_id, max(b.size), count(*)
     FROM blobs b {join} block_map m ON m.blob_id = b.id
     WHERE b.id > 0
@@ -48,15 +49,15 @@ const BY_UID_OF_ONE: &str = "SELECT b.uid, m.version_id, max(b.size), count(*)
         SELECT uid FROM block_map JOIN blobs ON id = blob_id WHERE version_id = ?1 AND blob_id > 0)
     GROUP BY b.uid, m.version_id";
 
-/// What one version has of a blob.
+/// The share of one version in a blob.
 struct Share {
     version: VersionKey,
     size: u64,
     rows: u64,
 }
 
-/// Sums of what a version takes. The space is a sum of fractions, beside it what rounding has cost so far
-/// (Neumaier's summation, as SQLite's `sum` does it): else a million blobs make it some bytes wrong.
+/// The sums for one version. The space is a sum of fractions, and `lost` is its rounding error so far (Neumaier's
+/// summation, as in SQLite's `sum`). Without it, a million blobs make the sum wrong by some bytes.
 #[derive(Default)]
 struct Sums {
     usage: Usage,
@@ -65,15 +66,15 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds what the version has of a blob. `rows` is the number of all rows that name it, `alone` whether they
-    /// all are this version's. A damaged row may claim any size: nothing overflows.
+    /// Adds the version's share in a blob. `rows` is the number of all rows that name the blob. `alone` says that all
+    /// of them belong to this version. The sums saturate, because a damaged row may claim any size.
     fn add(&mut self, share: &Share, rows: u64, alone: bool) {
         let Share { size, rows: here, .. } = *share;
         let bytes = size.saturating_mul(here);
         let sum = |total: &mut u64, bytes: u64| *total = total.saturating_add(bytes);
         let usage = &mut self.usage;
         sum(&mut usage.real, bytes);
-        // As 2.13 counts: once for the version, however often the version itself names the blob.
+        // As in 2.13, the blob counts once for the version, even if the version names it several times.
         let part = size as f64 / rows as f64;
         let space = self.space + part;
         self.lost += if self.space >= part { self.space - space + part } else { part - space + self.space };
@@ -87,13 +88,13 @@ impl Sums {
         }
     }
 
-    /// With the space as a whole number; of two that are equally near, the even one.
+    /// The sums, with the space rounded to a whole number, and halves to the even one.
     fn rounded(self) -> Usage {
         Usage { space: (self.space + self.lost).round_ties_even() as u64, ..self.usage }
     }
 }
 
-/// Adds one blob, with the shares that all versions have of it, to the sums of the versions, or of only one.
+/// Adds the shares of all versions in one blob to the sums of these versions, or of only one.
 fn add(blob: &[Share], only: Option<VersionKey>, all: &mut HashMap<VersionKey, Sums>) {
     let rows = blob.iter().map(|share| share.rows).sum();
     for share in blob.iter().filter(|share| only.is_none_or(|only| only == share.version)) {
@@ -101,7 +102,7 @@ fn add(blob: &[Share], only: Option<VersionKey>, all: &mut HashMap<VersionKey, S
     }
 }
 
-/// What identifies a blob.
+/// The identity of a blob.
 #[derive(PartialEq)]
 enum Key {
     Id(BlobId),
@@ -164,8 +165,8 @@ fn past_runs(
     let mut parameters: Vec<Value> = vec![limit.unwrap_or(u64::MAX).into()];
     parameters.extend(version_uid.map(Value::from));
     let mut runs = db.all(&sql, &parameters, past_run)?;
-    // The newest were asked for; they are shown oldest first. Of those from the same second 2.13, which stored
-    // no fraction, shows the later one first: so do we.
+    // The query returns the newest first, but runs are shown oldest first. Of runs in the same second, the later one is
+    // shown first, as in 2.13, which stored no fractions.
     runs.reverse();
     Ok(runs)
 }

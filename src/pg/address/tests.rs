@@ -20,7 +20,7 @@ fn every_part_is_read() {
 }
 
 #[test]
-fn what_is_missing_is_as_with_libpq() {
+fn missing_parts_get_the_defaults_of_libpq() {
     let address = parse("postgresql:///backy2");
     assert!(address.is_local() && !address.user.is_empty());
     assert_eq!(parse("postgresql://someone@h").database, "someone");
@@ -31,7 +31,7 @@ fn what_is_missing_is_as_with_libpq() {
 }
 
 #[test]
-fn mistakes_are_told_without_the_password() {
+fn mistakes_are_reported_without_the_password() {
     for (url, word) in [
         ("postgresql://u:secret@h:x/d", "URL"),
         ("postgresql://u:secret@h/d?sslmode=no", "sslmode"),

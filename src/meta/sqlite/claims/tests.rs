@@ -35,7 +35,7 @@ fn refused(taken: Result<Taken>) -> Claim {
 const ALIVE: Gone<'static> = &|_| false;
 
 #[test]
-fn a_lock_is_one_mans_or_shared() {
+fn a_lock_is_exclusive_or_shared() {
     let (_folder, a, b) = database();
     let (one, two) = (claimant(1), claimant(2));
     let row = granted(a.take(&wish("uid", true, &one), ALIVE));
@@ -54,7 +54,7 @@ fn a_lock_is_one_mans_or_shared() {
 }
 
 #[test]
-fn who_is_alone_is_the_only_one() {
+fn exclusive_use_excludes_all_other_processes() {
     let (_folder, a, b) = database();
     let (one, two) = (claimant(1), claimant(2));
     let other = granted(b.take(&wish("uid", false, &two), ALIVE));
@@ -70,7 +70,7 @@ fn who_is_alone_is_the_only_one() {
 }
 
 #[test]
-fn what_the_dead_have_claimed_counts_for_nothing_and_goes() {
+fn claims_of_dead_processes_are_ignored_and_removed() {
     let (_folder, a, b) = database();
     let (one, two) = (claimant(1), claimant(2));
     granted(a.take(&wish("uid", true, &one), ALIVE));
@@ -82,7 +82,7 @@ fn what_the_dead_have_claimed_counts_for_nothing_and_goes() {
 }
 
 #[test]
-fn who_must_not_wait_sees_others_and_goes_without_a_row() {
+fn a_claim_that_must_not_wait_sees_others_and_gets_no_row() {
     let (folder, a, b) = database();
     let (one, two) = (claimant(1), claimant(2));
     granted(a.take(&wish("uid", true, &one), ALIVE));

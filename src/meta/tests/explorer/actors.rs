@@ -1,5 +1,5 @@
-//! The commands, as scripts of steps. Each step is one verb of the metadata or one action on the data store: others
-//! come in between, and the command may be killed behind it.
+//! The commands, as scripts of steps. Each step is one verb of the metadata or one action on the data store. Other
+//! commands run between the steps, and a command may be killed after any step.
 
 mod backup;
 mod cleanup;
@@ -21,19 +21,19 @@ use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::sync::{Mutex, MutexGuard};
 
-/// What a step comes to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// There is more to do.
     More,
-    /// The command has ended: well, or refused as it should be.
+    /// The command has ended, with success or with an expected refusal.
     End,
 }
 
-/// A step, or what is wrong.
+/// The result of a step, or a fault.
 pub type Stepped = Result<Next, String>;
 
-/// How commands are made wrong, where a rule is about an order and not about SQL.
+/// Errors that are built into commands, for rules that are about an order and not about SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
     /// Rows are committed before their data is stored.
@@ -44,29 +44,29 @@ pub enum Break {
     DataBeforeDoom,
     /// The entries are forgotten before the data is deleted.
     ForgetBeforeData,
-    /// Nobody pins a version.
+    /// Commands do not pin versions.
     NoPin,
-    /// Nobody owns a version.
+    /// Commands do not own versions.
     NoOwn,
-    /// A cleanup does not mind backups of 2.13.
+    /// A cleanup ignores backups of 2.13.
     BesideOld,
-    /// A full cleanup is not alone.
+    /// A full cleanup does not take exclusive use.
     NotAlone,
 }
 
-/// What a step works on.
+/// The context of a step.
 pub struct Shop<'a> {
     pub ground: &'a mut dyn Ground,
     pub model: &'a Mutex<Model>,
     /// Number of the actor.
     pub me: usize,
     pub broken: Option<Break>,
-    /// Whether each rule is looked at by itself, and not only what comes of it.
+    /// Whether each rule is checked by itself, and not only its consequences.
     pub strict: bool,
 }
 
 impl Shop<'_> {
-    /// Never held while a verb runs: others may run meanwhile.
+    /// Never hold this while a verb runs, because others may run at the same time.
     fn model(&self) -> MutexGuard<'_, Model> {
         self.model.lock().expect("nobody has panicked")
     }
@@ -147,7 +147,7 @@ pub enum Script {
 }
 
 impl Script {
-    /// What it is, and what it does next.
+    /// The command and its next step, for messages.
     pub fn label(&self) -> String {
         match self {
             Script::Backup(s) => s.label(),
@@ -165,9 +165,9 @@ impl Script {
         }
     }
 
-    /// Whether it can go on now.
+    /// Whether the command can go on now.
     pub fn is_ready(&self, model: &Model) -> bool {
-        // The premise of the hour of grace.
+        // The hour of grace presumes that this takes less than an hour.
         *self != Script::Hour || model.hits.is_empty()
     }
 

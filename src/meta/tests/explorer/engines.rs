@@ -1,10 +1,10 @@
-//! The races on PostgreSQL, and what is taken out of its statements to see that it is missed.
+//! The races on PostgreSQL, and the parts of its statements that are removed to show that they are needed.
 
 use super::actors::{Backup, Cleanup, Import, Remove, Rot, Script, Scrub};
 use super::races::{Changed, Race, run};
 use crate::meta::tests::lab::postgres::Server;
 
-/// A part of an SQL statement, and what stands there instead.
+/// A part of an SQL statement, and its replacement.
 type Change = (&'static str, &'static str);
 
 fn backup(version: &'static str, image: &'static [u32]) -> Script {
@@ -83,7 +83,8 @@ const NO_LOCKS: Change = ("SELECT pg_advisory_xact_lock(?1, ?2)", "SELECT ?1::in
 const NO_SHARED_LOCKS: Change = ("SELECT pg_advisory_xact_lock_shared(?1, ?2)", "SELECT ?1::int, ?2::int");
 const UNLOCKED_ROWS: Change = ("FOR UPDATE SKIP LOCKED", "");
 
-/// What is taken out, the race that shows it, with how many preemptions, and what is found.
+/// Each entry has a description, the change, the race that shows it, the number of preemptions, and the fault that is
+/// found.
 const MISSED: &[(&str, Changed, &str, usize, &str)] = &[
     (
         "a hit is not kept until it is committed",
@@ -123,8 +124,8 @@ const MISSED: &[(&str, Changed, &str, usize, &str)] = &[
 ];
 
 #[test]
-fn rule_8_locks_that_are_taken_out_are_missed() {
-    let Some(server) = Server::get("rule_8_locks_that_are_taken_out_are_missed") else { return };
+fn rule_8_locks_that_are_removed_are_missed() {
+    let Some(server) = Server::get("rule_8_locks_that_are_removed_are_missed") else { return };
     for (what, changed, race, preemptions, fault) in MISSED {
         let race = races().into_iter().find(|other| other.name == *race).expect(race);
         let (orders, result) = run(&server, &race, *changed, *preemptions);

@@ -1,4 +1,4 @@
-//! The databases that the explorer works on: all of what the protocol depends on can be taken out and put back.
+//! The databases that the explorer works on. All content on which the protocol depends can be saved and restored.
 
 use crate::meta::Metadata;
 use crate::meta::sqlite::Sqlite;
@@ -44,7 +44,7 @@ pub struct Entry {
     pub time: i64,
 }
 
-/// What is in a database, but for what the protocol does not depend on: dates, names, statistics.
+/// The content of a database, except for dates, names and statistics, on which the protocol does not depend.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Content {
     pub versions: Vec<VersionRow>,
@@ -74,7 +74,7 @@ impl Content {
     }
 }
 
-/// A database whose content can be taken out and put back.
+/// A database whose content can be saved and restored.
 pub trait Ground {
     /// Its verbs.
     fn meta(&mut self) -> &mut Metadata;
@@ -88,8 +88,8 @@ pub trait Ground {
     fn old_read(&mut self, sql: &str) -> Result<Vec<String>, String>;
 }
 
-/// SQLite in memory. One connection for all: each verb is one transaction there, and no two are under way at the
-/// same time.
+/// SQLite in memory. All commands share one connection, because each verb is one transaction and no two run at the same
+/// time.
 pub struct InMemory {
     database: Metadata,
     current: Rc<Content>,
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_back_is_what_was_taken_out() {
+    fn restored_content_is_the_saved_content() {
         let mut ground = InMemory::new();
         let empty = ground.content();
         ground

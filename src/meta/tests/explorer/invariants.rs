@@ -1,20 +1,20 @@
-//! What must hold after every step, and what at the end.
+//! The conditions that must hold after every step and at the end.
 
 use super::ground::{Content, Ground};
 use super::model::{Model, ROTTEN};
 use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::BTreeSet;
 
-/// What a scenario does not promise.
+/// The conditions that a scenario does not promise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Excused {
     /// 2.13's cleanup leaves rows of blobs whose data and entry are gone.
     pub unnamed_rows: bool,
-    /// Each rule by itself is not looked at: only what comes of it.
+    /// The rules are not checked by themselves. Only their consequences are.
     pub rules: bool,
 }
 
-/// After every step. Remembers what later states are compared with.
+/// Checks the state after a step. Remembers facts for the comparison with later states.
 pub fn check(content: &Content, model: &mut Model, excused: Excused) -> Result<(), String> {
     for (blob, uid) in content.stored() {
         let name = BlobUid::from(uid);
@@ -37,7 +37,7 @@ pub fn check(content: &Content, model: &mut Model, excused: Excused) -> Result<(
     rows(content, model)
 }
 
-/// Every row names data that is what was backed up; and valid versions are whole and good.
+/// Checks that every row names the data that was backed up, and that valid versions are complete and good.
 fn rows(content: &Content, model: &Model) -> Result<(), String> {
     for row in &content.map {
         let version = content.versions.iter().find(|version| version.id == row.version);
@@ -76,7 +76,7 @@ fn rows(content: &Content, model: &Model) -> Result<(), String> {
     Ok(())
 }
 
-/// After all commands have ended: what the last cleanups leave is what blocks name, and nothing else.
+/// Runs the last cleanups, after all commands have ended. They must leave exactly the blobs that blocks name.
 pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -> Result<(), String> {
     let failed = |e: crate::types::Error| format!("the last cleanup failed: {}", e.line());
     let meta = ground.meta();
@@ -92,7 +92,7 @@ pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -
     let left = |model: &Model| -> BTreeSet<BlobUid> {
         model.store.keys().filter(|uid| !content.names(uid.as_str())).cloned().collect()
     };
-    // What was stored and never committed is the full cleanup's to find.
+    // Blobs that were stored and never committed remain for the full cleanup.
     if let Some(uid) = left(model).iter().find(|uid| model.had_row.contains(*uid) && !excused.unnamed_rows) {
         return Err(format!("a cleanup has left {uid}, which nothing names"));
     }

@@ -1,12 +1,12 @@
-//! What is beside the database: the data store, the locks and the clock; and what the explorer knows of the past.
+//! The state beside the database: the data store, the locks, the clock, and the explorer's knowledge of the past.
 
 use crate::types::checksum::Checksum;
 use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a block holds, for the model. 0 is a hole.
+/// The data of a block in the model. 0 is a hole.
 pub type Data = u32;
-/// What has become of damaged data.
+/// Damaged data.
 pub const ROTTEN: Data = Data::MAX;
 
 /// The checksum of data.
@@ -14,7 +14,7 @@ pub fn digest(data: Data) -> Checksum {
     format!("{data:08x}").into()
 }
 
-/// Who holds a lock.
+/// A lock, and the actor that holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
     actor: usize,
@@ -22,37 +22,37 @@ struct Held {
     exclusive: bool,
 }
 
-/// What is beside the database.
+/// The state beside the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Model {
-    /// The data store: what is in each blob.
+    /// The data store: the data of each blob.
     pub store: BTreeMap<BlobUid, Data>,
-    /// Unix seconds.
+    /// The time in Unix seconds.
     pub clock: i64,
     locks: Vec<Held>,
     running: BTreeSet<usize>,
-    /// Who has found a blob in 2.13's way and not named it yet. The hour of grace is for them: it does not pass
-    /// before they have.
+    /// Actors that have found a blob as 2.13 does, and have not named it yet. The hour of grace does not pass before
+    /// they have.
     pub hits: BTreeSet<usize>,
-    /// Who is of release 2.13, and writes a version.
+    /// Actors of release 2.13 that write a version.
     pub old: BTreeSet<usize>,
-    /// Blobs whose data was gone already when a dump that names them was imported: nobody promised to have it.
+    /// Blobs whose data was already gone when a dump that names them was imported. Nothing promises their data.
     pub lost: BTreeSet<BlobUid>,
     /// Blobs that were found to be bad.
     pub found_bad: BTreeSet<BlobUid>,
     /// Blobs that had a row at some time.
     pub had_row: BTreeSet<BlobUid>,
-    /// What each id of a blob has meant.
+    /// The uid that each id of a blob has had.
     pub ids: BTreeMap<i64, BlobUid>,
-    /// What was backed up.
+    /// The data that was backed up.
     pub versions: BTreeMap<VersionUid, Vec<Data>>,
 }
 
-/// What a command locks that has to be alone.
+/// The lock of a command that needs exclusive use.
 const GLOBAL: &str = "backy";
 
 impl Model {
-    /// A command starts: others see its process from now on. Refused while somebody is alone.
+    /// Starts a command: from now on, others see its process. Refuses while another command has exclusive use.
     pub fn start(&mut self, actor: usize) -> bool {
         let free = self.is_free(actor, GLOBAL, false);
         if free {
@@ -61,7 +61,7 @@ impl Model {
         free
     }
 
-    /// Takes a lock, or is refused.
+    /// Takes a lock. Returns whether it was granted.
     pub fn lock(&mut self, actor: usize, name: &str, exclusive: bool) -> bool {
         let free = self.is_free(actor, name, exclusive);
         if free {
@@ -76,14 +76,14 @@ impl Model {
         !others.any(|held| exclusive || held.exclusive)
     }
 
-    /// Makes sure that nobody else runs and none starts, or is refused.
+    /// Takes exclusive use if no other command runs. Returns whether it was granted.
     pub fn alone(&mut self, actor: usize) -> bool {
         self.running.iter().all(|other| *other == actor)
             && self.locks.iter().all(|held| held.actor == actor)
             && self.lock(actor, GLOBAL, true)
     }
 
-    /// The command has ended, one way or the other.
+    /// Ends a command that has finished or was killed.
     pub fn end(&mut self, actor: usize) {
         self.locks.retain(|held| held.actor != actor);
         self.running.remove(&actor);
@@ -99,10 +99,10 @@ mod tests {
 
     const LOCKS: [&str; 4] = ["pin", "own", "cleanup", "alone"];
 
-    /// Two commands, one after the other, with every pair of locks: the model refuses what the lock files refuse.
+    /// Tries every pair of locks, with one command after the other. The model must refuse what the lock files refuse.
     #[test]
     fn the_model_refuses_what_lock_files_refuse() {
-        // A refusal takes a second: all pairs at once.
+        // A refusal takes a second, so all pairs run at once.
         std::thread::scope(|scope| {
             for (first, second) in LOCKS.iter().flat_map(|a| LOCKS.iter().map(move |b| (a, b))) {
                 scope.spawn(move || the_same(first, second));
@@ -115,7 +115,7 @@ mod tests {
             "pin" => who.pin(&"v".into()).ok(),
             "own" => who.own(&"v".into()).ok(),
             "cleanup" => who.cleanup().ok(),
-            // A process that is there is looked for by its name, which none has: only locks count.
+            // Running processes are found by their name. No process has this name, so only locks count.
             _ => who.exclusive("no process is called so").ok(),
         }
     }

@@ -1,4 +1,4 @@
-//! The rules of the metadata, taken out one by one: some order of commands must show that each is missed.
+//! Removes the rules of the metadata one by one. Some order of commands must show that each rule is needed.
 
 use super::actors::Break;
 use super::ground::InMemory;
@@ -6,24 +6,24 @@ use super::scenarios;
 use super::search::{Found, Scenario, explore};
 use crate::meta::sql::rules::tests::{replace, restore};
 
-/// A part of an SQL statement, and what stands there instead.
+/// A part of an SQL statement, and its replacement.
 type Change = (&'static str, &'static str);
 
-/// How a rule is taken out.
+/// The way to remove a rule.
 #[derive(Clone, Copy)]
 enum How {
     Sql(&'static [Change]),
     Order(Break),
 }
 
-/// A rule that is taken out.
+/// A rule that is removed.
 struct Mutant {
     rule: u32,
     what: &'static str,
     how: How,
     /// The scenario that shows it.
     scenario: &'static str,
-    /// What is found.
+    /// The fault that is found.
     fault: &'static str,
 }
 
@@ -54,7 +54,7 @@ const REUSED_IDS: Change = (
 const ANY_UID: Change = ("id = ?3 AND uid = ?4 AND valid = 1", "id = ?3 AND ?4 <> '' AND valid = 1");
 const IN_USE: Change = ("SELECT EXISTS (SELECT 1 FROM blobs WHERE uid = ?1)", "SELECT 0 WHERE ?1 <> ''");
 
-/// Without these data is lost, mixed up or left behind, or a command fails or never ends.
+/// Without one of these rules, data is lost, mixed up or left behind, or a command fails or never ends.
 const MISSED: &[Mutant] = &[
     sql(
         1,
@@ -226,8 +226,8 @@ const MISSED: &[Mutant] = &[
     ),
 ];
 
-/// Without one of these nothing comes of it, as another rule holds the same thing. That it is missed is seen by
-/// looking at the rule itself.
+/// Without one of these rules nothing is lost, because another rule prevents that. A check of the rule itself shows
+/// that it is missing.
 const REDUNDANT: &[Mutant] = &[
     sql(1, "ids are used again", &[REUSED_IDS], "an id could mean another blob", "id 1 was v1.1 and is v"),
     sql(
@@ -260,7 +260,7 @@ impl Mutant {
             How::Order(broken) => (&[][..], Some(broken)),
         };
         changes.iter().for_each(|(part, with)| replace(part, with));
-        // With its tables, which may be among what is changed.
+        // The changes may also concern the tables, so create them now.
         let mut ground = InMemory::new();
         let result = explore(&mut ground, scenario, broken).1;
         let unused = restore();
@@ -270,23 +270,23 @@ impl Mutant {
         result
     }
 
-    /// Explores its scenario and expects what is to be found.
+    /// Explores the scenario and expects the fault.
     fn is_found(&self, adapt: fn(Scenario) -> Scenario) {
         let Mutant { rule, what, fault, .. } = self;
         let scenario = scenarios::short().into_iter().find(|s| s.name == self.scenario).expect(self.scenario);
-        let found = self.explore(&adapt(scenario)).expect_err("that it is missed");
+        let found = self.explore(&adapt(scenario)).expect_err("the rule is needed");
         println!("rule {rule}, {what}: {}\n{found}\n", self.scenario);
         assert!(found.fault.contains(fault), "rule {rule}, {what}: {} is found, not {fault}", found.fault);
     }
 }
 
 #[test]
-fn rules_that_are_taken_out_are_missed() {
+fn rules_that_are_removed_are_missed() {
     MISSED.iter().for_each(|mutant| mutant.is_found(Scenario::without_rules));
 }
 
 #[test]
-fn rules_that_others_stand_in_for_are_seen_by_themselves() {
+fn redundant_rules_are_checked_by_themselves() {
     let all = std::env::var_os("BACKY2_TESTS").is_some_and(|value| value == "all");
     for mutant in REDUNDANT {
         mutant.is_found(|scenario| scenario);

@@ -20,8 +20,8 @@ pub enum Case {
     BadAtItsEnd,
 }
 
-/// The verbs that decide in which order data and rows come into a version. The engine calls others between them: it
-/// looks up versions and tags, and records holes, which change nothing of that order.
+/// The verbs that decide in which order data and rows get into a version. The engine also calls others, which look up
+/// versions and tags or record holes. They do not affect that order.
 const VERBS: [&str; 6] = [
     "making a version",
     "carrying unchanged blocks",
@@ -31,8 +31,8 @@ const VERBS: [&str; 6] = [
     "finishing the version",
 ];
 
-/// What [`recorder::record`] has recorded of a backup, without other verbs. A look-up and a commit after it that are
-/// repeated count once: an engine on a slow machine commits what it has every second.
+/// The verbs from a list of [`recorder::record`] that are compared. A repeated pair of look-up and commit counts once,
+/// because an engine on a slow machine commits every second.
 pub fn compared(recorded: Vec<String>) -> Vec<String> {
     let mut order: Vec<String> = Vec::new();
     for verb in recorded.into_iter().filter(|verb| VERBS.contains(&&verb[..])) {
@@ -46,7 +46,7 @@ pub fn compared(recorded: Vec<String>) -> Vec<String> {
 }
 
 impl Case {
-    /// All of them.
+    /// All cases.
     pub const ALL: [Case; 4] = [Case::First, Case::OnBase, Case::Reusing, Case::BadAtItsEnd];
 
     /// The verbs of the script, in order.

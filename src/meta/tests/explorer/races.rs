@@ -1,5 +1,5 @@
-//! PostgreSQL runs several transactions at the same time: here two commands take turns statement by statement, in
-//! every order in which the turn is taken from one that could go on no more than a few times.
+//! PostgreSQL runs several transactions at the same time. Here two commands take turns, statement by statement, in
+//! every order with at most a few preemptions. A preemption takes the turn from a command that could go on.
 
 use super::actors::{Next, Script, Shop};
 use super::ground::{Content, Ground};
@@ -16,27 +16,27 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-/// What races.
+/// A race of two threads.
 pub struct Race {
     pub name: &'static str,
-    /// How often a turn is taken away where time does not matter: with two the longer ones take a minute each.
+    /// The most preemptions in a long test run. With two, the longer races take a minute each.
     pub most: usize,
     /// Commands that run before.
     pub before: Vec<Script>,
-    /// Commands of either thread, one after the other.
+    /// Commands of each thread, one after the other.
     pub threads: [Vec<Script>; 2],
 }
 
-/// What is changed.
+/// The changes for a race.
 #[derive(Clone, Copy, Default)]
 pub struct Changed {
-    /// Parts of statements.
+    /// Parts of statements, and their replacements.
     pub statements: &'static [(&'static str, &'static str)],
     /// A statement that changes the schema.
     pub schema: &'static str,
 }
 
-/// Who had a turn, and who could have had it.
+/// The command that got a turn, and the commands that could have had it.
 struct Decision {
     ready: Vec<usize>,
     current: Option<usize>,
@@ -44,7 +44,7 @@ struct Decision {
 }
 
 impl Decision {
-    /// Whether the turn is taken from one that could go on, if it is given to `who`.
+    /// Whether the turn is taken from a command that could go on, if `who` gets it.
     fn preempts(&self, who: usize) -> bool {
         self.current.is_some_and(|current| current != who && self.ready.contains(&current))
     }
@@ -62,7 +62,7 @@ struct Track<'r> {
     _database: Database,
 }
 
-/// Runs `race` in every order with at most `preemptions`, until something is wrong. Returns the number of orders, and
+/// Runs `race` in every order with at most `preemptions`, until it finds a fault. Returns the number of orders, and
 /// fails if a changed statement never ran.
 pub fn run(
     server: &Arc<Server>,
@@ -119,7 +119,7 @@ impl<'r> Track<'r> {
         }
     }
 
-    /// Runs the race once: turns as in `order`, and then as long as each can go on.
+    /// Runs the race once. The turns follow `order`. After that, each command goes on as long as it can.
     fn run(&mut self, order: &[usize]) -> Result<Vec<Decision>, Found> {
         self.look.set(&self.content);
         let model = Mutex::new(self.model.clone());
@@ -157,7 +157,7 @@ impl<'r> Track<'r> {
     }
 }
 
-/// Runs commands one after the other. Returns what goes wrong.
+/// Runs commands one after the other. Returns the fault, if there is one.
 fn perform(
     ground: &mut OnServer,
     scripts: &[Script],
@@ -181,7 +181,7 @@ fn perform(
     None
 }
 
-/// Gives turns until both have ended. After a fault it only brings them to their end.
+/// Gives turns until both commands have ended. After a fault it only brings them to their end.
 fn control(
     baton: &Baton,
     look: &mut OnServer,
@@ -198,7 +198,7 @@ fn control(
         let ready: Vec<usize> = (0..2).filter(|who| matches!(at[*who], At::Before(_))).collect();
         let Some(first) = ready.first() else {
             if at.contains(&At::Running) {
-                // Both wait, or one for what the other held at its end: the server sorts that out.
+                // Both commands wait, or one waits for a lock that the other held at its end. The server resolves that.
                 continue;
             }
             let ended = at.into_iter().find_map(|at| if let At::Ended(fault) = at { fault } else { None });

@@ -1,4 +1,4 @@
-//! What is explored: few versions of few blocks, in which every rule matters.
+//! The scenarios: few versions of few blocks, in which every rule matters.
 
 use super::actors::{
     Backup, Cleanup, Full, Import, OldBackup, OldCleanup, OldRemove, Remove, Restore, Rot, Script, Scrub,
@@ -32,14 +32,14 @@ impl Scenario {
         self
     }
 
-    /// Looks only at what comes of it, not at each rule by itself.
+    /// Checks only the consequences of the rules, not each rule by itself.
     pub fn without_rules(mut self) -> Self {
         self.excused.rules = true;
         self
     }
 }
 
-/// What is explored each time.
+/// The scenarios of every test run.
 pub fn short() -> Vec<Scenario> {
     [own(), damaged(), foreign()].concat()
 }
@@ -193,7 +193,7 @@ fn foreign() -> Vec<Scenario> {
     ]
 }
 
-/// What is explored where time does not matter: the short ones with two commands killed, and more commands at once.
+/// The scenarios of a long test run: the short ones with two killed commands, and more commands at once.
 pub fn long() -> Vec<Scenario> {
     let twice = short().into_iter().map(|scenario| scenario.killing(2));
     twice.chain(crowds()).collect()

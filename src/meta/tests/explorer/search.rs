@@ -1,5 +1,5 @@
-//! All interleavings of a few commands, depth first. States that were seen before are not looked at again: what is in
-//! the database, in the store, and how far each command has come decide all that follows.
+//! Explores all interleavings of a few commands, depth first. It skips states that it has seen before: the database,
+//! the store and the progress of each command decide everything that follows.
 
 use super::actors::{Break, Next, Script, Shop};
 use super::ground::{Content, Ground};
@@ -26,7 +26,7 @@ struct State {
     kills: u32,
 }
 
-/// What is to be explored.
+/// A scenario to explore.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: &'static str,
@@ -34,12 +34,12 @@ pub struct Scenario {
     pub before: Vec<Script>,
     /// Commands that run at the same time.
     pub actors: Vec<Script>,
-    /// How many of them may be killed.
+    /// Number of commands that may be killed.
     pub kills: u32,
     pub excused: Excused,
 }
 
-/// A schedule that ends in what must not be.
+/// A schedule that ends in a fault.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub fault: String,
@@ -53,7 +53,7 @@ impl std::fmt::Display for Found {
     }
 }
 
-/// How much was looked at.
+/// The extent of an exploration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extent {
     pub states: usize,
@@ -70,7 +70,7 @@ struct Search<'g> {
     extent: Extent,
 }
 
-/// Explores all of `scenario` on `ground`, until something is wrong.
+/// Explores all of `scenario` on `ground`, until it finds a fault.
 pub fn explore(
     ground: &mut dyn Ground,
     scenario: &Scenario,
@@ -103,7 +103,7 @@ pub fn explore(
 }
 
 impl Search<'_> {
-    /// Explores all that can follow. After an error the trace leads to it.
+    /// Explores everything that can follow. After an error the trace leads to it.
     fn visit(&mut self, state: State) -> Result<(), String> {
         if self.seen.contains(&state) {
             return Ok(());

@@ -16,7 +16,7 @@ pub struct OnServer {
     looks: Vec<Statement>,
 }
 
-/// What [`Content`] is made of.
+/// The queries for [`Content`].
 const LOOKS: [&str; 5] = [
     "SELECT id, uid, size, valid FROM versions ORDER BY id",
     "SELECT id, uid, checksum, size, valid, enc_version, enc_envkey FROM blobs ORDER BY id",
@@ -44,7 +44,7 @@ impl Ground for OnServer {
     }
 
     fn content(&mut self) -> Rc<Content> {
-        // Whoever runs commits nothing meanwhile: it is nobody's turn.
+        // No command has its turn now, so nothing is committed in the meantime.
         let OnServer { sql, looks, .. } = self;
         let mut looks = looks.iter();
         let mut rows = || sql.query(looks.next().expect("five"), &[]).expect("looks");
@@ -78,7 +78,7 @@ impl Ground for OnServer {
         })
     }
 
-    /// The ids that come next are always the same.
+    /// The next ids are always the same.
     fn set(&mut self, content: &Rc<Content>) {
         let text =
             |text: &Option<String>| text.as_ref().map_or("NULL".to_owned(), |text| format!("'{text}'"));
@@ -133,7 +133,7 @@ impl Ground for OnServer {
 }
 
 impl OnServer {
-    /// Whether the verbs of the runner of that number wait for a lock.
+    /// Whether the verbs of runner `who` wait for a lock.
     pub fn waits(&mut self, who: usize) -> bool {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'";

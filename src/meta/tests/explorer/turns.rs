@@ -1,23 +1,24 @@
-//! Two commands on two threads, of which one runs at a time: it hands the baton over before each of its statements,
-//! and gets it back when it is its turn. One that waits for a lock of the database has no turn until it has it.
+//! Two commands on two threads, of which one runs at a time. A command hands the baton over before each of its
+//! statements, and gets it back for its next turn. A command that waits for a lock of the database gets no turn until
+//! it has the lock.
 
 use crate::meta::postgres::pause;
 use crate::meta::sql::rules::tests::{replace, restore};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// Where a command is.
+/// The position of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
-    /// About to do this.
+    /// The command is about to do this.
     Before(String),
-    /// Doing it, or waiting for a lock.
+    /// The command runs, or waits for a lock.
     Running,
-    /// At its end, with what went wrong.
+    /// The command has ended, perhaps with a fault.
     Ended(Option<String>),
 }
 
-/// Where both are.
+/// The positions of both commands.
 #[derive(Debug)]
 pub struct Baton {
     at: Mutex<[At; 2]>,
@@ -37,7 +38,7 @@ impl Baton {
         self.lock()[who].clone()
     }
 
-    /// Called by a command: waits for its turn.
+    /// Waits for the turn of the command that calls it.
     pub fn pass(&self, who: usize, next: &str) {
         let mut at = self.lock();
         at[who] = At::Before(next.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -47,7 +48,7 @@ impl Baton {
         }
     }
 
-    /// Called by a command at its end.
+    /// Ends the command that calls it.
     pub fn end(&self, who: usize, fault: Option<String>) {
         self.lock()[who] = At::Ended(fault);
         self.moved.notify_all();
@@ -59,8 +60,7 @@ impl Baton {
         self.moved.notify_all();
     }
 
-    /// Waits until a command does not run any more, or `waits` says that it waits for a lock. Returns whether it
-    /// waits.
+    /// Waits until a command no longer runs, or `waits` says that it waits for a lock. Returns whether it waits.
     pub fn settle(&self, who: usize, mut waits: impl FnMut() -> bool) -> bool {
         let mut at = self.lock();
         let mut patience = Duration::from_millis(3);
@@ -76,13 +76,13 @@ impl Baton {
     }
 }
 
-/// Makes this thread take turns, with statements changed as they are on the thread of the test.
+/// Makes this thread take turns, and changes its statements as on the thread of the test.
 pub fn take_turns(baton: Arc<Baton>, who: usize, changes: &[(&str, &str)]) {
     changes.iter().for_each(|(part, with)| replace(part, with));
     pause::tests::set(Some(Box::new(move |sql| baton.pass(who, sql))));
 }
 
-/// Ends that. Returns the changes that no statement met.
+/// Undoes [`take_turns`]. Returns the changes that no statement used.
 pub fn stop_taking_turns() -> Vec<String> {
     pause::tests::set(None);
     restore()

@@ -10,7 +10,7 @@ use crate::types::uid::BlobUid;
 use crate::types::version::{NewVersion, Statistics, Version};
 use std::collections::VecDeque;
 
-/// Blocks that were stored anew so often: it will not come to an end.
+/// Number of rounds after which a backup counts as endless, because its blocks are rejected each time.
 const ROUNDS: u32 = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,10 +43,10 @@ pub struct Backup {
     base: Option<&'static str>,
     at: At,
     key: VersionKey,
-    /// Blocks that are to be read.
+    /// Blocks that must still be read.
     left: VecDeque<u64>,
     planned: Vec<(u64, Plan)>,
-    /// How many of these are in the store.
+    /// Number of planned blocks whose data is in the store.
     put: usize,
     /// Number of the next new blob.
     next: u32,
@@ -54,7 +54,7 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// The new blobs are called after the version and numbered.
+    /// The name of a new blob is the version and a number.
     pub fn of(version: &'static str, image: &'static [Data]) -> Self {
         Backup {
             version,
@@ -128,14 +128,14 @@ impl Backup {
         let version = self.version();
         let meta = shop.ground.meta();
         let mut carried = 0;
-        // The base was looked at before: it may be gone where nobody pins.
+        // The base existed before. It may be gone if commands do not pin.
         if let Ok(base) = meta.version(&self.base.unwrap_or_default().into()) {
             carried = meta.carry(&base, &version, &(0..1).into()).map_err(|e| failed("carrying", e))?.blocks;
         }
         let missing = match carried {
-            // All that was to be carried: the rest is read.
+            // Everything was carried, so the rest is read.
             1 => (1..version.size).collect(),
-            // Some blob of the base went bad meanwhile.
+            // A blob of the base has become bad in the meantime.
             _ => {
                 let missing = meta.missing(&version).map_err(|e| failed("looking for missing blocks", e))?;
                 missing.blocks().collect()
@@ -151,7 +151,7 @@ impl Backup {
         Ok(Next::More)
     }
 
-    /// What is to be read; nothing more means that all is done.
+    /// Sets the blocks to read next. If there are none, the version can be finished.
     fn read_next(&mut self, left: VecDeque<u64>) {
         self.at = if left.is_empty() { At::Finish } else { At::LookUp };
         self.left = left;
@@ -182,7 +182,7 @@ impl Backup {
         Ok(Next::More)
     }
 
-    /// The next blob that is to be put, or what comes after that.
+    /// Advances to the next blob to store. Returns the step that follows.
     fn put_next(&mut self, shop: &Shop<'_>) -> At {
         let new = |(_, plan): &(u64, Plan)| matches!(plan, Plan::Store(_));
         match self.planned[self.put..].iter().position(new) {
@@ -206,7 +206,7 @@ impl Backup {
         Ok(Next::More)
     }
 
-    /// As it must not be: only the rows of the blobs.
+    /// A wrong order: inserts only the rows of the blobs.
     fn blobs_apart(&mut self, shop: &mut Shop<'_>) -> Stepped {
         for (id, plan) in &self.planned {
             if let Plan::Store(uid) = plan {
@@ -252,7 +252,7 @@ impl Backup {
         Ok(Next::More)
     }
 
-    /// As it must not be: the rows that name the blobs, and are planned no more.
+    /// A wrong order: inserts the rows that name the blobs, and removes them from the plan.
     fn name_blobs(&mut self, shop: &mut Shop<'_>) -> Result<(), String> {
         for (id, plan) in &self.planned {
             if let Plan::Store(uid) = plan {
@@ -266,7 +266,7 @@ impl Backup {
         Ok(())
     }
 
-    /// Rule 1: hits are taken only of blobs that are there, good, and named.
+    /// Checks rule 1: only blobs that exist, are good and are named by a block may be reused.
     fn taken_as_they_should_be(&self, before: &Content, rejected: &[u64]) -> Result<(), String> {
         for (id, plan) in self.planned.iter().filter(|(id, _)| !rejected.contains(id)) {
             let Plan::Reuse(blob, uid) = plan else { continue };
@@ -300,7 +300,7 @@ impl Backup {
         }
     }
 
-    /// As it was made: the job keeps it, and does not look again.
+    /// The version as it was created. The job keeps it, and does not look it up again.
     fn version(&self) -> Version {
         Version { key: self.key, ..version_of(self.version, self.image.len()) }
     }

@@ -4,7 +4,7 @@ use super::{Break, Next, Shop, Stepped, failed, more_if};
 use crate::types::uid::BlobUid;
 use std::collections::VecDeque;
 
-/// What the lock of the fast cleanup is called.
+/// Name of the lock of the fast cleanup.
 pub const LOCK: &str = "backy-cleanup-fast";
 const GRACE: i64 = 3600;
 
@@ -13,9 +13,9 @@ enum At {
     Start,
     Lock,
     Alone,
-    /// From this entry on.
+    /// Takes entries after this one.
     Take(i64),
-    /// Behind this uid.
+    /// Lists doomed uids after this one.
     Page(Option<BlobUid>),
     Delete(Vec<BlobUid>),
     Forget(Vec<BlobUid>),
@@ -36,7 +36,7 @@ pub struct Cleanup {
 }
 
 impl Cleanup {
-    /// With no hour of grace.
+    /// Without the hour of grace.
     pub fn at_once(limit: usize) -> Self {
         Cleanup { grace: false, limit, before: i64::MAX, at: At::Start }
     }
@@ -110,7 +110,7 @@ impl Cleanup {
         Ok(Next::More)
     }
 
-    /// What a cleanup would delete that did not doom it first.
+    /// The blobs that a cleanup would delete if it did not doom them first.
     fn candidates(&self, shop: &mut Shop<'_>) -> Vec<BlobUid> {
         let content = shop.ground.content();
         let listed = content.entries.iter().map(|entry| entry.uid.clone());

@@ -1,4 +1,4 @@
-//! What reads and marks data (restore, scrub), what damages it, and imports.
+//! Commands that read and mark data (restore, scrub), damage in the store, and imports.
 
 use super::{BLOCK, Next, Shop, Stepped, failed, more_if, version_of};
 use crate::meta::tests::explorer::model::{Data, ROTTEN, digest};
@@ -20,7 +20,7 @@ enum At {
     Mark,
 }
 
-/// A row that is left to be read.
+/// A row that must still be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     block: usize,
@@ -30,7 +30,7 @@ struct Wanted {
     checksum: Option<Checksum>,
 }
 
-/// Reads the blobs of a pinned version, one a step.
+/// Reads the blobs of a pinned version, one in each step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Reader {
     version: &'static str,
@@ -43,7 +43,7 @@ impl Reader {
         Reader { version, at: At::Start, left: VecDeque::new() }
     }
 
-    /// Up to the rows; then nothing is done any more.
+    /// Runs the steps up to the one that reads the rows.
     fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
         match self.at {
             At::Start => {
@@ -194,7 +194,7 @@ pub struct Import {
     version: &'static str,
     uid: &'static str,
     data: Data,
-    /// The key of its blob, which makes it another row for the same data.
+    /// The key of its blob. With a key, the blob is another row for the same data.
     key: Option<&'static str>,
     at: At,
 }
@@ -243,7 +243,7 @@ impl Import {
             },
         };
         match shop.ground.meta().import(&version, &mut std::iter::once(Ok(row))) {
-            // Refused, as it is being deleted.
+            // The import is refused, because the blob is being deleted.
             Err(Error::DumpFormat(_)) => return Ok(Next::End),
             done => done.map_err(|e| failed("importing", e))?,
         }

@@ -19,7 +19,7 @@ enum At {
     Forget(Vec<String>),
 }
 
-/// Its `backup`, of one block.
+/// The `backup` of 2.13, of one block.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OldBackup {
     version: &'static str,
@@ -66,7 +66,7 @@ impl OldBackup {
                 shop.model().versions.insert(version.into(), vec![data]);
                 match self.base {
                     None => At::LookUp,
-                    // Its rows come from one statement, and it keeps them for hours.
+                    // 2.13 reads the rows with one statement, and keeps them for hours.
                     Some(base) => {
                         let sql = format!("SELECT uid FROM blocks WHERE version_uid = '{base}'");
                         match shop.ground.old_read(&sql)?.pop() {
@@ -109,7 +109,7 @@ impl OldBackup {
     }
 }
 
-/// Its `rm`, which lists every blob of the version, in use or not.
+/// The `rm` of 2.13, which lists every blob of the version, in use or not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OldRemove {
     version: &'static str,
@@ -156,7 +156,7 @@ impl OldRemove {
     }
 }
 
-/// Its fast cleanup: it knows only what blocks name, dooms nothing, and knows no `blobs`.
+/// The fast cleanup of 2.13. It looks only at the view `blocks`, does not know `blobs`, and dooms nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OldCleanup {
     at: At,

@@ -52,7 +52,7 @@ impl Remove {
     }
 }
 
-/// Rule 4: what has lost its last name is listed as of now; and nothing else is.
+/// Checks rule 4: a blob is listed with the current time if it has lost its last row, and otherwise it is not.
 fn listed_as_it_should_be(before: &Content, after: &Content, now: i64) -> Result<(), String> {
     for (_, uid) in before.stored().filter(|(_, uid)| before.names(uid)) {
         let newest =
