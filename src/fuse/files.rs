@@ -22,7 +22,7 @@ pub(super) struct Files {
     depot: Arc<Depot>,
     watch: Mutex<Watch>,
     images: RwLock<HashMap<u64, Open>>,
-    /// Held while an image is opened, which takes time. Other images can be read meanwhile.
+    /// Held while an image is opened, which takes time. Other images can be read in the meantime.
     opening: Mutex<()>,
     owner: (u32, u32),
     read_only: bool,

@@ -63,7 +63,7 @@ fn owner(tcp: &TcpStream, from: SocketAddr) -> io::Result<u32> {
 }
 
 /// The owner of the socket in a line, if a process has it open and it has these addresses. The kernel shows a closed
-/// socket as root's, whoever had it, so closed sockets do not count.
+/// socket as root's, regardless of its owner, so closed sockets do not count.
 fn line_of(line: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, from, to, state, _, _, _, uid, _, inode, ..] = fields[..] else { return None };

@@ -51,7 +51,7 @@ struct Input<R> {
     ended: bool,
 }
 
-/// Why a request failed: the number for the client, and a text for structured replies.
+/// The reason why a request failed: the number for the client, and a text for structured replies.
 type Refusal = (Errno, String);
 
 /// A request that was read.

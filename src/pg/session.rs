@@ -55,7 +55,7 @@ impl Session {
         self.reached
     }
 
-    /// Why there is no connection.
+    /// The reason why there is no connection.
     pub(crate) fn reason(&self, failure: Failure) -> Reason {
         failure.reason(&self.address)
     }

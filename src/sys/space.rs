@@ -1,4 +1,4 @@
-//! Disk space: whether there is some, and a small reserve for when there is none.
+//! Checks of disk space, and a small reserve for a full disk.
 
 use super::private;
 use crate::types::settings::FileMode;

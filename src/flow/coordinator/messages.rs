@@ -26,7 +26,7 @@ pub(crate) enum Fresh {
     },
 }
 
-/// A block that is to be stored.
+/// A block to store.
 pub(crate) struct StoreJob {
     /// Number of the block, which also names the job.
     pub id: u64,

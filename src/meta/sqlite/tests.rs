@@ -263,7 +263,7 @@ fn readers_and_a_writer_do_not_wait_for_each_other() {
     assert_eq!(reader.versions(&VersionFilter::default()).expect("reads").versions.len(), 1);
 }
 
-/// These statements must use an index, whatever the size of the database.
+/// These statements must use an index, regardless of the size of the database.
 #[test]
 fn look_ups_use_indexes() {
     let (_folder, database) = database();

@@ -18,8 +18,8 @@ impl Metadata {
     /// seconds). Returns the number of its rows.
     pub fn remove_version(&mut self, version: &Version, now: i64) -> Result<u64> {
         self.write("removing a version", Work::Bulk, |db| {
-            // References are not checked here (see `Work::Bulk`): only rows of `block_map` and tags refer to a version, and
-            // they are deleted first.
+            // References are not checked here (see `Work::Bulk`). Only rows of `block_map` and tags refer to a version,
+            // and they are deleted first.
             db.alone_in_removing()?;
             let rows = list_unnamed(db, "version_id = ?1", values![version.key], now)?;
             failpoint::pass("rm-middle");
@@ -43,7 +43,8 @@ impl Metadata {
         })
     }
 
-    /// Uids of blobs that a cleanup has doomed and not deleted yet: the first `limit` uids after `after`, in byte order.
+    /// Uids of blobs that a cleanup has doomed and not deleted yet: the first `limit` uids after `after`, in byte
+    /// order.
     pub fn doomed(&mut self, after: Option<&BlobUid>, limit: usize) -> Result<Vec<BlobUid>> {
         self.read("looking for unfinished deletions", |db| {
             let sql = "SELECT DISTINCT uid FROM deleted_blocks WHERE delete_candidate = 1 AND uid > ?1 AND uid <> ''

@@ -99,7 +99,7 @@ pub(super) fn encryption(row: &dyn Row, first: usize) -> Fallible<Encryption> {
     Ok(Encryption { version, envkey: row.filled(first + 1)?, nonce: row.filled(first + 2)? })
 }
 
-/// Wraps `read`, so that the error for a row that cannot be read names the version and the block. The block's number is in
+/// Wraps `read`, so that the error for a row that cannot be read names the version and the block, whose number is in
 /// column `id`.
 pub(super) fn of_version<'v, T>(
     version: &'v Version,
