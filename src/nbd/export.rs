@@ -45,8 +45,7 @@ impl<'a> Exports<'a> {
             let fits = uid.len() <= MAX_STRING && !uid.contains('\0');
             if !fits {
                 self.depot.warn_once(format!(
-                    "The version with the uid {:?} is not listed: this uid cannot be the name of an export.",
-                    version.name
+                    "The version with the uid {uid:?} is not listed: this uid cannot be the name of an export."
                 ));
             }
             fits
