@@ -32,7 +32,7 @@ use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use crate::types::text;
-use args::{Cli, Command, Global, Kind};
+use args::{Cli, Command, CommandKind, Global};
 use clap::error::ErrorKind;
 use exit::Outcome;
 use log::{Log, Loudness};
@@ -195,7 +195,7 @@ fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &C
 
 /// Reports the error, if there is one, and logs the last line. Without a result the command has panicked, and the hook
 /// has reported that.
-fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: Kind, global: &Global) -> u8 {
+fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: CommandKind, global: &Global) -> u8 {
     terminal.finish();
     let code = match result {
         Some(Ok(outcome)) => outcome.code(),
@@ -293,7 +293,7 @@ mod tests {
         let (out, err) = (Tape::default(), Tape::default());
         let log = Log::with_streams(Loudness::default(), None, out.sink(), err.sink()).expect("a log");
         let terminal = Terminal::new(log, false, false, "backy2", Box::new(|_| ()));
-        let code = end(&terminal, result, Kind::Other, &Global::default());
+        let code = end(&terminal, result, CommandKind::Other, &Global::default());
         (code, out.text(), err.text())
     }
 

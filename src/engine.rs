@@ -28,3 +28,6 @@ pub(crate) mod usage;
 
 pub use crate::meta::Access;
 pub use site::Site;
+
+#[cfg(test)]
+mod tests;

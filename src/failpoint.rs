@@ -2,6 +2,9 @@
 //!
 //! They exist only in builds with debug assertions. A release build contains none of this code.
 
+#[cfg(test)]
+pub(crate) mod recorder;
+
 #[cfg(debug_assertions)]
 use std::sync::Mutex;
 #[cfg(debug_assertions)]
@@ -62,3 +65,9 @@ pub(crate) fn pass(name: &str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(crate) fn pass(_name: &str) {}
+
+/// Notes a step of a command, for tests that compare the order of steps. Does nothing in other builds.
+pub(crate) fn note(_step: &str) {
+    #[cfg(test)]
+    recorder::note(_step);
+}

@@ -1,7 +1,7 @@
-//! Locks, by which processes keep out of each other's way.
+//! Locks between processes.
 //!
-//! On a host they are lock files, the same as those of release 2.13. Each is registered in the database, too: several
-//! hosts may share one of PostgreSQL, and lock files get lost. The names are the same:
+//! On a host, locks are lock files, the same as those of release 2.13. Each lock is also registered in the database,
+//! because several hosts may share a database on PostgreSQL, and because lock files get lost. The names are the same:
 //!
 //! | name | file in `lock_dir` | shared | exclusive |
 //! | --- | --- | --- | --- |
@@ -11,48 +11,31 @@
 //! | `rbd-…` | `backy_rbd-….lock` | a snapshot that is read | one that is being made or removed |
 //! | `image-…` | `backy_image-….lock` | – | an image, by `backup --incremental` |
 //!
-//! [`Locks`] takes and releases them, and knows the rules of the table. Nothing waits for a
-//! lock longer than each verb says, so that there can be no deadlock.
+//! [`Locks`] takes and releases them, and knows the rules of the table. Each verb says how long it waits for a lock. No
+//! wait is without a limit, so there can be no deadlock.
 
-mod database;
 mod dir;
 mod holders;
 pub(crate) mod process;
 mod registry;
-pub(crate) mod verbs;
+mod server;
+mod verbs;
 
 use crate::types::error::{Error, Result};
+use crate::types::lock::{GLOBAL, Hold, Identity, Wish};
 use crate::types::settings::FileMode;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use database::Database;
 pub(crate) use dir::LockDir;
-pub(crate) use holders::{Holder, Identity};
-
-/// How a lock is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// Together with other holders.
-    Shared,
-    /// By one holder.
-    Exclusive,
-    /// By one holder, while no other process holds any lock in the database.
-    Sole,
-}
-
-impl Hold {
-    /// Whether nobody else may hold the same lock.
-    pub fn is_exclusive(self) -> bool {
-        self != Hold::Shared
-    }
-}
+pub(crate) use holders::Holder;
+pub(crate) use server::ServerRegister;
 
 /// The result of an attempt to take a lock.
 enum Taken {
     Granted(Guard),
-    /// The holder, if it is known.
+    /// Another process has it. Holds that process, if it is known.
     Refused(Option<Holder>),
 }
 
@@ -78,19 +61,19 @@ impl Taken {
 pub enum Registration {
     /// The lock is registered until this is dropped.
     Granted(Box<dyn Registered>),
-    /// This process holds it.
+    /// This process has it.
     Refused(Holder),
 }
 
-/// Where locks are registered beside their files.
+/// A register of locks in a database.
 pub trait Register: fmt::Debug + Send + Sync {
     /// Takes a lock. Each call counts as another holder, in this process too.
     ///
     /// # Errors
-    /// The database fails; this process was taken for dead.
-    fn take(self: Arc<Self>, name: &str, hold: Hold) -> Result<Registration>;
+    /// The database fails, or other processes took this one for dead.
+    fn take(self: Arc<Self>, wish: &Wish<'_>) -> Result<Registration>;
 
-    /// Who holds the lock `name` alone and is alive.
+    /// The living process that holds the lock `name` exclusively.
     ///
     /// # Errors
     /// The database fails.
@@ -119,43 +102,43 @@ pub struct Locks {
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct Guard {
-    // In this order: whoever finds the file free must find the registration gone.
+    // They are dropped in this order. A process that finds the file free must find the registration gone.
     _registered: Option<Box<dyn Registered>>,
     _beside: Option<dir::Guard>,
     _file: dir::Guard,
 }
 
 impl Locks {
-    /// Locks of this host alone, whose files have this mode. The folder is looked at when the first lock is taken,
+    /// Locks of this host only. Their files have the mode `mode`. The folder is not used before the first lock is taken,
     /// and never created.
     pub fn new(dir: &Path, mode: FileMode) -> Self {
         Locks { dir: LockDir::new(dir, mode), beside: None, register: None }
     }
 
-    /// Takes each lock in the folder `dir` as well, which everybody can write to. Only files of the users `owners` count
-    /// there, and what cannot be used is left out.
+    /// Also takes each lock in the folder `dir`, which everybody can write to. Only files of the users `owners` count
+    /// there. Files that cannot be used are ignored.
     pub fn beside(mut self, dir: &Path, mode: FileMode, owners: &[u32]) -> Self {
         self.beside = Some(LockDir::of_owners(dir, mode, owners));
         self
     }
 
-    /// Registers what is locked from now on in the database, too.
+    /// Also registers each lock in a database from now on.
     pub fn share(&mut self, register: impl Register + 'static) {
         self.register = Some(Arc::new(register));
     }
 
-    /// As [`Locks::startup_check`]: a look at what is registered.
+    /// As [`Locks::startup_check`], for the locks in the database. Takes no lock.
     ///
     /// # Errors
-    /// [`crate::types::Error::Locked`] where somebody needs to be alone; the database fails.
+    /// [`Error::Locked`]: another process needs to be alone. Or the database fails.
     pub fn shared_check(&self) -> Result<()> {
         match &self.register {
-            Some(register) => register.holder_alone(verbs::GLOBAL).and_then(verbs::pass),
+            Some(register) => register.holder_alone(GLOBAL).and_then(verbs::pass),
             None => Ok(()),
         }
     }
 
-    /// The names of all lock files that somebody else holds.
+    /// The names of all lock files that other processes hold.
     fn files_of_others(&self) -> Result<Vec<String>> {
         let mut held = self.dir.held_by_others()?;
         if let Some(beside) = &self.beside {
@@ -166,7 +149,7 @@ impl Locks {
         Ok(held)
     }
 
-    /// Takes the lock `name` together with others who take it shared. Does not wait.
+    /// Takes the lock `name` shared. Does not wait.
     fn try_shared(&self, name: &str) -> Result<Taken> {
         self.take(name, Hold::Shared)
     }
@@ -176,7 +159,7 @@ impl Locks {
         self.take(name, Hold::Exclusive)
     }
 
-    /// The same where no other process may have any lock in the database.
+    /// Takes the lock `name` exclusively, if no other process has any lock in the database. Does not wait.
     fn try_sole(&self, name: &str) -> Result<Taken> {
         self.take(name, Hold::Sole)
     }
@@ -188,20 +171,23 @@ impl Locks {
         let beside = match self.beside.as_ref().map(from) {
             Some(Ok(None)) => return Ok(Taken::Refused(None)),
             Some(Ok(guard)) => guard,
-            // What cannot be used there is another's.
+            // A file that cannot be used belongs to another user.
             Some(Err(_)) | None => None,
         };
         let registered = match &self.register {
             None => None,
-            Some(register) => match Arc::clone(register).take(name, hold)? {
-                Registration::Granted(lock) => Some(lock),
-                Registration::Refused(holder) => return Ok(Taken::Refused(Some(holder))),
-            },
+            Some(register) => {
+                let wish = Wish { name, hold, by: &Identity::own() };
+                match Arc::clone(register).take(&wish)? {
+                    Registration::Granted(lock) => Some(lock),
+                    Registration::Refused(holder) => return Ok(Taken::Refused(Some(holder))),
+                }
+            }
         };
         Ok(Taken::Granted(Guard { _registered: registered, _beside: beside, _file: file }))
     }
 
-    /// Who holds what, on this host and, with a shared database, on all others.
+    /// All locks that are held, on this host and, with a shared database, on all others.
     ///
     /// # Errors
     /// The folder cannot be read; the database fails.
@@ -215,7 +201,7 @@ impl Locks {
             );
         }
         if let Some(register) = &self.register {
-            // What is registered says more than its file.
+            // A registration says more than the lock file.
             let registered = register.list()?;
             all.retain(|local| !registered.iter().any(|r| r.name == local.name && r.pid == local.pid));
             all.extend(registered);

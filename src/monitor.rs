@@ -1,6 +1,7 @@
 //! The engine's connection to its observers: progress, messages, and requests to stop.
 
 use crate::types::error::{Error, Signal};
+use crate::types::remedy::{Continuation, Remedy};
 use crate::types::uid::VersionUid;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -100,8 +101,13 @@ pub trait Monitor: Sync {
     /// Reports progress. It is cheap, so call it for every block. The monitor decides what to show.
     fn progress(&self, progress: &Progress<'_>);
 
+    /// Writes a message with what the user can do about it.
+    fn advise(&self, level: Level, text: &str, remedies: &[Remedy]);
+
     /// Writes a message.
-    fn say(&self, level: Level, text: &str);
+    fn say(&self, level: Level, text: &str) {
+        self.advise(level, text, &[]);
+    }
 
     /// Announces work that takes long, before it begins. Scripts that look for errors see this message too.
     fn announce(&self, text: &str) {
@@ -111,9 +117,8 @@ pub trait Monitor: Sync {
     /// A version exists from now on, although it is not valid yet.
     fn version_created(&self, _uid: &VersionUid) {}
 
-    /// Takes the words of a command that continues the work if it fails from now on, without the program's name and
-    /// configuration.
-    fn can_continue_with(&self, _words: &[&str]) {}
+    /// The work failed, and can be continued in this way.
+    fn can_continue(&self, _how: &Continuation) {}
 
     /// The signal that asked the program to end, if there was one.
     fn interrupted(&self) -> Option<Signal>;
@@ -154,7 +159,7 @@ pub trait Monitor: Sync {
     }
 }
 
-type Say = dyn Fn(Level, &str) + Send + Sync;
+type Say = dyn Fn(Level, &str, &[Remedy]) + Send + Sync;
 type Interrupted = dyn Fn() -> Option<Signal> + Send + Sync;
 type Show = dyn Fn(&Progress<'_>) + Send + Sync;
 
@@ -169,7 +174,7 @@ pub struct Handle {
 impl Handle {
     /// A handle that calls two functions, and shows no progress.
     pub fn new(
-        say: impl Fn(Level, &str) + Send + Sync + 'static,
+        say: impl Fn(Level, &str, &[Remedy]) + Send + Sync + 'static,
         interrupted: impl Fn() -> Option<Signal> + Send + Sync + 'static,
     ) -> Self {
         Handle { say: Arc::new(say), interrupted: Arc::new(interrupted), show: Arc::new(|_| ()) }
@@ -182,7 +187,7 @@ impl Handle {
 
     /// A handle that discards messages and is never interrupted.
     pub fn silent() -> Self {
-        Handle::new(|_, _| (), || None)
+        Handle::new(|_, _, _| (), || None)
     }
 }
 
@@ -191,8 +196,8 @@ impl Monitor for Handle {
         (self.show)(progress);
     }
 
-    fn say(&self, level: Level, text: &str) {
-        (self.say)(level, text);
+    fn advise(&self, level: Level, text: &str, remedies: &[Remedy]) {
+        (self.say)(level, text, remedies);
     }
 
     fn interrupted(&self) -> Option<Signal> {
@@ -211,8 +216,8 @@ pub struct Steadfast<'a>(pub &'a dyn Monitor);
 impl Monitor for Steadfast<'_> {
     fn progress(&self, _: &Progress<'_>) {}
 
-    fn say(&self, level: Level, text: &str) {
-        self.0.say(level, text);
+    fn advise(&self, level: Level, text: &str, remedies: &[Remedy]) {
+        self.0.advise(level, text, remedies);
     }
 
     fn interrupted(&self) -> Option<Signal> {
@@ -229,7 +234,7 @@ pub struct Silent;
 
 impl Monitor for Silent {
     fn progress(&self, _: &Progress<'_>) {}
-    fn say(&self, _: Level, _: &str) {}
+    fn advise(&self, _: Level, _: &str, _: &[Remedy]) {}
     fn interrupted(&self) -> Option<Signal> {
         None
     }

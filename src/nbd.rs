@@ -15,7 +15,7 @@ mod transmission;
 pub(crate) use socket::Address;
 
 use crate::config::Config;
-use crate::engine::copy_on_write::Naming;
+use crate::engine::copy_on_write::CopyNaming;
 use crate::engine::image::Depot;
 use crate::monitor::{Level, Monitor, Steadfast};
 use crate::pool::{Permits, threads};
@@ -56,7 +56,7 @@ pub(crate) struct Options<'o> {
     /// Settings for the versions that store what clients write.
     pub config: &'o Config,
     /// The names of those versions.
-    pub copies: Naming,
+    pub copies: CopyNaming,
     /// The clients that may connect.
     pub admission: Admission,
 }
@@ -153,10 +153,10 @@ fn is_local(address: IpAddr) -> bool {
 impl Admission {
     /// Refuses an address that other hosts can reach without TLS, or warns of what they can do.
     fn check(&self, address: SocketAddr, monitor: &dyn Monitor) -> Result<()> {
-        let what = match (&self.certificates, self.verify) {
+        let (what, remedies) = match (&self.certificates, self.verify) {
             (Some(_), true) => return Ok(()),
-            (Some(_), false) => "without a certificate of its own (--tls-verify asks for one)",
-            (None, _) if self.insecure => "without a password and unencrypted",
+            (Some(_), false) => ("without a certificate of its own", &[Remedy::AskForCertificates][..]),
+            (None, _) if self.insecure => ("without a password and unencrypted", &[][..]),
             (None, _) => {
                 let text = format!(
                     "Other hosts can reach {address}. Every client could read all served versions, without a \
@@ -165,10 +165,10 @@ impl Admission {
                 return Err(Error::refused(Reason::from(text).remedy(Remedy::SecureServer)));
             }
         };
-        monitor.warning(&format!(
-            "Listening on {address}, which other hosts can reach: every client can read all served \
-             versions, {what}."
-        ));
+        let text = format!(
+            "Listening on {address}, which other hosts can reach: every client can read all served versions, {what}."
+        );
+        monitor.advise(Level::Warning, &text, remedies);
         Ok(())
     }
 }
@@ -257,7 +257,8 @@ impl Server<'_> {
     ) {
         let client = Arc::clone(&socket);
         if let Err(error) = threads::start_scoped(scope, move || self.serve(number, &client)) {
-            self.say(Level::Error, &format!("{} was refused: {}", socket.peer(), error.line()));
+            let text = format!("{} was refused: {}", socket.peer(), error.line());
+            self.exports.monitor.advise(Level::Error, &text, error.remedies());
             self.forget(number, &socket);
         }
     }
@@ -286,7 +287,8 @@ impl Server<'_> {
             && let Err(why) = peer::check(socket)
         {
             // Only once per user, so that other users cannot fill the log.
-            self.exports.depot.warn_once(format!("A client was refused: {why}."));
+            let text = format!("A client was refused: {why}.");
+            self.exports.depot.warn_once(text, &[Remedy::AdmitAllUsers]);
             return Ok(());
         }
         let greeting = handshake::greet(&mut &*socket)?;

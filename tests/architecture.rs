@@ -49,16 +49,10 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 
 /// Files below `cli` that name options all the same, and the reason.
 const NAMES_OPTIONS: &[(&str, &str)] = &[
-    ("src/config/template.rs", "the comments of a new configuration explain the options that use it"),
-    ("src/engine/backup.rs", "messages for the monitor give the command that continues a backup"),
-    ("src/engine/downgrade.rs", "its result is a list of commands"),
-    ("src/engine/restore.rs", "a message for the monitor gives the command that continues a restore"),
+    ("src/config/template.rs", "a comment in the file of a new configuration gives the command that uses it"),
     ("src/fuse/mountpoint.rs", "the option is one of container runtimes"),
     ("src/locks/verbs.rs", "scripts look for this text of 2.13"),
     ("src/meta/url.rs", "the options are those of 2.13"),
-    ("src/nbd.rs", "a warning for the monitor"),
-    ("src/nbd/export.rs", "a message for the monitor"),
-    ("src/nbd/peer.rs", "a warning for the monitor"),
 ];
 
 /// Words that are allowed only in some places: the word, its places, and what to do elsewhere instead.

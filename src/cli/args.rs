@@ -173,7 +173,7 @@ pub(crate) enum Command {
 
 /// Kinds of commands that differ in the exit codes of their errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CommandKind {
     /// `backup`.
     Backup,
     /// `restore`.
@@ -184,11 +184,11 @@ pub(crate) enum Kind {
 
 impl Command {
     /// The kind, which decides the exit codes of errors.
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> CommandKind {
         match self {
-            Command::Backup(_) => Kind::Backup,
-            Command::Restore(_) => Kind::Restore,
-            _ => Kind::Other,
+            Command::Backup(_) => CommandKind::Backup,
+            Command::Restore(_) => CommandKind::Restore,
+            _ => CommandKind::Other,
         }
     }
 

@@ -1,9 +1,8 @@
 //! Exit codes of the errors.
 
-use super::args::Kind;
+use super::args::CommandKind;
 use super::remedy;
 use crate::types::error::Error;
-use crate::types::reason::one_line;
 use crate::types::text::without_numbers;
 
 /// Success.
@@ -35,14 +34,14 @@ impl Outcome {
 }
 
 /// The exit code of `error` in a command of kind `command`.
-pub(crate) fn code(error: &Error, command: Kind) -> u8 {
+pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
     match error {
         Error::Config(_) | Error::Database(_) | Error::NoSuchImage { .. } | Error::TargetRefused(_) => {
             CANNOT_BEGIN
         }
         Error::BaseMismatch { .. } | Error::ContinueMismatch { .. } => 5,
-        Error::Store { .. } if command != Kind::Other => 6,
-        Error::WrongKey(_) if command == Kind::Restore => 6,
+        Error::Store { .. } if command != CommandKind::Other => 6,
+        Error::WrongKey(_) if command == CommandKind::Restore => 6,
         Error::Interrupted(signal) => 128 + signal.number(),
         Error::VersionExists(_) => 22,
         Error::DumpFormat(_) => 23,
@@ -76,8 +75,7 @@ pub(crate) fn describe(error: &Error, causes: bool) -> Vec<String> {
         other if causes => other.summary(),
         other => other.line(),
     };
-    let advise = |text: String, remedy| one_line(&text, &[], &remedy::sentence(remedy));
-    let text = error.remedies().iter().fold(text, advise);
+    let text = remedy::advised(&text, error.remedies());
     let mut lines: Vec<String> = match error {
         Error::TargetRefused(_) | Error::Similar(_) => text.split('\n').map(str::to_owned).collect(),
         // In other texts a line break comes from a name or another program, and is escaped later.
@@ -133,7 +131,9 @@ mod tests {
             (Error::resources(text()), [100, 100, 100]),
             (Error::internal(text()), [100, 100, 100]),
         ] {
-            for (kind, expected) in [Kind::Backup, Kind::Restore, Kind::Other].into_iter().zip(codes) {
+            for (kind, expected) in
+                [CommandKind::Backup, CommandKind::Restore, CommandKind::Other].into_iter().zip(codes)
+            {
                 assert_eq!(code(&error, kind), expected, "{error:?} in {kind:?}");
             }
         }

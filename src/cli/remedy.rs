@@ -1,10 +1,32 @@
 //! Names the options and commands for the advice in an error.
 
-use crate::types::remedy::Remedy;
+use crate::types::reason::one_line;
+use crate::types::remedy::{Continuation, Remedy};
 use crate::types::text::quoted;
 
-/// The advice as one sentence.
-pub(super) fn sentence(remedy: &Remedy) -> String {
+/// The text, followed by the advice.
+pub(super) fn advised(text: &str, remedies: &[Remedy]) -> String {
+    remedies.iter().fold(text.to_owned(), |text, remedy| one_line(&text, &[], &sentence(remedy)))
+}
+
+/// The words of the command that continues the work, without the program's name and configuration.
+pub(super) fn words(how: &Continuation) -> Vec<String> {
+    let text = str::to_owned;
+    match how {
+        Continuation::Backup { version, source, name } => {
+            vec![text("backup"), text("-c"), version.to_string(), source.clone(), name.clone()]
+        }
+        Continuation::Restore { version, target, from, sparse, force } => {
+            let flags = [(*sparse, "-s"), (*force, "-f")];
+            let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| text(flag));
+            let rest = [text("-c"), from.to_string(), version.to_string(), target.clone()];
+            std::iter::once(text("restore")).chain(flags).chain(rest).collect()
+        }
+    }
+}
+
+/// The advice as a sentence or two.
+fn sentence(remedy: &Remedy) -> String {
     match remedy {
         Remedy::NameExistingConfig => {
             "Name an existing file with -c, or leave -c out to read /etc/backy.cfg and the other places."
@@ -35,6 +57,17 @@ pub(super) fn sentence(remedy: &Remedy) -> String {
         }
         Remedy::ListenElsewhere => "-a and -p choose another address and port.",
         Remedy::OtherSocket => "--socket needs an unused path.",
+        Remedy::AskForCertificates => "--tls-verify asks clients for certificates.",
+        Remedy::AdmitAllUsers => "Use --any-user to let everybody in.",
+        Remedy::Continue(how) => {
+            let words = words(how);
+            let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+            return format!("Continue it with `backy2 {}`.", words.join(" "));
+        }
+        Remedy::RemoveIncomplete(version) => return format!("`backy2 rm -f {version}` removes it."),
+        Remedy::StartAgain(version) => {
+            return format!("Start again: its data is reused. Then run `backy2 rm -f {version}`.");
+        }
     }
     .to_owned()
 }

@@ -3,9 +3,11 @@
 use super::live;
 use super::log::{Log, clean};
 use super::progress::{self, Meter};
+use super::remedy;
 use crate::monitor::{Handle, Level, Monitor, Progress};
 use crate::types::error::{Error, Result, Signal};
 use crate::types::reason::because;
+use crate::types::remedy::{Continuation, Remedy};
 use crate::types::text;
 use crate::types::uid::VersionUid;
 use signal_hook::flag;
@@ -58,11 +60,11 @@ impl State {
         }
     }
 
-    fn say(&mut self, level: Level, text: &str) {
+    fn advise(&mut self, level: Level, text: &str, remedies: &[Remedy]) {
         if self.log.shows(level) {
             self.clear();
         }
-        self.log.say(level, text);
+        self.log.say(level, &remedy::advised(text, remedies));
     }
 
     fn draw(&mut self, line: &str) {
@@ -119,6 +121,12 @@ impl Terminal {
     /// Whether this command has begun a version.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Takes the words of a command that continues the work, which has failed, without the program's name and
+    /// configuration.
+    pub fn can_continue_with(&self, words: &[&str]) {
+        self.state().way_on = Some(words.iter().map(|&word| word.to_owned()).collect());
     }
 
     /// Prints the command that continues the work, if there is one, after all other output. It is on a line of its own,
@@ -188,12 +196,12 @@ impl Monitor for Terminal {
         state.log.announce(text);
     }
 
-    fn say(&self, level: Level, text: &str) {
-        self.state().say(level, text);
+    fn advise(&self, level: Level, text: &str, remedies: &[Remedy]) {
+        self.state().advise(level, text, remedies);
     }
 
-    fn can_continue_with(&self, words: &[&str]) {
-        self.state().way_on = Some(words.iter().map(|&word| word.to_owned()).collect());
+    fn can_continue(&self, how: &Continuation) {
+        self.state().way_on = Some(remedy::words(how));
     }
 
     fn version_created(&self, uid: &VersionUid) {
@@ -212,8 +220,8 @@ impl Monitor for Terminal {
     fn handle(&self) -> Handle {
         let state = Arc::clone(&self.state);
         let signal = Arc::clone(&self.signal);
-        let say = move |level: Level, text: &str| {
-            state.lock().unwrap_or_else(PoisonError::into_inner).say(level, text);
+        let say = move |level: Level, text: &str, remedies: &[Remedy]| {
+            state.lock().unwrap_or_else(PoisonError::into_inner).advise(level, text, remedies);
         };
         let (shown, title) = (Arc::clone(&self.state), Arc::clone(&self.title));
         Handle::new(say, move || noted(&signal)).showing(move |report| show(&shown, &title, report))

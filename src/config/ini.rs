@@ -7,7 +7,7 @@
 //!
 //! Errors name the file and the line, but never quote the line: it may hold a key or a password.
 
-use super::raw::{INHERITED, Kind, Place, Raw, Section, Value};
+use super::raw::{INHERITED, Place, Raw, Section, Value, ValueKind};
 use crate::types::{Error, Result};
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ impl Reader<'_> {
             return self.error(&format!("[{name}] {key} is there already, in line {first}: remove one"));
         }
         let text = value.trim_matches(is_space).to_owned();
-        section.keys.push((key, Value { text, kind: Kind::Ini, place }));
+        section.keys.push((key, Value { text, kind: ValueKind::Ini, place }));
         self.in_option = true;
         Ok(())
     }

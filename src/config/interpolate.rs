@@ -1,6 +1,6 @@
 //! Expands `%` in values of INI files: `%%` is a percent sign, `%(name)s` is the value of another key of the section.
 
-use super::raw::{Kind, Value};
+use super::raw::{Value, ValueKind};
 
 /// How deep references may be nested. The limit is Python's.
 const MAX_DEPTH: usize = 10;
@@ -44,7 +44,7 @@ impl Expansion<'_, '_> {
     fn append(&mut self, value: &Value, depth: usize) -> Result<(), Problem> {
         let mut rest = value.text.as_str();
         // A text without `%` may be one level deeper, because Python does not count it.
-        if value.kind == Kind::Ini && rest.contains('%') {
+        if value.kind == ValueKind::Ini && rest.contains('%') {
             if depth > MAX_DEPTH {
                 return Err(Problem::Depth);
             }
@@ -87,7 +87,7 @@ fn reference(token: &str) -> Result<&str, Problem> {
 /// The names, in lower case, of the keys that `value` refers to. Malformed references are skipped.
 pub(super) fn references(value: &Value) -> Vec<String> {
     let mut names = Vec::new();
-    let mut rest = if value.kind == Kind::Ini { value.text.as_str() } else { "" };
+    let mut rest = if value.kind == ValueKind::Ini { value.text.as_str() } else { "" };
     while let Some(at) = rest.find('%') {
         let token = &rest[at..];
         if let Ok(name) = reference(token) {
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn literal_values_stay_as_they_are() {
         let mut literal = section("k: %(a)s %").keys[0].1.clone();
-        literal.kind = Kind::Text;
+        literal.kind = ValueKind::Text;
         assert_eq!(expand(&literal, &|_| None).as_deref(), Ok("%(a)s %"));
         assert_eq!(expand(&section("k: %(l)s").keys[0].1, &|_| Some(&literal)).as_deref(), Ok("%(a)s %"));
         assert!(references(&literal).is_empty());

@@ -3,7 +3,7 @@
 use super::raw::{INHERITED, Raw};
 use super::settings::settings;
 use super::{Config, Origin, Places, ini, toml};
-use crate::sys::trust::{self, Doubt, Opened};
+use crate::sys::trust::{self, Accept, Doubt, Opened};
 use crate::types::reason::{Reason, because};
 use crate::types::remedy::Remedy;
 use crate::types::{Error, Result};
@@ -132,7 +132,8 @@ fn folder_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path, chosen: Chosen) -> io::Result<(Vec<u8>, Opened)> {
-    let mut opened = trust::open(path, chosen != Chosen::Named)?;
+    let accept = if chosen == Chosen::Named { Accept::Any } else { Accept::Regular };
+    let mut opened = trust::open(path, accept)?;
     let mut text = Vec::new();
     (&mut opened.file).take(MAX_SIZE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_SIZE {

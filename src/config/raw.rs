@@ -23,7 +23,7 @@ impl std::fmt::Display for Place {
 
 /// The type of a value in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// INI: any type, and `%` is special.
     Ini,
     /// A string in TOML, taken literally.
@@ -42,7 +42,7 @@ pub(super) struct Value {
     /// The text. In INI files its `%` is not expanded yet.
     pub text: String,
     /// How to read the text.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The position of the key.
     pub place: Place,
 }

@@ -5,7 +5,7 @@
 //!
 //! Errors name the file and the line, and never quote a value.
 
-use super::raw::{Kind, Place, Raw, Section, Value};
+use super::raw::{Place, Raw, Section, Value, ValueKind};
 use crate::types::{Error, Result};
 use ::toml::de::{DeArray, DeInteger, DeTable, DeValue};
 use std::sync::Arc;
@@ -47,13 +47,13 @@ fn section(text: &str, name: &str, at: Place, table: &DeTable) -> Result<Section
             return Err(error(&format!("is there already, in line {line}: remove one")));
         }
         let (kind, text) = match value.get_ref() {
-            DeValue::String(text) => (Kind::Text, text.to_string()),
-            DeValue::Boolean(value) => (Kind::Boolean, value.to_string()),
+            DeValue::String(text) => (ValueKind::Text, text.to_string()),
+            DeValue::Boolean(value) => (ValueKind::Boolean, value.to_string()),
             DeValue::Integer(value) => {
-                (Kind::Integer, decimal(value).ok_or_else(|| error("is too large a number"))?)
+                (ValueKind::Integer, decimal(value).ok_or_else(|| error("is too large a number"))?)
             }
             DeValue::Array(array) if (name, key.as_str()) == LIST => {
-                (Kind::List, strings(array).ok_or_else(|| error("must be an array of strings"))?)
+                (ValueKind::List, strings(array).ok_or_else(|| error("must be an array of strings"))?)
             }
             other => {
                 let found = other.type_str();
@@ -106,11 +106,11 @@ mod tests {
         assert_eq!(
             all,
             [
-                ("DEFAULTS", "logfile", "/l%s # no comment", Kind::Text, 3),
-                ("DEFAULTS", "block_size", "4096", Kind::Integer, 4),
-                ("b", "z", "true", Kind::Boolean, 6),
-                ("b", "a", "x\r\ny", Kind::Text, 7),
-                ("io_rbd", "new_image_features", "A B", Kind::List, 11),
+                ("DEFAULTS", "logfile", "/l%s # no comment", ValueKind::Text, 3),
+                ("DEFAULTS", "block_size", "4096", ValueKind::Integer, 4),
+                ("b", "z", "true", ValueKind::Boolean, 6),
+                ("b", "a", "x\r\ny", ValueKind::Text, 7),
+                ("io_rbd", "new_image_features", "A B", ValueKind::List, 11),
             ]
         );
         assert_eq!(raw.section("a").map(|s| s.place.line), Some(9));

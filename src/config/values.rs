@@ -2,7 +2,7 @@
 
 use super::interpolate::{Problem, expand};
 use super::mask::{SECRET, shown};
-use super::raw::{INHERITED, Kind, Raw, Section, Value};
+use super::raw::{INHERITED, Raw, Section, Value, ValueKind};
 use crate::types::settings::FileMode;
 use crate::types::{Error, Result};
 use std::fmt::Display;
@@ -73,7 +73,7 @@ impl<'a> Keys<'a> {
     /// A string on one line, not empty. In TOML it must be a string.
     pub(super) fn text(&self, key: &str) -> Result<Option<(String, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
-        if !matches!(value.kind, Kind::Ini | Kind::Text) {
+        if !matches!(value.kind, ValueKind::Ini | ValueKind::Text) {
             return Err(self.bad(key, value, "is not a string (in quotes)"));
         }
         if text.is_empty() {
@@ -88,7 +88,7 @@ impl<'a> Keys<'a> {
     /// Words separated by white space, on any number of lines. In TOML a list of strings, or a string.
     pub(super) fn words(&self, key: &str) -> Result<Option<(Vec<String>, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
-        if !matches!(value.kind, Kind::Ini | Kind::Text | Kind::List) {
+        if !matches!(value.kind, ValueKind::Ini | ValueKind::Text | ValueKind::List) {
             return Err(self.bad(key, value, "is not a list of strings"));
         }
         Ok(Some((text.split_whitespace().map(str::to_owned).collect(), value)))
@@ -102,7 +102,7 @@ impl<'a> Keys<'a> {
     /// A whole number in `range`. A range up to `u64::MAX` counts as open.
     pub(super) fn number(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> Result<u64> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(default) };
-        let typed = !matches!(value.kind, Kind::Boolean | Kind::List);
+        let typed = !matches!(value.kind, ValueKind::Boolean | ValueKind::List);
         match parse_number(&text) {
             Some(number) if typed && range.contains(&number) => Ok(number),
             _ if *range.end() == u64::MAX => {
@@ -119,8 +119,8 @@ impl<'a> Keys<'a> {
     pub(super) fn boolean(&self, key: &str, default: bool) -> Result<bool> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(default) };
         match text.to_lowercase().as_str() {
-            "1" | "yes" | "true" | "on" if value.kind != Kind::List => Ok(true),
-            "0" | "no" | "false" | "off" if value.kind != Kind::List => Ok(false),
+            "1" | "yes" | "true" | "on" if value.kind != ValueKind::List => Ok(true),
+            "0" | "no" | "false" | "off" if value.kind != ValueKind::List => Ok(false),
             _ => Err(self.bad(key, value, "is not one of 1, yes, true, on, 0, no, false, off")),
         }
     }
@@ -129,7 +129,9 @@ impl<'a> Keys<'a> {
     pub(super) fn file_mode(&self, key: &str) -> Result<FileMode> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(FileMode::default()) };
         match value.kind {
-            Kind::Ini | Kind::Text => FileMode::parse(&text).map_err(|problem| self.bad(key, value, problem)),
+            ValueKind::Ini | ValueKind::Text => {
+                FileMode::parse(&text).map_err(|problem| self.bad(key, value, problem))
+            }
             _ => Err(self.bad(key, value, "is not a string (in quotes) with an octal number such as 0600")),
         }
     }
@@ -190,7 +192,7 @@ fn parse_time(text: &str) -> Option<Duration> {
 pub(super) fn has_comment(value: &Value) -> bool {
     let starts_comment =
         |(at, _): (usize, &str)| value.text[..at].chars().next_back().is_none_or(char::is_whitespace);
-    value.kind == Kind::Ini && value.text.match_indices('#').any(starts_comment)
+    value.kind == ValueKind::Ini && value.text.match_indices('#').any(starts_comment)
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! Backs up a source: makes a version of it.
 
+use super::site::Key;
 use super::{Site, tags};
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::Plan;
 use crate::io::{self, Source};
 use crate::locks::Guard;
 use crate::meta::StatisticsRow;
-use crate::monitor::Monitor;
+use crate::monitor::{Level, Monitor};
 use crate::store::BlobStore;
 use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::hints::Hints;
-use crate::types::text::quoted;
+use crate::types::remedy::{Continuation, Remedy};
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
@@ -85,7 +86,7 @@ pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let row = BackupRun::new(site, ends, tally, started).complete(&plan, base, options.name);
     let run = row.inspect_err(|_| {
         let again = options.source_stays.then_some((options.source, options.name));
-        site.monitor.error(&way_on(site.monitor, &version.uid, again));
+        tell_way_on(site.monitor, &version.uid, again);
     })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: begun.tags })
 }
@@ -157,20 +158,19 @@ fn begin_for(site: &mut Site<'_>, source: &dyn Source, options: &Options<'_>) ->
     Ok(Begun { version, tags, _lock: lock })
 }
 
-/// A message that says how to go on with the incomplete version `uid`. `again` has the source and the name if the
-/// version can be continued from them.
-fn way_on(monitor: &dyn Monitor, uid: &VersionUid, again: Option<(&str, &str)>) -> String {
-    match again {
+/// Says how to go on with the incomplete version `uid`. `again` has the source and the name if the version can be
+/// continued from them.
+fn tell_way_on(monitor: &dyn Monitor, uid: &VersionUid, again: Option<(&str, &str)>) {
+    let remedy = match again {
         Some((source, name)) => {
-            monitor.can_continue_with(&["backup", "-c", uid.as_str(), source, name]);
-            let (source, name) = (quoted(source), quoted(name));
-            format!("Version {uid} is incomplete; continue it with `backy2 backup -c {uid} {source} {name}`.")
+            let (version, source, name) = (uid.clone(), source.to_owned(), name.to_owned());
+            let how = Continuation::Backup { version, source, name };
+            monitor.can_continue(&how);
+            Remedy::Continue(how)
         }
-        None => format!(
-            "Version {uid} is incomplete. Start a new backup, which reuses its data. Then run `backy2 rm -f \
-             {uid}`."
-        ),
-    }
+        None => Remedy::StartAgain(uid.clone()),
+    };
+    monitor.advise(Level::Error, &format!("Version {uid} is incomplete."), &[remedy]);
 }
 
 /// Stores `source`, which is not one that the user named, as a new version.
@@ -194,11 +194,7 @@ pub fn copy(
     let ends = Ends { source, reads, store, version: &version };
     let run = BackupRun::new(site, ends, Tally::default(), started).complete(&plan, None, name);
     let run = run.inspect_err(|_| {
-        site.monitor.error(&format!(
-            "The new version {0} is incomplete. Start again: its data is reused. Then run `backy2 rm -f \
-             {0}`.",
-            version.uid
-        ));
+        tell_way_on(site.monitor, &version.uid, None);
     })?;
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
 }
@@ -215,9 +211,6 @@ pub(super) fn check_settings(site: &mut Site<'_>, store: &dyn BlobStore) -> Resu
     // Check this here, because a run that stores nothing new would not notice it.
     store.check_writable()?;
     // Without encryption, new data does not depend on the key.
-    let with_key = site.config.encryption_version == 1;
-    site.probe(store, None, with_key)
+    let key = if site.config.encryption_version == 1 { Key::Needed } else { Key::Unneeded };
+    site.probe(store, None, key)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,9 @@
 //! Locks in an SQLite database. `meta` stores the rows, and this module decides which processes are still alive.
 
-use crate::locks::verbs::GLOBAL;
-use crate::locks::{Hold, Holder, Identity, Register, Registered, Registration};
-use crate::meta::claims::{Claim, Claimant, Claims, Taken, Wish};
+use crate::locks::{Holder, Register, Registered, Registration};
+use crate::meta::claims::{Answer, Claim, Claims, Record};
 use crate::types::error::Result;
+use crate::types::lock::{Identity, Wish};
 use crate::types::time::Timestamp;
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ const UNHEARD: i64 = 300;
 pub(super) struct FileRegister {
     claims: Claims,
     identity: Identity,
-    wait: bool,
+    record: Record,
 }
 
 impl FileRegister {
-    /// If `wait` is true, taking an exclusive lock waits for other writers of the database.
-    pub(super) fn new(claims: Claims, wait: bool) -> Self {
-        FileRegister { claims, identity: Identity::own(), wait }
+    /// `record` is for exclusive locks. Shared locks need no row.
+    pub(super) fn new(claims: Claims, record: Record) -> Self {
+        FileRegister { claims, identity: Identity::own(), record }
     }
 
     fn is_gone(&self, claim: &Claim) -> bool {
@@ -37,7 +37,7 @@ impl FileRegister {
 }
 
 fn holder(claim: Claim) -> Holder {
-    let Claim { name, exclusive, by: Claimant { host, pid, command, .. }, since, .. } = claim;
+    let Claim { name, exclusive, by: Identity { host, pid, command, .. }, since, .. } = claim;
     Holder { name, exclusive, host, pid, command, since: Some(Timestamp::from_unix(since)), heard: None }
 }
 
@@ -63,16 +63,14 @@ struct FileOnly;
 impl Registered for FileOnly {}
 
 impl Register for FileRegister {
-    fn take(self: Arc<Self>, name: &str, hold: Hold) -> Result<Registration> {
-        let Identity { host, machine, pid, started, .. } = self.identity.clone();
-        let by = Claimant { host, machine, pid, started, command: Identity::title() };
-        let exclusive = hold.is_exclusive();
-        let (alone, wait) = (hold == Hold::Sole, self.wait && exclusive);
-        let wish = Wish { name, exclusive, alone, global: GLOBAL, by: &by, wait };
-        Ok(match self.claims.take(&wish, &|claim| self.is_gone(claim))? {
-            Taken::Granted(row) => Registration::Granted(Box::new(Lock { row, register: Arc::clone(&self) })),
-            Taken::Unwritten => Registration::Granted(Box::new(FileOnly)),
-            Taken::Refused(claim) => Registration::Refused(holder(claim)),
+    fn take(self: Arc<Self>, wish: &Wish<'_>) -> Result<Registration> {
+        let record = if wish.hold.is_exclusive() { self.record } else { Record::Optional };
+        Ok(match self.claims.take(wish, record, &|claim| self.is_gone(claim))? {
+            Answer::Granted(row) => {
+                Registration::Granted(Box::new(Lock { row, register: Arc::clone(&self) }))
+            }
+            Answer::Unwritten => Registration::Granted(Box::new(FileOnly)),
+            Answer::Refused(claim) => Registration::Refused(holder(claim)),
         })
     }
 

@@ -5,7 +5,7 @@ mod full;
 use super::Site;
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
-use crate::monitor::Monitor;
+use crate::monitor::{Level, Monitor};
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
@@ -43,12 +43,31 @@ pub struct Cleaned {
     pub waiting: Waiting,
 }
 
-/// Deletes the blobs of removed versions after their grace time. With `no_grace` it does not wait.
+/// Whether a cleanup respects the grace time of blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// It keeps blobs whose grace time is not over.
+    Respected,
+    /// It does not wait.
+    Waived,
+}
+
+impl Grace {
+    /// Only entries up to this time, in seconds since 1970, may be deleted.
+    fn before(self) -> i64 {
+        match self {
+            Grace::Respected => Timestamp::now().unix() - GRACE,
+            Grace::Waived => i64::MAX,
+        }
+    }
+}
+
+/// Deletes the blobs of removed versions after their grace time.
 ///
 /// # Errors
 /// Another cleanup is running, or the database or the store fails. If the process is killed at any moment, no blob in
 /// use was deleted, and the next run continues.
-pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
+pub fn fast(site: &mut Site<'_>, grace: Grace) -> Result<Cleaned> {
     let _lock = site.locks.cleanup()?;
     let store = site.open_store()?;
     store.check()?;
@@ -58,7 +77,7 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
     trust_times(site)?;
     // The order matters: a backup of 2.13 that read its base before the base was removed is still running now, or it
     // has ended.
-    let before = before(no_grace);
+    let before = grace.before();
     site.locks.no_old_backup(&site.config.process_name)?;
     loop {
         let full = doom(site, before, &mut cleaned)?;
@@ -80,7 +99,10 @@ pub fn fast(site: &mut Site<'_>, no_grace: bool) -> Result<Cleaned> {
             Some(error) => return Err(error),
         }
     }
-    cleaned.waiting = if no_grace { Waiting::default() } else { waiting(site)? };
+    cleaned.waiting = match grace {
+        Grace::Respected => preview(site, grace, |_| Ok(()))?.waiting,
+        Grace::Waived => Waiting::default(),
+    };
     Ok(cleaned)
 }
 
@@ -140,11 +162,6 @@ impl Waiting {
     }
 }
 
-/// The blobs that still wait after a cleanup.
-fn waiting(site: &mut Site<'_>) -> Result<Waiting> {
-    Ok(preview(site, false, |_| Ok(()))?.waiting)
-}
-
 /// The effects that a fast cleanup would have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preview {
@@ -162,11 +179,11 @@ pub struct Preview {
 /// The database or `visit` fails.
 pub fn preview(
     site: &mut Site<'_>,
-    no_grace: bool,
+    grace: Grace,
     mut visit: impl FnMut(&BlobUid) -> Result<()>,
 ) -> Result<Preview> {
     let mut preview = Preview::default();
-    let before = before(no_grace);
+    let before = grace.before();
     let mut after: Option<BlobUid> = None;
     loop {
         site.monitor.check()?;
@@ -184,11 +201,6 @@ pub fn preview(
             }
         }
     }
-}
-
-/// Only entries up to this time, in seconds since 1970, may be deleted.
-fn before(no_grace: bool) -> i64 {
-    if no_grace { i64::MAX } else { Timestamp::now().unix() - GRACE }
 }
 
 /// Calls `visit` with batches of doomed blobs, and returns the sum of its results.
@@ -247,7 +259,7 @@ fn delete(
 fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
     let told = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
     for (_, error) in told.clone().take(MOST_TOLD) {
-        monitor.warning(&format!("{}. {what_next}", error.line()));
+        monitor.advise(Level::Warning, &format!("{}. {what_next}", error.line()), error.remedies());
     }
     match told.count().saturating_sub(MOST_TOLD) {
         0 => {}

@@ -24,7 +24,7 @@ pub(crate) const NAME: &str = "copy on write";
 
 /// Names and expiry of the new versions.
 #[derive(Clone, Debug)]
-pub(crate) struct Naming {
+pub(crate) struct CopyNaming {
     /// The name of the versions.
     pub name: String,
     /// When the versions may be removed, if the user gave a date.
@@ -49,7 +49,7 @@ impl<'a> Copy<'a> {
         config: &'a Config,
         monitor: &'a dyn Monitor,
         original: &Version,
-        naming: &Naming,
+        naming: &CopyNaming,
     ) -> Result<Self> {
         if !original.valid {
             return Err(Error::refused(format!(

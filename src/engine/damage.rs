@@ -2,7 +2,7 @@
 
 use crate::flow::fetch::Damage;
 use crate::meta::Metadata;
-use crate::monitor::Monitor;
+use crate::monitor::{Level, Monitor};
 use crate::types::block::{Blob, Geometry};
 use crate::types::block_set::BlockSet;
 use crate::types::checksum::Checksum;
@@ -66,7 +66,8 @@ impl<'a> Casualties<'a> {
             }
             Err(error @ (Error::Metadata { .. } | Error::Full { .. })) => {
                 self.can_mark = false;
-                self.monitor.warning(&format!("Bad blocks cannot be marked invalid: {}", error.line()));
+                let text = format!("Bad blocks cannot be marked invalid: {}", error.line());
+                self.monitor.advise(Level::Warning, &text, error.remedies());
                 Ok(())
             }
             Err(error) => Err(error),

@@ -7,6 +7,7 @@ use crate::meta::{self, GoingBack, LoneVersion, Since};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::settings::HashFunction;
+use crate::types::uid::VersionUid;
 use std::path::{Path, PathBuf};
 
 /// When a step must be done.
@@ -20,13 +21,30 @@ pub(crate) enum When {
     Lost,
 }
 
+/// What a command of a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Change the keys of all blobs back to the present key.
+    Rekey,
+    /// Export this version.
+    Export(VersionUid),
+    /// Import the dump of this version.
+    Import(VersionUid),
+    /// Take the protection of this version away.
+    Unprotect(VersionUid),
+    /// Remove this version, even if it is young.
+    Remove(VersionUid),
+    /// Scrub this version.
+    Scrub(VersionUid),
+}
+
 /// Something that the user has to do or should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// When to do it.
     pub when: When,
-    /// The command; empty if there is none.
-    pub command: String,
+    /// The command; `None` if there is none.
+    pub command: Option<Measure>,
     /// The reason.
     pub reason: String,
 }
@@ -47,7 +65,7 @@ pub(crate) struct Plan {
 pub(crate) fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>) -> Result<Plan> {
     let mut steps = Vec::new();
     for holder in lock_dir::locks(config)?.list()? {
-        steps.push(step(When::Before, "", format!("Wait until it has ended, or end it: {holder}")));
+        steps.push(step(When::Before, None, format!("Wait until it has ended, or end it: {holder}")));
     }
     let copy = match meta::since_upgrade(&config.meta.engine, copy)? {
         GoingBack::NoCopies => {
@@ -76,7 +94,7 @@ pub(crate) fn check(config: &Config, monitor: &dyn Monitor, copy: Option<&Path>)
     };
     if config.hash_function == HashFunction::Blake3 {
         let reason = "2.13 does not know hash_function blake3: it can neither verify nor restore what was stored with it";
-        steps.push(step(When::Lost, "", reason));
+        steps.push(step(When::Lost, None, reason));
     }
     Ok(Plan { copy, steps })
 }
@@ -86,17 +104,15 @@ fn before(since: &Since, steps: &mut Vec<Step>) {
     if since.rekeyed {
         steps.push(step(
             When::Before,
-            "backy2 rekey PRESENT_KEY",
+            Some(Measure::Rekey),
             "The keys were changed by rekey since then. Put the old key into the configuration before this \
              command: the old database needs it",
         ));
     }
     for LoneVersion { uid, name, .. } in &since.made {
-        let reason = format!(
-            "This version of {name} was made since then, and the old database does not \
-                              know it"
-        );
-        steps.push(step(When::Before, &format!("backy2 export {uid} {uid}.dump"), reason));
+        let reason =
+            format!("This version of {name} was made since then, and the old database does not know it");
+        steps.push(step(When::Before, Some(Measure::Export(uid.clone())), reason));
     }
 }
 
@@ -105,25 +121,25 @@ fn after(since: Since, steps: &mut Vec<Step>) {
     for LoneVersion { uid, name, protected, gone } in &since.removed {
         if *protected {
             let reason = "It was protected at that time";
-            steps.push(step(When::After, &format!("backy2 unprotect {uid}"), reason));
+            steps.push(step(When::After, Some(Measure::Unprotect(uid.clone())), reason));
         }
         let data = match gone {
             0 => "its data is still there".to_owned(),
             gone => format!("{gone} of its blobs are deleted, and a backup would treat them as stored"),
         };
         let reason = format!("This version of {name} was removed since then; {data}");
-        steps.push(step(When::After, &format!("backy2 rm -f {uid}"), reason));
+        steps.push(step(When::After, Some(Measure::Remove(uid.clone())), reason));
     }
     for LoneVersion { uid, .. } in &since.made {
         let reason = "Do this before any cleanup, which would delete its data. Dumps do not contain tags";
-        steps.push(step(When::After, &format!("backy2 import {uid}.dump"), reason));
+        steps.push(step(When::After, Some(Measure::Import(uid.clone())), reason));
     }
     for uid in &since.damaged {
         let reason = "Damage was found in it since then, and the old database does not know that";
-        steps.push(step(When::After, &format!("backy2 scrub {uid}"), reason));
+        steps.push(step(When::After, Some(Measure::Scrub(uid.clone())), reason));
     }
 }
 
-fn step(when: When, command: &str, reason: impl Into<String>) -> Step {
-    Step { when, command: command.to_owned(), reason: reason.into() }
+fn step(when: When, command: Option<Measure>, reason: impl Into<String>) -> Step {
+    Step { when, command, reason: reason.into() }
 }

@@ -15,7 +15,7 @@ pub use view::{Extent, Extents, Image};
 
 use super::future;
 use super::names::{self, Catalogue};
-use super::site::{self, Site};
+use super::site::{self, Key, Site};
 use crate::flow::loader::{self, Loader};
 use crate::flow::probe;
 use crate::locks::Locks;
@@ -100,7 +100,7 @@ fn serve_from<R>(
     serve: impl FnOnce(Arc<Depot>) -> Result<R>,
 ) -> Result<R> {
     store.check()?;
-    site.probe(store, None, true)?;
+    site.probe(store, None, Key::Needed)?;
     if let Some(folder) = &options.overlays {
         check_folder(folder)?;
     }
@@ -198,15 +198,15 @@ impl Depot {
         Ok(version.size_bytes.saturating_sub(holes))
     }
 
-    /// Reports a text to the monitor of the server. May be called from any thread.
-    pub fn say(&self, level: Level, text: String) {
-        self.loader.say(level, text);
+    /// Reports a text to the monitor of the server, with what the user can do about it. May be called from any thread.
+    pub fn advise(&self, level: Level, text: String, remedies: &[Remedy]) {
+        self.loader.advise(level, text, remedies);
     }
 
-    /// Like [`Depot::say`] with a warning, but reports each text only once.
-    pub fn warn_once(&self, text: String) {
+    /// Like [`Depot::advise`] with a warning, but reports each text only once.
+    pub fn warn_once(&self, text: String, remedies: &[Remedy]) {
         if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
-            self.say(Level::Warning, text);
+            self.advise(Level::Warning, text, remedies);
         }
     }
 }
@@ -219,13 +219,13 @@ impl Catalogue for &Depot {
     fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
         let listed = self.meta.lock().unwrap_or_else(PoisonError::into_inner).versions(filter)?;
         for why in listed.unreadable {
-            self.warn_once(site::left_out(&why));
+            self.warn_once(site::left_out(&why), &[]);
         }
         Ok(listed.versions)
     }
 
     fn notice(&self, text: &str) {
-        self.say(Level::Warning, text.to_owned());
+        self.advise(Level::Warning, text.to_owned(), &[]);
     }
 }
 

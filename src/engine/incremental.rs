@@ -12,6 +12,7 @@ use crate::io::rbd::{Removal, Snapshots};
 use crate::io::{self, UrlKind};
 use crate::locks::Guard;
 use crate::meta::VersionFilter;
+use crate::monitor::Level;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
@@ -192,7 +193,8 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
             site.monitor.warning(&format!("Snapshot {name} is protected or in use, and was not removed."))
         }
         Err(error) => {
-            site.monitor.warning(&format!("{}. The next incremental backup removes it.", error.line()))
+            let text = format!("{}. The next incremental backup removes it.", error.line());
+            site.monitor.advise(Level::Warning, &text, error.remedies());
         }
     }
 }
@@ -201,7 +203,8 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
 /// tries again.
 fn tidy(site: &mut Site<'_>, snapshots: &Snapshots, new: &str) {
     if let Err(error) = remove_unneeded(site, snapshots, new) {
-        site.monitor.warning(&format!("Older snapshots were not removed: {}", error.line()));
+        let text = format!("Older snapshots were not removed: {}", error.line());
+        site.monitor.advise(Level::Warning, &text, error.remedies());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Copies a version and re-encodes its data with the configured encryption version.
 
 use super::backup::{self, Made, Naming};
+use super::site::Key;
 use super::{Site, site};
 use crate::flow::version_source::VersionSource;
 use crate::types::error::{Error, Result};
@@ -22,7 +23,7 @@ pub(crate) fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     }
     let store = site.open_store()?;
     store.check()?;
-    site.probe(&*store, Some(&old), true)?;
+    site.probe(&*store, Some(&old), Key::Needed)?;
     let config = site.config;
     let second = site.reader()?;
     let keys = site.keys.clone();

@@ -1,6 +1,7 @@
 //! Writes a version to a target.
 
 use super::damage::Casualties;
+use super::site::Key;
 use super::{Site, site};
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
@@ -9,6 +10,7 @@ use crate::meta::{Metadata, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::Geometry;
 use crate::types::error::Result;
+use crate::types::remedy::Continuation;
 use crate::types::version::Version;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -46,7 +48,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let (version, _pin) = site.pin(options.version)?;
     let store = site.open_store()?;
     store.check()?;
-    site.probe(&*store, Some(&version), true)?;
+    site.probe(&*store, Some(&version), Key::Needed)?;
     let geometry = Geometry::new(version.size_bytes, site.config.block_size);
     // A block number beyond the end means that all blocks are done.
     let from = options.continue_from.unwrap_or(0).min(version.size);
@@ -65,11 +67,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     }
     let mut casualties = Casualties::new(site.monitor, site.meta.is_writable());
     let can_continue = |from: u64| {
-        let from = from.to_string();
-        let mut words = vec!["restore", "-c", &from, version.uid.as_str(), options.target];
-        let flags = [(options.sparse, "-s"), (options.force, "-f")];
-        words.splice(1..1, flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag));
-        site.monitor.can_continue_with(&words);
+        let (version, target) = (version.uid.clone(), options.target.to_owned());
+        let (sparse, force) = (options.sparse, options.force);
+        site.monitor.can_continue(&Continuation::Restore { version, target, from, sparse, force });
     };
     let restore = Restore { version: &version, geometry, target: &*target, options, from };
     restore.zero_sparse(site, &mut casualties).inspect_err(|_| can_continue(from))?;
@@ -78,7 +78,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
     let route = Route { from, rows: Rows::Stored, percentile: 100 };
     let sink = Writer { target: &*target, geometry };
-    let mut observer = Watch {
+    let mut observer = RestoreObserver {
         monitor: site.monitor,
         geometry,
         target: options.target,
@@ -179,7 +179,7 @@ impl Sink for Writer<'_> {
 }
 
 /// Watches phase 2: shows the progress, and collects bad blocks.
-struct Watch<'a> {
+struct RestoreObserver<'a> {
     monitor: &'a dyn Monitor,
     geometry: Geometry,
     target: &'a str,
@@ -191,7 +191,7 @@ struct Watch<'a> {
     casualties: Casualties<'a>,
 }
 
-impl Watch<'_> {
+impl RestoreObserver<'_> {
     /// The highest block up to which everything is written. Phase 1 has written the sparse blocks.
     fn last_id(&self) -> Option<u64> {
         match self.under_way.first() {
@@ -212,7 +212,7 @@ impl Watch<'_> {
     }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for RestoreObserver<'_> {
     fn started(&mut self, id: u64) {
         self.under_way.insert(id);
         self.last_started = Some(id);

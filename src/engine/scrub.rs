@@ -1,6 +1,7 @@
 //! Verifies the blobs of a version, and compares them with a source.
 
 use super::damage::Casualties;
+use super::site::Key;
 use super::{Site, site};
 use crate::config::Config;
 use crate::flow::fetch::Damage;
@@ -57,7 +58,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         return Ok(Verdict::Incomplete);
     }
     store.check()?;
-    site.probe(&*store, Some(&version), true)?;
+    site.probe(&*store, Some(&version), Key::Needed)?;
     let config = site.config;
     let geometry = Geometry::new(version.size_bytes, config.block_size);
     let source = match options.source {
@@ -74,7 +75,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     // Sparse blocks have no blob, so they matter only if there is a source to compare with.
     let rows = if source.is_some() { Rows::All } else { Rows::Stored };
     let route = Route { from: 0, rows, percentile: options.percentile };
-    let mut observer = Watch {
+    let mut observer = ScrubObserver {
         monitor: site.monitor,
         geometry,
         version: &version,
@@ -183,7 +184,7 @@ impl Sink for Compare<'_> {
     }
 }
 
-struct Watch<'a> {
+struct ScrubObserver<'a> {
     monitor: &'a dyn Monitor,
     geometry: Geometry,
     version: &'a Version,
@@ -196,7 +197,7 @@ struct Watch<'a> {
     casualties: Casualties<'a>,
 }
 
-impl Watch<'_> {
+impl ScrubObserver<'_> {
     fn progress(&self) {
         let progress = Progress::new(
             Activity::Scrub { name: &self.version.name, uid: &self.version.uid },
@@ -208,7 +209,7 @@ impl Watch<'_> {
     }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for ScrubObserver<'_> {
     fn skipped(&mut self, row: &BlockRow) {
         self.done += 1;
         let uid = row.blob.as_ref().map_or("sparse", |blob| blob.uid.as_str());

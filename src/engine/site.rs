@@ -8,7 +8,8 @@ use crate::flow::fetch::Fetch;
 use crate::flow::probe;
 use crate::hash::Hasher;
 use crate::io::{self, UrlKind};
-use crate::locks::{Database, Guard, Locks};
+use crate::locks::{Guard, Locks, ServerRegister};
+use crate::meta::claims::Record;
 use crate::meta::url::DatabaseUrl;
 use crate::meta::{self, Access, LockTables, Metadata, Opened, VersionFilter};
 use crate::monitor::Monitor;
@@ -16,6 +17,15 @@ use crate::store::{self, BlobStore};
 use crate::types::error::Result;
 use crate::types::version::Version;
 use std::collections::BTreeSet;
+
+/// Whether a command needs the right key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// It reads encrypted blobs, or writes them.
+    Needed,
+    /// It writes blobs that are not encrypted, and reads none.
+    Unneeded,
+}
 
 /// An opened installation.
 pub struct Site<'a> {
@@ -128,14 +138,14 @@ impl<'a> Site<'a> {
         Ok((self.meta.version(&uid)?, guard))
     }
 
-    /// Checks that the block size, the hash function and (if `with_key`) the key fit `version`, or the whole store.
-    /// With wrong ones, all data would look damaged.
+    /// Checks that the block size, the hash function and the key fit `version`, or the whole store. With wrong ones, all
+    /// data would look damaged.
     ///
     /// # Errors
     /// [`Error::WrongKey`], [`Error::Config`].
-    pub fn probe(&mut self, store: &dyn BlobStore, version: Option<&Version>, with_key: bool) -> Result<()> {
+    pub fn probe(&mut self, store: &dyn BlobStore, version: Option<&Version>, key: Key) -> Result<()> {
         probe::block_size(&mut self.meta, self.config.block_size, version)?;
-        if with_key {
+        if key == Key::Needed {
             probe::key(&mut self.meta, &self.keys, version)?;
         }
         let fetch = Fetch::new(store, &self.keys, self.hasher, 1, 0);
@@ -176,11 +186,14 @@ pub(super) fn open_database(
         LockTables::None => return Ok(metadata),
         LockTables::File(claims) => {
             // A command that only reads must not wait for others that write.
-            let waits = matches!(access, Access::Write | Access::Copy);
-            locks.share(FileRegister::new(claims, waits));
+            let record = match access {
+                Access::Write | Access::Copy => Record::Required,
+                _ => Record::Optional,
+            };
+            locks.share(FileRegister::new(claims, record));
         }
         LockTables::Server { address, fence } => {
-            locks.share(Database::new(*address, monitor.handle(), fence));
+            locks.share(ServerRegister::new(*address, monitor.handle(), fence));
         }
     }
     // A command that only lists disturbs no other, and one that copies checks itself that it runs alone.

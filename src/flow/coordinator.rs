@@ -146,13 +146,13 @@ impl<'a> Coordinator<'a> {
                 default(Duration::from_millis(100)) => {}
             }
             self.sync_if_due(!writing, &unsynced);
-            self.commit_if_due(false);
+            self.commit_if_due();
             self.progress(fresh.len());
             if !writing && !self.syncing && self.unsynced.is_empty() {
                 break;
             }
         }
-        self.commit_if_due(true);
+        self.commit();
         self.again
     }
 
@@ -328,16 +328,26 @@ impl<'a> Coordinator<'a> {
                 self.rows.push(NewRow::Store { ids: done.ids, blob: stored.blob });
             }
         }
-        self.commit_if_due(true);
+        self.commit();
         for digest in digests {
             self.by_digest.remove(&digest);
         }
     }
 
-    fn commit_if_due(&mut self, now: bool) {
-        let waiting = self.rows.len() + self.sparse.ranges().len();
-        let due = now || waiting >= ROWS || self.committed.elapsed() >= PAUSE;
-        if !due || waiting == 0 {
+    /// How many statements wait to be committed.
+    fn waiting(&self) -> usize {
+        self.rows.len() + self.sparse.ranges().len()
+    }
+
+    fn commit_if_due(&mut self) {
+        if self.waiting() >= ROWS || self.committed.elapsed() >= PAUSE {
+            self.commit();
+        }
+    }
+
+    /// Commits the rows that wait, if there are any.
+    fn commit(&mut self) {
+        if self.waiting() == 0 {
             return;
         }
         self.committed = Instant::now();

@@ -103,6 +103,15 @@ impl<'a> Fetch<'a> {
     }
 }
 
+/// Whether a blob is read for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// It is.
+    First,
+    /// The blob was bad, and caches must not answer this time.
+    Second,
+}
+
 /// Fetches blobs on one thread, with buffers that are reused.
 pub(crate) struct Fetcher<'a> {
     fetch: &'a Fetch<'a>,
@@ -169,9 +178,9 @@ impl<'a> Fetcher<'a> {
         plain: &mut Vec<u8>,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
-        match self.read(id, blob, length, plain, false, &stop)? {
+        match self.read(id, blob, length, plain, Attempt::First, &stop)? {
             Some(damage) if damage.may_pass() => {
-                let again = self.read(id, blob, length, plain, true, &stop)?;
+                let again = self.read(id, blob, length, plain, Attempt::Second, &stop)?;
                 if let Some(Damage::Unreadable(_)) = again {
                     // If the disk is gone, every blob is unreadable.
                     self.fetch.store.check()?;
@@ -197,7 +206,7 @@ impl<'a> Fetcher<'a> {
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let mut second = std::mem::take(&mut self.second);
-        let read = self.read(id, blob, plain.len(), &mut second, true, &stop);
+        let read = self.read(id, blob, plain.len(), &mut second, Attempt::Second, &stop);
         let good = match &read {
             Ok(None) => differs(blob, &self.fetch.hasher.digest(&second)).is_none(),
             _ => false,
@@ -217,10 +226,10 @@ impl<'a> Fetcher<'a> {
         blob: &Blob,
         length: usize,
         plain: &mut Vec<u8>,
-        again: bool,
+        attempt: Attempt,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
-        let damage = self.decode(id, blob, length as u64, plain, again, stop)?;
+        let damage = self.decode(id, blob, length as u64, plain, attempt, stop)?;
         let (is, should) = (plain.len() as u64, length as i64);
         // Data of another length is not that of the block. It may be anything, and must not end up in an image.
         if damage.is_some() || is != length as u64 {
@@ -243,11 +252,11 @@ impl<'a> Fetcher<'a> {
         blob: &Blob,
         length: u64,
         plain: &mut Vec<u8>,
-        again: bool,
+        attempt: Attempt,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let shared = self.fetch;
-        let wanted = Wanted { uid: &blob.uid, block: id, size: length, again };
+        let wanted = Wanted { uid: &blob.uid, block: id, size: length, again: attempt == Attempt::Second };
         let raw = &mut self.raw;
         let got = shared.permits.with(|| {
             let got = shared.store.get(wanted, raw);

@@ -11,6 +11,7 @@ use crate::pool::{Latch, cores};
 use crate::types::block::Blob;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
+use crate::types::remedy::Remedy;
 use crate::types::uid::VersionUid;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select, unbounded};
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ pub(crate) struct Request<T> {
 enum Task<T> {
     /// `true` if somebody waits for the block.
     Load(Request<T>, bool),
-    Say(Level, String),
+    Say(Level, String, Vec<Remedy>),
 }
 
 /// Sends requests to the threads of [`run`]. After `run` has ended, all requests fail.
@@ -65,9 +66,9 @@ impl<T: Taker> Loader<T> {
         let _ = self.ahead.send(Task::Load(request, false));
     }
 
-    /// Sends a text to the monitor of the run. May be called from any thread.
-    pub(crate) fn say(&self, level: Level, text: String) {
-        let _ = self.urgent.send(Task::Say(level, text));
+    /// Sends a text to the monitor of the run, with what the user can do about it. May be called from any thread.
+    pub(crate) fn advise(&self, level: Level, text: String, remedies: &[Remedy]) {
+        let _ = self.urgent.send(Task::Say(level, text, remedies.to_vec()));
     }
 }
 
@@ -85,7 +86,8 @@ struct Loaded<T> {
 /// computed together. Loading one block takes a fraction of this time.
 const GATHERING: Duration = Duration::from_millis(10);
 
-struct Stages<'a> {
+/// What the threads of the loader share.
+struct LoaderThreads<'a> {
     fetch: &'a Fetch<'a>,
     monitor: &'a dyn Monitor,
     /// Blobs whose damage was reported already. Servers request them again and again.
@@ -106,7 +108,7 @@ pub(crate) fn run<T: Taker, R>(
     serve: impl FnOnce(Loader<T>) -> Result<R>,
 ) -> Result<R> {
     let latch = Latch::default();
-    let stages = Stages {
+    let threads = LoaderThreads {
         fetch,
         monitor,
         told: Mutex::default(),
@@ -124,11 +126,11 @@ pub(crate) fn run<T: Taker, R>(
         let (loaded_in, loaded) = unbounded();
         for _ in 0..fetch.reads().max(cores()) {
             let (urgent, ahead, stop, out) = (urgent.clone(), ahead.clone(), stop.clone(), loaded_in.clone());
-            crew.start(|| stages.load(urgent, ahead, stop, out))?;
+            crew.start(|| threads.load(urgent, ahead, stop, out))?;
         }
         for _ in 0..cores() {
             let loaded = loaded.clone();
-            crew.start(|| stages.verify(loaded))?;
+            crew.start(|| threads.verify(loaded))?;
         }
         // The last reader that ends drops all requests that were not started.
         drop((urgent, ahead, stop, loaded_in, loaded));
@@ -141,7 +143,7 @@ pub(crate) fn run<T: Taker, R>(
     }
 }
 
-impl Stages<'_> {
+impl LoaderThreads<'_> {
     fn load<T: Taker>(
         &self,
         urgent: Receiver<Task<T>>,
@@ -165,7 +167,7 @@ impl Stages<'_> {
                 },
             };
             match (job, &mut fetcher) {
-                (Ok(Task::Say(level, text)), _) => self.monitor.say(level, &text),
+                (Ok(Task::Say(level, text, remedies)), _) => self.monitor.advise(level, &text, &remedies),
                 (Ok(Task::Load(request, urgent)), Ok(fetcher)) => {
                     self.loading.fetch_add(1, Ordering::Relaxed);
                     self.load_one(request, urgent, fetcher, &out);
@@ -228,7 +230,7 @@ impl Stages<'_> {
 
     /// Reports a failure of the store.
     fn failed(&self, error: &Error) -> String {
-        self.monitor.error(&error.line());
+        self.monitor.advise(Level::Error, &error.line(), error.remedies());
         error.line()
     }
 

@@ -20,7 +20,7 @@ const SECTOR: u64 = 512;
 /// The tree of versions, and the images that are open.
 pub(super) struct Files {
     depot: Arc<Depot>,
-    watch: Mutex<Watch>,
+    state: Mutex<TreeState>,
     images: RwLock<HashMap<u64, Open>>,
     /// Held while an image is opened, which takes time. Other images can be read in the meantime.
     opening: Mutex<()>,
@@ -30,7 +30,8 @@ pub(super) struct Files {
     stored: Mutex<HashMap<u64, u64>>,
 }
 
-struct Watch {
+/// The tree as it was read last.
+struct TreeState {
     tree: Arc<Tree>,
     numbers: Numbers,
     generation: u64,
@@ -48,10 +49,11 @@ struct Open {
 fn grown(depot: &Depot, numbers: &mut Numbers) -> Result<Arc<Tree>> {
     let tree = Tree::new(depot.versions()?, numbers);
     for uid in tree.odd_uids() {
-        depot.warn_once(format!(
+        let text = format!(
             "The uid {uid:?} of a version cannot be a file name: the mount shows it as {:?}.",
             uid_name(uid)
-        ));
+        );
+        depot.warn_once(text, &[]);
     }
     Ok(Arc::new(tree))
 }
@@ -66,10 +68,10 @@ impl Files {
         // Read the generation first: the next refresh then sees changes that happen between the two reads.
         let generation = depot.generation()?;
         let tree = grown(&depot, &mut numbers)?;
-        let watch = Watch { tree, numbers, generation, checked: Instant::now(), failing: false };
+        let state = TreeState { tree, numbers, generation, checked: Instant::now(), failing: false };
         Ok(Files {
             depot,
-            watch: Mutex::new(watch),
+            state: Mutex::new(state),
             images: RwLock::default(),
             opening: Mutex::default(),
             owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
@@ -80,27 +82,25 @@ impl Files {
 
     /// The current tree.
     pub(super) fn tree(&self) -> Arc<Tree> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if watch.checked.elapsed() >= FRESH {
-            let refreshed = self.refresh(&mut watch);
-            watch.checked = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.checked.elapsed() >= FRESH {
+            let refreshed = self.refresh(&mut state);
+            state.checked = Instant::now();
             let failed = refreshed.is_err();
-            if let (Err(error), false) = (refreshed, watch.failing) {
-                self.depot.say(
-                    Level::Error,
-                    format!("{}. The mount still shows the old list of versions.", error.line()),
-                );
+            if let (Err(error), false) = (refreshed, state.failing) {
+                let text = format!("{}. The mount still shows the old list of versions.", error.line());
+                self.depot.advise(Level::Error, text, error.remedies());
             }
-            watch.failing = failed;
+            state.failing = failed;
         }
-        Arc::clone(&watch.tree)
+        Arc::clone(&state.tree)
     }
 
-    fn refresh(&self, watch: &mut Watch) -> Result<()> {
+    fn refresh(&self, state: &mut TreeState) -> Result<()> {
         let generation = self.depot.generation()?;
-        if generation != watch.generation {
-            watch.tree = grown(&self.depot, &mut watch.numbers)?;
-            watch.generation = generation;
+        if generation != state.generation {
+            state.tree = grown(&self.depot, &mut state.numbers)?;
+            state.generation = generation;
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Files {
         let tree = self.tree();
         let uid = &tree.version(number).ok_or(Errno::ENOENT)?.uid;
         let image = self.depot.open(uid).map_err(|error| {
-            self.depot.say(Level::Error, error.line());
+            self.depot.advise(Level::Error, error.line(), error.remedies());
             match error {
                 Error::VersionNotFound(_) => Errno::ENOENT,
                 Error::Locked(_) => Errno::EBUSY,

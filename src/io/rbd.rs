@@ -76,9 +76,17 @@ fn reason(what: impl Into<String>, error: io::Error, config: &RbdConfig) -> Reas
     because(what, error).advise(advice)
 }
 
-/// Connects to the cluster. Sources set `cached` to false: they are read once, and librbd's cache would only slow that
-/// down.
-fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
+/// Whether librbd caches what it reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caching {
+    /// For targets.
+    On,
+    /// For sources: they are read once, and the cache would only slow that down.
+    Off,
+}
+
+/// Connects to the cluster.
+fn connect(about: About<'_>, caching: Caching) -> Result<Arc<Cluster>> {
     let config = about.config;
     let cluster = Cluster::new(&config.cluster, &config.user)
         .map_err(|text| about.error(text))?
@@ -96,7 +104,7 @@ fn connect(about: About<'_>, cached: bool) -> Result<Arc<Cluster>> {
         // The program reports errors itself, in one line.
         ("log_to_stderr", "false"),
         ("err_to_stderr", "false"),
-        ("rbd_cache", if cached { "true" } else { "false" }),
+        ("rbd_cache", if caching == Caching::On { "true" } else { "false" }),
     ] {
         cluster.set(option, value).map_err(|e| about.failed(&format!("option {option} cannot be set"), e))?;
     }

@@ -22,12 +22,12 @@ pub(super) const SUFFIX: &str = ".lock";
 pub(crate) struct LockDir {
     dir: PathBuf,
     mode: FileMode,
-    /// Whose files count; `None`: everybody's.
+    /// The users whose files count. `None`: all users.
     owners: Option<Vec<u32>>,
     ours: Ours,
 }
 
-/// The files of the guards that are alive, one entry for each guard.
+/// The files of all living guards, one entry for each guard.
 #[derive(Clone, Debug, Default)]
 struct Ours(Arc<Mutex<Vec<PathBuf>>>);
 
@@ -37,7 +37,7 @@ impl Ours {
     }
 }
 
-/// A lock that is held until this is dropped. The file is removed then, unless others hold it too.
+/// A lock that is held until this is dropped. Then the file is removed, unless other processes share the lock.
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub(crate) struct Guard {
@@ -47,34 +47,34 @@ pub(crate) struct Guard {
 }
 
 impl LockDir {
-    /// Takes note of the folder; it is looked at when the first lock is taken, and never created. `mode` is that of
-    /// the files: whoever can open one can hold the lock.
+    /// Notes the folder. It is not used before the first lock is taken, and never created. `mode` is the mode of the
+    /// files. A user who can open a file can hold its lock.
     pub(crate) fn new(dir: &Path, mode: FileMode) -> Self {
         LockDir { dir: dir.to_owned(), mode, owners: None, ours: Ours::default() }
     }
 
-    /// A folder that everybody can write to, where a stranger's lock must not keep us out: only files of the users
-    /// `owners` count.
+    /// A folder that everybody can write to. Only files of the users `owners` count there, so that other users cannot
+    /// keep this process out.
     pub(crate) fn of_owners(dir: &Path, mode: FileMode, owners: &[u32]) -> Self {
         LockDir { owners: Some(owners.to_vec()), ..Self::new(dir, mode) }
     }
 
-    /// Whether that file's lock counts.
+    /// Whether the lock of this file counts.
     fn counts(&self, file: &File) -> bool {
         let owner = || file.metadata().map(|metadata| metadata.uid());
         self.owners.as_ref().is_none_or(|owners| owner().is_ok_and(|owner| owners.contains(&owner)))
     }
 
-    /// Takes the lock `name` together with others who take it shared. `None`: somebody has it exclusively.
-    /// Does not wait. Each call counts as another holder, in this process too.
+    /// Takes the lock `name` shared. `None`: another holder has it exclusively. Does not wait. Each call counts as
+    /// another holder, in this process too.
     ///
     /// # Errors
-    /// [`Error::LockDir`] where the folder cannot be used, or `name` cannot be part of a file name.
+    /// [`Error::LockDir`]: the folder cannot be used, or `name` cannot be part of a file name.
     pub(crate) fn try_shared(&self, name: &str) -> Result<Option<Guard>> {
         self.take(name, FlockOperation::NonBlockingLockShared)
     }
 
-    /// Takes the lock `name` for itself alone. `None`: somebody has it. Does not wait.
+    /// Takes the lock `name` exclusively. `None`: another holder has it. Does not wait.
     ///
     /// # Errors
     /// As for [`try_shared`](Self::try_shared).
@@ -82,11 +82,11 @@ impl LockDir {
         self.take(name, FlockOperation::NonBlockingLockExclusive)
     }
 
-    /// The names of all locks that somebody holds now, and no guard of this `LockDir` or its clones. Looking
-    /// takes each free lock for an instant.
+    /// The names of all locks that are held now, except by guards of this `LockDir` and its clones. To find out, it takes
+    /// each free lock for an instant.
     ///
     /// # Errors
-    /// [`Error::LockDir`] where the folder or one of the files cannot be read.
+    /// [`Error::LockDir`]: the folder or one of the files cannot be read.
     pub(super) fn held_by_others(&self) -> Result<Vec<String>> {
         let mut held = Vec::new();
         for entry in std::fs::read_dir(&self.dir).map_err(|e| self.error(e))? {
@@ -100,7 +100,7 @@ impl LockDir {
             let file = match open(&entry.path(), None) {
                 Ok(file) => file,
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                // Where not all count, those do not.
+                // A file that cannot be opened belongs to another user, and does not count.
                 Err(_) if self.owners.is_some() => continue,
                 Err(e) => return Err(self.error(because(format!("{}", file_name.display()), e))),
             };
@@ -120,7 +120,7 @@ impl LockDir {
         for _ in 0..ATTEMPTS {
             let file = match open(&path, Some(self.mode)) {
                 Ok(file) => file,
-                // Removed between the two ways of opening it.
+                // It was removed between the two ways of opening it.
                 Err(e) if e.kind() == ErrorKind::NotFound && self.dir.is_dir() => continue,
                 Err(e) => return Err(self.why(&path, e)),
             };
@@ -133,8 +133,8 @@ impl LockDir {
                 Err(Errno::INTR) => continue,
                 Err(e) => return Err(self.error(because(format!("{} cannot be locked", path.display()), e))),
             };
-            // Who releases a lock removes its file. A lock on the file that was removed keeps out nobody,
-            // since all others open the one that is there now.
+            // A process that releases a lock removes the file. A lock on the removed file keeps nobody out, because all
+            // others open the file that is there now.
             if !is_at(&file, &path) {
                 continue;
             }
@@ -147,7 +147,7 @@ impl LockDir {
         Ok(None)
     }
 
-    /// Names come from the command line, too: one must not lead to another folder.
+    /// The path of the lock file. Names come from the command line, too, and must not lead to another folder.
     fn path(&self, name: &str) -> Result<PathBuf> {
         if name.is_empty() || name.contains(['/', '\0']) {
             return Err(self.error(format!("{name:?} cannot be the name of a lock")));
@@ -155,6 +155,7 @@ impl LockDir {
         Ok(self.dir.join(format!("{PREFIX}{name}{SUFFIX}")))
     }
 
+    /// The error for a file that cannot be opened.
     fn why(&self, path: &Path, error: io::Error) -> Error {
         match std::fs::metadata(&self.dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -180,8 +181,8 @@ impl LockDir {
     }
 }
 
-/// Opens a lock file, and creates it if it may. Never follows a symbolic link and never waits (for a pipe's other end):
-/// lock_dir may be a folder that everyone can write to.
+/// Opens a lock file. Creates it if `create` is its mode. It never follows a symbolic link and never waits for the other
+/// end of a pipe, because lock_dir may be a folder that everybody can write to.
 fn open(path: &Path, create: Option<FileMode>) -> io::Result<File> {
     if let Some(mode) = create {
         match private::create(path, mode) {
@@ -190,7 +191,8 @@ fn open(path: &Path, create: Option<FileMode>) -> io::Result<File> {
         }
     }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    // To be locked it need only be readable. 2.13 opens it for writing, and so do network file systems want it.
+    // A file that can only be read can be locked, too. But 2.13 opens it for writing, and network file systems require
+    // that.
     match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
         done => return done,
@@ -198,7 +200,7 @@ fn open(path: &Path, create: Option<FileMode>) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Whether `file` is what one gets by opening `path` now.
+/// Whether `file` is the file that is at `path` now.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
@@ -208,9 +210,9 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // While others share the lock the file must stay, or the next one to come would lock another file.
-        // Alone we can have it exclusively, and then nobody can have locked the file that is about to go,
-        // nor removed it and made a new one. Whatever fails here leaves an empty file, which does no harm.
+        // While others share the lock, the file must stay, or the next process would lock another file. If this is the
+        // only holder, it gets the lock exclusively. Then no other process has locked the file, or removed it and made a
+        // new one. If something fails here, an empty file remains, which does no harm.
         let alone = flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();
         if alone && is_at(&self.file, &self.path) {
             let _ = std::fs::remove_file(&self.path);

@@ -1,7 +1,8 @@
-//! Who holds a lock: this process, and others, as the kernel tells of them.
+//! The processes that hold locks: this process, and others as the kernel describes them.
 
 use super::dir::{PREFIX, SUFFIX};
 use crate::types::error::{Error, Result};
+use crate::types::lock::Identity;
 use crate::types::time::Timestamp;
 use chrono::DateTime;
 use rustix::io::Errno;
@@ -12,22 +13,22 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Who holds which lock.
+/// A lock and the process that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Name of the lock.
     pub name: String,
-    /// Whether nobody else can have it.
+    /// Whether the lock is exclusive.
     pub exclusive: bool,
-    /// Name of the host.
+    /// Host name.
     pub host: String,
-    /// Number of the process there.
+    /// Process id on that host.
     pub pid: u32,
-    /// The title of the process: `backy2`, and what it is at.
+    /// The title of the process: `backy2`, and its current work.
     pub command: String,
-    /// Since when; for lock files: since when the process runs. `None` where that cannot be told.
+    /// When the lock was taken; for lock files, when the process was started. `None` if that is not known.
     pub since: Option<Timestamp>,
-    /// Seconds since it was last heard of; `None` for lock files.
+    /// Seconds since the last heartbeat; `None` for lock files.
     pub heard: Option<u64>,
 }
 
@@ -39,23 +40,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// A process, as one that shares the database sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    /// Name of the host, for people.
-    pub host: String,
-    /// Which kernel, since which boot, and which space of process numbers.
-    pub machine: String,
-    /// Number of the process.
-    pub pid: u32,
-    /// When it was started, in ticks since the boot: numbers of processes are given again.
-    pub started: u64,
-    /// Its title.
-    pub command: String,
-}
-
 impl Identity {
-    /// Of this process.
+    /// This process, with its present title.
     pub(crate) fn own() -> Self {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let space = fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
@@ -69,17 +55,17 @@ impl Identity {
         }
     }
 
-    /// The title of this process now: what it is at changes.
+    /// The present title of this process.
     pub(crate) fn title() -> String {
         command(std::process::id())
     }
 
-    /// Whether a process of this machine is alive, and the one that was started then.
+    /// Whether the process `pid` of this machine is alive and was started at `ticks`.
     pub(crate) fn is_alive(pid: u32, ticks: u64) -> bool {
         if stat(pid).is_some() {
             return started(pid) == Some(ticks);
         }
-        // Where /proc hides what other users run, the kernel says at least whether there is such a process.
+        // If /proc hides the processes of other users, the kernel still says whether there is such a process.
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
     }
@@ -89,14 +75,14 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Fields of `/proc/PID/stat` behind the name, which may hold anything; the first one is the state.
+/// The fields of `/proc/PID/stat` after the name, which may contain anything. The first field is the state.
 fn stat(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// When a process was started, in ticks since the boot. `None`: there is none, or it has ended.
+/// When a process was started, in ticks since boot. `None`: there is no such process, or it has ended.
 fn started(pid: u32) -> Option<u64> {
     let fields = stat(pid)?;
     let state = fields.first()?;
@@ -106,23 +92,24 @@ fn started(pid: u32) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
-/// The title that a process has given itself, or the program's name. Never its arguments: one may be a key.
+/// The title that a process has given itself, or the name of its program. It leaves out the arguments, because one of
+/// them may be a key.
 pub(super) fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(first).trim().to_owned()
 }
 
-/// Since when a process runs.
+/// When a process was started.
 fn running_since(pid: u32) -> Option<Timestamp> {
     let created = fs::metadata(format!("/proc/{pid}")).ok()?.mtime();
     DateTime::from_timestamp(created, 0).map(|time| Timestamp::from_naive(time.naive_utc()))
 }
 
-/// Who holds the lock files in a folder. Looks without taking any.
+/// The holders of the lock files in a folder. Takes no lock.
 ///
 /// # Errors
-/// [`Error::LockDir`] where the folder cannot be read.
+/// [`Error::LockDir`]: the folder cannot be read.
 pub(super) fn local(dir: &Path) -> Result<Vec<Holder>> {
     let unreadable = |e: std::io::Error| Error::LockDir { path: dir.to_owned(), reason: e.into() };
     let mut names: HashMap<u64, String> = HashMap::new();
@@ -147,8 +134,8 @@ pub(super) fn local(dir: &Path) -> Result<Vec<Holder>> {
         .collect())
 }
 
-/// Inode, process and whether it is exclusive, of a line of `/proc/locks` about a lock that is held by flock:
-/// `1: FLOCK  ADVISORY  WRITE 123 08:01:456 0 EOF`.
+/// Parses a line of `/proc/locks` about a lock that flock holds: `1: FLOCK  ADVISORY  WRITE 123 08:01:456 0 EOF`. Returns
+/// the inode, the process, and whether the lock is exclusive.
 fn flock(line: &str) -> Option<(u64, u32, bool)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     match fields[..] {

@@ -1,11 +1,11 @@
-//! Other processes of this program, or of release 2.13, on this host: they are known by their names.
+//! Finds other processes of this program, or of release 2.13, on this host by their names.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a process's short name; what is longer is cut.
+/// The most bytes of the short name of a process. The kernel cuts longer names.
 const COMM: usize = 15;
 
 /// Another process with the name that was looked for.
@@ -13,22 +13,22 @@ const COMM: usize = 15;
 pub(crate) struct Other {
     /// Its number.
     pub pid: u32,
-    /// Whether it runs the same program file as this process, an older copy at the same path included. False
-    /// where that cannot be told, as for processes of other users.
+    /// Whether it runs the same program file as this process, or an older copy at the same path. False if that is not
+    /// known, as for processes of other users.
     pub same_executable: bool,
 }
 
-/// All processes, except this one, whose name is `process_name`, sorted by number. The name of a process is
-/// the first word of its title. Processes that have ended and wait for their parent do not count.
+/// All processes with the name `process_name` except this one, sorted by process id. The name of a process is the first
+/// word of its title. Processes that have ended and wait for their parent do not count.
 ///
-/// Anybody can give a process any name. So only those of root and of this user count, and those that run this program:
-/// another user must not be able to keep everybody else out.
+/// Every user can give a process any name, and must not be able to keep all others out in this way. So a process counts
+/// only if it belongs to root or to this user, or runs this program.
 ///
-/// Where `process_name` itself has several words, the first one is looked for.
+/// If `process_name` has several words, only the first one counts.
 pub(crate) fn others(process_name: &str) -> Vec<Other> {
     let Some(wanted) = first_word(process_name.as_bytes()) else { return Vec::new() };
     let proc = Path::new("/proc");
-    // In this way it is the number by which /proc itself lists us.
+    // This is the process id by which this /proc lists this process.
     let own = fs::read_link(proc.join("self")).ok().and_then(|link| pid(&link)).unwrap_or(std::process::id());
     let own_executable = Executable::of(&proc.join("self"));
     let trusted = [0, rustix::process::geteuid().as_raw(), rustix::process::getuid().as_raw()];
@@ -37,14 +37,14 @@ pub(crate) fn others(process_name: &str) -> Vec<Other> {
         .filter_map(|entry| {
             let folder = entry.ok()?.path();
             let pid = pid(&folder).filter(|&pid| pid != own)?;
-            // Whatever cannot be read belongs to a process that has just ended.
+            // If a file cannot be read, its process has just ended.
             let stat = fs::read(folder.join("stat")).ok()?;
             let comm = alive(&stat)?;
             if !is_called(comm, wanted, || fs::read(folder.join("cmdline")).ok()) {
                 return None;
             }
             let executable = Executable::of(&folder);
-            // The kernel lets go of the executable first: such a process is about to end, and cannot be compared.
+            // A process that is ending has no executable any more, and cannot be compared.
             if executable.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
                 return None;
             }
@@ -59,41 +59,41 @@ pub(crate) fn others(process_name: &str) -> Vec<Other> {
     found
 }
 
-/// Who has started the process of a folder of /proc. The owner of that folder does not tell, nor the user whose rights
-/// the process has: anybody can start a program that gets root's.
+/// The user who has started a process, given by its folder in /proc. This is neither the owner of that folder nor the user
+/// whose rights the process has, because every user can start a program that gets the rights of root.
 fn user(folder: &Path) -> Option<u32> {
     let status = fs::read_to_string(folder.join("status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
 }
 
-/// The number that a folder of /proc is named by.
+/// The process id in the name of a folder of /proc.
 fn pid(folder: &Path) -> Option<u32> {
     folder.file_name()?.to_str()?.parse().ok()
 }
 
 /// The short name from `/proc/PID/stat`, if the process has not ended.
 fn alive(stat: &[u8]) -> Option<&[u8]> {
-    // It stands in parentheses, and may hold some itself; the state follows the last one.
+    // The name is in parentheses, and may contain parentheses itself. The state follows the last one.
     let open = stat.iter().position(|&c| c == b'(')?;
     let close = stat.iter().rposition(|&c| c == b')')?;
     let state = stat.get(close + 2)?;
     if matches!(state, b'Z' | b'X' | b'x') { None } else { stat.get(open + 1..close) }
 }
 
-/// Whether a process with the short name `comm` is called `wanted`. Its command line, which the title
-/// overwrites, is read only where the short name is cut within its first word.
+/// Whether the name of a process with the short name `comm` is `wanted`. The title overwrites the command line. The command
+/// line is read only if the short name was cut within its first word.
 fn is_called(comm: &[u8], wanted: &[u8], cmdline: impl FnOnce() -> Option<Vec<u8>>) -> bool {
     let Some(name) = first_word(comm) else { return false };
     if name == wanted {
         return true;
     }
-    // The cut may have taken a character that did not fit as a whole: up to three bytes more.
+    // The cut may have removed up to three bytes more, of a character that did not fit as a whole.
     if comm.len() + 3 < COMM || !wanted.starts_with(name) {
         return false;
     }
     let Some(cmdline) = cmdline() else { return false };
     let title = cmdline.split(|&c| c == 0).next().unwrap_or_default();
-    // A title begins with the name, and may hold slashes later on; a path may hold blanks.
+    // A title begins with the name, and may contain slashes after it. A path may contain blanks.
     let base = |text: &[u8]| text.rsplit(|&c| c == b'/').next().unwrap_or_default().to_vec();
     first_word(title).map(base).as_deref() == Some(wanted) || first_word(&base(title)) == Some(wanted)
 }
@@ -113,7 +113,7 @@ impl Executable {
     fn of(folder: &Path) -> io::Result<Self> {
         let link = folder.join("exe");
         let path = fs::read_link(&link)?;
-        // After an update the old file is gone from its path, and the kernel says so.
+        // After an update the old file is no longer at its path, and the kernel marks the link.
         let path = match path.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
             Some(path) => PathBuf::from(path),
             None => path,

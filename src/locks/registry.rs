@@ -1,55 +1,47 @@
-//! The statements about holders and their locks in a shared database. Its tables are made with the others of the
-//! metadata.
+//! The SQL for locks and their holders in a database on PostgreSQL. `meta` creates the tables with those of the metadata.
 
-use super::Hold;
-use super::holders::{Holder, Identity};
-use super::verbs::GLOBAL;
+use super::holders::Holder;
 use crate::pg::advisory;
+use crate::types::lock::{GLOBAL, Hold, Identity, Wish};
 use crate::types::time::Timestamp;
 use chrono::NaiveDateTime;
 use postgres::{Client, Row, Transaction};
 
 type Result<T> = std::result::Result<T, postgres::Error>;
 
-/// After so long without a heartbeat a holder is dead, in seconds.
+/// A holder without a heartbeat for this many seconds is dead.
 pub(super) const DEAD: f64 = 60.0;
 
-/// A wish for a lock.
-pub(super) struct Wish<'w> {
-    /// What it gets for a number, at random.
-    pub id: i64,
-    /// Name of the lock.
-    pub name: &'w str,
-    /// How it is to be held.
-    pub hold: Hold,
+/// The registration of this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Enrolment {
+    /// The number of the registration, which is random.
+    pub holder: i64,
+    /// Whether it was made before.
+    pub exists: bool,
 }
 
-/// What has become of a wish.
+/// The answer to a wish.
 pub(super) enum Answer {
     Granted,
     Refused(Holder),
-    /// The registration of this process is gone.
+    /// Other processes took this one for dead and removed its registration.
     Buried,
 }
 
-/// Takes a lock for the holder `me`, which is registered if it is not yet.
-pub(super) fn take(
-    client: &mut Client,
-    me: i64,
-    registered: bool,
-    identity: &Identity,
-    wish: &Wish<'_>,
-) -> Result<Answer> {
+/// Takes a lock and gives it the number `id`, which is random. Registers this process if it is not registered yet.
+pub(super) fn take(client: &mut Client, enrolment: Enrolment, id: i64, wish: &Wish<'_>) -> Result<Answer> {
+    let (me, identity) = (enrolment.holder, wish.by);
     let mut t = client.transaction()?;
-    // One transaction at a time takes a lock.
+    // Only one transaction at a time may take a lock.
     t.batch_execute(&advisory::Lock::Registering.statement())?;
     bury(&mut t, me, identity)?;
-    // An earlier attempt whose answer was lost may have done it.
-    if !t.query("SELECT 1 FROM locks WHERE id = $1", &[&wish.id])?.is_empty() {
+    // An earlier attempt may have taken the lock without getting an answer.
+    if !t.query("SELECT 1 FROM locks WHERE id = $1", &[&id])?.is_empty() {
         return Ok(Answer::Granted);
     }
     let here = t.execute("UPDATE lock_holders SET heartbeat = clock_timestamp() WHERE id = $1", &[&me])? > 0;
-    match (registered, here) {
+    match (enrolment.exists, here) {
         (_, true) => {}
         (true, false) => return Ok(Answer::Buried),
         (false, false) => {
@@ -82,15 +74,15 @@ pub(super) fn take(
     }
     t.execute(
         "INSERT INTO locks (id, name, exclusive, holder) VALUES ($1, $2, $3, $4)",
-        &[&wish.id, &wish.name, &wish.hold.is_exclusive(), &me],
+        &[&id, &wish.name, &wish.hold.is_exclusive(), &me],
     )?;
     t.commit()?;
     Ok(Answer::Granted)
 }
 
-/// Removes the dead. Their commits that are under way end first.
+/// Removes dead holders. Waits for those of their commits that are under way.
 fn bury(t: &mut Transaction<'_>, me: i64, identity: &Identity) -> Result<()> {
-    // Nobody could be heard while the server was down: the time counts from its start.
+    // While the server was down, no heartbeat could arrive. So the time counts from its start.
     t.execute(
         "DELETE FROM lock_holders
          WHERE id <> $1 AND greatest(heartbeat, pg_postmaster_start_time()) < clock_timestamp() - make_interval(secs => $2)",
@@ -102,7 +94,7 @@ fn bury(t: &mut Transaction<'_>, me: i64, identity: &Identity) -> Result<()> {
     )?;
     for row in here {
         let (pid, started): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-        // The kernel knows at once.
+        // The kernel knows without a delay.
         if !u32::try_from(pid).is_ok_and(|pid| Identity::is_alive(pid, started as u64)) {
             t.execute("DELETE FROM lock_holders WHERE id = $1", &[&row.try_get::<_, i64>(0)?])?;
         }
@@ -128,7 +120,7 @@ fn holder(row: &Row) -> Result<Holder> {
     })
 }
 
-/// Who holds the lock `name` alone. The dead are buried only if there is somebody.
+/// The holder of the exclusive lock `name`. Removes dead holders only if there is such a lock.
 pub(super) fn holder_of(client: &mut Client, identity: &Identity, name: &str) -> Result<Option<Holder>> {
     let sql = format!("{HOLDERS} WHERE l.name = $1 AND l.exclusive LIMIT 1");
     if client.query_opt(&sql, &[&name])?.is_none() {
@@ -142,23 +134,24 @@ pub(super) fn holder_of(client: &mut Client, identity: &Identity, name: &str) ->
     Ok(holder)
 }
 
-/// All locks that are registered, also those of the dead that nobody has buried yet.
+/// All registered locks, also those of dead holders that were not removed yet.
 pub(super) fn list(client: &mut Client) -> Result<Vec<Holder>> {
     client.query(&format!("{HOLDERS} ORDER BY l.since"), &[])?.iter().map(holder).collect()
 }
 
-/// Tells that the holder is alive, and what it is at. `false`: it was taken for dead.
+/// Records that the holder is alive, and its present title. Returns `false` if others took it for dead.
 pub(super) fn beat(client: &mut Client, me: i64) -> Result<bool> {
     let sql = "UPDATE lock_holders SET heartbeat = clock_timestamp(), command = $2 WHERE id = $1";
     Ok(client.execute(sql, &[&me, &Identity::title()])? > 0)
 }
 
+/// Releases these locks.
 pub(super) fn release(client: &mut Client, locks: &[i64]) -> Result<()> {
     client.execute("DELETE FROM locks WHERE id = ANY ($1)", &[&locks])?;
     Ok(())
 }
 
-/// Ends the registration, with all locks.
+/// Removes the registration and all of its locks.
 pub(super) fn leave(client: &mut Client, me: i64) -> Result<()> {
     client.execute("DELETE FROM lock_holders WHERE id = $1", &[&me])?;
     Ok(())

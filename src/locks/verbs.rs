@@ -1,46 +1,46 @@
-//! What the engine locks, and what it says when it cannot.
+//! The locks that the engine takes, and the errors if it cannot get them.
 
 use super::process::{self, Other};
 use super::{Guard, Holder, Locks, Taken, holders};
+use crate::failpoint;
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
+use crate::types::lock::GLOBAL;
 use crate::types::uid::VersionUid;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Held by who needs to be alone.
-pub(crate) const GLOBAL: &str = "backy";
 const CLEANUP: &str = "backy-cleanup-fast";
-/// In front of a snapshot's name.
+/// Precedes the name of a snapshot.
 const SNAPSHOT: &str = "rbd-";
-/// In front of what tells an image.
+/// Precedes the identity of an image.
 const IMAGE: &str = "image-";
 
-/// How long a command tries to get past the global lock. Each command holds it for an instant at its start.
+/// How long a command tries to take the global lock. Each command holds it for an instant at its start.
 const START: Duration = Duration::from_secs(1);
-/// How long a version's lock is tried for: others hold it for an instant, too, when they look whether it is
-/// held or are about to remove its file.
+/// How long a command tries to take another lock. Other processes hold locks for an instant when they look whether a lock
+/// is held, or are about to remove its file.
 const INSTANT: Duration = Duration::from_millis(300);
-/// How long to wait for another process that upgrades the database.
+/// How long a command waits for another process that upgrades the database.
 const UPGRADE: Duration = Duration::from_secs(60);
-/// What the title of a process says that upgrades the database.
+/// A part of the title of a process that upgrades the database.
 const UPGRADING: &str = "[Upgrading the database";
-/// What the title of 2.13 says while it backs up, and while it looks at the base.
+/// Parts of the title of 2.13: while it backs up, and while it looks at the base.
 const OLD_BACKUP: &str = "[Backing up";
 const OLD_PREPARATION: &str = "[Backing up (1/2";
-/// How long one that begins is waited for.
+/// How long a command waits for a process of 2.13 that is just beginning.
 const BEGINNING: Duration = Duration::from_secs(5);
-/// Time between two tries.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Locks {
-    /// Makes sure that nobody needs to be alone: tries the global lock, for about a second, and lets go of it.
+    /// Makes sure that no other process needs to be alone. It tries to take the global lock for about a second, and
+    /// releases it.
     ///
-    /// To be called after the process title is set, so that who takes the lock right afterwards sees this
-    /// process.
+    /// Call this after the process title is set, so that a process that takes the lock right afterwards sees this one.
     ///
     /// # Errors
-    /// [`Error::Locked`] where somebody does; [`Error::LockDir`].
+    /// [`Error::Locked`]: another process needs to be alone. [`Error::LockDir`].
     pub fn startup_check(&self) -> Result<()> {
         match retry(START, || self.try_shared(GLOBAL))? {
             Taken::Granted(_) => Ok(()),
@@ -48,13 +48,13 @@ impl Locks {
         }
     }
 
-    /// Makes sure that this is the only process of the program, other releases on this host included, and that
-    /// none starts until the guard is dropped. `process_name` is the configured one. Other guards of these
-    /// `Locks` are no obstacle.
+    /// Makes sure that no other process of the program runs, other releases on this host included, and that none starts
+    /// until the guard is dropped. `process_name` is the configured name. Other guards of these `Locks` do not matter.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process runs or holds any lock; [`Error::LockDir`].
+    /// [`Error::Locked`]: another process runs or holds any lock. [`Error::LockDir`].
     pub fn exclusive(&self, process_name: &str) -> Result<Guard> {
+        failpoint::note("being alone");
         let guard = retry(START, || self.try_sole(GLOBAL))?.or_else(|holder| match holder {
             Some(holder) if holder.name != GLOBAL => Error::Locked(format!(
                 "Other backy instances are running: {holder}. This needs to be alone: wait until they have ended."
@@ -76,12 +76,13 @@ impl Locks {
         Ok(guard)
     }
 
-    /// Keeps the version `uid` from being written, removed or rekeyed, as long as it is read. Others may pin it
+    /// Protects the version `uid` while it is read: other processes cannot write, remove or rekey it. They can pin it,
     /// too.
     ///
     /// # Errors
-    /// [`Error::Locked`] where that is under way; [`Error::LockDir`].
+    /// [`Error::Locked`]: another process is doing that. [`Error::LockDir`].
     pub fn pin(&self, uid: &VersionUid) -> Result<Guard> {
+        failpoint::note("pinning a version");
         retry(INSTANT, || self.try_shared(uid.as_str()))?.or_else(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or re-encrypting it{}. Try again when \
@@ -91,11 +92,12 @@ impl Locks {
         })
     }
 
-    /// Keeps the version `uid` for itself, to write, remove or rekey it.
+    /// Reserves the version `uid` for this process, to write, remove or rekey it.
     ///
     /// # Errors
-    /// [`Error::Locked`] where somebody else does that or has pinned it; [`Error::LockDir`].
+    /// [`Error::Locked`]: another process is doing that, or has pinned it. [`Error::LockDir`].
     pub fn own(&self, uid: &VersionUid) -> Result<Guard> {
+        failpoint::note("owning a version");
         retry(INSTANT, || self.try_exclusive(uid.as_str()))?.or_else(|holder| {
             Error::Locked(format!(
                 "Version {uid} is locked: another backy is writing, removing or reading it, has it mounted, serves it, or \
@@ -108,8 +110,9 @@ impl Locks {
     /// Makes sure that this is the only fast cleanup.
     ///
     /// # Errors
-    /// [`Error::Locked`] where it is not; [`Error::LockDir`].
+    /// [`Error::Locked`]: there is another one. [`Error::LockDir`].
     pub fn cleanup(&self) -> Result<Guard> {
+        failpoint::note("locking the cleanup");
         retry(INSTANT, || self.try_exclusive(CLEANUP))?.or_else(|holder| {
             Error::Locked(format!(
                 "Another backy cleanup is running{}. Try again when it has ended.",
@@ -118,15 +121,16 @@ impl Locks {
         })
     }
 
-    /// Makes sure that no backup of another program, which is release 2.13, runs on this host. It locks its new
-    /// version, and not the base whose blocks it names only at its end: none of their blobs may be deleted until then.
+    /// Makes sure that no backup by another program runs on this host. Such a program is release 2.13: it locks its new
+    /// version, but not its base. It names the blocks of the base only at its end, so their blobs must not be deleted
+    /// until then.
     ///
     /// # Errors
-    /// [`Error::Locked`] where one runs; [`Error::LockDir`].
+    /// [`Error::Locked`]: there is such a backup. [`Error::LockDir`].
     pub fn no_old_backup(&self, process_name: &str) -> Result<()> {
         let start = Instant::now();
         while let Some(found) = self.old_backup(process_name)? {
-            // This program registers a lock an instant after it has got the file.
+            // This program registers a lock an instant after it has locked the file.
             if start.elapsed() >= INSTANT {
                 return Err(Error::Locked(format!(
                     "A backup by another program, such as release 2.13, is running ({found}). Data that it \
@@ -138,8 +142,8 @@ impl Locks {
         Ok(())
     }
 
-    /// Who of another program backs up: it holds a version's lock that is not registered, or its title says so, as that
-    /// of one that goes on with a version, which it does not lock.
+    /// Describes a backup by another program. Either it holds the lock of a version that is not registered, or its title
+    /// says so: a backup that continues a version does not lock it.
     fn old_backup(&self, process_name: &str) -> Result<Option<String>> {
         let files = self.files_of_others()?;
         let registered = self.register.as_ref().map_or(Ok(Vec::new()), |register| register.list())?;
@@ -157,12 +161,11 @@ impl Locks {
         Ok(backs_up.map(|(pid, title)| format!("process {pid}, {title:?}")))
     }
 
-    /// Makes sure that no process of release 2.13 on this host is just about to look for the version that its backup is
-    /// based on: with that gone in between it would take all blocks for zeros. That takes it an instant, for which
-    /// this waits.
+    /// Makes sure that no process of release 2.13 on this host is about to read the base of its backup. If the base were
+    /// removed at that moment, it would treat all blocks as zeros. Reading takes an instant, and this waits for it.
     ///
     /// # Errors
-    /// [`Error::Locked`] where one is still there after some seconds.
+    /// [`Error::Locked`]: there is still such a process after some seconds.
     pub fn no_old_beginning(&self, process_name: &str) -> Result<()> {
         let start = Instant::now();
         let begins = |title: &str| !title.contains('[') || title.contains(OLD_PREPARATION);
@@ -181,8 +184,8 @@ impl Locks {
         Ok(())
     }
 
-    /// Keeps a snapshot of an RBD image from being removed by others who make such snapshots, as long as it is read.
-    /// `name` is that of the image and of the snapshot. `None`: it is being made or removed.
+    /// Protects a snapshot of an RBD image while it is read: other incremental backups cannot remove it. `name` consists of
+    /// the names of the image and of the snapshot. `None`: another process is making or removing it.
     ///
     /// # Errors
     /// [`Error::LockDir`].
@@ -190,7 +193,7 @@ impl Locks {
         Ok(self.try_shared(&format!("{SNAPSHOT}{name}"))?.guard())
     }
 
-    /// Keeps a snapshot of an RBD image for itself, to make or remove it. `None`: somebody uses it.
+    /// Reserves a snapshot of an RBD image for this process, to make or remove it. `None`: another process uses it.
     ///
     /// # Errors
     /// [`Error::LockDir`].
@@ -198,11 +201,11 @@ impl Locks {
         Ok(self.try_exclusive(&format!("{SNAPSHOT}{name}"))?.guard())
     }
 
-    /// Makes sure that this is the only incremental backup of an image. `image` tells it from others, and `url` is what the
-    /// user calls it.
+    /// Makes sure that this is the only incremental backup of an image. `image` is the identity of the image, and `url` is
+    /// the name that the user gave.
     ///
     /// # Errors
-    /// [`Error::Locked`] where it is not; [`Error::LockDir`].
+    /// [`Error::Locked`]: there is another one. [`Error::LockDir`].
     pub fn own_image(&self, image: &str, url: &str) -> Result<Guard> {
         retry(INSTANT, || self.try_exclusive(&format!("{IMAGE}{image}")))?.or_else(|holder| {
             Error::Locked(format!(
@@ -212,17 +215,18 @@ impl Locks {
         })
     }
 
-    /// Makes sure that nobody else on this host uses the database while it is upgraded. Waits up to a minute for
-    /// another process of this program that is about to do the same; what to upgrade must be looked at again then.
+    /// Makes sure that no other process on this host uses the database while it is upgraded. Waits up to a minute for
+    /// another process of this program that upgrades it. So the caller must read the state of the database again.
     ///
     /// # Errors
-    /// [`Error::Locked`] where the lock is not to be had, or a process named `process_name` runs that is
-    /// another program: release 2.13, which knows the old database only. [`Error::LockDir`].
+    /// [`Error::Locked`]: another process keeps the lock, or a process with the name `process_name` runs another program.
+    /// That is release 2.13, which knows only the old database. [`Error::LockDir`].
     pub fn upgrade(&self, process_name: &str) -> Result<Guard> {
         self.upgrade_within(UPGRADE, process_name)
     }
 
-    /// The error where somebody must be alone, who is looked for on this host if the database does not tell.
+    /// The error if another process needs to be alone. If the database does not know that process, this looks for it on
+    /// this host.
     fn alone(&self, holder: Option<Holder>) -> Error {
         let here = || {
             let all = self.list().unwrap_or_default();
@@ -234,7 +238,7 @@ impl Locks {
     fn upgrade_within(&self, limit: Duration, process_name: &str) -> Result<Guard> {
         let guard = retry(limit, || self.try_exclusive(GLOBAL))?.or_else(|holder| self.alone(holder))?;
         let mut others = process::others(process_name);
-        // Processes of this program have either not opened the database yet or wait for this lock.
+        // Processes of this program have not opened the database yet, or wait for this lock.
         others.retain(|other| !other.same_executable);
         if others.is_empty() {
             return Ok(guard);
@@ -243,13 +247,13 @@ impl Locks {
     }
 }
 
-/// A process of that name and of another program, whose title is so.
+/// A process of another program with this name, if `is_so` accepts its title. Returns its id and title.
 fn old(process_name: &str, is_so: impl Fn(&str) -> bool) -> Option<(u32, String)> {
     let others = process::others(process_name).into_iter().filter(|other| !other.same_executable);
     others.map(|other| (other.pid, holders::command(other.pid))).find(|(_, title)| is_so(title))
 }
 
-/// Calls `attempt` until it gives something, at least once and for `limit` at most.
+/// Calls `attempt` until it succeeds, at least once and for at most `limit`.
 fn retry(limit: Duration, mut attempt: impl FnMut() -> Result<Taken>) -> Result<Taken> {
     let start = Instant::now();
     loop {
@@ -264,7 +268,7 @@ fn retry(limit: Duration, mut attempt: impl FnMut() -> Result<Taken>) -> Result<
     }
 }
 
-/// Goes on unless somebody needs to be alone.
+/// The error if `holder` is a process that needs to be alone.
 pub(super) fn pass(holder: Option<Holder>) -> Result<()> {
     match holder {
         None => Ok(()),
@@ -272,7 +276,7 @@ pub(super) fn pass(holder: Option<Holder>) -> Result<()> {
     }
 }
 
-/// Who has it, where that is known.
+/// The holder in parentheses, if it is known.
 fn by(holder: Option<Holder>) -> String {
     holder.map(|holder| format!(" ({holder})")).unwrap_or_default()
 }

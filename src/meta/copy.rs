@@ -11,17 +11,17 @@ const BATCH: usize = 5000;
 
 /// The type of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ColumnType {
     Int,
     Text,
     Time,
 }
-use Kind::*;
+use ColumnType::*;
 
 /// A table, and the key that orders its rows.
 struct Table {
     name: &'static str,
-    columns: &'static [(&'static str, Kind)],
+    columns: &'static [(&'static str, ColumnType)],
     key: &'static str,
     /// Whether the table gives numbers to its rows.
     numbers: bool,
@@ -178,7 +178,7 @@ impl Table {
     }
 
     fn read(&self, row: &dyn Row) -> Fallible<Vec<Field>> {
-        let field = |(n, (_, kind)): (usize, &(&str, Kind))| {
+        let field = |(n, (_, kind)): (usize, &(&str, ColumnType))| {
             Ok(match kind {
                 Int => row.opt_int(n)?.map_or(Field::Null, Field::Int),
                 Text => row.opt_text(n)?.map_or(Field::Null, Field::Text),

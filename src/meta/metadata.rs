@@ -5,6 +5,7 @@ use super::postgres::Postgres;
 use super::sql::{Db, Fallible, Work};
 use super::sqlite::Sqlite;
 use super::url::DatabaseUrl;
+use crate::failpoint;
 use crate::monitor::Handle;
 use crate::pg::Fence;
 use crate::types::error::Result;
@@ -13,13 +14,13 @@ use crate::types::error::Result;
 ///
 /// Its verbs are in `verbs`. Each verb is one transaction: it happens as a whole or not at all. Errors of verbs are
 /// [`crate::types::Error::Metadata`] unless said otherwise.
-pub struct Metadata(Kind);
+pub struct Metadata(Engine);
 
-enum Kind {
+enum Engine {
     Sqlite(Box<Sqlite>),
     Postgres(Box<Postgres>),
 }
-use Kind::*;
+use Engine::*;
 
 impl Metadata {
     /// Opens the database without a check of its schema, as a second connection or to ask for its [`Metadata::state`].
@@ -98,8 +99,7 @@ impl Metadata {
     /// Runs `work`, which only reads. `what` names the operation in errors. An engine runs `work` again after a failure
     /// that may pass.
     pub(super) fn read<T>(&mut self, what: &str, work: impl FnMut(&mut dyn Db) -> Fallible<T>) -> Result<T> {
-        #[cfg(test)]
-        super::tests::recorder::note(what);
+        failpoint::note(what);
         match &mut self.0 {
             Sqlite(database) => database.read(what, work),
             Postgres(database) => database.read(what, work),
@@ -114,8 +114,7 @@ impl Metadata {
         kind: Work,
         work: impl FnMut(&mut dyn Db) -> Fallible<T>,
     ) -> Result<T> {
-        #[cfg(test)]
-        super::tests::recorder::note(what);
+        failpoint::note(what);
         match &mut self.0 {
             Sqlite(database) => database.write(what, kind, work),
             Postgres(database) => database.write(what, kind, work),

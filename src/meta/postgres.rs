@@ -50,13 +50,22 @@ pub struct Postgres {
     old: bool,
 }
 
+/// How far a transaction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its work was not begun.
+    Before,
+    /// Its work was begun, and may have used up its input.
+    Begun,
+}
+
 /// The result of an attempt to run a transaction.
 enum Attempt<T> {
     Done(T),
     /// An earlier attempt, whose commit got no answer, was in fact committed.
     Happened,
-    /// The connection was lost before the commit. The flag says whether `work` had been called.
-    Lost(postgres::Error, bool),
+    /// The connection was lost before the commit.
+    Lost(postgres::Error, Stage),
     /// The connection was lost during the commit of the transaction with this token.
     Unclear(postgres::Error, i64, T),
     Failed(Fault),
@@ -162,27 +171,27 @@ impl Postgres {
         let old = self.old;
         let (client, prepared) = match self.session.client() {
             Ok(parts) => parts,
-            Err(Failure::Postgres(e)) if is_lost(&e) => return Attempt::Lost(e, false),
+            Err(Failure::Postgres(e)) if is_lost(&e) => return Attempt::Lost(e, Stage::Before),
             Err(failure) => return Attempt::Failed(Fault::Because(self.unreachable(failure))),
         };
         if let Err(e) = self.writer.enrol(client) {
-            return Self::failed(e.into(), false);
+            return Self::failed(e.into(), Stage::Before);
         }
         let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
         let mut transaction = match begin {
             Ok(transaction) => transaction,
-            Err(e) => return Self::failed(e.into(), false),
+            Err(e) => return Self::failed(e.into(), Stage::Before),
         };
         let mut statements = Statements { client: &mut transaction, prepared, old };
         let token = match self.writer.sign(&mut statements, doubtful) {
             Ok(Signed::With(token)) => token,
             Ok(Signed::Before) => return Attempt::Happened,
             Ok(Signed::Buried) => return Attempt::Failed(Fault::Because(Fence::lost(&self.location))),
-            Err(fault) => return Self::failed(fault, false),
+            Err(fault) => return Self::failed(fault, Stage::Before),
         };
         let done = match work(&mut statements) {
             Ok(done) => done,
-            Err(fault) => return Self::failed(fault, true),
+            Err(fault) => return Self::failed(fault, Stage::Begun),
         };
         pause::point("COMMIT");
         match transaction.commit() {
@@ -192,9 +201,9 @@ impl Postgres {
         }
     }
 
-    fn failed<T>(fault: Fault, begun: bool) -> Attempt<T> {
+    fn failed<T>(fault: Fault, stage: Stage) -> Attempt<T> {
         match fault.into_driver() {
-            Ok(e) if is_lost(&e) => Attempt::Lost(e, begun),
+            Ok(e) if is_lost(&e) => Attempt::Lost(e, stage),
             Ok(e) => Attempt::Failed(e.into()),
             Err(fault) => Attempt::Failed(fault),
         }
@@ -292,7 +301,7 @@ impl Postgres {
                         return Ok(done);
                     }
                 }
-                Attempt::Lost(e, begun) if kind == Work::Once && begun => {
+                Attempt::Lost(e, Stage::Begun) if kind == Work::Once => {
                     return Err(self.fault(what, e.into()));
                 }
                 Attempt::Lost(e, _) => self.wait(what, e, &mut patience)?,

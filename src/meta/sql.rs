@@ -244,10 +244,9 @@ pub(super) trait Db: BlockSql + CandidateSql + ImportSql + TableSql {
     /// Keeps other removals out until the transaction ends. If two removals ran at the same time, each would find that
     /// the version of the other still names the blobs that they share.
     fn alone_in_removing(&mut self) -> Fallible<()>;
-    /// Keeps other transactions from marking blobs until this one ends. `alone` means that this one marks blobs itself.
-    /// Without the lock, a version could seem complete while a mark on one of its blobs, or its row for a bad blob, is
-    /// not committed yet.
-    fn lock_marks(&mut self, alone: bool) -> Fallible<()>;
+    /// Keeps other transactions from marking blobs until this one ends. Without the lock, a version could seem complete
+    /// while a mark on one of its blobs, or its row for a bad blob, is not committed yet.
+    fn lock_marks(&mut self, to: Marks) -> Fallible<()>;
     /// See [`super::Metadata::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
 }
@@ -312,6 +311,15 @@ impl dyn Db + '_ {
     pub(super) fn number(&mut self, sql: &str, values: &[Value]) -> Fallible<i64> {
         Ok(self.first(sql, values, |row| row.int(0))?.unwrap_or_default())
     }
+}
+
+/// The purpose for which a transaction locks the marks on blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marks {
+    /// It checks that the blobs of a version are not marked.
+    Check,
+    /// It marks blobs, or takes marks away.
+    Change,
 }
 
 /// The kind of work that a transaction does, for engines that prepare for it.

@@ -26,7 +26,7 @@ use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use anchor::Anchor;
 use db::Statements;
-use open::{Obstacle, Unopened, Wait};
+use open::{Obstacle, Reserve, Unopened, Wait};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
@@ -55,13 +55,12 @@ impl Sqlite {
         Self::open_with(path, open::wait)
     }
 
-    /// Opens the database for a command that frees space. On a full disk it uses the reserve that is kept for this.
-    /// Only with `last`, for a command that deletes data, it may use all of the reserve.
+    /// Opens the database for a command that frees space. On a full disk it uses the reserve that is kept for this, but
+    /// for the last `kept` bytes.
     ///
     /// # Errors
     /// As [`Sqlite::open`].
-    pub fn open_to_free(path: &Path, last: bool) -> Result<Self> {
-        let kept = if last { 0 } else { reserve::FOR_CLEANUP };
+    pub fn open_to_free(path: &Path, kept: u64) -> Result<Self> {
         loop {
             let opened = Self::open(path);
             let is_full = match &opened {
@@ -110,7 +109,7 @@ impl Sqlite {
                 )),
             },
             Unopened::Journal(Obstacle::Full) => Error::Full {
-                reason: open::full(path, false).during("its journal cannot be applied"),
+                reason: open::full(path, Reserve::Left).during("its journal cannot be applied"),
                 database: location.clone(),
             },
             Unopened::Journal(Obstacle::Rights) => unusable(
@@ -165,6 +164,11 @@ impl Sqlite {
         switched.map_err(|e| error(&self.location, "switching the check of references", e))
     }
 
+    /// The state of the reserve when the disk is found full. A command that may use the reserve has done so before.
+    fn reserve(&self) -> Reserve {
+        if self.spends.is_some() { Reserve::Spent } else { Reserve::Left }
+    }
+
     fn page_cache(&self, kib: i64) {
         // Without this setting the database is only slower.
         let _ = self.connection.pragma_update(None, "cache_size", -kib);
@@ -174,7 +178,7 @@ impl Sqlite {
         match fault.into_driver::<rusqlite::Error>() {
             Ok(e) if open::is_full(&e, &self.path) => Error::Full {
                 database: self.location.clone(),
-                reason: open::full(&self.path, self.spends.is_some()).during(what),
+                reason: open::full(&self.path, self.reserve()).during(what),
             },
             Ok(e) => error(&self.location, what, e),
             Err(Fault::Because(error)) => error,
@@ -230,7 +234,7 @@ impl Sqlite {
             None => Ok(()),
             Some(Obstacle::Full) => Err(Error::Full {
                 database: self.location.clone(),
-                reason: open::full(&self.path, self.spends.is_some()),
+                reason: open::full(&self.path, self.reserve()),
             }),
             Some(Obstacle::Rights) => Err(Error::database(format!(
                 "The database {} cannot be written. Check the rights of the file and of its folder, and \
@@ -278,7 +282,10 @@ impl Sqlite {
 fn error(location: &str, what: &str, error: rusqlite::Error) -> Error {
     let path = Path::new(location.strip_prefix("sqlite:///").unwrap_or(location));
     if open::is_full(&error, path) {
-        return Error::Full { database: location.to_owned(), reason: open::full(path, false).during(what) };
+        return Error::Full {
+            database: location.to_owned(),
+            reason: open::full(path, Reserve::Left).during(what),
+        };
     }
     let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) if let Some(signal) = signalled() => return Error::Interrupted(signal),

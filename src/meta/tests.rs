@@ -3,4 +3,3 @@
 pub mod conformance;
 pub mod explorer;
 pub mod lab;
-pub mod recorder;

@@ -2,11 +2,12 @@
 
 use super::protocol::{Errno, MAX_STRING, transmission_flag};
 use crate::config::Config;
-use crate::engine::copy_on_write::{Copy, Naming};
+use crate::engine::copy_on_write::{Copy, CopyNaming};
 use crate::engine::image::{Depot, Extent, Extents, Fault, Image};
-use crate::monitor::Monitor;
+use crate::monitor::{Level, Monitor};
 use crate::sys::memory;
 use crate::types::error::{Error, Result};
+use crate::types::remedy::Remedy;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 use std::ops::Range;
@@ -22,7 +23,7 @@ pub(super) struct Exports<'a> {
     /// Settings for the versions that store what clients write.
     pub config: &'a Config,
     /// The names of those versions.
-    pub copies: Naming,
+    pub copies: CopyNaming,
     /// Receives messages and progress.
     pub monitor: &'a dyn Monitor,
     /// The only version that is served, which clients need not name. `None` serves all.
@@ -44,9 +45,10 @@ impl<'a> Exports<'a> {
             let uid = version.uid.as_str();
             let fits = uid.len() <= MAX_STRING && !uid.contains('\0');
             if !fits {
-                self.depot.warn_once(format!(
+                let text = format!(
                     "The version with the uid {uid:?} is not listed: this uid cannot be the name of an export."
-                ));
+                );
+                self.depot.warn_once(text, &[]);
             }
             fits
         });
@@ -75,7 +77,7 @@ impl<'a> Exports<'a> {
     pub(super) fn open(&self, version: &Version) -> Result<Export<'a>> {
         let image = self.depot.open(&version.uid)?;
         let read_only = self.is_read_only(version);
-        let copy = Mutex::new(State::Untouched);
+        let copy = Mutex::new(CopyState::Untouched);
         let copies = self.copies.clone();
         Ok(Export { image, read_only, copy, copies, config: self.config, monitor: self.monitor })
     }
@@ -114,14 +116,14 @@ fn rounded(size: u64) -> u64 {
 pub(super) struct Export<'a> {
     image: Image,
     read_only: bool,
-    copy: Mutex<State<'a>>,
-    copies: Naming,
+    copy: Mutex<CopyState<'a>>,
+    copies: CopyNaming,
     config: &'a Config,
     monitor: &'a dyn Monitor,
 }
 
-/// State of the copy that stores the client's writes.
-enum State<'a> {
+/// CopyState of the copy that stores the client's writes.
+enum CopyState<'a> {
     Untouched,
     Begun(Box<Copy<'a>>),
     Failed,
@@ -243,7 +245,7 @@ impl<'a> Export<'a> {
             return Err(Errno::Perm);
         }
         let mut state = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Untouched = *state {
+        if let CopyState::Untouched = *state {
             *state = match Copy::begin(self.config, self.monitor, self.version(), &self.copies) {
                 Ok(copy) => {
                     self.monitor.info(&format!(
@@ -251,27 +253,24 @@ impl<'a> Export<'a> {
                         self.version().uid,
                         copy.version().uid
                     ));
-                    State::Begun(Box::new(copy))
+                    CopyState::Begun(Box::new(copy))
                 }
                 Err(error) => {
-                    self.monitor.error(&format!(
-                        "Version {} cannot be written: {}",
-                        self.version().uid,
-                        error.line()
-                    ));
-                    State::Failed
+                    let text = format!("Version {} cannot be written: {}", self.version().uid, error.line());
+                    self.monitor.advise(Level::Error, &text, error.remedies());
+                    CopyState::Failed
                 }
             };
         }
         match *state {
-            State::Failed => Err(Errno::Io),
+            CopyState::Failed => Err(Errno::Io),
             _ => Ok(()),
         }
     }
 
     /// Stores what the client has written, once it has left.
     pub(super) fn finish(self) {
-        let State::Begun(copy) = self.copy.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+        let CopyState::Begun(copy) = self.copy.into_inner().unwrap_or_else(PoisonError::into_inner) else {
             return;
         };
         let uid = copy.version().uid.clone();
@@ -284,12 +283,16 @@ impl<'a> Export<'a> {
                     written.blocks
                 ));
             }
-            Err(error) => self.monitor.error(&format!(
-                "A client's changes to version {} could not be stored and are lost: {}. Version {uid} stays \
-                 incomplete; `backy2 rm -f {uid}` removes it.",
-                self.image.version().uid,
-                error.line()
-            )),
+            Err(error) => {
+                let original = &self.image.version().uid;
+                let text = format!(
+                    "A client's changes to version {original} could not be stored and are lost: {}",
+                    error.line()
+                );
+                self.monitor.advise(Level::Error, &text, error.remedies());
+                let text = format!("Version {uid} stays incomplete.");
+                self.monitor.advise(Level::Error, &text, &[Remedy::RemoveIncomplete(uid)]);
+            }
         }
     }
 }

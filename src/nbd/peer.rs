@@ -29,12 +29,10 @@ pub(super) fn check(socket: &Socket) -> Result<(), String> {
     match uid {
         Ok(uid) if uid == 0 || uid == own => Ok(()),
         Ok(uid) => Err(format!(
-            "it belongs to the user with uid {uid}, and only root and the server's own user may connect. \
-             Use --any-user to let everybody in"
+            "it belongs to the user with uid {uid}, and only root and the server's own user may connect"
         )),
         Err(why) => Err(format!(
-            "its user cannot be determined ({why}), and only root and the server's own user may connect. \
-             Use --any-user to let everybody in"
+            "its user cannot be determined ({why}), and only root and the server's own user may connect"
         )),
     }
 }

@@ -22,6 +22,15 @@ pub(crate) enum Lock {
     Marking = 5,
 }
 
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Together with other transactions.
+    Shared,
+    /// By one transaction.
+    Exclusive,
+}
+
 impl Lock {
     /// Its second number.
     pub(crate) fn number(self) -> i32 {

@@ -1,7 +1,7 @@
 //! Classifies failures of PostgreSQL.
 
 use super::guard::Refusal;
-use crate::types::reason::{Reason, because};
+use crate::types::reason::{self, Reason, because, one_line};
 use postgres::Error;
 use postgres::error::SqlState;
 use std::error::Error as _;
@@ -21,23 +21,19 @@ impl fmt::Display for Told {
 
 impl std::error::Error for Told {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        if is_told_in_full(&self.0) { None } else { self.0.source() }
+        untold_cause(&self.0)
     }
 }
 
 /// The failure in one line, with its causes.
 pub(crate) fn describe(error: &Error) -> String {
-    let mut text = told(error);
-    if is_told_in_full(error) {
-        return text;
-    }
-    for cause in causes(error) {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
+    let text = told(error);
+    one_line(&text, &reason::causes(&text, untold_cause(error)), "")
+}
+
+/// The cause, unless the text says all that there is to say.
+fn untold_cause(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
+    if is_told_in_full(error) { None } else { error.source() }
 }
 
 fn told(error: &Error) -> String {

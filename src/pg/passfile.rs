@@ -1,6 +1,6 @@
 //! The account of this process, and libpq's password file, `~/.pgpass`.
 
-use crate::sys::trust;
+use crate::sys::trust::{self, Accept};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,7 @@ pub(super) fn password(
     database: &str,
     user: &str,
 ) -> Result<Option<String>, String> {
-    let Ok(mut opened) = trust::open(file, true) else { return Ok(None) };
+    let Ok(mut opened) = trust::open(file, Accept::Regular) else { return Ok(None) };
     if opened.metadata.mode() & 0o077 != 0 {
         return Err(format!("others can read {}. Run: chmod 600 {0}", file.display()));
     }

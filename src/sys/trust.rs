@@ -57,12 +57,20 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// Opens the file at `path` for reading, and collects the reasons not to trust it. With `regular`, it must be a regular
-/// file, and opening it never waits. Otherwise it may be a pipe, which is always trusted.
+/// The kinds of files that a caller accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accept {
+    /// Regular files. Opening one never waits.
+    Regular,
+    /// Pipes and devices, too. They are always trusted.
+    Any,
+}
+
+/// Opens the file at `path` for reading, and collects the reasons not to trust it.
 ///
 /// # Errors
 /// The file cannot be opened, or is not a regular file.
-pub(crate) fn open(path: &Path, regular: bool) -> io::Result<Opened> {
+pub(crate) fn open(path: &Path, accept: Accept) -> io::Result<Opened> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.as_os_str().is_empty() {
         return Err(ErrorKind::NotFound.into());
@@ -72,7 +80,7 @@ pub(crate) fn open(path: &Path, regular: bool) -> io::Result<Opened> {
     // Check the same folder that the file is opened in.
     let folder = File::from(rustix::fs::open(above, flags, Mode::empty())?);
     let mut flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if regular {
+    if accept == Accept::Regular {
         flags |= OFlags::NONBLOCK;
     }
     let file = loop {
@@ -86,7 +94,7 @@ pub(crate) fn open(path: &Path, regular: bool) -> io::Result<Opened> {
         return Err(ErrorKind::IsADirectory.into());
     }
     if !metadata.is_file() {
-        return if regular {
+        return if accept == Accept::Regular {
             Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
         } else {
             Ok(Opened { file, metadata, doubts: Vec::new() })
@@ -190,7 +198,7 @@ mod tests {
             chown(dir.path(), folder.0, folder.1).expect("given away");
             mode(&path, file_mode);
             mode(dir.path(), folder_mode);
-            let found = open(&path, true).expect("opened").doubts;
+            let found = open(&path, Accept::Regular).expect("opened").doubts;
             assert_eq!(found.len(), doubts, "{folder_mode:o} {file_mode:o}: {found:?}");
         }
     }
@@ -201,11 +209,11 @@ mod tests {
         let (link, file) = (here.path().join("link"), there.path().join("file"));
         fs::write(&file, "x").expect("written");
         symlink(&file, &link).expect("linked");
-        assert_eq!(open(&link, true).expect("opened").doubts, []);
+        assert_eq!(open(&link, Accept::Regular).expect("opened").doubts, []);
         mode(there.path(), 0o777);
-        assert_eq!(open(&link, true).expect("opened").doubts.len(), 1);
+        assert_eq!(open(&link, Accept::Regular).expect("opened").doubts.len(), 1);
         mode(here.path(), 0o777);
-        assert_eq!(open(&link, true).expect("opened").doubts.len(), 2);
+        assert_eq!(open(&link, Accept::Regular).expect("opened").doubts.len(), 2);
     }
 
     #[test]
@@ -214,9 +222,9 @@ mod tests {
         let pipe = dir.path().join("pipe");
         let bits = Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, bits, 0).expect("a pipe");
-        assert!(open(&pipe, true).expect_err("a pipe").to_string().contains("not a regular file"));
-        assert_eq!(open(dir.path(), true).expect_err("a folder").kind(), ErrorKind::IsADirectory);
-        assert_eq!(open(Path::new(""), false).expect_err("nothing").kind(), ErrorKind::NotFound);
-        assert_eq!(open(Path::new("/dev/null"), false).expect("a device").doubts, []);
+        assert!(open(&pipe, Accept::Regular).expect_err("a pipe").to_string().contains("not a regular file"));
+        assert_eq!(open(dir.path(), Accept::Regular).expect_err("a folder").kind(), ErrorKind::IsADirectory);
+        assert_eq!(open(Path::new(""), Accept::Any).expect_err("nothing").kind(), ErrorKind::NotFound);
+        assert_eq!(open(Path::new("/dev/null"), Accept::Any).expect("a device").doubts, []);
     }
 }

@@ -95,7 +95,7 @@ impl fmt::Display for Reason {
 
 /// The texts of `first` and of the errors that caused it. Drivers often repeat the text of a cause in their own text.
 /// A text that is part of `above` or of an earlier cause is left out.
-pub(super) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<String> {
+pub(crate) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let mut told = vec![above.to_owned()];
     for cause in std::iter::successors(first, |cause| (*cause).source()) {
         let of_io = cause.downcast_ref::<std::io::Error>();

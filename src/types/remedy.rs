@@ -42,4 +42,41 @@ pub enum Remedy {
     ListenElsewhere,
     /// Name an unused path for the socket.
     OtherSocket,
+    /// Ask the clients of a server for certificates.
+    AskForCertificates,
+    /// Let the clients of all users of this host connect to a server.
+    AdmitAllUsers,
+    /// Run the command that continues the work.
+    Continue(Continuation),
+    /// Remove this incomplete version.
+    RemoveIncomplete(VersionUid),
+    /// Start again. The data of this incomplete version is reused, and then the version can be removed.
+    StartAgain(VersionUid),
+}
+
+/// Work that failed, and that a command can continue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Continuation {
+    /// A backup.
+    Backup {
+        /// The incomplete version.
+        version: VersionUid,
+        /// URL of the source.
+        source: String,
+        /// Name of the version.
+        name: String,
+    },
+    /// A restore.
+    Restore {
+        /// The version.
+        version: VersionUid,
+        /// URL of the target.
+        target: String,
+        /// The block to continue from.
+        from: u64,
+        /// Leave sparse blocks out.
+        sparse: bool,
+        /// Write to an existing target.
+        force: bool,
+    },
 }

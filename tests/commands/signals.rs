@@ -58,7 +58,7 @@ fn an_interrupted_backup_ends_soon_and_is_continued() {
             let rows = install.rows(&uid);
             assert!(!valid && rows > 0 && rows < BLOCKS as i64, "{valid} {rows}");
             assert_eq!(install.stored_uids().len(), install.named_uids().len(), "nothing stored was lost");
-            let how = format!("Version {uid} is incomplete; continue it with `backy2 backup -c {uid} ");
+            let how = format!("Version {uid} is incomplete. Continue it with `backy2 backup -c {uid} ");
             assert!(run.stderr.contains(&how), "{run:?}");
             install.assert_sound();
             let stats = format!("FROM stats WHERE version_uid = '{uid}'");

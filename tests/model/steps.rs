@@ -3,7 +3,8 @@
 use super::backups;
 use super::image::{BLOCK, data};
 use super::world::{Expected, Seen, World};
-use backy2::engine::{cleanup, remove, restore, scrub, transfer};
+use backy2::engine::cleanup::{self, Grace};
+use backy2::engine::{remove, restore, scrub, transfer};
 use backy2::types::error::Error;
 use std::collections::BTreeSet;
 
@@ -67,9 +68,9 @@ fn after_cleanup(world: &mut World, seen: &mut Seen, before: BTreeSet<String>) -
 fn clean_up_fast(world: &mut World, seen: &mut Seen) {
     println!("cleanup");
     let before = world.install.stored_uids();
-    cleanup::fast(&mut world.site(), false).expect("cleaned");
+    cleanup::fast(&mut world.site(), Grace::Respected).expect("cleaned");
     assert_eq!(world.install.stored_uids(), before, "nothing is an hour old");
-    cleanup::fast(&mut world.site(), true).expect("cleaned");
+    cleanup::fast(&mut world.site(), Grace::Waived).expect("cleaned");
     let after = after_cleanup(world, seen, before);
     let named = world.install.named_uids();
     let left: Vec<&String> = after.difference(&named).filter(|uid| world.named_once.contains(*uid)).collect();

@@ -6,6 +6,7 @@ use backy2::config::{self, Config, Origin};
 use backy2::engine::{Access, Site, init};
 use backy2::monitor::{Level, Monitor, Progress, Silent};
 use backy2::types::error::Signal;
+use backy2::types::remedy::Remedy;
 use backy2::types::uid::VersionUid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -26,7 +27,7 @@ impl Monitor for Double {
         }
     }
 
-    fn say(&self, _: Level, _: &str) {}
+    fn advise(&self, _: Level, _: &str, _: &[Remedy]) {}
 
     fn version_created(&self, uid: &VersionUid) {
         *self.created.lock().expect("not poisoned") = Some(uid.to_string());

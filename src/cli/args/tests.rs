@@ -170,9 +170,9 @@ fn the_usage_lists_the_commands_in_braces() {
 
 #[test]
 fn kinds_of_commands() {
-    assert_eq!(command(&["backup", "s", "n"]).kind(), Kind::Backup);
-    assert_eq!(command(&["restore", "u", "t"]).kind(), Kind::Restore);
-    assert_eq!(command(&["ls"]).kind(), Kind::Other);
+    assert_eq!(command(&["backup", "s", "n"]).kind(), CommandKind::Backup);
+    assert_eq!(command(&["restore", "u", "t"]).kind(), CommandKind::Restore);
+    assert_eq!(command(&["ls"]).kind(), CommandKind::Other);
     assert!(command(&["scrub", "u"]).minds_signals());
     assert!(!command(&["ls"]).minds_signals());
 }

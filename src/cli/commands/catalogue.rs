@@ -8,7 +8,7 @@ use crate::monitor::Monitor;
 use crate::types::error::Result;
 use serde_json::json;
 
-pub(super) fn protect(context: &Context, args: &VersionArgs, protected: bool) -> Result<Outcome> {
+pub(super) fn set_protected(context: &Context, args: &VersionArgs, protected: bool) -> Result<Outcome> {
     let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
     engine::catalogue::set_protected(&mut site, &args.version_uid, protected)?;
     Ok(Outcome::Done)

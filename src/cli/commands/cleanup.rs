@@ -3,7 +3,7 @@
 use crate::cli::args::CleanupArgs;
 use crate::cli::exit::Outcome;
 use crate::cli::{Context, human, listing};
-use crate::engine::cleanup::Waiting;
+use crate::engine::cleanup::{Grace, Waiting};
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
         terminal.info(&format!("Cleanup: Removed {} blobs", cleaned.deleted));
         cleaned
     } else {
-        let cleaned = engine::cleanup::fast(&mut site, args.dangerous_force)?;
+        let cleaned = engine::cleanup::fast(&mut site, grace(args))?;
         if cleaned.in_use > 0 {
             terminal.info(&format!("{} listed blocks are still in use and were kept.", cleaned.in_use));
         }
@@ -50,6 +50,10 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
             "{failed} blobs could not be deleted (the reasons are above). The next cleanup tries again."
         ))),
     }
+}
+
+fn grace(args: &CleanupArgs) -> Grace {
+    if args.dangerous_force { Grace::Waived } else { Grace::Respected }
 }
 
 /// Reports the data that a cleanup does not delete yet, and until when.
@@ -81,7 +85,7 @@ fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result
         terminal.info(&format!("Would delete {blobs} blobs."));
         context.report(|| json!({"would_delete": blobs, "blobs": names}))?;
     } else {
-        let preview = engine::cleanup::preview(site, args.dangerous_force, &mut name)?;
+        let preview = engine::cleanup::preview(site, grace(args), &mut name)?;
         let Count { blocks: blobs, bytes } = preview.deletable;
         terminal.info(&format!("Would delete {blobs} blobs ({} before compression).", human::size(bytes)));
         tell_waiting(context, &preview.waiting);

@@ -4,7 +4,7 @@ use crate::cli::Context;
 use crate::cli::args::NbdArgs;
 use crate::cli::dates;
 use crate::cli::exit::Outcome;
-use crate::engine::copy_on_write::Naming;
+use crate::engine::copy_on_write::CopyNaming;
 use crate::engine::image::{self, Options};
 use crate::engine::{Access, Site, names};
 use crate::monitor::{Monitor, Steadfast};
@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
         }
     };
     let expire = args.copy_expire.as_deref().map(dates::expire).transpose()?.flatten();
-    let copies = Naming { name: args.copy_name.clone(), expire };
+    let copies = CopyNaming { name: args.copy_name.clone(), expire };
     let admission = Admission {
         any_user: args.any_user,
         insecure: args.insecure,

@@ -7,7 +7,7 @@ use crate::cli::exit::Outcome;
 use crate::cli::listing;
 use crate::cli::table::Align;
 use crate::engine;
-use crate::engine::downgrade::{Step, When};
+use crate::engine::downgrade::{Measure, Step, When};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 use serde_json::{Value, json};
@@ -65,13 +65,24 @@ impl listing::Field<Step> for Field {
     fn cell(self, step: &Step, _human: bool) -> String {
         match self {
             Field::When => when(step.when).to_owned(),
-            Field::Command => step.command.clone(),
+            Field::Command => step.command.as_ref().map(command).unwrap_or_default(),
             Field::Reason => step.reason.clone(),
         }
     }
 
     fn value(self, step: &Step) -> Value {
         self.cell(step, false).into()
+    }
+}
+
+fn command(measure: &Measure) -> String {
+    match measure {
+        Measure::Rekey => "backy2 rekey PRESENT_KEY".to_owned(),
+        Measure::Export(uid) => format!("backy2 export {uid} {uid}.dump"),
+        Measure::Import(uid) => format!("backy2 import {uid}.dump"),
+        Measure::Unprotect(uid) => format!("backy2 unprotect {uid}"),
+        Measure::Remove(uid) => format!("backy2 rm -f {uid}"),
+        Measure::Scrub(uid) => format!("backy2 scrub {uid}"),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::engine::init;
 use crate::monitor::{Monitor, Progress};
 use crate::store::{GetError, Wanted};
 use crate::types::error::Signal;
+use crate::types::remedy::Remedy;
 use crate::types::uid::BlobUid;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -64,7 +65,7 @@ struct Notes(Mutex<Vec<String>>);
 
 impl Monitor for Notes {
     fn progress(&self, _: &Progress<'_>) {}
-    fn say(&self, level: Level, text: &str) {
+    fn advise(&self, level: Level, text: &str, _: &[Remedy]) {
         if level == Level::Error {
             self.0.lock().expect("fine").push(text.to_owned());
         }

@@ -220,14 +220,9 @@ impl Image {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if self.overlay.get().is_none() {
             let made = Overlay::create(folder, self.size()).inspect_err(|error| {
-                self.depot.say(
-                    Level::Error,
-                    format!(
-                        "Version {} cannot be written: cachedir {}: {error}",
-                        self.version.uid,
-                        folder.display()
-                    ),
-                );
+                let (uid, folder) = (&self.version.uid, folder.display());
+                let text = format!("Version {uid} cannot be written: cachedir {folder}: {error}");
+                self.depot.advise(Level::Error, text, &[]);
             })?;
             let _ = self.overlay.set(made);
         }
@@ -305,7 +300,7 @@ impl Image {
     }
 
     fn told(&self, text: String) -> Fault {
-        self.depot.say(Level::Error, text.clone());
+        self.depot.advise(Level::Error, text.clone(), &[]);
         Fault::Data(text)
     }
 

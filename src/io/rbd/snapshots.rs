@@ -1,6 +1,6 @@
 //! Creates and removes snapshots of an image.
 
-use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin};
+use super::{About, Caching, Side, Spec, connect, identify, is, no_image, open_pool, origin};
 use crate::config::RbdConfig;
 use crate::io::source_error;
 use crate::io::url::Location;
@@ -47,7 +47,7 @@ impl Snapshots {
             let reason = Reason::from("the backup makes the snapshot itself");
             return Err(about.error(reason.remedy(Remedy::LeaveSnapshotOut(snapshot.clone()))));
         }
-        let cluster = connect(about, false)?;
+        let cluster = connect(about, Caching::Off)?;
         let pool = open_pool(about, &cluster, &spec)?;
         let image = Image::open_read_only(&pool, &spec.image);
         let image = image.map_err(|e| {

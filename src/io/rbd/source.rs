@@ -1,7 +1,7 @@
 //! Reads an image or a snapshot.
 
 use super::extents::{Extents, data_of, windows};
-use super::{About, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
+use super::{About, Caching, Side, Spec, connect, identify, is, no_image, open_pool, origin, reason};
 use crate::config::RbdConfig;
 use crate::io::bad_sector::{self, SECTOR};
 use crate::io::{Changes, Source, check_range, shrunk, source_error};
@@ -34,7 +34,7 @@ impl RbdSource {
     /// [`Error::NoSuchImage`], [`Error::Source`], or [`Error::Config`] if Ceph's configuration cannot be read.
     pub(crate) fn open(url: &str, spec: &Spec, config: &RbdConfig) -> Result<Self> {
         let about = About { url, side: Side::Source, config };
-        let cluster = connect(about, false)?;
+        let cluster = connect(about, Caching::Off)?;
         let pool = open_pool(about, &cluster, spec)?;
         let image = open_image(about, &pool, spec)?;
         let size = image.size().map_err(|e| about.failed("its size cannot be read", e))?;

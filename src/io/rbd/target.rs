@@ -1,6 +1,6 @@
 //! Writes an image.
 
-use super::{About, Side, Spec, connect, is, open_pool, reason};
+use super::{About, Caching, Side, Spec, connect, is, open_pool, reason};
 use crate::config::RbdConfig;
 use crate::io::touched::Touched;
 use crate::io::{Existing, Target, Zeroing, exists, target_error, too_small};
@@ -41,7 +41,7 @@ impl RbdTarget {
                 "a snapshot cannot be written to. Leave @{snapshot} out to restore to the image."
             )));
         }
-        let cluster = connect(about, true)?;
+        let cluster = connect(about, Caching::On)?;
         let pool = open_pool(about, &cluster, spec)?;
         let (image, new) = match Image::open_read_only(&pool, &spec.image) {
             Ok(_) if existing == Existing::Refuse => return Err(exists(url)),

@@ -3,14 +3,14 @@
 use super::db::Statements;
 use crate::meta::Candidates;
 use crate::meta::sql::{CandidateSql, Db, Fallible};
-use crate::pg::advisory::Lock;
+use crate::pg::advisory::{Lock, Mode};
 use crate::types::uid::BlobUid;
 use postgres::GenericClient;
 use std::collections::BTreeSet;
 
 impl<C: GenericClient> CandidateSql for Statements<'_, C> {
     fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
-        self.lock(Lock::Naming, false)?;
+        self.lock(Lock::Naming, Mode::Exclusive)?;
         // Rows of old releases without a uid are useless.
         self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
         // Skip entries that another cleanup or an `rm` has locked.

@@ -2,8 +2,8 @@
 
 use super::rows::{self, Bound};
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Fault, Value, Visit};
-use crate::pg::advisory::{CLASS, Lock};
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Marks, Value, Visit};
+use crate::pg::advisory::{CLASS, Lock, Mode};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{GenericClient, Statement};
@@ -74,11 +74,10 @@ impl<C: GenericClient> Statements<'_, C> {
     }
 
     /// Waits for an advisory lock and holds it until the end of the transaction.
-    pub(super) fn lock(&mut self, which: Lock, shared: bool) -> Fallible<()> {
-        let sql = if shared {
-            "SELECT pg_advisory_xact_lock_shared(?1, ?2)"
-        } else {
-            "SELECT pg_advisory_xact_lock(?1, ?2)"
+    pub(super) fn lock(&mut self, which: Lock, mode: Mode) -> Fallible<()> {
+        let sql = match mode {
+            Mode::Shared => "SELECT pg_advisory_xact_lock_shared(?1, ?2)",
+            Mode::Exclusive => "SELECT pg_advisory_xact_lock(?1, ?2)",
         };
         self.ask(sql, &[&CLASS, &which.number()])?;
         Ok(())
@@ -116,11 +115,15 @@ impl<C: GenericClient> Db for Statements<'_, C> {
     }
 
     fn alone_in_removing(&mut self) -> Fallible<()> {
-        self.lock(Lock::Removing, false)
+        self.lock(Lock::Removing, Mode::Exclusive)
     }
 
-    fn lock_marks(&mut self, alone: bool) -> Fallible<()> {
-        self.lock(Lock::Marking, !alone)
+    fn lock_marks(&mut self, to: Marks) -> Fallible<()> {
+        let mode = match to {
+            Marks::Check => Mode::Shared,
+            Marks::Change => Mode::Exclusive,
+        };
+        self.lock(Lock::Marking, mode)
     }
 
     /// Hashes the server's snapshot: it changes when any transaction begins or ends.

@@ -3,8 +3,8 @@
 
 use super::db::Statements;
 use crate::meta::DumpRows;
-use crate::meta::sql::{Db, Fallible, Fault, ImportSql};
-use crate::pg::advisory::Lock;
+use crate::meta::sql::{Db, Fallible, Fault, ImportSql, Marks};
+use crate::pg::advisory::{Lock, Mode};
 use crate::types::checksum::Checksum;
 use crate::types::error::Error;
 use crate::types::uid::BlobUid;
@@ -26,9 +26,9 @@ impl<C: GenericClient> ImportSql for Statements<'_, C> {
         copy(self, rows)?;
         self.batch("ANALYZE incoming")?;
         // No cleanup can take candidates until this transaction ends.
-        self.lock(Lock::Naming, true)?;
+        self.lock(Lock::Naming, Mode::Shared)?;
         // The import may mark blobs as bad.
-        self.lock_marks(true)?;
+        self.lock_marks(Marks::Change)?;
         let doomed = self.ask(
             "SELECT i.id, i.uid FROM incoming i JOIN deleted_blocks d ON d.uid = i.uid AND d.delete_candidate = 1
              ORDER BY i.id LIMIT 1",

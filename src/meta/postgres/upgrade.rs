@@ -35,7 +35,7 @@ const PIECES: u64 = 20;
 /// changed then.
 pub(super) fn upgrade(database: &mut Postgres, monitor: &dyn Monitor) -> Result<bool> {
     let location = database.location.clone();
-    let watch = Watch::start(database, monitor.handle())?;
+    let watch = SignalWatch::start(database, monitor.handle())?;
     let mut tries = 0;
     let done = loop {
         let attempt =
@@ -108,12 +108,12 @@ fn alone(db: &mut dyn Db, location: &str) -> Fallible<()> {
 }
 
 /// Cancels the running statement when a signal arrives.
-struct Watch {
+struct SignalWatch {
     over: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Watch {
+impl SignalWatch {
     fn start(database: &mut Postgres, monitor: Handle) -> Result<Self> {
         let cancel = match database.session.canceller() {
             Ok(cancel) => cancel,
@@ -129,7 +129,7 @@ impl Watch {
                 std::thread::sleep(LOOK);
             }
         })?;
-        Ok(Watch { over, thread })
+        Ok(SignalWatch { over, thread })
     }
 
     fn stop(self) {

@@ -1,6 +1,6 @@
 //! Opens a file for a command, and upgrades it if the command needs that.
 
-use super::{Sqlite, upgrade};
+use super::{Sqlite, reserve, upgrade};
 use crate::meta::{Access, LockTables, Opened, SchemaState};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
@@ -15,7 +15,8 @@ pub(in crate::meta) fn open<G>(
     alone: impl FnOnce() -> Result<G>,
 ) -> Result<Opened> {
     let mut database = match access {
-        Access::Remove | Access::Clean => Sqlite::open_to_free(path, access == Access::Clean)?,
+        Access::Remove => Sqlite::open_to_free(path, reserve::FOR_CLEANUP)?,
+        Access::Clean => Sqlite::open_to_free(path, 0)?,
         _ => Sqlite::open(path)?,
     };
     let is_writable = database.check_writable().is_ok();

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Device and inode number of a file.
-type Identity = (u64, u64);
+type FileNumbers = (u64, u64);
 
 /// The file that was opened.
 pub(super) struct Anchor {
@@ -16,7 +16,7 @@ pub(super) struct Anchor {
     file: OwnedFd,
     wal: PathBuf,
     /// The -wal file. From the first transaction on, it exists as long as any process has the database open.
-    log: Cell<Option<Identity>>,
+    log: Cell<Option<FileNumbers>>,
 }
 
 impl Anchor {
@@ -45,7 +45,7 @@ impl Anchor {
     }
 }
 
-fn at(path: &Path) -> Option<Identity> {
+fn at(path: &Path) -> Option<FileNumbers> {
     stat(path).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 

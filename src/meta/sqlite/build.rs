@@ -6,7 +6,7 @@
 
 use super::open::{CACHE, LARGE_CACHE, uri};
 use super::schema::DDL;
-use super::watch::Watch;
+use super::watch::UpgradeWatch;
 use crate::meta::revision::STATISTICS;
 use crate::types::error::{Error, Result};
 use rusqlite::types::ValueRef;
@@ -49,7 +49,7 @@ pub(super) fn attach(connection: &Connection, path: &Path) -> rusqlite::Result<(
 }
 
 /// Determines the size of the attached database.
-pub(super) fn extent(connection: &Connection, size: u64, watch: &Watch) -> rusqlite::Result<Extent> {
+pub(super) fn extent(connection: &Connection, size: u64, watch: &UpgradeWatch) -> rusqlite::Result<Extent> {
     // In 2.13 a row takes about 600 bytes with its indexes. Counting it takes about ten instructions.
     watch.count("1/4: counting the blocks", size / 60);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -65,7 +65,12 @@ pub(super) fn extent(connection: &Connection, size: u64, watch: &Watch) -> rusql
 }
 
 /// Fills the empty database of `connection` from the attached old one.
-pub(super) fn build(connection: &Connection, extent: Extent, place: &str, watch: &Watch) -> Result<()> {
+pub(super) fn build(
+    connection: &Connection,
+    extent: Extent,
+    place: &str,
+    watch: &UpgradeWatch,
+) -> Result<()> {
     let failed = |e: rusqlite::Error| {
         watch.interruption(&e).unwrap_or_else(|| super::error(place, "upgrading the database", e))
     };
@@ -165,7 +170,7 @@ fn copy_catalogue(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Copies the blocks, version by version, oldest first. The first block that uses a blob creates its row.
-fn map_blocks(connection: &Connection, extent: Extent, watch: &Watch) -> rusqlite::Result<()> {
+fn map_blocks(connection: &Connection, extent: Extent, watch: &UpgradeWatch) -> rusqlite::Result<()> {
     const STEP: &str = "2/4: mapping the blocks";
     let have = columns(connection, "blocks")?;
     let mut select = connection.prepare(&format!(
@@ -345,7 +350,7 @@ fn make_indexes(
     connection: &Connection,
     sql: &[String],
     extent: Extent,
-    watch: &Watch,
+    watch: &UpgradeWatch,
 ) -> rusqlite::Result<()> {
     // Estimated instructions per entry, from measurements.
     watch.count("3/4: making the indexes", extent.rows * 14 + extent.blobs * 50);
@@ -355,7 +360,7 @@ fn make_indexes(
 }
 
 /// Checks that all rows have arrived and that all references are valid.
-fn check(connection: &Connection, extent: Extent, place: &str, watch: &Watch) -> Result<()> {
+fn check(connection: &Connection, extent: Extent, place: &str, watch: &UpgradeWatch) -> Result<()> {
     watch.count("4/4: checking", extent.rows * 8 + extent.blobs * 6);
     let failed = |e: rusqlite::Error| {
         watch.interruption(&e).unwrap_or_else(|| super::error(place, "checking the upgrade", e))

@@ -6,26 +6,12 @@
 use super::open;
 use super::{Sqlite, error};
 use crate::types::error::Result;
+use crate::types::lock::{GLOBAL, Hold, Identity, Wish};
 use crate::types::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// The process that makes a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claimant {
-    /// Host name.
-    pub host: String,
-    /// Identifies a boot of a kernel and a PID namespace.
-    pub machine: String,
-    /// Process id in that namespace.
-    pub pid: u32,
-    /// Start time of the process, in ticks since boot.
-    pub started: u64,
-    /// The title of the process.
-    pub command: String,
-}
 
 /// A lock that a process holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,33 +21,25 @@ pub struct Claim {
     /// Whether the lock is exclusive.
     pub exclusive: bool,
     /// The process that holds it.
-    pub by: Claimant,
+    pub by: Identity,
     /// When it was taken, in seconds since 1970.
     pub since: i64,
     /// When the holder last wrote something, in seconds since 1970.
     pub heard: i64,
 }
 
-/// A request for a lock.
-#[derive(Clone, Copy, Debug)]
-pub struct Wish<'w> {
-    /// Name of the lock.
-    pub name: &'w str,
-    /// Whether the lock must be exclusive.
-    pub exclusive: bool,
-    /// Whether no other process may hold any lock.
-    pub alone: bool,
-    /// Name of the lock that a process holds exclusively to keep all others out.
-    pub global: &'w str,
-    /// The process that requests the lock.
-    pub by: &'w Claimant,
-    /// Whether to wait for other writers, up to a minute. Otherwise a claim that would have to wait gets no row.
-    pub wait: bool,
+/// Whether a claim must have a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// It waits for other writers, up to a minute.
+    Required,
+    /// It waits briefly. If that is not enough, only the lock file protects it.
+    Optional,
 }
 
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Answer {
     /// The lock was granted, with this row.
     Granted(i64),
     /// Nobody else has the lock, but the row could not be written. Only the lock file protects it.
@@ -103,24 +81,26 @@ impl Claims {
     ///
     /// # Errors
     /// The database fails.
-    pub fn take(&self, wish: &Wish<'_>, gone: Gone<'_>) -> Result<Taken> {
+    pub fn take(&self, wish: &Wish<'_>, record: Record, gone: Gone<'_>) -> Result<Answer> {
         let mut guard = self.connection();
-        let Some(connection) = self.opened(&mut guard) else { return Ok(Taken::Unwritten) };
+        let Some(connection) = self.opened(&mut guard) else { return Ok(Answer::Unwritten) };
         if let Some(claim) = conflict(connection, wish, gone).map_err(|e| self.error(e))? {
-            return Ok(Taken::Refused(claim));
+            return Ok(Answer::Refused(claim));
         }
         let late = std::mem::take(&mut *self.late());
-        match write(connection, wish, gone, &late) {
+        match write(connection, wish, record, gone, &late) {
             Ok(taken) => Ok(taken),
             Err(e) => {
                 self.late().extend(late);
                 match e.sqlite_error_code() {
-                    Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) if wish.wait => {
+                    Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                        if record == Record::Required =>
+                    {
                         Err(self.error(e))
                     }
                     // The disk is full or the database is read-only. If that matters, the next operation will report
                     // it.
-                    _ => Ok(Taken::Unwritten),
+                    _ => Ok(Answer::Unwritten),
                 }
             }
         }
@@ -192,13 +172,13 @@ const BRIEFLY: Duration = Duration::from_millis(200);
 fn write(
     connection: &mut Connection,
     wish: &Wish<'_>,
+    record: Record,
     gone: Gone<'_>,
     late: &[i64],
-) -> rusqlite::Result<Taken> {
-    if wish.wait {
-        connection.busy_handler(Some(open::wait))?
-    } else {
-        connection.busy_timeout(BRIEFLY)?
+) -> rusqlite::Result<Answer> {
+    match record {
+        Record::Required => connection.busy_handler(Some(open::wait))?,
+        Record::Optional => connection.busy_timeout(BRIEFLY)?,
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let dead = all(&transaction)?.into_iter().filter(|(_, claim)| gone(claim)).map(|(row, _)| row);
@@ -207,17 +187,28 @@ fn write(
     }
     // Another process may have been faster.
     if let Some(claim) = conflict(&transaction, wish, gone)? {
-        return Ok(Taken::Refused(claim));
+        return Ok(Answer::Refused(claim));
     }
     let now = Timestamp::now().unix();
-    let Claimant { host, machine, pid, started, command } = wish.by;
+    let Identity { host, machine, pid, started, command } = wish.by;
     let row = fastrand::i64(1..=i64::MAX);
     transaction.execute(
         &format!("INSERT INTO claims (id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-        params![row, wish.name, wish.exclusive, host, machine, pid, *started as i64, command, now, now],
+        params![
+            row,
+            wish.name,
+            wish.hold.is_exclusive(),
+            host,
+            machine,
+            pid,
+            *started as i64,
+            command,
+            now,
+            now
+        ],
     )?;
     transaction.commit()?;
-    Ok(Taken::Granted(row))
+    Ok(Answer::Granted(row))
 }
 
 /// A claim of another holder that conflicts with `wish`.
@@ -226,8 +217,8 @@ fn conflict(connection: &Connection, wish: &Wish<'_>, gone: Gone<'_>) -> rusqlit
     let in_the_way = |claim: &Claim| {
         let by = &claim.by;
         let mine = (&by.machine, by.pid, by.started) == (&me.machine, me.pid, me.started);
-        let same = claim.name == wish.name && (claim.exclusive || wish.exclusive);
-        same || (!mine && (wish.alone || (claim.exclusive && claim.name == wish.global)))
+        let same = claim.name == wish.name && (claim.exclusive || wish.hold.is_exclusive());
+        same || (!mine && (wish.hold == Hold::Sole || (claim.exclusive && claim.name == GLOBAL)))
     };
     Ok(all(connection)?.into_iter().map(|(_, claim)| claim).find(|claim| in_the_way(claim) && !gone(claim)))
 }
@@ -237,7 +228,7 @@ fn all(connection: &Connection) -> rusqlite::Result<Vec<(i64, Claim)>> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT id, {COLUMNS} FROM claims ORDER BY since, id"))?;
     let rows = statement.query_map([], |row| {
-        let by = Claimant {
+        let by = Identity {
             host: row.get(3)?,
             machine: row.get(4)?,
             pid: row.get::<_, i64>(5)?.try_into().unwrap_or_default(),

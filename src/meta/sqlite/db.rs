@@ -1,7 +1,7 @@
 //! Statements on SQLite.
 
 use crate::meta::sql::rules::applied;
-use crate::meta::sql::{Db, Dialect, Fallible, Fault, Row, Value, Visit};
+use crate::meta::sql::{Db, Dialect, Fallible, Fault, Marks, Row, Value, Visit};
 use crate::types::time::Timestamp;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
@@ -98,7 +98,7 @@ impl Db for Statements<'_> {
     }
 
     /// Nothing to do: SQLite allows only one writer.
-    fn lock_marks(&mut self, _: bool) -> Fallible<()> {
+    fn lock_marks(&mut self, _: Marks) -> Fallible<()> {
         Ok(())
     }
 

@@ -9,7 +9,7 @@ impl Sqlite {
     pub(in crate::meta) fn in_memory() -> Sqlite {
         let connection = Connection::open_in_memory().expect("opens");
         connection.execute_batch(&applied(schema::DDL)).expect("makes the tables");
-        let connection = open::prepare(connection, true, open::wait).expect("prepares");
+        let connection = open::prepare(connection, open::Use::Write, open::wait).expect("prepares");
         Sqlite::on(connection, "memory".as_ref(), "sqlite in memory".into(), None)
     }
 

@@ -61,7 +61,7 @@ pub(super) enum Unopened {
 pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obstacle>), Unopened> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let first = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let obstacle = match first.and_then(|c| prepare(c, true, wait)) {
+    let obstacle = match first.and_then(|c| prepare(c, Use::Write, wait)) {
         Ok(mut connection) => match obstacle(&mut connection, path, wait) {
             None => return Ok((connection, None)),
             Some(obstacle) => obstacle,
@@ -73,7 +73,7 @@ pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obs
         },
     };
     let read_only = flags | OpenFlags::SQLITE_OPEN_READ_ONLY;
-    match Connection::open_with_flags(path, read_only).and_then(|c| prepare(c, false, wait)) {
+    match Connection::open_with_flags(path, read_only).and_then(|c| prepare(c, Use::Read, wait)) {
         Ok(connection) => return Ok((connection, Some(obstacle))),
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return Err(Unopened::Busy),
         // Without the journal, its transactions would be missing.
@@ -81,7 +81,7 @@ pub(super) fn connect(path: &Path, wait: Wait) -> Result<(Connection, Option<Obs
         Err(_) => {}
     }
     let connection = Connection::open_with_flags(uri(path, "immutable=1"), read_only);
-    let connection = connection.and_then(|c| prepare(c, false, wait)).map_err(Unopened::Failed)?;
+    let connection = connection.and_then(|c| prepare(c, Use::Read, wait)).map_err(Unopened::Failed)?;
     Ok((connection, Some(obstacle)))
 }
 
@@ -109,11 +109,20 @@ pub(super) fn is_full(error: &rusqlite::Error, path: &Path) -> bool {
     }
 }
 
-/// The message for a full disk. `spent` means that the reserve is used up as well.
-pub(super) fn full(path: &Path, spent: bool) -> Reason {
+/// Whether there is still a reserve to free space with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reserve {
+    /// Commands that free space can use it.
+    Left,
+    /// It is used up.
+    Spent,
+}
+
+/// The message for a full disk.
+pub(super) fn full(path: &Path, reserve: Reserve) -> Reason {
     let folder = reserve::folder(path).display();
     let what = format!("the disk of {folder} is full, or a quota is used up");
-    if spent {
+    if reserve == Reserve::Spent {
         Reason::from(what + ", and the reserve beside the database is used up too")
             .advise("A few MiB are enough: move something else away, and try again")
     } else {
@@ -147,11 +156,17 @@ fn obstacle(connection: &mut Connection, path: &Path, wait: Wait) -> Option<Obst
     obstacle
 }
 
-pub(super) fn prepare(
-    mut connection: Connection,
-    writable: bool,
-    wait: Wait,
-) -> rusqlite::Result<Connection> {
+/// The use of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To write. The database is switched to WAL mode.
+    Write,
+    /// To read, or to write a file of another release, whose journal mode stays.
+    Read,
+}
+
+/// Sets up a new connection.
+pub(super) fn prepare(mut connection: Connection, to: Use, wait: Wait) -> rusqlite::Result<Connection> {
     connection.busy_handler(Some(wait))?;
     connection.set_prepared_statement_cache_capacity(64);
     guard::harden(&connection)?;
@@ -161,7 +176,7 @@ pub(super) fn prepare(
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
     connection.pragma_update(None, "cache_size", -CACHE)?;
     // A file of another release keeps its journal mode until it is upgraded.
-    if writable && schema::has(&connection, "schema_version")? {
+    if to == Use::Write && schema::has(&connection, "schema_version")? {
         use_wal(&connection);
     }
     Ok(connection)

@@ -5,7 +5,7 @@
 
 use super::build::{self, Extent};
 use super::open::{self, Obstacle, use_wal};
-use super::watch::Watch;
+use super::watch::UpgradeWatch;
 use super::{Sqlite, error};
 use crate::failpoint;
 use crate::meta::SchemaState;
@@ -33,7 +33,7 @@ pub(super) fn upgrade(database: &mut Sqlite, monitor: &dyn Monitor) -> Result<bo
     if !matches!(database.state()?, SchemaState::Old { .. }) {
         return Ok(false);
     }
-    let watch = Watch::new(monitor.handle());
+    let watch = UpgradeWatch::new(monitor.handle());
     let place = Place::of(database)?;
     place.tidy();
     let done = hold(database).and_then(|()| place.make(&watch, monitor)).and_then(|()| {
@@ -70,7 +70,7 @@ pub(super) fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Moni
     };
     let folder = std::fs::canonicalize(folder).map_err(unusable)?;
     let (_, path) = private::temporary(&folder, "backy2-", FileMode::PRIVATE).map_err(unusable)?;
-    let watch = Watch::new(monitor.handle());
+    let watch = UpgradeWatch::new(monitor.handle());
     let built = (|| -> Made<Connection> {
         let connection = begin(&database.path, &path, &watch)?;
         let extent = measure(&connection, &database.path, &watch)?;
@@ -105,7 +105,7 @@ pub(super) fn catalogue(database: &Sqlite) -> Result<Sqlite> {
 /// Wraps the finished connection as a replacement for `database`.
 fn finished(mut connection: Connection, database: &Sqlite) -> rusqlite::Result<Sqlite> {
     connection.progress_handler(0, None::<fn() -> bool>)?;
-    let connection = open::prepare(connection, false, open::wait)?;
+    let connection = open::prepare(connection, open::Use::Read, open::wait)?;
     Ok(Sqlite::on(connection, &database.path, database.location.clone(), Some(Obstacle::Rights)))
 }
 
@@ -161,7 +161,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn told(self, location: &str, watch: &Watch) -> Error {
+    fn told(self, location: &str, watch: &UpgradeWatch) -> Error {
         match self {
             Failure::Sqlite(what, e) => watch.interruption(&e).unwrap_or_else(|| error(location, what, e)),
             Failure::Because(error) => error,
@@ -201,7 +201,7 @@ impl Place {
     }
 
     /// Makes the new file, complete and durable.
-    fn make(&self, watch: &Watch, monitor: &dyn Monitor) -> Result<()> {
+    fn make(&self, watch: &UpgradeWatch, monitor: &dyn Monitor) -> Result<()> {
         let unusable = |e| self.failed(&format!("{} cannot be made", self.new.display()), e);
         let file = private::create(&self.new, FileMode::PRIVATE).map_err(unusable)?;
         self.as_the_old_one(&file).map_err(unusable)?;
@@ -211,7 +211,7 @@ impl Place {
         File::open(&self.new).and_then(|file| file.sync_all()).map_err(unusable)
     }
 
-    fn fill(&self, watch: &Watch, monitor: &dyn Monitor) -> Made<()> {
+    fn fill(&self, watch: &UpgradeWatch, monitor: &dyn Monitor) -> Made<()> {
         monitor.announce(&format!(
             "The database {} was made by an older release and is being upgraded, which can take minutes. \
              The old database is kept as {}.",
@@ -273,7 +273,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Opens the empty file `new` with the database `old` attached.
-fn begin(old: &Path, new: &Path, watch: &Watch) -> Made<Connection> {
+fn begin(old: &Path, new: &Path, watch: &UpgradeWatch) -> Made<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |e| Failure::Sqlite("opening the database", e);
@@ -283,7 +283,7 @@ fn begin(old: &Path, new: &Path, watch: &Watch) -> Made<Connection> {
     Ok(connection)
 }
 
-fn measure(connection: &Connection, old: &Path, watch: &Watch) -> Made<Extent> {
+fn measure(connection: &Connection, old: &Path, watch: &UpgradeWatch) -> Made<Extent> {
     let size = std::fs::metadata(old).map_or(0, |m| m.len());
     build::extent(connection, size, watch).map_err(|e| Failure::Sqlite("counting the blocks", e))
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const EVERY: i32 = 20_000;
 
 /// Shows the progress of an upgrade, and stops its statements when a signal arrives.
-pub(super) struct Watch {
+pub(super) struct UpgradeWatch {
     monitor: Handle,
     counting: Arc<Counting>,
 }
@@ -25,14 +25,14 @@ struct Counting {
     pause: AtomicUsize,
 }
 
-impl Watch {
+impl UpgradeWatch {
     /// A watch that reports to `monitor`.
     pub(super) fn new(monitor: Handle) -> Self {
-        Watch { monitor, counting: Arc::default() }
+        UpgradeWatch { monitor, counting: Arc::default() }
     }
 
     /// From now on all statements of `connection` stop when a signal arrives. They also report progress after
-    /// [`Watch::count`] was called.
+    /// [`UpgradeWatch::count`] was called.
     pub(super) fn attach(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let (monitor, counting) = (self.monitor.clone(), Arc::clone(&self.counting));
         connection.progress_handler(
@@ -52,7 +52,7 @@ impl Watch {
         self.report(step, 0, instructions.max(1));
     }
 
-    /// Stops counting instructions. The current step reports its progress with [`Watch::report`].
+    /// Stops counting instructions. The current step reports its progress with [`UpgradeWatch::report`].
     pub(super) fn count_no_more(&self) {
         self.counting.expected.store(0, Ordering::Relaxed);
     }

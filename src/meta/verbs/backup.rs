@@ -5,7 +5,7 @@ use super::cleanup::list_unnamed;
 use super::marks;
 use super::read::{HOLES_SIZE, blocks_with_rows, range};
 use crate::failpoint;
-use crate::meta::sql::{Db, Fallible, Fault, Work, values};
+use crate::meta::sql::{Db, Fallible, Fault, Marks, Work, values};
 use crate::meta::{Carried, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
 use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
@@ -74,7 +74,7 @@ impl Metadata {
     pub fn finish_version(&mut self, version: &Version, statistics: &StatisticsRow) -> Result<Finish> {
         self.write("finishing the version", Work::Small, |db| {
             keep(db, version.key)?;
-            db.lock_marks(false)?;
+            db.lock_marks(Marks::Check)?;
             let bad = invalid(db, version.key)?;
             if !bad.is_empty() {
                 drop_rows(db, version.key, &bad, statistics.date.unix())?;

@@ -110,7 +110,7 @@ impl Metadata {
 
     /// Those of `uids` that no block names. Changes nothing. Call [`Metadata::without_row`] before data is deleted.
     pub fn unnamed(&mut self, uids: &[BlobUid]) -> Result<Vec<BlobUid>> {
-        self.read("looking up blobs", |db| {
+        self.read("looking for unnamed blobs", |db| {
             let is_named =
                 "SELECT EXISTS (SELECT 1 FROM blobs b JOIN block_map m ON m.blob_id = b.id WHERE b.uid = ?1)";
             those_without(db, uids, is_named)

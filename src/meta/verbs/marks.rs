@@ -1,7 +1,7 @@
 //! The marks on bad blobs and invalid versions.
 
 use super::backup;
-use crate::meta::sql::{Db, Fallible, Work, values};
+use crate::meta::sql::{Db, Fallible, Marks, Work, values};
 use crate::meta::{Healed, Metadata};
 use crate::types::block::Blob;
 use crate::types::error::Result;
@@ -35,7 +35,7 @@ impl Metadata {
 }
 
 fn blobs_invalid(db: &mut dyn Db, blobs: &[Blob]) -> Fallible<Vec<VersionUid>> {
-    db.lock_marks(true)?;
+    db.lock_marks(Marks::Change)?;
     // Several rows may have the same uid and checksum, because the import of an old dump may have added a second one.
     let mark = "UPDATE blobs SET valid = 0 WHERE uid = ?1 AND checksum IS NOT DISTINCT FROM ?2";
     let join = db.dialect().join;
@@ -72,7 +72,7 @@ pub(super) fn forget(db: &mut dyn Db, version: VersionKey) -> Fallible<()> {
 
 /// See [`Metadata::mark_version_valid`]. A blob that another process has marked as bad in the meantime stays bad.
 fn version_valid(db: &mut dyn Db, version: VersionKey, mended: &[BlobId]) -> Fallible<Healed> {
-    db.lock_marks(true)?;
+    db.lock_marks(Marks::Change)?;
     for blob in mended {
         db.execute(
             "UPDATE blobs SET valid = 1 WHERE id = ?1 AND valid = 0

@@ -8,7 +8,7 @@ use super::waiter::{Lookup, Waiter};
 use super::wire::Dialer;
 use crate::config::{Credential, Names, S3Config};
 use crate::monitor::Handle;
-use crate::sys::trust::{self, Doubt};
+use crate::sys::trust::{self, Accept, Doubt};
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use crate::types::settings::Secret;
@@ -257,7 +257,7 @@ fn from_file(path: &Path, key: &str) -> Result<String> {
     let unreadable = |e: std::io::Error| {
         Error::config(because(format!("[DataBackend] {key}_file: {} cannot be read", path.display()), e))
     };
-    let opened = trust::open(path, false).map_err(unreadable)?;
+    let opened = trust::open(path, Accept::Any).map_err(unreadable)?;
     if let Some(doubt) = opened.doubts.iter().find(|doubt| matches!(doubt, Doubt::Writable(_))) {
         return Err(error(&format!("{doubt}: `chmod 600` it")));
     }

@@ -15,8 +15,10 @@ pub use remove::Remove;
 
 use super::ground::Ground;
 use super::model::Model;
+use crate::failpoint;
 use crate::types::error::Error;
 use crate::types::keys::VersionKey;
+use crate::types::lock::Hold;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use std::sync::{Mutex, MutexGuard};
@@ -80,11 +82,22 @@ impl Shop<'_> {
     }
 
     fn own(&mut self, uid: &str) -> bool {
-        self.is(Break::NoOwn) || self.model().lock(self.me, uid, true)
+        self.is(Break::NoOwn) || self.lock("owning a version", uid, Hold::Exclusive)
     }
 
     fn pin(&mut self, uid: &str) -> bool {
-        self.is(Break::NoPin) || self.model().lock(self.me, uid, false)
+        self.is(Break::NoPin) || self.lock("pinning a version", uid, Hold::Shared)
+    }
+
+    fn alone(&mut self) -> bool {
+        failpoint::note("being alone");
+        self.is(Break::NotAlone) || self.model().alone(self.me)
+    }
+
+    /// Takes a lock. `step` is what the verb of [`crate::locks::Locks`] notes.
+    fn lock(&mut self, step: &str, name: &str, hold: Hold) -> bool {
+        failpoint::note(step);
+        self.model().lock(self.me, name, hold)
     }
 
     /// Finds a version after it was locked. `None`: it is gone.

@@ -1,6 +1,7 @@
 //! The state beside the database: the data store, the locks, the clock, and the explorer's knowledge of the past.
 
 use crate::types::checksum::Checksum;
+use crate::types::lock::{GLOBAL, Hold};
 use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ pub fn digest(data: Data) -> Checksum {
 struct Held {
     actor: usize,
     name: String,
+    /// Whether nobody else may hold it.
     exclusive: bool,
 }
 
@@ -48,13 +50,10 @@ pub struct Model {
     pub versions: BTreeMap<VersionUid, Vec<Data>>,
 }
 
-/// The lock of a command that needs exclusive use.
-const GLOBAL: &str = "backy";
-
 impl Model {
     /// Starts a command: from now on, others see its process. Refuses while another command has exclusive use.
     pub fn start(&mut self, actor: usize) -> bool {
-        let free = self.is_free(actor, GLOBAL, false);
+        let free = self.is_free(actor, GLOBAL, Hold::Shared);
         if free {
             self.running.insert(actor);
         }
@@ -62,25 +61,25 @@ impl Model {
     }
 
     /// Takes a lock. Returns whether it was granted.
-    pub fn lock(&mut self, actor: usize, name: &str, exclusive: bool) -> bool {
-        let free = self.is_free(actor, name, exclusive);
+    pub fn lock(&mut self, actor: usize, name: &str, hold: Hold) -> bool {
+        let free = self.is_free(actor, name, hold);
         if free {
-            self.locks.push(Held { actor, name: name.to_owned(), exclusive });
+            self.locks.push(Held { actor, name: name.to_owned(), exclusive: hold.is_exclusive() });
             self.locks.sort_by(|a, b| (a.actor, &a.name).cmp(&(b.actor, &b.name)));
         }
         free
     }
 
-    fn is_free(&self, actor: usize, name: &str, exclusive: bool) -> bool {
+    fn is_free(&self, actor: usize, name: &str, hold: Hold) -> bool {
         let mut others = self.locks.iter().filter(|held| held.name == name && held.actor != actor);
-        !others.any(|held| exclusive || held.exclusive)
+        !others.any(|held| hold.is_exclusive() || held.exclusive)
     }
 
     /// Takes exclusive use if no other command runs. Returns whether it was granted.
     pub fn alone(&mut self, actor: usize) -> bool {
         self.running.iter().all(|other| *other == actor)
             && self.locks.iter().all(|held| held.actor == actor)
-            && self.lock(actor, GLOBAL, true)
+            && self.lock(actor, GLOBAL, Hold::Exclusive)
     }
 
     /// Ends a command that has finished or was killed.
@@ -122,9 +121,9 @@ mod tests {
 
     fn modelled(model: &mut Model, actor: usize, what: &str) -> bool {
         match what {
-            "pin" => model.lock(actor, "v", false),
-            "own" => model.lock(actor, "v", true),
-            "cleanup" => model.lock(actor, "cleanup", true),
+            "pin" => model.lock(actor, "v", Hold::Shared),
+            "own" => model.lock(actor, "v", Hold::Exclusive),
+            "cleanup" => model.lock(actor, "cleanup", Hold::Exclusive),
             _ => model.alone(actor),
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::monitor::{Level, Progress};
 use crate::types::error::Signal;
+use crate::types::remedy::Remedy;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
@@ -21,7 +22,7 @@ impl Watcher {
 
 impl Monitor for Watcher {
     fn progress(&self, _: &Progress<'_>) {}
-    fn say(&self, _: Level, text: &str) {
+    fn advise(&self, _: Level, text: &str, _: &[Remedy]) {
         self.said.lock().expect("lock").push(text.to_owned());
     }
     fn interrupted(&self) -> Option<Signal> {

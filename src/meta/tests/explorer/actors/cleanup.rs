@@ -1,6 +1,7 @@
 //! `cleanup`, fast and full.
 
 use super::{Break, Next, Shop, Stepped, failed, more_if};
+use crate::types::lock::Hold;
 use crate::types::uid::BlobUid;
 use std::collections::VecDeque;
 
@@ -23,6 +24,18 @@ enum At {
     List,
     Ask(VecDeque<BlobUid>),
     Remove(VecDeque<BlobUid>, Vec<BlobUid>),
+}
+
+/// Starts a cleanup.
+fn start(at: &mut At, shop: &mut Shop<'_>) -> Stepped {
+    *at = At::Lock;
+    shop.start()
+}
+
+/// Keeps other cleanups out. `next` follows.
+fn lock(at: &mut At, next: At, shop: &mut Shop<'_>) -> Stepped {
+    *at = next;
+    Ok(more_if(shop.lock("locking the cleanup", LOCK, Hold::Exclusive)))
 }
 
 /// The fast cleanup, with batches and pages of `limit`.
@@ -52,12 +65,9 @@ impl Cleanup {
 
     pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
         match std::mem::replace(&mut self.at, At::Start) {
-            At::Start => {
-                self.at = At::Lock;
-                shop.start()
-            }
+            At::Start => start(&mut self.at, shop),
             At::Lock => {
-                self.at = if shop.is(Break::DataBeforeDoom) {
+                let first = if shop.is(Break::DataBeforeDoom) {
                     At::Delete(self.candidates(shop))
                 } else {
                     At::Take(i64::MIN)
@@ -68,7 +78,7 @@ impl Cleanup {
                         return Ok(Next::End);
                     }
                 }
-                Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
+                lock(&mut self.at, first, shop)
             }
             At::Take(after) => self.take(shop, after),
             At::Page(after) => {
@@ -139,17 +149,11 @@ impl Full {
 
     pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
         match std::mem::replace(&mut self.at, At::Start) {
-            At::Start => {
-                self.at = At::Lock;
-                shop.start()
-            }
-            At::Lock => {
-                self.at = At::Alone;
-                Ok(more_if(shop.model().lock(shop.me, LOCK, true)))
-            }
+            At::Start => start(&mut self.at, shop),
+            At::Lock => lock(&mut self.at, At::Alone, shop),
             At::Alone => {
                 self.at = At::Drop;
-                Ok(more_if(shop.is(Break::NotAlone) || shop.model().alone(shop.me)))
+                Ok(more_if(shop.alone()))
             }
             At::Drop => {
                 shop.ground.meta().drop_unnamed_blobs().map_err(|e| failed("dropping rows", e))?;

@@ -2,6 +2,7 @@
 
 use super::{Next, Shop, Stepped, cleanup, more_if};
 use crate::meta::tests::explorer::model::{Data, digest};
+use crate::types::lock::Hold;
 use crate::types::uid::BlobUid;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -179,7 +180,7 @@ impl OldCleanup {
             }
             At::Lock => {
                 self.at = At::Take;
-                return Ok(more_if(shop.model().lock(shop.me, cleanup::LOCK, true)));
+                return Ok(more_if(shop.model().lock(shop.me, cleanup::LOCK, Hold::Exclusive)));
             }
             At::Take => {
                 let old = format!("FROM deleted_blocks WHERE time < {}", shop.model().clock - 3600);

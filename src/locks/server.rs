@@ -1,17 +1,18 @@
-//! Locks in a shared database: rows of who holds what, kept alive by a heartbeat.
+//! Locks in a database on PostgreSQL, which several hosts may share. They are rows, and a heartbeat keeps them alive.
 //!
-//! Rows, and not locks of a database session: those end with the connection, and a backup must not lose its locks
-//! because the server was restarted. In return a dead holder must be recognised: on the same machine the kernel tells;
-//! elsewhere one is dead that was not heard of for a minute. Should it live after all, it finds its registration gone
-//! at its next commit ([`Fence`]).
+//! They are not locks of a database session, because those end with the connection, and a backup must not lose its locks
+//! when the server is restarted. So the program has to find out which holders are dead. The kernel knows that of
+//! processes on the same machine. A process on another machine counts as dead if it has sent no heartbeat for a minute.
+//! If it is alive after all, it finds its registration gone at its next commit ([`Fence`]).
 
-use super::holders::{Holder, Identity};
-use super::registry::{self, Answer, Wish};
-use super::{Hold, Register, Registered, Registration};
+use super::holders::Holder;
+use super::registry::{self, Answer, Enrolment};
+use super::{Register, Registered, Registration};
 use crate::monitor::{Handle, Monitor};
 use crate::pg::{self, Address, Failure, Fence, Patience, Session, is_lost, unique};
 use crate::pool::threads;
 use crate::types::error::{Error, Result};
+use crate::types::lock::{Identity, Wish};
 use crate::types::reason::Reason;
 use postgres::Client;
 use std::fmt;
@@ -19,13 +20,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Time between two heartbeats: several fit into the time after which one is dead.
+/// Time between two heartbeats. Several fit into the time after which a process counts as dead.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long a lock is tried for while the server cannot be reached.
+/// How long an operation is repeated while the server cannot be reached.
 const AWAY: Duration = Duration::from_secs(120);
 
 /// A connection for locks, and this process's registration.
-pub(crate) struct Database {
+pub(crate) struct ServerRegister {
     shared: Arc<Shared>,
     heart: Mutex<Option<JoinHandle<()>>>,
     monitor: Handle,
@@ -35,12 +36,12 @@ struct Shared {
     session: Mutex<Session>,
     location: String,
     identity: Identity,
-    /// The number of the registration, at random.
+    /// The number of the registration, which is random.
     me: i64,
     fence: Fence,
-    /// Locks that could not be released yet.
+    /// Locks that still have to be released.
     late: Mutex<Vec<i64>>,
-    /// Set when the heart is to stop.
+    /// Set when the heartbeats must stop.
     stop: Mutex<bool>,
     stopped: Condvar,
 }
@@ -49,7 +50,7 @@ struct Shared {
 pub(super) struct Lock {
     id: i64,
     /// The registration must outlive the lock.
-    database: Arc<Database>,
+    register: Arc<ServerRegister>,
 }
 
 impl fmt::Debug for Lock {
@@ -58,14 +59,15 @@ impl fmt::Debug for Lock {
     }
 }
 
-impl fmt::Debug for Database {
+impl fmt::Debug for ServerRegister {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Database({})", self.shared.location)
+        write!(f, "ServerRegister({})", self.shared.location)
     }
 }
 
-impl Database {
-    /// Takes note of the database; connects when the first lock is taken. From then on `fence` holds the registration.
+impl ServerRegister {
+    /// Notes the address of the database. Connects when the first lock is taken. From then on `fence` holds the
+    /// registration.
     pub(crate) fn new(address: Address, monitor: Handle, fence: Fence) -> Self {
         let shared = Shared {
             location: address.to_string(),
@@ -77,10 +79,10 @@ impl Database {
             stop: Mutex::default(),
             stopped: Condvar::new(),
         };
-        Database { shared: Arc::new(shared), heart: Mutex::default(), monitor }
+        ServerRegister { shared: Arc::new(shared), heart: Mutex::default(), monitor }
     }
 
-    /// Runs `work`, again after a lost connection: it must be safe to be run twice.
+    /// Runs `work`. Runs it again after a lost connection, so it must be safe to run twice.
     fn persist<T>(
         &self,
         what: &str,
@@ -95,7 +97,7 @@ impl Database {
                 Ok(done) => return Ok(done),
                 Err(Failure::Because(error)) => return Err(error),
                 Err(Failure::Postgres(e)) if is_lost(&e) && self.shared.session().was_reached() => e,
-                // What never was there is not waited for: too many connections, most of all.
+                // Do not wait for a server that was never reached. Most often it has too many connections.
                 Err(failure) => return Err(failed(self.shared.session().reason(failure))),
             };
             let monitor = &self.monitor;
@@ -107,7 +109,7 @@ impl Database {
         }
     }
 
-    /// The thread that sends the heartbeats; runs from the first lock on.
+    /// Starts the thread that sends the heartbeats, unless it runs.
     fn start_heart(&self) -> Result<()> {
         let mut heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner);
         if heart.is_none() {
@@ -120,14 +122,14 @@ impl Database {
 
 impl Registered for Lock {}
 
-impl Register for Database {
-    /// Does not wait, but for a server that is away.
-    fn take(self: Arc<Self>, name: &str, hold: Hold) -> Result<Registration> {
+impl Register for ServerRegister {
+    /// Waits only for a server that is away.
+    fn take(self: Arc<Self>, wish: &Wish<'_>) -> Result<Registration> {
         let shared = &self.shared;
-        let wish = Wish { id: unique(), name, hold };
-        let registered = shared.fence.holder().is_some();
+        let lock = unique();
+        let enrolled = shared.fence.holder().is_some();
         let answer = self.persist("taking a lock", |client| {
-            registry::take(client, shared.me, registered, &shared.identity, &wish)
+            registry::take(client, Enrolment { holder: shared.me, exists: enrolled }, lock, wish)
         })?;
         if !matches!(answer, Answer::Buried) {
             shared.fence.set(Some(shared.me));
@@ -135,7 +137,7 @@ impl Register for Database {
         }
         match answer {
             Answer::Granted => {
-                Ok(Registration::Granted(Box::new(Lock { id: wish.id, database: Arc::clone(&self) })))
+                Ok(Registration::Granted(Box::new(Lock { id: lock, register: Arc::clone(&self) })))
             }
             Answer::Refused(holder) => Ok(Registration::Refused(holder)),
             Answer::Buried => Err(Fence::lost(&shared.location)),
@@ -176,7 +178,7 @@ impl Shared {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends heartbeats until it is stopped. A failure is no harm as long as one gets through in time.
+    /// Sends heartbeats until it is stopped. A failure does no harm as long as a later heartbeat comes in time.
     fn beat(&self, monitor: &Handle) {
         let mut told = false;
         loop {
@@ -207,23 +209,23 @@ impl Shared {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let (shared, locks) = (&self.database.shared, [self.id]);
+        let (shared, locks) = (&self.register.shared, [self.id]);
         if shared.run(&mut |client| registry::release(client, &locks)).is_err() {
             shared.late().push(self.id);
         }
     }
 }
 
-impl Drop for Database {
+impl Drop for ServerRegister {
     fn drop(&mut self) {
         *self.shared.stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.stopped.notify_all();
         let heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(heart) = heart {
-            // It ends as soon as it has seen the word.
+            // It ends as soon as it sees `stop`.
             let _ = heart.join();
             let me = self.shared.me;
-            // Else others find it dead.
+            // If this fails, other processes find this one dead.
             let _ = self.shared.run(&mut |client| registry::leave(client, me));
         }
         self.shared.fence.set(None);
