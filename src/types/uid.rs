@@ -51,20 +51,39 @@ verbatim! {
 
 /// Digits and letters, without those that look alike.
 const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+/// Digits that every UUID fits in.
+const DIGITS: usize = 22;
 /// Number of hex digits of the md5 prefix.
 const PREFIX: usize = 10;
 
 impl BlobUid {
     /// A new uid of 32 characters.
     pub fn generate() -> Self {
-        let mut value = Uuid::new_v4().as_u128();
-        let mut digits = [ALPHABET[0]; 22];
+        Self::of(Uuid::new_v4())
+    }
+
+    /// The uid that holds `uuid`.
+    pub fn of(uuid: Uuid) -> Self {
+        let mut value = uuid.as_u128();
+        let mut digits = [ALPHABET[0]; DIGITS];
         for digit in digits.iter_mut().rev() {
             *digit = ALPHABET[(value % 57) as usize];
             value /= 57;
         }
         let name: String = digits.iter().copied().map(char::from).collect();
         BlobUid::from(prefix_of(&name) + &name)
+    }
+
+    /// The UUID that this uid holds. `None` if it is not exactly the uid that [`BlobUid::of`] makes of one.
+    pub fn uuid(&self) -> Option<Uuid> {
+        let text = self.as_str();
+        let digits = text.get(PREFIX..).filter(|digits| digits.len() == DIGITS)?;
+        let value = digits.bytes().try_fold(0u128, |value, digit| {
+            let digit = ALPHABET.iter().position(|d| *d == digit)?;
+            value.checked_mul(57)?.checked_add(digit as u128)
+        })?;
+        let uuid = Uuid::from_u128(value);
+        (BlobUid::of(uuid) == *text).then_some(uuid)
     }
 
     /// Whether `name` is a blob name that a release of this program has made: its prefix must be the md5 of the rest.
@@ -105,6 +124,22 @@ mod tests {
             assert!(!BlobUid::is_one(foreign), "{foreign}");
         }
         assert_ne!(BlobUid::generate(), uid);
+    }
+
+    #[test]
+    fn blob_uids_hold_uuids() {
+        for uuid in [Uuid::nil(), Uuid::max(), Uuid::from_u128(57), Uuid::new_v4()] {
+            assert_eq!(BlobUid::of(uuid).uuid(), Some(uuid));
+        }
+        let known = BlobUid::from("1c078580d26VPZgMJVaCy83fWSbTAuiT");
+        assert_eq!(known.uuid().map(BlobUid::of), Some(known));
+        // Digits for more than 128 bits, too few digits, another prefix, and no uid at all.
+        let prefixed = |digits: &str| prefix_of(digits) + digits;
+        for other in
+            [prefixed(&"z".repeat(22)), prefixed("6VPZgMJVaCy83fWSbTAui"), "2".repeat(32), "ü".repeat(16)]
+        {
+            assert_eq!(BlobUid::from(&*other).uuid(), None, "{other}");
+        }
     }
 
     #[test]
