@@ -9,6 +9,7 @@ pub mod hex;
 pub mod hints;
 pub(crate) mod keys;
 pub mod lock;
+pub mod object;
 pub(crate) mod reason;
 pub mod remedy;
 pub mod settings;
