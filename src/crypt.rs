@@ -9,16 +9,21 @@
 //!
 //! With a 16-byte nonce, GCM derives its first counter by GHASH (NIST SP 800-38D, 7.1 step 2), not by the shortcut for
 //! 12 bytes.
+//!
+//! [`Sealer`] does the same for objects beside the blobs, with one key for all objects of a store ([`StoreKey`]).
 
 mod keys;
+mod seal;
 mod store_key;
 mod vectors;
 
 pub use keys::Keyring;
+pub use seal::{ObjectError, Sealer};
 pub use store_key::{Purpose, StoreKey, rows_key};
 
 use crate::sys::memory;
 use crate::types::block::Encryption;
+use crate::types::error::Error;
 use crate::types::hex::{from_hex, to_hex};
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit};
@@ -133,8 +138,7 @@ impl<'k> Encoder<'k> {
         let room = HEADER + zstd::zstd_safe::compress_bound(plain.len());
         if self.frame.len() < room {
             let more = room - self.frame.len();
-            memory::reserve(&mut self.frame, more)
-                .map_err(|e| std::io::Error::new(std::io::ErrorKind::OutOfMemory, e.line()))?;
+            memory::reserve(&mut self.frame, more).map_err(out_of_memory)?;
             self.frame.resize(room, 0);
         }
         let written = self.compressor.compress_to_buffer(plain, &mut self.frame[HEADER..room])?;
@@ -215,6 +219,11 @@ fn cipher(key: &[u8]) -> Result<Gcm, aes_gcm::aes::cipher::InvalidLength> {
     // To set up and wrap keys, the library uses vector instructions, and it does not clear the registers afterwards.
     vectors::clear_upper();
     cipher
+}
+
+/// A lack of memory as the error of an encoder.
+fn out_of_memory(error: Error) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::OutOfMemory, error.line())
 }
 
 /// Reads the wrapped key from the hex digits in the metadata.

@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// What a derived key is for. No two purposes share a key.
+/// The use of a derived key. No two uses share a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The authentication code of a store's identity.
@@ -41,6 +41,12 @@ impl StoreKey {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *bytes).map_err(std::io::Error::other)?;
         Ok(StoreKey(bytes))
+    }
+
+    /// A key that a test knows.
+    #[cfg(test)]
+    pub(super) fn known(bytes: [u8; 32]) -> Self {
+        StoreKey(Zeroizing::new(bytes))
     }
 
     /// The key that `wrapped` (80 hex digits) holds.
@@ -92,7 +98,7 @@ mod tests {
     use hmac::{Hmac, KeyInit, Mac};
 
     fn known() -> StoreKey {
-        StoreKey(Zeroizing::new(std::array::from_fn(|n| n as u8)))
+        StoreKey::known(std::array::from_fn(|n| n as u8))
     }
 
     #[test]
