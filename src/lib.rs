@@ -10,7 +10,7 @@
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
 //! | connections | [`pg`] |
-//! | mechanisms | [`config`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`] |
+//! | mechanisms | [`config`], [`copies`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`] |
 //! | system | [`sys`] |
 //! | failpoints | [`failpoint`] |
 //! | types | [`types`] |
@@ -24,6 +24,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod copies;
 pub mod crypt;
 pub mod engine;
 mod failpoint;
