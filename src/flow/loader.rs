@@ -43,8 +43,13 @@ pub(crate) struct Request<T> {
 }
 
 enum Task<T> {
-    /// `true` if somebody waits for the block.
-    Load(Request<T>, bool),
+    /// A block to load.
+    Load {
+        request: Request<T>,
+        /// Somebody waits for the block.
+        urgent: bool,
+    },
+    /// A message for the monitor.
     Say(Level, String, Vec<Remedy>),
 }
 
@@ -58,12 +63,12 @@ impl<T: Taker> Loader<T> {
     /// Requests a block that somebody waits for.
     pub(crate) fn load(&self, request: Request<T>) {
         // After the threads have ended, the request is dropped, which tells its taker.
-        let _ = self.urgent.send(Task::Load(request, true));
+        let _ = self.urgent.send(Task::Load { request, urgent: true });
     }
 
     /// Requests a block that will probably be needed.
     pub(crate) fn load_ahead(&self, request: Request<T>) {
-        let _ = self.ahead.send(Task::Load(request, false));
+        let _ = self.ahead.send(Task::Load { request, urgent: false });
     }
 
     /// Sends a text to the monitor of the run, with what the user can do about it. May be called from any thread.
@@ -168,12 +173,12 @@ impl LoaderThreads<'_> {
             };
             match (job, &mut fetcher) {
                 (Ok(Task::Say(level, text, remedies)), _) => self.monitor.advise(level, &text, &remedies),
-                (Ok(Task::Load(request, urgent)), Ok(fetcher)) => {
+                (Ok(Task::Load { request, urgent }), Ok(fetcher)) => {
                     self.loading.fetch_add(1, Ordering::Relaxed);
                     self.load_one(request, urgent, fetcher, &out);
                     self.loading.fetch_sub(1, Ordering::Relaxed);
                 }
-                (Ok(Task::Load(request, _)), Err(error)) => request.taker.take(Err(error.line())),
+                (Ok(Task::Load { request, .. }), Err(error)) => request.taker.take(Err(error.line())),
                 (Err(_), _) => return,
             }
         }

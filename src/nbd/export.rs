@@ -122,7 +122,7 @@ pub(super) struct Export<'a> {
     monitor: &'a dyn Monitor,
 }
 
-/// CopyState of the copy that stores the client's writes.
+/// The state of the copy that stores the client's writes.
 enum CopyState<'a> {
     Untouched,
     Begun(Box<Copy<'a>>),

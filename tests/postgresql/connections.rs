@@ -34,13 +34,26 @@ fn two_connections_are_enough_for_a_backup_and_three_for_all() {
     let name = "two_connections_are_enough_for_a_backup_and_three_for_all";
     let Some(install) = limited(name, 2) else { return };
     let uid = install.backup(&[&install.url("image"), "vm"]);
+    let user = crate::common::postgres::USER;
+    let server = install.postgres().expect("PostgreSQL").server();
+    // The server ends the sessions of a command a little later than the command ends.
+    let until_none_is_left = format!(
+        "DO $$ BEGIN
+             FOR n IN 1..1000 LOOP
+                 EXIT WHEN NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE usename = '{user}');
+                 PERFORM pg_sleep(0.01);
+                 PERFORM pg_stat_clear_snapshot();
+             END LOOP;
+         END $$"
+    );
     for args in
         [&["scrub", &uid][..], &["restore", &uid, &install.url("out")], &["cleanup", "--full"], &["locks"]]
     {
+        server.admin(&until_none_is_left);
         install.ok(args);
     }
-    let user = crate::common::postgres::USER;
-    install.postgres().expect("PostgreSQL").server().admin(&format!("ALTER ROLE {user} CONNECTION LIMIT 3"));
+    server.admin(&until_none_is_left);
+    server.admin(&format!("ALTER ROLE {user} CONNECTION LIMIT 3"));
     install.ok(&["migrate-encryption", &uid]);
 }
 
