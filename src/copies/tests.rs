@@ -10,6 +10,7 @@ use crate::types::object::ObjectName;
 use given::{blobs, version};
 use proptest::prelude::*;
 use uuid::Uuid;
+use wire::{Reader, Writer};
 
 /// Memory that a decoded value may take for each byte that it was decoded from.
 const FACTOR: usize = 40;
@@ -133,6 +134,75 @@ fn claims_are_not_believed() {
         let extents = version.len() - vectors::BLOCK_MAP;
         let bytes = [&version[..extents], claim, &[0; 1000]].concat();
         assert_eq!(CopiedVersion::decode(&bytes), Err(CopyError::Truncated));
+    }
+    // 1000 bytes have room for 166 items of 6 bytes.
+    for (claim, fits) in [(166, true), (167, false)] {
+        let mut to = Writer::new(0);
+        to.number(claim);
+        to.fixed(&[0; 1000]);
+        let bytes = to.finish();
+        let list = Reader::new(&bytes).expect("the first byte").list::<u64>(6);
+        assert_eq!(list.map(|(count, list)| (count, list.capacity())).ok(), fits.then_some((166, 166)));
+    }
+}
+
+/// Each of these would be a second encoding of a value, or stand for none.
+#[test]
+fn other_encodings_are_refused() {
+    let blob = |kinds: u8, uid: &str, checksum: Option<&str>| {
+        let mut to = Writer::new(0);
+        to.number(1);
+        to.byte(kinds);
+        to.signed(1);
+        to.text(uid);
+        checksum.iter().for_each(|text| to.text(text));
+        // Size, encryption version and date.
+        to.fixed(&[0; 3]);
+        decode_index(&to.finish()).map(|blobs| blobs.len())
+    };
+    let (text, hex, canonical) = (1 | 2 << 1, 1 | 1 << 1, "1c078580d26VPZgMJVaCy83fWSbTAuiT");
+    assert_eq!(blob(text, "odd", Some("xyz")), Ok(1));
+    assert_eq!(blob(hex, "odd", Some("xyz")), Ok(1));
+    assert_eq!(blob(text, "odd", Some("ab")), Err(CopyError::Malformed("checksum")));
+    assert_eq!(blob(1 | 3 << 1, "odd", None), Err(CopyError::Malformed("checksum")));
+    assert_eq!(blob(1 | 3 << 5, "odd", None), Err(CopyError::Malformed("nonce")));
+    assert_eq!(blob(1 | 1 << 7, "odd", None), Err(CopyError::Malformed("kinds of text")));
+    assert_eq!(blob(1, canonical, None), Err(CopyError::Malformed("uid")));
+
+    // Gap, blocks less 1 doubled plus 1 for holes, difference of the row key.
+    let map = |extents: &[(u64, u64, i64)]| {
+        let mut to = Writer::new(0);
+        to.number(extents.len() as u64);
+        for (gap, count, key) in extents {
+            to.number(*gap);
+            to.number(*count);
+            to.signed(*key);
+        }
+        let bytes = to.finish();
+        let mut from = Reader::new(&bytes)?;
+        BlockMap::read(&mut from).map(|map| map.count())
+    };
+    let malformed = Err(CopyError::Malformed("blocks"));
+    assert_eq!(map(&[(0, 2, 0), (0, 2, 1), (0, 3, 0), (1, 3, 0)]), Ok(8));
+    let (longest, last) = (u64::MAX - 1, i64::MAX as u64);
+    assert_eq!(map(&[(0, longest | 1, 0)]), Ok(1 << 63), "a hole in all blocks");
+    assert_eq!(map(&[(last, 0, 0)]), Ok(1));
+    for bad in [
+        // Two extents that are one.
+        &[(0, 2, 0), (0, 2, 0)][..],
+        &[(0, 3, 0), (0, 3, 0)],
+        // A blob that is a hole, and a hole that is a blob.
+        &[(0, 0, -1)],
+        &[(0, 1, 1)],
+        // Row keys and blocks above 2^63 - 1.
+        &[(0, 2, i64::MAX - 1)],
+        &[(0, longest, 0)],
+        &[(last + 1, 0, 0)],
+        &[(last, 2, 0)],
+        &[(last, 0, 0), (0, 0, 5)],
+        &[(last, 0, 0), (u64::MAX, 0, 5)],
+    ] {
+        assert_eq!(map(bad), malformed, "{bad:?}");
     }
 }
 
