@@ -50,8 +50,9 @@ impl Listener {
                 Listener::Tcp(TcpListener::bind(&found[..]).map_err(refused)?)
             }
             Address::Unix(path, for_all) => {
-                let refused =
-                    |why: io::Error| Error::refused(format!("Cannot listen on {}: {why}", path.display()));
+                let refused = |why: io::Error| {
+                    Error::refused(because(format!("Cannot listen on {}", path.display()), why))
+                };
                 clear(path)?;
                 // A client can read all versions: only the owner may connect, unless every user was admitted.
                 let before = umask(if *for_all { Mode::XUSR | Mode::XGRP | Mode::XOTH } else { PRIVATE });
@@ -64,7 +65,7 @@ impl Listener {
             Listener::Tcp(tcp) => tcp.set_nonblocking(true),
             Listener::Unix(unix, _) => unix.set_nonblocking(true),
         };
-        nonblocking.map_err(|why| Error::refused(format!("Cannot wait for clients: {why}")))?;
+        nonblocking.map_err(|why| Error::refused(because("Cannot wait for clients", why)))?;
         Ok(listener)
     }
 

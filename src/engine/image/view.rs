@@ -11,6 +11,7 @@ use crate::monitor::Level;
 use crate::sys::memory;
 use crate::types::block::{Blob, Geometry};
 use crate::types::keys::BlobId;
+use crate::types::remedy::Remedy;
 use crate::types::version::Version;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -258,7 +259,8 @@ impl Image {
             Place::Hole => return Ok(None),
             Place::Missing => {
                 let uid = &self.version.uid;
-                return Err(self.told(format!("Version {uid} is incomplete: block {id} was never stored.")));
+                let text = format!("Version {uid} is incomplete: block {id} was never stored.");
+                return Err(self.reported(text, &[]));
             }
         };
         let found = match self.depot.cache.claim(self.key(id, blob.id)) {
@@ -296,11 +298,13 @@ impl Image {
     }
 
     fn place(&self, id: u64) -> Result<Place, Fault> {
-        self.rows.place(&self.depot.meta, id).map_err(|error| self.told(error.line()))
+        let found = self.rows.place(&self.depot.meta, id);
+        found.map_err(|error| self.reported(error.line(), error.remedies()))
     }
 
-    fn told(&self, text: String) -> Fault {
-        self.depot.advise(Level::Error, text.clone(), &[]);
+    /// Reports an error to the monitor, and returns it for the client.
+    fn reported(&self, text: String, remedies: &[Remedy]) -> Fault {
+        self.depot.advise(Level::Error, text.clone(), remedies);
         Fault::Data(text)
     }
 
