@@ -5,8 +5,8 @@
 //!
 //! | name | file in `lock_dir` | shared | exclusive |
 //! | --- | --- | --- | --- |
-//! | `backy` | `backy_backy.lock` | every command, for an instant at its start | full cleanup, rekey, upgrade of the database |
-//! | UID | `backy_UID.lock` | a version in use as base, or being restored | one being written, removed or rekeyed |
+//! | `backy` | `backy_backy.lock` | every command, for an instant at its start | `cleanup --full`, `rekey`, `migrate-db`, an upgrade of the database |
+//! | UID | `backy_UID.lock` | a version that is read: as a base, by a restore, in a mount, … | one that is written or removed |
 //! | `backy-cleanup-fast` | `backy_backy-cleanup-fast.lock` | – | the fast cleanup |
 //! | `rbd-…` | `backy_rbd-….lock` | a snapshot that is read | one that is being made or removed |
 //! | `image-…` | `backy_image-….lock` | – | an image, by `backup --incremental` |
@@ -93,7 +93,7 @@ pub trait Registered: fmt::Debug + Send + Sync {}
 #[derive(Clone, Debug)]
 pub struct Locks {
     dir: LockDir,
-    /// Where 2.13 has its lock files, too, if that is another folder.
+    /// The folder in which 2.13 has its lock files, if it is another one.
     beside: Option<LockDir>,
     register: Option<Arc<dyn Register>>,
 }

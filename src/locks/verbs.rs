@@ -76,8 +76,7 @@ impl Locks {
         Ok(guard)
     }
 
-    /// Protects the version `uid` while it is read: other processes cannot write, remove or rekey it. They can pin it,
-    /// too.
+    /// Protects the version `uid` while it is read: other processes cannot write or remove it. They can pin it, too.
     ///
     /// # Errors
     /// [`Error::Locked`]: another process is doing that. [`Error::LockDir`].
@@ -85,14 +84,14 @@ impl Locks {
         failpoint::note("pinning a version");
         retry(INSTANT, || self.try_shared(uid.as_str()))?.or_else(|holder| {
             Error::Locked(format!(
-                "Version {uid} is locked: another backy is writing, removing or re-encrypting it{}. Try again when \
+                "Version {uid} is locked: another backy is writing or removing it{}. Try again when \
                  that has ended.",
                 by(holder)
             ))
         })
     }
 
-    /// Reserves the version `uid` for this process, to write, remove or rekey it.
+    /// Reserves the version `uid` for this process, to write or remove it.
     ///
     /// # Errors
     /// [`Error::Locked`]: another process is doing that, or has pinned it. [`Error::LockDir`].
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_outwaits_what_holds_the_lock_for_an_instant() {
+    fn a_command_waits_while_the_lock_is_held_for_an_instant() {
         let (_dir, a, b) = two();
         let guard = a.exclusive(NOBODY).expect("alone");
         std::thread::scope(|scope| {
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn to_be_alone_no_lock_may_be_held() {
+    fn exclusive_use_is_refused_while_a_lock_is_held() {
         let (_dir, a, b) = two();
         let pinned = b.pin(&"some-uid".into()).expect("free");
         let text = refusal(a.exclusive(NOBODY));
@@ -370,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn to_be_alone_no_other_process_may_run() {
+    fn exclusive_use_is_refused_while_another_process_runs() {
         let (dir, a, _) = two();
         let other = Named::start(dir.path(), "bk-alone");
         assert!(refusal(a.exclusive("bk-alone")).contains(&format!("process {})", other.pid())));
