@@ -98,7 +98,7 @@ fn run(words: Vec<OsString>) -> u8 {
     }
     let parsed = grammar::parse(words.clone());
     match parsed {
-        Err(answer) => told_by_clap(&answer, &words, wants_json),
+        Err(answer) => print_clap_answer(&answer, &words, wants_json),
         Ok(Cli { command: None, global }) => {
             let error = || format!("{}\n", exit::json("No command was given.", exit::CANNOT_BEGIN));
             to_stdout(&if global.json { error() } else { grammar::usage() });
@@ -255,7 +255,7 @@ fn first_line(words: &[OsString], command: &Command) -> String {
 
 /// Prints clap's answer if no command is run: help, the version, or a usage error. Masks words of the command line that
 /// could be a key, and escapes words that would move the cursor.
-fn told_by_clap(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
+fn print_clap_answer(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
     let text = answer.to_string();
     // The escaped words are just as wrong, so parsing them gives the same error with a safe text.
     let is_unruly = |word: &OsString| word.to_string_lossy().contains(text::is_unruly);

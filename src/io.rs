@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_opens_what_it_names() {
+    fn a_url_opens_the_source_or_target_that_it_names() {
         let config = IoConfig::default();
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("a b").to_str().expect("text").to_owned();

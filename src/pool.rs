@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn permits_bound_what_runs_at_the_same_time() {
+    fn permits_limit_the_work_at_the_same_time() {
         use std::sync::atomic::AtomicUsize;
         let permits = Permits::new(2);
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -80,7 +80,7 @@ const CONFINED: &[(&str, &str, &str)] = &[
     (
         "crate::crypt",
         "src/flow/,src/engine/site.rs,src/engine/rekey.rs",
-        "blobs are bytes to whoever else handles them",
+        "other modules handle blobs as bytes",
     ),
 ];
 
@@ -368,7 +368,7 @@ fn only_the_terminal_names_options() {
 }
 
 #[test]
-fn options_are_told_from_other_words() {
+fn options_are_distinguished_from_other_words() {
     assert_eq!(option_in("You must force it (--force)."), Some("--force"));
     assert_eq!(option_in("-f ignores that"), Some("-f"));
     assert_eq!(option_in("run `backy2 rm -f {uid}`"), Some("-f"));

@@ -181,7 +181,7 @@ fn the_commands_of_the_manual_on_scripts_work() {
 /// Two names and three nights: in the second night nothing is due, and in the third a source is missing and all
 /// versions have expired.
 #[test]
-fn the_nightly_script_backs_up_what_is_due_and_removes_nothing_in_a_bad_night() {
+fn the_nightly_script_makes_due_backups_and_removes_nothing_in_a_bad_night() {
     let script = r#"
 backy2 -b ~/backup init >/dev/null
 head -c 100000 /dev/urandom > a; head -c 200000 /dev/urandom > b

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_nothing() {
+    fn a_panic_leaves_no_result() {
         assert_eq!(guarded(|| 7), Some(7));
         // resume_unwind does not run the hook, which would print into the tests' output.
         assert_eq!(guarded(|| -> u8 { std::panic::resume_unwind(Box::new("x")) }), None);

@@ -22,7 +22,7 @@ const GRACE: i64 = 3600;
 /// Number of names read, or entries deleted, at once.
 const BATCH: usize = 1000;
 /// Number of failed blobs per batch that are reported individually.
-const MOST_TOLD: usize = 10;
+const MOST_REPORTED: usize = 10;
 /// Highest number of entries checked in one transaction. The number starts at `BATCH` and doubles each time. Each
 /// transaction is flushed to disk twice, into the journal and into the database, so large ones are faster. But other
 /// writers wait while it runs.
@@ -255,13 +255,13 @@ fn delete(
     Ok(())
 }
 
-/// Reports blobs that could not be deleted, up to `MOST_TOLD` of them individually.
+/// Reports blobs that could not be deleted, up to `MOST_REPORTED` of them individually.
 fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
-    let told = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
-    for (_, error) in told.clone().take(MOST_TOLD) {
+    let reported = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
+    for (_, error) in reported.clone().take(MOST_REPORTED) {
         monitor.advise(Level::Warning, &format!("{}. {what_next}", error.line()), error.remedies());
     }
-    match told.count().saturating_sub(MOST_TOLD) {
+    match reported.count().saturating_sub(MOST_REPORTED) {
         0 => {}
         more => monitor.warning(&format!("{more} more blobs could not be deleted. {what_next}")),
     }

@@ -80,7 +80,7 @@ pub struct Depot {
     loader: Loader<Ticket>,
     overlays: Option<PathBuf>,
     /// Texts that were reported already and must not be repeated.
-    told: Mutex<BTreeSet<String>>,
+    reported: Mutex<BTreeSet<String>>,
 }
 
 /// Opens the store, checks key, block size and hash function, and calls `serve` with all versions. After `serve`
@@ -114,7 +114,7 @@ fn serve_from<R>(
             cache: Cache::new(config.mount_cache_size),
             loader,
             overlays: options.overlays.clone(),
-            told: Mutex::default(),
+            reported: Mutex::default(),
         }))
     })
 }
@@ -205,7 +205,7 @@ impl Depot {
 
     /// Like [`Depot::advise`] with a warning, but reports each text only once.
     pub fn warn_once(&self, text: String, remedies: &[Remedy]) {
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        if self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
             self.advise(Level::Warning, text, remedies);
         }
     }

@@ -42,7 +42,7 @@ pub struct Site<'a> {
     /// Its hash function.
     pub hasher: Hasher,
     /// The unreadable rows that were reported already.
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
 }
 
 impl<'a> Site<'a> {
@@ -66,7 +66,7 @@ impl<'a> Site<'a> {
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         };
         // A signal may have arrived during an upgrade or a wait for the database.
         monitor.check()?;
@@ -101,7 +101,7 @@ impl<'a> Site<'a> {
     pub fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>> {
         let listed = self.meta.versions(filter)?;
         for why in listed.unreadable {
-            if self.told.insert(why.clone()) {
+            if self.reported.insert(why.clone()) {
                 self.monitor.warning(&left_out(&why));
             }
         }

@@ -276,7 +276,7 @@ impl<'a> Coordinator<'a> {
 
     /// Marks a known blob as bad, and all versions that name it as invalid.
     fn mark(&mut self, stored: &Stored, known: Known, flaw: &str) {
-        self.run.monitor.error(&reuse::told(stored.id, &known.uid, flaw));
+        self.run.monitor.error(&reuse::message(stored.id, &known.uid, flaw));
         let NewBlob { fingerprint, encryption, .. } = stored.blob.clone();
         let blob = Blob {
             id: known.id,

@@ -96,7 +96,7 @@ struct LoaderThreads<'a> {
     fetch: &'a Fetch<'a>,
     monitor: &'a dyn Monitor,
     /// Blobs whose damage was reported already. Servers request them again and again.
-    told: Mutex<BTreeSet<BlobId>>,
+    reported: Mutex<BTreeSet<BlobId>>,
     /// Blocks that are being loaded.
     loading: AtomicUsize,
     /// Held by the thread that gathers blocks. Two such threads would each get only half of them.
@@ -116,7 +116,7 @@ pub(crate) fn run<T: Taker, R>(
     let threads = LoaderThreads {
         fetch,
         monitor,
-        told: Mutex::default(),
+        reported: Mutex::default(),
         loading: AtomicUsize::new(0),
         gathering: Mutex::default(),
     };
@@ -242,7 +242,7 @@ impl LoaderThreads<'_> {
     /// Reports a bad blob, once.
     fn bad(&self, version: &VersionUid, id: u64, blob: &Blob, damage: &Damage) -> String {
         let text = format!("Version {version}: block {id} (UID {}) is bad: {damage}", blob.uid);
-        if self.told.lock().unwrap_or_else(|e| e.into_inner()).insert(blob.id) {
+        if self.reported.lock().unwrap_or_else(|e| e.into_inner()).insert(blob.id) {
             self.monitor.error(&format!("{text}. Scrub the version to mark the block invalid."));
         }
         text

@@ -39,7 +39,7 @@ pub(crate) fn flaw(
 }
 
 /// The message for a block whose data could not be shared.
-pub(crate) fn told(block: u64, uid: &BlobUid, flaw: &str) -> String {
+pub(crate) fn message(block: u64, uid: &BlobUid, flaw: &str) -> String {
     format!(
         "Block {block}: a stored blob should have the same data, but it {flaw} (UID {uid}). The data is \
          stored again."

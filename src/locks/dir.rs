@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_files_have_the_mode_that_was_asked_for() {
+    fn lock_files_have_the_configured_mode() {
         use std::os::unix::fs::PermissionsExt;
         for (text, mode) in [("0600", 0o600), ("0660", 0o660)] {
             let dir = tempfile::tempdir().expect("a folder");

@@ -227,7 +227,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn processes_of_this_program_are_told_apart() {
+    fn processes_of_this_program_are_recognised() {
         let dir = tempfile::tempdir().expect("a folder");
         let link = dir.path().join("bk-same");
         std::os::unix::fs::symlink(std::env::current_exe().expect("this test"), &link).expect("a link");
@@ -238,10 +238,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn processes_of_other_users_that_only_bear_the_name_do_not_count() {
+    fn processes_of_other_users_with_the_same_name_do_not_count() {
         use std::os::unix::process::CommandExt;
         if !rustix::process::geteuid().is_root() {
-            crate::skip::skip("processes_of_other_users_that_only_bear_the_name_do_not_count", "needs root");
+            crate::skip::skip("processes_of_other_users_with_the_same_name_do_not_count", "needs root");
             return;
         }
         // Where that user can go.
@@ -257,7 +257,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_has_ended_does_not_count() {
+    fn processes_that_have_ended_do_not_count() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut child = Named::start(dir.path(), "bk-ended");
         drop(child.0.stdin.take());

@@ -180,7 +180,7 @@ impl Shared {
 
     /// Sends heartbeats until it is stopped. A failure does no harm as long as a later heartbeat comes in time.
     fn beat(&self, monitor: &Handle) {
-        let mut told = false;
+        let mut reported = false;
         loop {
             let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
             let (stop, _) = self
@@ -199,7 +199,7 @@ impl Shared {
             });
             if let Ok(alive) = done {
                 self.late().retain(|id| !late.contains(id));
-                if !alive && !std::mem::replace(&mut told, true) {
+                if !alive && !std::mem::replace(&mut reported, true) {
                     monitor.error(&Fence::lost(&self.location).line());
                 }
             }

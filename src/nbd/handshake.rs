@@ -235,16 +235,16 @@ impl<'a, S: Read + Write> Talk<'_, 'a, S> {
             Err(error) => return self.unknown(option, &error),
         };
         let (size, flags) = self.exports.facts(&version, name, self.structured);
-        let mut told = vec![Message::default().u16(info::EXPORT).u64(size).u16(flags)];
+        let mut replies = vec![Message::default().u16(info::EXPORT).u64(size).u16(flags)];
         for kind in wanted {
-            told.push(match kind {
+            replies.push(match kind {
                 info::NAME => Message::default().u16(kind).bytes(version.uid.as_str().as_bytes()),
                 info::DESCRIPTION => Message::default().u16(kind).bytes(description(&version).as_bytes()),
                 info::BLOCK_SIZE => Message::default().u16(kind).u32(1).u32(PREFERRED).u32(MAX_PAYLOAD),
                 _ => continue,
             });
         }
-        for one in told {
+        for one in replies {
             self.say(option, reply::INFO, &one.0)?;
         }
         self.say(option, reply::ACK, b"")?;

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_read_as_they_stand_on_the_wire() {
+    fn requests_are_decoded() {
         let wire = Message::default().u32(REQUEST_MAGIC).u16(1).u16(7).u64(3).u64(1 << 40).u32(5).0;
         let mut wire: [u8; REQUEST_SIZE] = wire.try_into().expect("its size");
         let request = Request { flags: 1, command: 7, cookie: 3, offset: 1 << 40, length: 5 };

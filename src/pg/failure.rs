@@ -11,32 +11,32 @@ use std::io;
 /// An error of the driver in words for people: the server's message with its detail, or the reason why there is no
 /// connection.
 #[derive(Debug)]
-struct Told(Error);
+struct Described(Error);
 
-impl fmt::Display for Told {
+impl fmt::Display for Described {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&told(&self.0))
+        f.write_str(&text(&self.0))
     }
 }
 
-impl std::error::Error for Told {
+impl std::error::Error for Described {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        untold_cause(&self.0)
+        further_cause(&self.0)
     }
 }
 
 /// The failure in one line, with its causes.
 pub(crate) fn describe(error: &Error) -> String {
-    let text = told(error);
-    one_line(&text, &reason::causes(&text, untold_cause(error)), "")
+    let text = text(error);
+    one_line(&text, &reason::causes(&text, further_cause(error)), "")
 }
 
 /// The cause, unless the text says all that there is to say.
-fn untold_cause(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
-    if is_told_in_full(error) { None } else { error.source() }
+fn further_cause(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
+    if is_complete(error) { None } else { error.source() }
 }
 
-fn told(error: &Error) -> String {
+fn text(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
         return format!("{}{detail}", db.message()).replace('\n', " ");
@@ -45,7 +45,7 @@ fn told(error: &Error) -> String {
 }
 
 /// Whether the server's message, or our own refusal, says all that there is to say.
-fn is_told_in_full(error: &Error) -> bool {
+fn is_complete(error: &Error) -> bool {
     error.as_db_error().is_some() || refusal(error).is_some()
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn reason(error: Error) -> Reason {
     } else {
         ""
     };
-    because("", Told(error)).advise(advice)
+    because("", Described(error)).advise(advice)
 }
 
 /// Whether the connection is lost, or the server accepts none now. A new connection may succeed later.

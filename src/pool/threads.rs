@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn shortages_are_told_from_bugs() {
+    fn shortages_and_bugs_are_distinguished() {
         assert!(is_shortage("failed to spawn thread: Os { code: 11, kind: WouldBlock }"));
         assert!(is_shortage("failed to allocate an alternative stack: Cannot allocate memory (os error 12)"));
         assert!(!is_shortage("index out of bounds"));

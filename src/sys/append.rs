@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_made_for_its_owner_and_appended_to() {
+    fn the_file_is_private_and_appended_to() {
         let dir = folder(0o700);
         let path = dir.path().join("log");
         appended(&path).expect("made");

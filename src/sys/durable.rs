@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn file_systems_that_are_not_local_do_not_tell_all() {
+    fn file_systems_that_are_not_local_do_not_report_all_failures() {
         let proc = File::open("/proc/version").expect("opened");
         assert!(!tells_all(&proc));
         assert!(release() > (2, 6));

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_what_the_limits_leave() {
+    fn the_limits_decide_how_much_room_there_is() {
         assert!(has_room(0), "this process runs");
         let limited =
             getrlimit(Resource::As).current.is_some() || getrlimit(Resource::Data).current.is_some();

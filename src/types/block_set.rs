@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_what_their_ranges_say() {
+    fn sets_contain_exactly_the_numbers_of_their_ranges() {
         for seed in 0..2000u64 {
             let mut random = fastrand::Rng::with_seed(seed);
             let (some, others) = (ranges(&mut random), ranges(&mut random));

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_goes_both_ways_and_refuses_what_is_not_hex() {
+    fn hex_goes_both_ways_and_other_text_is_refused() {
         assert_eq!(to_hex(&[0, 0xaf, 9]), "00af09");
         assert_eq!(from_hex("00AF09"), Some(vec![0, 0xaf, 9]));
         assert_eq!(from_hex("0"), None);

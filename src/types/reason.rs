@@ -96,7 +96,7 @@ impl fmt::Display for Reason {
 /// The texts of `first` and of the errors that caused it. Drivers often repeat the text of a cause in their own text.
 /// A text that is part of `above` or of an earlier cause is left out.
 pub(crate) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<String> {
-    let mut told = vec![above.to_owned()];
+    let mut texts = vec![above.to_owned()];
     for cause in std::iter::successors(first, |cause| (*cause).source()) {
         let of_io = cause.downcast_ref::<std::io::Error>();
         let inner = of_io.and_then(|error| error.get_ref()).and_then(|inner| inner.downcast_ref());
@@ -105,10 +105,10 @@ pub(crate) fn causes(above: &str, first: Option<&(dyn Error + 'static)>) -> Vec<
             (None, Some(error)) => text::of_system(error),
             (None, None) => text::without_numbers(&cause.to_string()).into_owned(),
         };
-        let is_new = |text: &String| !told.iter().any(|earlier| earlier.contains(text.as_str()));
-        told.extend(Some(text).filter(is_new));
+        let is_new = |text: &String| !texts.iter().any(|earlier| earlier.contains(text.as_str()));
+        texts.extend(Some(text).filter(is_new));
     }
-    told.split_off(1)
+    texts.split_off(1)
 }
 
 /// Joins the parts as `text: cause: cause. Advice`.

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_quoted_as_a_shell_wants_them() {
+    fn words_are_quoted_for_a_shell() {
         for (word, shown) in [
             ("file:///srv/vm1.img", "file:///srv/vm1.img"),
             ("", "''"),

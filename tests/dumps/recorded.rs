@@ -34,7 +34,7 @@ fn exports_are_those_of_2_13_but_for_the_dates_of_blocks() {
 
 /// 2.9 wrote fewer columns; all of them must be in ours.
 #[test]
-fn exports_of_a_2_9_installation_have_what_2_9_wrote_and_no_encryption() {
+fn exports_of_a_2_9_installation_have_its_rows_and_no_encryption() {
     let install = Install::fixture("E");
     install.adopt_config("migrate/backy-2.13.cfg");
     for version in versions("E") {
@@ -93,7 +93,7 @@ fn every_recorded_export_can_be_imported_scrubbed_and_restored() {
 
 /// Name, dates, sizes, protection, expiry and validity return; dumps have no tags.
 #[test]
-fn an_import_brings_back_what_ls_listed_but_the_tags_and_the_time_of_expiry() {
+fn an_import_brings_back_all_columns_of_ls_but_the_tags_and_the_time_of_expiry() {
     let fields = "date,name,snapshot_name,size,size_bytes,uid,valid,protected";
     for name in ["A", "B", "D"] {
         let (before, after) = (Install::fixture(name), emptied(name));

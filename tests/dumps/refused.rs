@@ -37,7 +37,7 @@ fn removed() -> (Install, String) {
 }
 
 #[test]
-fn bad_fields_in_the_middle() {
+fn bad_fields_in_the_middle_are_refused() {
     let (install, dump) = removed();
     let other = "da3b9c6a-e505-11f1-90ca-02fc00000001";
     // Block 5 is in line 8.
@@ -71,7 +71,7 @@ fn bad_fields_in_the_middle() {
 }
 
 #[test]
-fn a_bad_line_of_the_version() {
+fn a_bad_line_of_the_version_is_refused() {
     let (install, dump) = removed();
     for (field, text, word) in [
         (0, "", "not the uid"),
@@ -93,7 +93,7 @@ fn a_bad_line_of_the_version() {
 }
 
 #[test]
-fn wrong_numbers_of_fields_and_of_lines() {
+fn wrong_numbers_of_fields_and_of_lines_are_refused() {
     let (install, dump) = removed();
     let all = lines(&dump);
     let at = |line: usize, text: &str| {
@@ -139,7 +139,7 @@ fn files_that_are_no_dumps_are_refused() {
 }
 
 #[test]
-fn bytes_that_no_dump_has() {
+fn bytes_that_no_dump_has_are_refused() {
     let (install, dump) = removed();
     let all = lines(&dump);
     let with = |line: usize, text: &[u8]| {

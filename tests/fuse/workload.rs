@@ -81,8 +81,8 @@ fn writes_and_reads(file: &fs::File, image: &[u8], from: usize, length: usize, e
 }
 
 #[test]
-fn fio_verifies_what_it_wrote() {
-    const NAME: &str = "fio_verifies_what_it_wrote";
+fn fio_verifies_its_writes() {
+    const NAME: &str = "fio_verifies_its_writes";
     if !Mount::possible(NAME) {
         return;
     }

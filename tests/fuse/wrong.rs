@@ -65,15 +65,12 @@ fn a_wrong_key_is_reported_before_the_mount() {
 }
 
 #[test]
-fn without_the_device_it_says_what_is_missing() {
-    if !Mount::possible("without_the_device_it_says_what_is_missing") {
+fn without_the_device_the_error_names_it() {
+    if !Mount::possible("without_the_device_the_error_names_it") {
         return;
     }
     if run("unshare", &["--mount", "true"]).is_err() {
-        return crate::common::skip(
-            "without_the_device_it_says_what_is_missing",
-            "unshare --mount does not work",
-        );
+        return crate::common::skip("without_the_device_the_error_names_it", "unshare --mount does not work");
     }
     let install = Install::new(65536);
     fs::create_dir(install.path("mnt")).expect("made");

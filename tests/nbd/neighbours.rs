@@ -54,8 +54,8 @@ fn other_users_of_the_host_cannot_connect_unless_they_may() {
 }
 
 #[test]
-fn a_unix_socket_asks_who_connects_whatever_its_rights_have_become() {
-    if !possible("a_unix_socket_asks_who_connects_whatever_its_rights_have_become") {
+fn a_unix_socket_checks_the_user_of_a_client_even_if_its_mode_was_changed() {
+    if !possible("a_unix_socket_checks_the_user_of_a_client_even_if_its_mode_was_changed") {
         return;
     }
     let (install, uid, _) = install();

@@ -57,7 +57,7 @@ fn scripts_hear_the_port() {
 }
 
 #[test]
-fn sockets_are_for_their_owner_and_never_replace_what_is_there() {
+fn sockets_are_for_their_owner_and_never_replace_a_file() {
     let (install, uid, _) = install();
     let path = install.path("nbd.sock");
     let server = Server::on_socket(&install, &[&uid]);

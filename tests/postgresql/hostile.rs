@@ -84,7 +84,7 @@ fn a_message_that_claims_to_be_huge_is_not_waited_for() {
 
 /// `0.0.0.0` is no loopback address, but it leads to this host.
 #[test]
-fn no_password_goes_to_another_host_without_tls_unless_that_is_written() {
+fn no_password_goes_to_another_host_without_tls_unless_the_url_says_so() {
     for (number, word) in [(3, "clear text"), (5, "MD5"), (0, "SCRAM")] {
         let (port, heard) = serve(move |client| {
             without_tls(client)?;

@@ -5,8 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn every_database_is_empty_and_of_its_own_and_goes() {
-    let Some(server) = Server::get("every_database_is_empty_and_of_its_own_and_goes") else { return };
+fn each_test_gets_an_empty_database_which_is_dropped_at_its_end() {
+    let Some(server) = Server::get("each_test_gets_an_empty_database_which_is_dropped_at_its_end") else {
+        return;
+    };
     let (one, other) = (Database::new(&server), Database::new(&server));
     assert_ne!(one.url(), other.url());
     one.client().batch_execute("CREATE TABLE t (n integer); INSERT INTO t VALUES (7)").expect("made");

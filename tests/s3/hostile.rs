@@ -121,7 +121,7 @@ fn a_listing_that_does_not_get_on_is_an_error() {
 
 /// Some servers refuse `UNSIGNED-PAYLOAD`, and some proxies log addresses.
 #[test]
-fn signatures_are_in_the_header_with_the_digest_of_what_is_sent() {
+fn signatures_are_in_the_header_with_the_digest_of_the_body() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = seen.clone();
     let server = Hostile::start(move |asked, client| {

@@ -47,7 +47,7 @@ impl Drop for Held {
 }
 
 #[test]
-fn while_somebody_is_alone_no_command_runs() {
+fn while_a_command_runs_alone_no_other_starts() {
     let (install, uid) = with_version();
     let _held = hold(&install, "backy", ALONE);
     let (source, target) = (install.url("a.img"), install.url("out"));

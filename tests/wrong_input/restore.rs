@@ -75,7 +75,7 @@ fn to_continue_behind_the_end_restores_nothing() {
 }
 
 #[test]
-fn a_target_that_cannot_be_is_named() {
+fn an_impossible_target_is_named() {
     let (install, uid) = with_version();
     let (folder, inside) = (install.url("lock"), install.url("a.img/x"));
     for (target, word) in [

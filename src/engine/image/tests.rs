@@ -278,7 +278,7 @@ fn written_data_is_read_back_and_disappears_with_the_image() {
 }
 
 #[test]
-fn extents_tell_data_holes_and_zeros() {
+fn extents_distinguish_data_holes_and_zeros() {
     let bench = bench();
     let block = |id: u64| id * BLOCK as u64;
     bench.serve(|store, depot| {

@@ -41,7 +41,7 @@ fn names(tree: &Tree, path: &str) -> Vec<String> {
 }
 
 #[test]
-fn folders_list_what_can_be_looked_up() {
+fn folders_list_entries_that_can_be_looked_up() {
     let (tree, _) = tree();
     assert_eq!(names(&tree, "/"), ["by_name", "by_version_uid"]);
     assert_eq!(names(&tree, "/by_name"), ["a%2Fb", "vm"]);
@@ -85,7 +85,7 @@ fn files_have_sizes_and_texts() {
 }
 
 #[test]
-fn numbers_stay_whatever_comes_and_goes() {
+fn numbers_stay_when_versions_come_and_go() {
     let (before, mut numbers) = tree();
     let versions = vec![version("u9", "new", 1, true), version("u2", "vm", 2, true)];
     let after = Tree::new(versions, &mut numbers);

@@ -71,7 +71,7 @@ fn schema_of(database: &Metadata) -> Vec<String> {
 }
 
 #[test]
-fn earlier_revisions_get_what_they_lack() {
+fn earlier_revisions_get_the_missing_tables() {
     let (_kept, new) = database();
     let without_claims = "DROP TABLE claims; DROP TABLE invalidated;";
     let without_snapshots =

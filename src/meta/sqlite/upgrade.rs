@@ -83,7 +83,7 @@ pub(super) fn upgraded_copy(database: &Sqlite, folder: &Path, monitor: &dyn Moni
     })();
     // Remove the name now. The open file stays until the process ends.
     let _ = std::fs::remove_file(&path);
-    let connection = built.map_err(|failure| failure.told(&location, &watch))?;
+    let connection = built.map_err(|failure| failure.into_error(&location, &watch))?;
     let failed = |e: rusqlite::Error| error(&location, "copying the database", e);
     connection.execute_batch("DETACH old; PRAGMA main.journal_mode = MEMORY").map_err(failed)?;
     finished(connection, database).map_err(failed)
@@ -161,7 +161,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn told(self, location: &str, watch: &UpgradeWatch) -> Error {
+    fn into_error(self, location: &str, watch: &UpgradeWatch) -> Error {
         match self {
             Failure::Sqlite(what, e) => watch.interruption(&e).unwrap_or_else(|| error(location, what, e)),
             Failure::Because(error) => error,
@@ -206,7 +206,7 @@ impl Place {
         let file = private::create(&self.new, FileMode::PRIVATE).map_err(unusable)?;
         self.as_the_old_one(&file).map_err(unusable)?;
         drop(file);
-        self.fill(watch, monitor).map_err(|failure| failure.told(&self.location, watch))?;
+        self.fill(watch, monitor).map_err(|failure| failure.into_error(&self.location, watch))?;
         // SQLite has closed the file by now. Earlier, closing this descriptor would have released SQLite's locks.
         File::open(&self.new).and_then(|file| file.sync_all()).map_err(unusable)
     }

@@ -64,7 +64,7 @@ fn the_last_at_ends_the_password_and_several_are_noted() {
 }
 
 #[test]
-fn to_another_host_tls_or_scram_is_wanted_unless_something_else_is_written() {
+fn another_host_needs_tls_or_scram_unless_the_url_says_otherwise() {
     for (rest, verify) in [
         ("u@h/d", Verify::Careful),
         ("u@0.0.0.0/d", Verify::Careful),

@@ -104,7 +104,7 @@ fn only_regular_files_are_blobs_and_opening_others_never_waits() {
 }
 
 #[test]
-fn blobs_and_folders_have_the_rights_that_were_asked_for() {
+fn blobs_and_folders_have_the_configured_mode() {
     for (text, mode, folders) in [("0600", 0o600, 0o700), ("0640", 0o640, 0o750), ("0660", 0o660, 0o770)] {
         let folder = tempfile::tempdir().expect("tempdir");
         let store = FileStore::new(folder.path(), Durability::None, FileMode::parse(text).expect("a mode"));

@@ -178,8 +178,8 @@ impl Client {
             status => {
                 let clock = clock_of(&response);
                 // The status is enough if the text cannot be read.
-                let told = self.text(&mut response, limit).unwrap_or_default();
-                Err(Failure::of_answer(status.as_u16(), &told, self.names).at(clock, SystemTime::now()))
+                let text = self.text(&mut response, limit).unwrap_or_default();
+                Err(Failure::of_answer(status.as_u16(), &text, self.names).at(clock, SystemTime::now()))
             }
         }
     }

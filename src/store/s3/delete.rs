@@ -77,13 +77,13 @@ impl S3Store<'_> {
         let request = Request::new("POST", "", &[("delete", "")]).with_body(body.as_bytes(), &headers);
         let mut response = client.send(&request, limit)?;
         let status = response.status().as_u16();
-        let told = client.text(&mut response, limit)?;
-        if !told.contains("DeleteResult") {
+        let text = client.text(&mut response, limit)?;
+        if !text.contains("DeleteResult") {
             // Some errors come with a success status.
-            return Err(Failure::of_answer(status, &told, client.names()));
+            return Err(Failure::of_answer(status, &text, client.names()));
         }
         let mut refused = BTreeMap::new();
-        for error in xml::elements(&told, "Error") {
+        for error in xml::elements(&text, "Error") {
             let part = |name| xml::text(error, name).unwrap_or_default();
             let failure = Failure::of_object(&part("Code"), &part("Message"), client.names());
             match BlobUid::from(part("Key")) {

@@ -45,7 +45,7 @@ impl Failure {
     pub(super) fn of_answer(status: u16, body: &str, names: Names) -> Self {
         let code = xml::text(body, "Code").unwrap_or_default();
         let message = xml::text(body, "Message").unwrap_or_default();
-        let told = match (code.is_empty(), message.is_empty()) {
+        let text = match (code.is_empty(), message.is_empty()) {
             (true, _) => format!("the server answers {status}, and not as S3 does"),
             (false, true) => format!("the server answers {status} {code}"),
             (false, false) => format!("the server answers {status} {code}: {message}"),
@@ -57,7 +57,7 @@ impl Failure {
             FailureKind::Lasting | FailureKind::Missing => advice(status, &code, names),
             _ => String::new(),
         };
-        Failure { kind, reason: Reason::from(one_line(&told)).advise(advice), status: Some(status) }
+        Failure { kind, reason: Reason::from(one_line(&text)).advise(advice), status: Some(status) }
     }
 
     /// Adds advice if the server's clock (`theirs`) differs from this machine's (`ours`). This may be the cause of a

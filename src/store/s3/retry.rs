@@ -32,7 +32,7 @@ pub(super) struct Patience<'a> {
     /// Whether a request has waited in vain, and none has succeeded since. Other requests need not wait as long again.
     gone: AtomicBool,
     /// Whether the user has been informed that requests fail.
-    told: AtomicBool,
+    reported: AtomicBool,
 }
 
 impl<'a> Patience<'a> {
@@ -44,7 +44,7 @@ impl<'a> Patience<'a> {
             monitor,
             reached: AtomicBool::new(false),
             gone: AtomicBool::new(false),
-            told: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
         }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Patience<'a> {
     fn succeeded(&self) {
         self.reached.store(true, Ordering::Relaxed);
         self.gone.store(false, Ordering::Relaxed);
-        if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
+        if self.reported.load(Ordering::Relaxed) && self.reported.swap(false, Ordering::Relaxed) {
             self.monitor.info("The data store answers again.");
         }
     }
@@ -120,7 +120,7 @@ impl<'a> Patience<'a> {
     fn tell(&self, what: &str, failure: &Failure, spent: Duration, left: Duration) {
         let text = failure.reason.line();
         self.monitor.debug(&format!("{what}: {text}. Trying again."));
-        if spent >= WORTH_TELLING && !self.told.swap(true, Ordering::Relaxed) {
+        if spent >= WORTH_TELLING && !self.reported.swap(true, Ordering::Relaxed) {
             self.monitor
                 .warning(&format!("The data store fails: {text}. Trying again for {} s.", left.as_secs()));
         }

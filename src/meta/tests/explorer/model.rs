@@ -100,7 +100,7 @@ mod tests {
 
     /// Tries every pair of locks, with one command after the other. The model must refuse what the lock files refuse.
     #[test]
-    fn the_model_refuses_what_lock_files_refuse() {
+    fn the_model_refuses_the_same_locks_as_lock_files() {
         // A refusal takes a second, so all pairs run at once.
         std::thread::scope(|scope| {
             for (first, second) in LOCKS.iter().flat_map(|a| LOCKS.iter().map(move |b| (a, b))) {
