@@ -14,6 +14,7 @@ use crate::locks::Guard;
 use crate::meta::VersionFilter;
 use crate::monitor::Level;
 use crate::types::error::{Error, Result};
+use crate::types::reason::one_line;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::{ImageId, SnapshotOrigin, Version};
@@ -193,7 +194,7 @@ fn discard(site: &mut Site<'_>, snapshots: &Snapshots, name: &str) {
             site.monitor.warning(&format!("Snapshot {name} is protected or in use, and was not removed."))
         }
         Err(error) => {
-            let text = format!("{}. The next incremental backup removes it.", error.line());
+            let text = one_line(&error.line(), &[], "The next incremental backup removes it.");
             site.monitor.advise(Level::Warning, &text, error.remedies());
         }
     }

@@ -43,14 +43,14 @@ fn fails_by(install: &Install, code: i32, source: &str, causes: &[&str], advice:
 }
 
 #[test]
-fn a_store_that_is_gone() {
+fn each_cause_of_a_store_that_is_gone_is_shown_once() {
     let (install, source) = installed();
     std::fs::remove_dir(install.path("data")).expect("an empty folder");
     fails_by(&install, 6, &source, &["cannot be reached", "No such file or directory"], "Is it mounted?");
 }
 
 #[test]
-fn a_store_that_nobody_can_write_to() {
+fn each_cause_of_a_store_that_is_read_only_is_shown_once() {
     let (install, source) = installed();
     // Not even root.
     install.set("path", "/sys/kernel");
@@ -58,7 +58,7 @@ fn a_store_that_nobody_can_write_to() {
 }
 
 #[test]
-fn a_bucket_that_cannot_be_reached() {
+fn each_cause_of_a_bucket_out_of_reach_is_shown_once() {
     let (install, source) = installed();
     let s3 = "type: s3\nendpoint_url: http://127.0.0.1:1\nbucket_name: b\naws_access_key_id: k\n\
               aws_secret_access_key: s\nretry_time: 0\n";
@@ -70,7 +70,7 @@ fn a_bucket_that_cannot_be_reached() {
 }
 
 #[test]
-fn a_database_that_cannot_be_opened() {
+fn each_cause_of_a_database_that_does_not_open_is_shown_once() {
     let (install, source) = installed();
     install.set("engine", &format!("sqlite:///{}/below", install.path("a.img").display()));
     fails_by(&install, 1, &source, &["Invalid database", "Not a directory"], "");
@@ -80,7 +80,7 @@ fn a_database_that_cannot_be_opened() {
 }
 
 #[test]
-fn a_source_and_a_lock_dir_that_are_not_there() {
+fn each_cause_of_a_missing_source_and_lock_dir_is_shown_once() {
     let (install, _) = installed();
     let missing = install.url("missing");
     fails_by(&install, 100, &missing, &["the source cannot be opened", "No such file or directory"], "");

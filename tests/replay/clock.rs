@@ -102,7 +102,7 @@ fn shown(hours: i64) -> String {
 }
 
 #[test]
-fn moments() {
+fn moments_become_placeholders() {
     let clock = Clock::new("");
     assert_eq!(clock.normal("a 2026-11-20 17:03:09|"), "a <now..............>|");
     assert_eq!(clock.normal("2027-03-20 17:11:08"), "<now........+2880h>");

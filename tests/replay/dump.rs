@@ -59,7 +59,7 @@ fn flush(out: &mut String, bytes: &mut Vec<u8>) {
 }
 
 #[test]
-fn a_dump() {
+fn dumps_of_bytes_are_decoded() {
     let text = "x\n0000000   b   a       3 303   y  \\r  \\n   4\n0000011\ny\n";
     assert_eq!(decoded(text), "x\nod: \"ba 3\u{fffd}y\\r\\n\"\nod: \"4\"\ny\n");
 }

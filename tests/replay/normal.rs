@@ -164,7 +164,7 @@ fn line_number(line: &str) -> String {
 }
 
 #[test]
-fn replacements() {
+fn texts_that_vary_become_placeholders() {
     let clock = Clock::new("");
     let line = "    INFO: [backy2.logging] Restore phase 2/2 (data) to null:// Read Queue [====      ] Write Queue \
                 [          ] (10.0% 0.0MB/sØ ETA 0s) Last ID: None";

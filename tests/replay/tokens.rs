@@ -63,7 +63,7 @@ pub fn uids(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn random_words() {
+fn random_words_become_placeholders() {
     let mut blobs = Vec::new();
     let line = "a /x/e6/05/e605be996cg4HetpBzyJY6qKE7HQChgp.blob e605be996cg4HetpBzyJY6qKE7HQChgp";
     assert_eq!(normal(line, &mut blobs), "a /x/*/*/<blob 1>.blob <blob 1>");

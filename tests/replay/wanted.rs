@@ -110,7 +110,7 @@ fn difference(text: &str) -> Difference {
 }
 
 #[test]
-fn entries_of_the_document() {
+fn entries_of_the_document_are_parsed() {
     let text =
         "\n### 001-a\nWhy.\n\n```stdout\nx\n\n```\n\n```exit\n1\n```\n\n### 002-b\nSo.\n\n```stderr\n```\n";
     let found = entries(text);

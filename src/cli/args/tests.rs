@@ -169,7 +169,7 @@ fn the_usage_lists_the_commands_in_braces() {
 }
 
 #[test]
-fn kinds_of_commands() {
+fn commands_know_their_kind_and_whether_they_mind_signals() {
     assert_eq!(command(&["backup", "s", "n"]).kind(), CommandKind::Backup);
     assert_eq!(command(&["restore", "u", "t"]).kind(), CommandKind::Restore);
     assert_eq!(command(&["ls"]).kind(), CommandKind::Other);
