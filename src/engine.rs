@@ -27,7 +27,7 @@ pub(crate) mod upgrade;
 pub(crate) mod usage;
 
 pub use crate::meta::Access;
-pub use site::Site;
+pub use site::{Site, Use};
 
 #[cfg(test)]
 mod tests;

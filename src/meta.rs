@@ -25,7 +25,7 @@ mod verbs;
 pub use metadata::Metadata;
 pub use model::{
     Candidates, Carried, Deletable, Fate, Fingerprint, Finish, Known, Listed, NewBlob, NewRow, Rows,
-    StatisticsRow, VersionFilter,
+    SampleBlob, StatisticsRow, StoreRow, VersionFilter,
 };
 pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};

@@ -1,12 +1,15 @@
 //! Stores for blobs.
 
 pub(crate) mod file;
+pub(crate) mod identity;
 pub(crate) mod null;
+pub(crate) mod proven;
 pub(crate) mod s3;
 
 use crate::config::{DataConfig, StoreConfig};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
+use crate::types::object::{ObjectFolder, ObjectName};
 use crate::types::uid::BlobUid;
 
 /// A request to read a blob.
@@ -33,6 +36,61 @@ pub enum Presence {
     Bytes(u64),
 }
 
+/// Small objects beside the blobs: what the store is, and copies of metadata. The methods that are provided here are
+/// those of a store that keeps no objects.
+///
+/// The conformance tests check this contract for every store that keeps them:
+///
+/// * An object is under its name either completely or not at all, at any moment, also after a crash.
+/// * An object whose `put_object` has returned survives a power cut, unless the durability is `none`.
+/// * `get_object` looks anew: in a folder, it opens the folder at the configured path, whatever is mounted there now.
+/// * Objects do not appear among the blobs.
+pub trait Objects: Send + Sync {
+    /// Whether the store keeps objects.
+    fn keeps_objects(&self) -> bool {
+        false
+    }
+
+    /// Stores `data` under `name`, in place of an older object of that name.
+    ///
+    /// # Errors
+    /// [`Error::Store`], with the name of the object.
+    fn put_object(&self, _name: &ObjectName, _data: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Reads an object of at most `most` bytes. Returns `None` if there is no object of that name. A larger object is
+    /// unreadable.
+    ///
+    /// # Errors
+    /// [`GetError`].
+    fn get_object(&self, _name: &ObjectName, _most: u64) -> std::result::Result<Option<Vec<u8>>, GetError> {
+        Ok(None)
+    }
+
+    /// Deletes an object. A missing object counts as deleted.
+    ///
+    /// # Errors
+    /// [`Error::Store`], with the name of the object.
+    fn delete_object(&self, _name: &ObjectName) -> Result<()> {
+        Ok(())
+    }
+
+    /// Calls `each` with the name of every object of `folder` behind `after`, in the order of names. Other names are left
+    /// out.
+    ///
+    /// # Errors
+    /// [`Error::Store`], or the error that `each` returned.
+    fn list_objects(
+        &self,
+        _folder: ObjectFolder,
+        _after: Option<&ObjectName>,
+        _each: &mut dyn FnMut(&ObjectName) -> Result<()>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// A store of blobs. All threads of a run share it, and its calls block.
 ///
 /// The conformance tests check this contract for every store:
@@ -45,7 +103,7 @@ pub enum Presence {
 ///   survives as soon as the operating system has written it.
 /// * If a blob is missing, `get` returns `Ok(false)` and `delete` succeeds.
 /// * Names that are not uids do not appear in `list`, and are never used to access the storage.
-pub trait BlobStore: Send + Sync {
+pub trait BlobStore: Objects {
     /// Where the store is, for messages.
     fn location(&self) -> String;
 
@@ -112,7 +170,7 @@ pub trait BlobStore: Send + Sync {
 /// Why a blob could not be read.
 #[derive(Debug)]
 pub enum GetError {
-    /// The blob exists, but its bytes cannot be read (a bad sector): this blob is damaged.
+    /// The blob or object exists, but its bytes cannot be read (a bad sector): it is damaged.
     Unreadable(String),
     /// The store as a whole fails, or this machine: no memory, no permission, no connection. The blob may be good.
     Store(Error),
@@ -132,6 +190,20 @@ pub(crate) fn open<'a>(config: &DataConfig, monitor: &'a dyn Monitor) -> Result<
             Ok(Box::new(s3::S3Store::new(bucket, connections, monitor)?))
         }
     }
+}
+
+/// Whether the store has any blob.
+///
+/// # Errors
+/// [`Error::Store`].
+pub(crate) fn has_blobs(store: &dyn BlobStore) -> Result<bool> {
+    let mut found = false;
+    let listed = store.list("", &mut |_| {
+        found = true;
+        // The first one is enough.
+        Err(Error::internal("enough"))
+    });
+    if found { Ok(true) } else { listed.map(|()| false) }
 }
 
 #[cfg(test)]

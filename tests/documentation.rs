@@ -6,12 +6,14 @@ use common::rust_source::{files_below, strings};
 use std::path::Path;
 
 /// The files that define the tables of a database.
-const SCHEMAS: [&str; 5] = [
+const SCHEMAS: [&str; 7] = [
     "src/meta/sqlite/schema.sql",
     "src/meta/sqlite/rbd.sql",
     "src/meta/sqlite/claims.sql",
+    "src/meta/sqlite/stores.sql",
     "src/meta/postgres/schema.sql",
     "src/meta/postgres/later.sql",
+    "src/meta/postgres/stores.sql",
 ];
 
 fn read(file: &str) -> String {

@@ -297,7 +297,7 @@ pub(crate) struct CleanupArgs {
     /// With --full: consider only blobs whose names begin with PREFIX
     #[arg(short, long, value_name = "PREFIX")]
     pub prefix: Option<String>,
-    /// Do not wait for an hour. This is dangerous while backups run!
+    /// Do not wait for an hour. This is dangerous while backups run! With --full: delete even more than half of the blobs
     #[arg(long)]
     pub dangerous_force: bool,
     /// Delete nothing, and show what would be deleted (with -m: the names of the blobs)

@@ -40,6 +40,7 @@ pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
             CANNOT_BEGIN
         }
         Error::BaseMismatch { .. } | Error::ContinueMismatch { .. } => 5,
+        Error::WrongStore { .. } => 6,
         Error::Store { .. } if command != CommandKind::Other => 6,
         Error::WrongKey(_) if command == CommandKind::Restore => 6,
         Error::Interrupted(signal) => 128 + signal.number(),
@@ -121,6 +122,7 @@ mod tests {
             (Error::TargetRefused(why()), [1, 1, 1]),
             (Error::Target { url: text(), reason: why() }, [100, 100, 100]),
             (store(), [6, 6, 100]),
+            (Error::WrongStore { store: text(), reason: why() }, [6, 6, 6]),
             (Error::WrongKey(text()), [100, 6, 100]),
             (Error::LockDir { path: "x".into(), reason: why() }, [100, 100, 100]),
             (Error::Interrupted(Signal::Hangup), [129, 129, 129]),

@@ -33,12 +33,16 @@ fn sentence(remedy: &Remedy) -> String {
         }
         Remedy::WriteConfig => "Write one of them (see backy.cfg.example), or name a file with -c.",
         Remedy::LeaveFolder => "Change to another folder, or name a configuration with -c.",
+        Remedy::RebuildDatabase => "If its database was lost, `backy2 rebuild` makes it anew from the data store.",
         Remedy::MakeInstallation(folder) => {
             let folder = folder.to_string_lossy();
             return format!("`backy2 -b {} init` makes a new installation in an empty folder.", quoted(&folder));
         }
         Remedy::AllowEmptySource => "If the source is really empty, use --allow-empty.",
         Remedy::ServeReadOnly => "Or use --read-only.",
+        Remedy::DeleteMost => {
+            "If these blobs are really of no use (see them with --dry-run), use --dangerous-force."
+        }
         Remedy::IgnoreAge => "-f ignores that.",
         Remedy::Alternate { removed, version } => {
             return format!(

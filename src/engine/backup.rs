@@ -1,7 +1,7 @@
 //! Backs up a source: makes a version of it.
 
 use super::site::Key;
-use super::{Site, tags};
+use super::{Site, Use, tags};
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::Plan;
 use crate::io::{self, Source};
@@ -69,7 +69,7 @@ pub struct Made {
 /// the data that was safely stored, and can be continued.
 pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let started = Instant::now();
-    let store = site.open_store()?;
+    let store = site.open_store(Use::Write)?;
     let source = io::open_source(options.source, &site.config.io, site.config.block_size)?;
     check_settings(site, &*store)?;
     check_size(site, &*source, options.name, options.allow_empty)?;

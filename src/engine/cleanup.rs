@@ -2,7 +2,7 @@
 
 mod full;
 
-use super::Site;
+use super::{Site, Use};
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
 use crate::monitor::{Level, Monitor};
@@ -69,16 +69,15 @@ impl Grace {
 /// use was deleted, and the next run continues.
 pub fn fast(site: &mut Site<'_>, grace: Grace) -> Result<Cleaned> {
     let _lock = site.locks.cleanup()?;
-    let store = site.open_store()?;
-    store.check()?;
-    let mut cleaned = Cleaned::default();
-    // Scripts look for these messages of release 2.13.
-    site.monitor.info("Deleting false positives...");
-    trust_times(site)?;
     // The order matters: a backup of 2.13 that read its base before the base was removed is still running now, or it
     // has ended.
     let before = grace.before();
     site.locks.no_old_backup(&site.config.process_name)?;
+    let store = site.open_store(Use::Delete)?;
+    let mut cleaned = Cleaned::default();
+    // Scripts look for these messages of release 2.13.
+    site.monitor.info("Deleting false positives...");
+    trust_times(site)?;
     loop {
         let full = doom(site, before, &mut cleaned)?;
         site.monitor.info("Deleting false positives: done. Now deleting blocks.");
@@ -233,11 +232,7 @@ fn delete(
     let failed = store.delete(uids);
     let took = started.elapsed();
     failpoint::pass("cleanup-deleted");
-    tell(site.monitor, &failed, "The next cleanup tries again.");
-    if failed.len() == uids.len() {
-        // If no blob could be deleted, find out whether the store works at all.
-        store.check()?;
-    }
+    tell(site.monitor, store, uids.len(), &failed, "The next cleanup tries again.")?;
     let gone: Vec<BlobUid> =
         uids.iter().filter(|uid| !failed.iter().any(|(other, _)| other == *uid)).cloned().collect();
     cleaned.deleted += gone.len() as u64;
@@ -255,8 +250,22 @@ fn delete(
     Ok(())
 }
 
-/// Reports blobs that could not be deleted, up to `MOST_REPORTED` of them individually.
-fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
+/// Reports blobs that could not be deleted, up to `MOST_REPORTED` of them individually. If none of `all` could be deleted, it
+/// finds out whether the store works at all.
+///
+/// # Errors
+/// The store fails, or is another one.
+fn tell(
+    monitor: &dyn Monitor,
+    store: &dyn BlobStore,
+    all: usize,
+    failed: &[(BlobUid, Error)],
+    what_next: &str,
+) -> Result<()> {
+    let checked = if all > 0 && failed.len() == all { store.check() } else { Ok(()) };
+    if matches!(checked, Err(Error::WrongStore { .. })) {
+        return checked;
+    }
     let reported = failed.iter().filter(|(_, error)| !matches!(error, Error::Interrupted(_)));
     for (_, error) in reported.clone().take(MOST_REPORTED) {
         monitor.advise(Level::Warning, &format!("{}. {what_next}", error.line()), error.remedies());
@@ -265,4 +274,5 @@ fn tell(monitor: &dyn Monitor, failed: &[(BlobUid, Error)], what_next: &str) {
         0 => {}
         more => monitor.warning(&format!("{more} more blobs could not be deleted. {what_next}")),
     }
+    checked
 }

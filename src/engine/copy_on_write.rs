@@ -3,7 +3,7 @@
 use super::backup::backup_run::{self, BackupRun, Ends, begin};
 use super::backup::{self, Made};
 use super::image::Image;
-use super::{Access, Site};
+use super::{Access, Site, Use};
 use crate::config::Config;
 use crate::flow::coordinator::Tally;
 use crate::flow::plan::{BaseBlocks, Plan};
@@ -58,7 +58,7 @@ impl<'a> Copy<'a> {
             )));
         }
         let mut site = Site::open(config, monitor, Access::Write)?;
-        let store = site.open_store()?;
+        let store = site.open_store(Use::Write)?;
         backup::check_settings(&mut site, &*store)?;
         let geometry = Geometry::new(original.size_bytes, config.block_size);
         let naming = backup_run::Naming {
@@ -100,8 +100,7 @@ impl<'a> Copy<'a> {
         let hints = Hints::new(&hints, source.url(), geometry)?;
         let base = BaseBlocks { geometry, unusable: site.meta.unusable(&self.original)? };
         let plan = Plan::new(geometry, Some(&hints), Some(&base), &BlockSet::default());
-        let store = site.open_store()?;
-        store.check()?;
+        let store = site.open_store(Use::Write)?;
         let reads = site.config.data.simultaneous_reads;
         let ends = Ends { source: &source, reads, store: &*store, version: &self.version };
         let run = BackupRun::new(site, ends, Tally::default(), started);

@@ -15,7 +15,7 @@ pub use view::{Extent, Extents, Image};
 
 use super::future;
 use super::names::{self, Catalogue};
-use super::site::{self, Key, Site};
+use super::site::{self, Key, Site, Use};
 use crate::flow::loader::{self, Loader};
 use crate::flow::probe;
 use crate::locks::Locks;
@@ -88,8 +88,12 @@ pub struct Depot {
 ///
 /// # Errors
 /// Wrong settings, an unusable store, no folder for overlays, or an error of `serve`.
-pub fn serve<R>(site: Site<'_>, options: &Options, serve: impl FnOnce(Arc<Depot>) -> Result<R>) -> Result<R> {
-    let store = site.open_store()?;
+pub fn serve<R>(
+    mut site: Site<'_>,
+    options: &Options,
+    serve: impl FnOnce(Arc<Depot>) -> Result<R>,
+) -> Result<R> {
+    let store = site.open_store(Use::Read)?;
     serve_from(site, &*store, options, serve)
 }
 

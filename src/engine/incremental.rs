@@ -6,7 +6,7 @@
 //! snapshot that a killed run left behind, and never removes snapshots of other programs.
 
 use super::backup::{self, Made, Options};
-use super::{Site, future};
+use super::{Site, Use, future};
 use crate::failpoint;
 use crate::io::rbd::{Removal, Snapshots};
 use crate::io::{self, UrlKind};
@@ -66,7 +66,7 @@ fn of_image(site: &mut Site<'_>, options: &Options<'_>) -> Result<Made> {
     let ImageId { cluster, pool, image, .. } = snapshots.image();
     let _alone = site.locks.own_image(&format!("{cluster}-{pool}-{image}"), options.source)?;
     // Check the store first, so that no snapshot is made in vain.
-    site.open_store()?.check_writable()?;
+    site.open_store(Use::Write)?.check_writable()?;
     let base = find_base(site, &snapshots, options.name)?;
     site.monitor.info(&match &base {
         Some((version, snapshot)) => format!(

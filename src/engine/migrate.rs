@@ -2,7 +2,7 @@
 
 use super::backup::{self, Made, Naming};
 use super::site::Key;
-use super::{Site, site};
+use super::{Site, Use, site};
 use crate::flow::version_source::VersionSource;
 use crate::types::error::{Error, Result};
 
@@ -21,8 +21,7 @@ pub(crate) fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
             old.uid
         )));
     }
-    let store = site.open_store()?;
-    store.check()?;
+    let store = site.open_store(Use::Write)?;
     site.probe(&*store, Some(&old), Key::Needed)?;
     let config = site.config;
     let second = site.reader()?;

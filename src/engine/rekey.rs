@@ -2,6 +2,7 @@
 
 use super::Site;
 use crate::crypt::Keyring;
+use crate::failpoint;
 use crate::meta::{Rekeyed, Rewrapped};
 use crate::types::error::{Error, Result};
 use crate::types::hex::to_hex;
@@ -23,9 +24,19 @@ pub(crate) fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let old = Keyring::new(Some(&old));
     let new = &site.keys;
-    site.meta.rekey(&mut |envkey| match old.unwrap(envkey).and_then(|key| new.wrap(&*key)) {
-        Ok(wrapped) => Rewrapped::Anew(to_hex(&wrapped)),
-        Err(_) if new.unwrap(envkey).is_ok() => Rewrapped::Already,
-        Err(_) => Rewrapped::Damaged,
-    })
+    let rekeyed =
+        site.meta.rekey(&mut |envkey| match old.unwrap(envkey).and_then(|key| new.wrap(&*key)) {
+            Ok(wrapped) => Rewrapped::Anew(to_hex(&wrapped)),
+            Err(_) if new.unwrap(envkey).is_ok() => Rewrapped::Already,
+            Err(_) => Rewrapped::Damaged,
+        })?;
+    failpoint::pass("rekey-before-store");
+    // The metadata is enough for a rekey, so the store may be away.
+    if let Err(error) = site.rewrite_identity() {
+        site.monitor.warning(&format!(
+            "The new key was not written to the data store; the next backup does that: {}",
+            error.line()
+        ));
+    }
+    Ok(rekeyed)
 }

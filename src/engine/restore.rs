@@ -2,7 +2,7 @@
 
 use super::damage::Casualties;
 use super::site::Key;
-use super::{Site, site};
+use super::{Site, Use, site};
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
@@ -46,8 +46,7 @@ pub struct Restored {
 /// database, or of the store as a whole. Bad blobs are not errors: see [`Restored::bad`].
 pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let (version, _pin) = site.pin(options.version)?;
-    let store = site.open_store()?;
-    store.check()?;
+    let store = site.open_store(Use::Read)?;
     site.probe(&*store, Some(&version), Key::Needed)?;
     let geometry = Geometry::new(version.size_bytes, site.config.block_size);
     // A block number beyond the end means that all blocks are done.

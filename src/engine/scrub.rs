@@ -2,7 +2,7 @@
 
 use super::damage::Casualties;
 use super::site::Key;
-use super::{Site, site};
+use super::{Site, Use, site};
 use crate::config::Config;
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
@@ -50,7 +50,7 @@ pub enum Verdict {
 /// of the store as a whole. Bad blobs are not errors: see [`Verdict`].
 pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     let (version, _pin) = site.pin(options.version)?;
-    let store = site.open_store()?;
+    let store = site.open_store(Use::Read)?;
     if !site.meta.missing(&version)?.is_empty() {
         site.monitor.error("Version is incomplete.");
         site.meta.mark_version_invalid(&version)?;

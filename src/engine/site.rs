@@ -13,10 +13,16 @@ use crate::meta::claims::Record;
 use crate::meta::url::DatabaseUrl;
 use crate::meta::{self, Access, LockTables, Metadata, Opened, VersionFilter};
 use crate::monitor::Monitor;
-use crate::store::{self, BlobStore};
-use crate::types::error::Result;
+use crate::store::BlobStore;
+use crate::types::error::{Error, Result};
+use crate::types::remedy::Remedy;
 use crate::types::version::Version;
 use std::collections::BTreeSet;
+
+pub(super) mod store;
+mod wrong_store;
+
+pub use store::Use;
 
 /// Whether a command needs the right key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,14 +89,6 @@ impl<'a> Site<'a> {
     pub fn reader(&self) -> Result<Metadata> {
         let url = DatabaseUrl::parse(&self.config.meta.engine)?;
         Metadata::open(&url, self.monitor.handle())
-    }
-
-    /// Opens the data store.
-    ///
-    /// # Errors
-    /// The credentials of a bucket are missing.
-    pub fn open_store(&self) -> Result<Box<dyn BlobStore + 'a>> {
-        store::open(&self.config.data, self.monitor)
     }
 
     /// The versions that pass `filter`, sorted by name, then date. Versions with unreadable rows are left out and
@@ -180,8 +178,14 @@ pub(super) fn open_database(
     access: Access,
 ) -> Result<Metadata> {
     let alone = || locks.upgrade(&config.process_name);
-    let Opened { metadata, register } =
-        meta::open(&config.meta.engine, access, &config.cachedir, monitor, alone)?;
+    let opened = meta::open(&config.meta.engine, access, &config.cachedir, monitor, alone);
+    let Opened { metadata, register } = opened.map_err(|error| match error {
+        // A database without tables may be a new one.
+        Error::Database(reason) if !store::is_used(config, monitor) => {
+            Error::Database(reason.without(&Remedy::RebuildDatabase))
+        }
+        error => error,
+    })?;
     match register {
         LockTables::None => return Ok(metadata),
         LockTables::File(claims) => {

@@ -99,7 +99,7 @@ impl Bench {
     }
 
     fn clean_fully(&self) {
-        cleanup::full(&mut self.site(Access::Clean), "").expect("cleaned");
+        cleanup::full(&mut self.site(Access::Clean), "", true).expect("cleaned");
     }
 
     fn scrub(&self, uid: &VersionUid) {

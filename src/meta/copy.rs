@@ -25,13 +25,12 @@ struct Table {
     key: &'static str,
     /// Whether the table gives numbers to its rows.
     numbers: bool,
+    /// The revision of the schema that brought it.
+    since: i64,
 }
 
-/// The tables for RBD snapshots. They came with a later revision of the schema.
-const LATER: [&str; 2] = ["version_origins", "made_snapshots"];
-
 /// All tables with data of the user, referenced ones first.
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 9] = [
     Table {
         name: "versions",
         columns: &[
@@ -48,12 +47,14 @@ const TABLES: [Table; 8] = [
         ],
         key: "id",
         numbers: true,
+        since: 1,
     },
     Table {
         name: "tags",
         columns: &[("version_uid", Text), ("name", Text)],
         key: "version_uid, name",
         numbers: false,
+        since: 1,
     },
     Table {
         name: "stats",
@@ -76,12 +77,14 @@ const TABLES: [Table; 8] = [
         ],
         key: "id",
         numbers: true,
+        since: 1,
     },
     Table {
         name: "deleted_blocks",
         columns: &[("id", Int), ("uid", Text), ("size", Int), ("delete_candidate", Int), ("time", Int)],
         key: "id",
         numbers: true,
+        since: 1,
     },
     Table {
         name: "blobs",
@@ -98,12 +101,14 @@ const TABLES: [Table; 8] = [
         ],
         key: "id",
         numbers: true,
+        since: 1,
     },
     Table {
         name: "block_map",
         columns: &[("version_id", Int), ("block_id", Int), ("blob_id", Int)],
         key: "version_id, block_id",
         numbers: false,
+        since: 1,
     },
     Table {
         name: "version_origins",
@@ -118,12 +123,21 @@ const TABLES: [Table; 8] = [
         ],
         key: "version_uid",
         numbers: false,
+        since: 2,
     },
     Table {
         name: "made_snapshots",
         columns: &[("cluster", Text), ("pool", Int), ("namespace", Text), ("image", Text), ("name", Text)],
         key: "cluster, pool, namespace, image, name",
         numbers: false,
+        since: 2,
+    },
+    Table {
+        name: "stores",
+        columns: &[("name", Text), ("uuid", Text), ("envkey", Text)],
+        key: "name",
+        numbers: false,
+        since: 4,
     },
 ];
 
@@ -222,8 +236,10 @@ pub(crate) fn copy(
     to: &mut Metadata,
     say: &mut dyn FnMut(&Copied),
 ) -> Result<Vec<Copied>> {
-    // Only the first revision lacks tables that are copied.
-    let all = !matches!(from.state()?, SchemaState::Behind { revision: ..=1 });
+    let revision = match from.state()? {
+        SchemaState::Behind { revision } => revision,
+        _ => i64::MAX,
+    };
     let place = to.location().to_owned();
     to.write("copying the database", Work::Once, |target| {
         for table in &TABLES {
@@ -235,7 +251,7 @@ pub(crate) fn copy(
             }
         }
         let mut copied = Vec::new();
-        for table in TABLES.iter().filter(|table| all || !LATER.contains(&table.name)) {
+        for table in TABLES.iter().filter(|table| table.since <= revision) {
             let what = format!("copying {}", table.name);
             let sent = from.read(&what, |source| table.copy(source, target)).map_err(Fault::Because)?;
             let mut tally = Tally::default();

@@ -180,3 +180,25 @@ pub enum Fate {
     /// The cleanup would leave it for now, because the hour of grace is not over.
     Waits,
 }
+
+/// What a database remembers of its store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreRow {
+    /// The UUID of the store's identity.
+    pub uuid: String,
+    /// The store key as the master key wraps it, as 80 hex digits. `None` if there was no master key.
+    pub envkey: Option<String>,
+    /// Whether the identity was written to the store. If not, it may or may not be there.
+    pub made: bool,
+}
+
+/// A blob that should be in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleBlob {
+    /// Its name.
+    pub uid: BlobUid,
+    /// Plain bytes.
+    pub size: u64,
+    /// Whether nothing explains its absence: it is neither marked as bad nor listed for deletion.
+    pub certain: bool,
+}

@@ -23,7 +23,8 @@ use super::SchemaState;
 use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
-use crate::types::reason::because;
+use crate::types::reason::{Reason, because};
+use crate::types::remedy::Remedy;
 use anchor::Anchor;
 use db::Statements;
 use open::{Obstacle, Reserve, Unopened, Wait};
@@ -83,7 +84,10 @@ impl Sqlite {
 
     fn open_with(path: &Path, wait: Wait) -> Result<Self> {
         let location = format!("sqlite:///{}", path.display());
-        let unusable = |text: &str| Error::database(format!("Invalid database ({location}). {text}"));
+        let unusable = |text: &str| {
+            let reason = Reason::from(format!("Invalid database ({location}). {text}"));
+            Error::database(reason.remedy(Remedy::RebuildDatabase))
+        };
         let unreadable = |cause: Box<dyn std::error::Error + Send + Sync>| {
             Error::database(because(format!("Invalid database ({location})"), cause))
         };

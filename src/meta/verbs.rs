@@ -11,6 +11,7 @@ mod marks;
 mod origins;
 mod read;
 mod rekey;
+mod stores;
 mod transfer;
 mod usage;
 

@@ -4,6 +4,7 @@
 //! redirect blobs anywhere, and put any file into a restored image.
 
 mod failure;
+mod objects;
 mod place;
 
 use super::{BlobStore, GetError, Presence, Wanted};

@@ -1,12 +1,14 @@
 //! A store that keeps nothing, for measuring everything else.
 
-use super::{BlobStore, GetError, Wanted};
+use super::{BlobStore, GetError, Objects, Wanted};
 use crate::types::error::{Error, Result};
 use crate::types::generated::generated;
 use crate::types::uid::BlobUid;
 
 /// Discards blobs. Reads return the generated data of the block.
 pub(crate) struct NullStore;
+
+impl Objects for NullStore {}
 
 impl BlobStore for NullStore {
     fn location(&self) -> String {

@@ -10,6 +10,7 @@ mod client;
 mod delete;
 mod failure;
 mod listing;
+mod objects;
 mod pace;
 mod retry;
 mod sign;
@@ -65,8 +66,15 @@ impl<'a> S3Store<'a> {
         }
     }
 
-    /// One page of the list of keys that begin with `prefix`: the page at `token`, or the first one.
-    fn page(&self, prefix: &str, token: Option<&str>, most: Option<usize>) -> Result<Page> {
+    /// One page of the list of keys that begin with `prefix`: the page at `token`, or the first one, which begins behind
+    /// the key `after`.
+    fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        token: Option<&str>,
+        most: Option<usize>,
+    ) -> Result<Page> {
         let client = &self.client;
         let most = most.map(|most| most.to_string());
         let parameters = [
@@ -74,6 +82,7 @@ impl<'a> S3Store<'a> {
             self.encoding_type.then_some(("encoding-type", "url")),
             Some(("prefix", prefix)).filter(|_| !prefix.is_empty()),
             token.map(|token| ("continuation-token", token)),
+            after.filter(|_| token.is_none()).map(|after| ("start-after", after)),
             most.as_deref().map(|most| ("max-keys", most)),
         ];
         let parameters: Vec<_> = parameters.into_iter().flatten().collect();
@@ -159,7 +168,7 @@ impl BlobStore for S3Store<'_> {
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         let mut course = Course::default();
         loop {
-            let page = self.page(prefix, course.token(), None)?;
+            let page = self.page(prefix, None, course.token(), None)?;
             course.follow(&page).map_err(|failure| self.error(failure, "cannot list the bucket"))?;
             let uids = page.keys.iter().filter(|key| key.starts_with(prefix) && BlobUid::is_one(key));
             uids.into_iter().try_for_each(|uid| each(&BlobUid::from(&uid[..])))?;
@@ -174,6 +183,6 @@ impl BlobStore for S3Store<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        self.page("", None, Some(1)).map(drop)
+        self.page("", None, None, Some(1)).map(drop)
     }
 }

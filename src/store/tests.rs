@@ -3,7 +3,9 @@
 use super::file::FileStore;
 use super::*;
 use crate::skip;
+use crate::types::keys::BlobId;
 use crate::types::settings::{Durability, FileMode};
+use crate::types::uid::VersionUid;
 use std::collections::BTreeSet;
 
 #[path = "../../tests/common/s3_server.rs"]
@@ -65,6 +67,52 @@ fn suite(store: &dyn BlobStore) {
         }
     });
     assert!(uids[5..].iter().all(|uid| get(store, uid).as_deref() == Some(uid.as_str().as_bytes())));
+    suite_of_objects(store);
+}
+
+fn objects(store: &dyn BlobStore, folder: ObjectFolder, after: Option<&ObjectName>) -> Vec<ObjectName> {
+    let mut all = Vec::new();
+    let mut each = |name: &ObjectName| -> Result<()> {
+        all.push(name.clone());
+        Ok(())
+    };
+    store.list_objects(folder, after, &mut each).expect("listed");
+    all
+}
+
+/// Objects, beside the blobs that are there.
+fn suite_of_objects(store: &dyn BlobStore) {
+    assert!(store.keeps_objects());
+    let blobs = names(store, "");
+    let index: Vec<ObjectName> = (1..=7).map(|n| ObjectName::new_index(BlobId(n * 1000))).collect();
+    let mut versions: Vec<ObjectName> =
+        (0..3).filter_map(|_| ObjectName::version(&VersionUid::generate())).collect();
+    versions.sort();
+    let all: Vec<&ObjectName> = [&ObjectName::Identity].into_iter().chain(&index).chain(&versions).collect();
+    for (n, name) in all.iter().enumerate() {
+        assert_eq!(store.get_object(name, 9).expect("asked"), None, "{name}");
+        store.delete_object(name).expect("a missing one counts as deleted");
+        store.put_object(name, &vec![n as u8; n]).expect("put");
+    }
+    for (n, name) in all.iter().enumerate() {
+        assert_eq!(store.get_object(name, n as u64).expect("read"), Some(vec![n as u8; n]), "{name}");
+    }
+    let error = store.get_object(all[5], 4).expect_err("it has 5 bytes");
+    assert!(matches!(error, GetError::Unreadable(_)), "{error:?}");
+    store.put_object(all[5], b"again").expect("put replaces");
+    assert_eq!(store.get_object(all[5], 9).expect("read").as_deref(), Some(&b"again"[..]));
+
+    assert_eq!(objects(store, ObjectFolder::Index, None), index);
+    assert_eq!(objects(store, ObjectFolder::Index, Some(&index[2])), index[3..]);
+    assert!(objects(store, ObjectFolder::Index, index.last()).is_empty());
+    assert_eq!(objects(store, ObjectFolder::Versions, None), versions);
+    let stopped = store.list_objects(ObjectFolder::Index, None, &mut |_| Err(Error::refused("enough")));
+    assert!(matches!(stopped, Err(Error::Refused(_))));
+
+    assert_eq!(names(store, ""), blobs, "objects are no blobs");
+    all.iter().for_each(|name| store.delete_object(name).expect("deleted"));
+    assert_eq!(store.get_object(all[0], 9).expect("asked"), None);
+    assert!(objects(store, ObjectFolder::Index, None).is_empty());
 }
 
 #[test]

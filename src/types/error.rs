@@ -149,6 +149,14 @@ pub enum Error {
         reason: Reason,
     },
 
+    /// The store is not the one that belongs to the database, or it cannot be known whether it is.
+    WrongStore {
+        /// The location of the store.
+        store: String,
+        /// How this was noticed, and what the causes may be.
+        reason: Reason,
+    },
+
     /// The master key cannot decrypt the blobs.
     WrongKey(String),
 
@@ -241,6 +249,7 @@ impl Error {
             | Error::Source { reason, .. }
             | Error::Target { reason, .. }
             | Error::Store { reason, .. }
+            | Error::WrongStore { reason, .. }
             | Error::LockDir { reason, .. } => Some(reason),
             _ => None,
         }
@@ -268,7 +277,9 @@ impl fmt::Display for Error {
                 subject(f, format_args!("database {database}"), reason)
             }
             Error::Source { url, reason } | Error::Target { url, reason } => subject(f, url, reason),
-            Error::Store { store, reason } => subject(f, format_args!("data store {store}"), reason),
+            Error::Store { store, reason } | Error::WrongStore { store, reason } => {
+                subject(f, format_args!("data store {store}"), reason)
+            }
             Error::LockDir { path, reason } => {
                 subject(f, format_args!("cannot use lock_dir {}", path.display()), reason)
             }

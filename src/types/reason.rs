@@ -36,6 +36,12 @@ impl Reason {
         self
     }
 
+    /// The same without one of these.
+    pub fn without(mut self, remedy: &Remedy) -> Self {
+        self.remedies.retain(|other| other != remedy);
+        self
+    }
+
     /// The remedies: options or other commands that help.
     pub(super) fn remedies(&self) -> &[Remedy] {
         &self.remedies

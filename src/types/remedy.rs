@@ -15,6 +15,8 @@ pub enum Remedy {
     WriteConfig,
     /// Run the command in another folder, or name a configuration.
     LeaveFolder,
+    /// Make the database anew from what the store holds.
+    RebuildDatabase,
     /// Make a new installation in this folder.
     MakeInstallation(PathBuf),
     /// Back up a source although it is empty.
@@ -23,6 +25,8 @@ pub enum Remedy {
     ServeReadOnly,
     /// Remove a version although it is young.
     IgnoreAge,
+    /// Let a full cleanup delete most of a store.
+    DeleteMost,
     /// Remove the blocks of a version in several turns, with a cleanup that forces space free in between.
     Alternate {
         /// The number of blocks that are removed already.

@@ -31,8 +31,8 @@ fn image(seed: u64) -> Vec<u8> {
     image
 }
 
-/// Failpoints that other tests use: `upgrade`, `transfer`, `rekey`, those of RBD, and `wrong_input` (`neighbours`).
-const ELSEWHERE: [(&str, &[usize]); 10] = [
+/// Failpoints that other tests use: `upgrade`, `transfer`, `rekey`, `stores`, those of RBD, and `wrong_input` (`neighbours`).
+const ELSEWHERE: [(&str, &[usize]); 13] = [
     ("upgrade-middle", &[1]),
     ("upgrade-kept", &[1]),
     ("init-folder", &[1]),
@@ -40,6 +40,9 @@ const ELSEWHERE: [(&str, &[usize]); 10] = [
     ("whole-before-rename", &[1]),
     ("import-before-commit", &[1]),
     ("rekey-before-commit", &[1]),
+    ("rekey-before-store", &[1]),
+    ("store-recorded", &[1]),
+    ("store-identity-written", &[1]),
     ("incremental-noted", &[1]),
     ("incremental-made", &[1]),
     ("incremental-valid", &[1]),

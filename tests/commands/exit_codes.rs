@@ -125,12 +125,11 @@ fn code_6_the_store_failed() {
 #[test]
 fn code_6_the_store_failed_in_the_middle() {
     let (install, _) = with_version();
-    let blobs = install.blobs().len();
     let data = noise(3, 200 * BLOCK);
     let source = install.image("other.img", &data);
     limit(&install, "bandwidth_write", 200_000);
     let child = install.start(&["backup", &source, "b"]);
-    wait_until(|| install.blobs().len() > blobs + 4);
+    wait_until(|| install.newest("b").is_some_and(|(uid, _)| install.rows(&uid) > 0));
     std::fs::rename(install.path("data"), install.path("elsewhere")).expect("renamed");
     let run = Run::from(child.wait_with_output().expect("ended"));
     assert_eq!(run.code, 6, "{run:?}");

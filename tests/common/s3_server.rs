@@ -93,11 +93,11 @@ impl S3Server {
         self.folder.path().join("cert.pem")
     }
 
-    /// The names of the objects that rclone stores.
-    pub fn objects(&self) -> Vec<String> {
+    /// The names of the objects that rclone stores, without the identity of the store.
+    pub fn blobs(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.bucket_folder()).expect("listed");
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        let names = entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name != "backy2.store").collect();
         names.sort();
         names
     }
@@ -160,6 +160,13 @@ impl S3Server {
         let (bucket, credentials) = self.bucket();
         let url = bucket.put_object(Some(&credentials), key).sign(Duration::from_secs(60));
         AGENT.with(|agent| agent.put(url.as_str()).send(data).expect("stored"));
+    }
+
+    /// Deletes an object.
+    pub fn delete(&self, key: &str) {
+        let (bucket, credentials) = self.bucket();
+        let url = bucket.delete_object(Some(&credentials), key).sign(Duration::from_secs(60));
+        AGENT.with(|agent| agent.delete(url.as_str()).call().expect("deleted"));
     }
 
     /// Reads an object, if it exists.

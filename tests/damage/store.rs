@@ -8,6 +8,14 @@ fn gone(store: &Store) {
     std::fs::rename(store.install.path("data"), store.install.path("elsewhere")).expect("renamed");
 }
 
+/// Replaces the store by one that has the same identity and no blobs.
+fn emptied(store: &Store) {
+    gone(store);
+    std::fs::create_dir(store.install.path("data")).expect("mkdir");
+    let identity = |folder: &str| store.install.path(folder).join("backy2.store");
+    std::fs::copy(identity("elsewhere"), identity("data")).expect("copied");
+}
+
 fn back(store: &Store) {
     std::fs::rename(store.install.path("elsewhere"), store.install.path("data")).expect("renamed");
 }
@@ -100,8 +108,7 @@ fn a_backup_of_known_data_needs_the_store_too() {
 fn of_an_empty_store_everything_is_missing() {
     for encryption in [0, 1] {
         let store = Store::new(encryption);
-        gone(&store);
-        std::fs::create_dir(store.install.path("data")).expect("mkdir");
+        emptied(&store);
         let (data, said) = store.damaged_restore();
         assert!(data == vec![0; image().len()]);
         assert!(
@@ -119,12 +126,11 @@ fn of_an_empty_store_everything_is_missing() {
 #[test]
 fn an_empty_store_can_be_mended_by_bringing_the_blobs_back() {
     let store = Store::new(1);
-    gone(&store);
-    std::fs::create_dir(store.install.path("data")).expect("mkdir");
+    emptied(&store);
     for version in [&store.a, &store.sharing, &store.other] {
         store.install.fails(20, &["scrub", version]);
     }
-    std::fs::remove_dir(store.install.path("data")).expect("removed");
+    std::fs::remove_dir_all(store.install.path("data")).expect("removed");
     back(&store);
     for version in [&store.a, &store.sharing, &store.other] {
         store.install.ok(&["scrub", version]);

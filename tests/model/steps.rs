@@ -81,7 +81,7 @@ fn clean_up_fast(world: &mut World, seen: &mut Seen) {
 fn clean_up_fully(world: &mut World, seen: &mut Seen) {
     println!("cleanup --full");
     let before = world.install.stored_uids();
-    cleanup::full(&mut world.site(), "").expect("cleaned");
+    cleanup::full(&mut world.site(), "", true).expect("cleaned");
     let after = after_cleanup(world, seen, before);
     assert!(after.is_subset(&world.install.named_uids()), "only what is named is left");
     seen.full_cleanups += 1;

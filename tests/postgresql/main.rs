@@ -54,6 +54,8 @@ mod secure;
 mod server;
 #[path = "../commands/signals.rs"]
 mod signals;
+#[path = "../commands/stores.rs"]
+mod stores;
 #[path = "../commands/transfer.rs"]
 mod transfer;
 mod upgrade;

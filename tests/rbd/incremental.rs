@@ -308,16 +308,16 @@ fn a_database_of_the_first_revision_gets_the_tables_when_something_is_changed() 
     let uid = install.backup(&[&source, "vm"]);
     install.change(
         "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;
-         DROP TABLE claims; DROP TABLE invalidated;
+         DROP TABLE claims; DROP TABLE invalidated; DROP TABLE stores;
          UPDATE schema_version SET revision = 1",
     );
     install.ok(&["ls"]);
     assert_eq!(install.count("SELECT revision FROM schema_version"), 1);
     // A restore upgrades the database, since it may mark blobs.
     install.ok(&["restore", &uid, "null://"]);
-    assert_eq!(install.count("SELECT revision FROM schema_version"), 3);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 4);
     install.backup(&["-f", &uid, &source, "vm"]);
-    assert_eq!(install.count("SELECT revision FROM schema_version"), 3);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 4);
     assert_eq!(install.count("SELECT count(*) FROM version_origins"), 0);
     install.assert_sound();
 }

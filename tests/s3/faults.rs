@@ -44,14 +44,14 @@ fn while_every_tenth_request_fails_a_backup_and_a_restore_go_through() {
     let proxy = through(&install, &server, every_tenth);
     let uid = install.backup(&[&source, "a"]);
     assert!(proxy.count("PUT") > BLOCKS, "some were repeated");
-    assert_eq!(server.objects().len(), BLOCKS);
+    assert_eq!(server.blobs().len(), BLOCKS);
     assert_no_strays(&install, &server);
     assert!(install.restored(&uid, "out") == image);
     install.ok(&["scrub", "-s", &source, &uid]);
     assert!(install.is_valid(&uid));
     install.ok(&["rm", &uid]);
     install.ok(&["cleanup", "--dangerous-force"]);
-    assert!(server.objects().is_empty());
+    assert!(server.blobs().is_empty());
 }
 
 #[test]

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+const NO_SUCH_KEY: &str = "<Error><Code>NoSuchKey</Code></Error>";
+
 /// An installation with its bucket on this server.
 fn installed(server: &Hostile, timeout: u32) -> Install {
     let install = Install::new(4096);
@@ -110,7 +112,10 @@ fn a_listing_that_does_not_get_on_is_an_error() {
         [("", true, "without names"), (key, true, "order of keys"), (key, false, "same page")]
     {
         let number = AtomicU32::new(0);
-        let server = Hostile::start(move |_, client| {
+        let server = Hostile::start(move |asked, client| {
+            if asked.head[0].contains("backy2.store") {
+                return reply(client, "404 Not Found", "", NO_SUCH_KEY);
+            }
             let number = number.fetch_add(u32::from(counts), Ordering::SeqCst);
             reply(client, "200 OK", "", &page(keys, &format!("t{number}")))
         });
@@ -124,6 +129,7 @@ fn a_listing_that_does_not_get_on_is_an_error() {
 fn signatures_are_in_the_header_with_the_digest_of_the_body() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = seen.clone();
+    let identity: Mutex<Option<String>> = Mutex::default();
     let server = Hostile::start(move |asked, client| {
         let line = asked.head[0].clone();
         let digest: String = Sha256::digest(&asked.body).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -132,10 +138,19 @@ fn signatures_are_in_the_header_with_the_digest_of_the_body() {
                 value.starts_with("AWS4-HMAC-SHA256 Credential=id/") && value.contains("host;")
             });
         let is_put = line.starts_with("PUT");
+        let is_identity = line.contains("backy2.store");
         noted.lock().expect("lock").push((line, asked.header("content-md5").is_some()));
+        let mut identity = identity.lock().expect("lock");
+        if is_put && is_identity {
+            *identity = Some(String::from_utf8_lossy(&asked.body).into_owned());
+        }
         match (good, is_put) {
             (false, _) => reply(client, "403 Forbidden", "", "<Error><Code>AccessDenied</Code></Error>"),
             (true, true) => reply(client, "200 OK", "", ""),
+            (true, false) if is_identity => match &*identity {
+                Some(identity) => reply(client, "200 OK", "", identity),
+                None => reply(client, "404 Not Found", "", NO_SUCH_KEY),
+            },
             (true, false) => reply(
                 client,
                 "200 OK",
@@ -148,7 +163,7 @@ fn signatures_are_in_the_header_with_the_digest_of_the_body() {
     install.backup(&[&install.image("image", &noise(1, 3 * 4096)), "vm"]);
     let seen = seen.lock().expect("lock");
     let puts: Vec<_> = seen.iter().filter(|(line, _)| line.starts_with("PUT")).collect();
-    assert_eq!(puts.len(), 3, "{seen:?}");
+    assert_eq!(puts.len(), 1 + 3, "the identity of the store, and the blobs: {seen:?}");
     for (line, has_md5) in seen.iter() {
         assert!(!line.contains("X-Amz") && !line.to_lowercase().contains("signature"), "{line}");
         assert!(*has_md5 || !line.starts_with("PUT"), "{line}");

@@ -7,6 +7,7 @@ mod basics;
 mod deletion;
 mod faults;
 mod hostile;
+mod identity;
 mod outage;
 mod setup;
 mod speed;

@@ -52,6 +52,6 @@ pub fn through(
 /// The bucket holds exactly the blobs that versions name.
 pub fn assert_no_strays(install: &Install, server: &S3Server) {
     let named: Vec<String> = install.named_uids().into_iter().collect();
-    assert_eq!(server.objects(), named);
+    assert_eq!(server.blobs(), named);
     install.assert_database();
 }

@@ -77,13 +77,15 @@ fn created_files_are_private_under_every_umask() {
     let config = at("backup/backy.cfg");
     let text = fs::read_to_string(&config).expect("read");
     let text = text.replace("[DEFAULTS]\n", "[DEFAULTS]\nfile_mode: 0660\n");
-    fs::write(&config, text.replace("backy.sqlite", "shared.sqlite").replace("backy.log", "shared.log"))
-        .expect("written");
+    fs::create_dir(at("shared")).expect("made");
+    let text = text.replace("backy.sqlite", "shared.sqlite").replace("backy.log", "shared.log");
+    fs::write(&config, text.replace("backup/data\n", "shared\n")).expect("written");
     good(folder.path(), "077", &["-b", &dir, "initdb"]);
     good(folder.path(), "077", &["-b", &dir, "backup", "./a.img", "vm"]);
     good(folder.path(), "077", &["-b", &dir, "export", "vm:latest", "dump2"]);
     good(folder.path(), "077", &["-b", &dir, "restore", "vm:latest", "./c.img"]);
-    for name in ["dump2", "c.img", "backup/shared.sqlite", "backup/shared.log"] {
+    let names = ["dump2", "c.img", "backup/shared.sqlite", "backup/shared.log", "shared/backy2.store"];
+    for name in names {
         assert_eq!(mode(&at(name)), 0o660, "{name}");
     }
     // An existing file keeps its mode.

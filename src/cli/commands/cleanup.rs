@@ -22,7 +22,11 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
         return preview(context, &mut site, args);
     }
     let cleaned = if args.full {
-        let cleaned = engine::cleanup::full(&mut site, args.prefix.as_deref().unwrap_or_default())?;
+        let cleaned = engine::cleanup::full(
+            &mut site,
+            args.prefix.as_deref().unwrap_or_default(),
+            args.dangerous_force,
+        )?;
         terminal.info(&format!("Cleanup: Removed {} blobs", cleaned.deleted));
         cleaned
     } else {

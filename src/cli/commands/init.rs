@@ -6,14 +6,19 @@ use crate::cli::exit::Outcome;
 use crate::cli::terminal::Terminal;
 use crate::engine;
 use crate::meta::copy::Copied;
-use crate::monitor::Monitor;
+use crate::monitor::{Level, Monitor};
 use crate::types::error::Result;
+use crate::types::remedy::Remedy;
 use serde_json::json;
 use std::path::Path;
 
 /// Creates the tables in the configured database.
 pub(super) fn initdb(context: &Context) -> Result<Outcome> {
-    engine::init::database(&context.config, &context.terminal)?;
+    if engine::init::database(&context.config, &context.terminal)? {
+        let text = "The data store has data already, of an installation with another database. Backups need an empty \
+                    store. Import the dumps of that installation, if there are any.";
+        context.terminal.advise(Level::Warning, text, &[Remedy::RebuildDatabase]);
+    }
     Ok(Outcome::Done)
 }
 

@@ -6,7 +6,7 @@ use crate::engine::Access;
 use crate::engine::backup::{self, Options as Backup};
 use crate::engine::init;
 use crate::monitor::{Monitor, Progress};
-use crate::store::{GetError, Wanted};
+use crate::store::{GetError, Objects, Wanted};
 use crate::types::error::Signal;
 use crate::types::remedy::Remedy;
 use crate::types::uid::BlobUid;
@@ -21,6 +21,8 @@ struct Counting<'a> {
     inner: Box<dyn BlobStore + 'a>,
     fetched: Mutex<HashMap<BlobUid, u64>>,
 }
+
+impl Objects for Counting<'_> {}
 
 impl BlobStore for Counting<'_> {
     fn location(&self) -> String {
@@ -119,8 +121,9 @@ fn bench() -> Bench {
 
 impl Bench {
     fn serve<R>(&self, work: impl FnOnce(&Counting, Arc<Depot>) -> R) -> R {
-        let site = Site::open(&self.config, &self.notes, Access::Read).expect("opened");
-        let counting = Counting { inner: site.open_store().expect("opened"), fetched: Mutex::default() };
+        let mut site = Site::open(&self.config, &self.notes, Access::Read).expect("opened");
+        let counting =
+            Counting { inner: site.open_store(Use::Read).expect("opened"), fetched: Mutex::default() };
         let options = Options { overlays: Some(self.folder.path().to_owned()) };
         serve_from(site, &counting, &options, |depot| {
             counting.forget();

@@ -10,7 +10,9 @@ use crate::sys::trust::{self, Doubt};
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
 use crate::types::hex::to_hex;
-use crate::types::reason::because;
+use crate::types::object::ObjectName;
+use crate::types::reason::{Reason, because};
+use crate::types::remedy::Remedy;
 use crate::types::settings::FileMode;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
@@ -20,7 +22,9 @@ use std::path::Path;
 
 const CONFIG: &str = "backy.cfg";
 const DATABASE: &str = "backy.sqlite";
-const FOLDERS: [&str; 3] = ["data", "lock", "cache"];
+/// The folder of the data store.
+const DATA: &str = "data";
+const FOLDERS: [&str; 3] = [DATA, "lock", "cache"];
 /// New file systems contain a folder with this name.
 const LOST: &str = "lost+found";
 
@@ -100,11 +104,16 @@ fn refuse_others(folder: &Path) -> Result<()> {
         let path = entry.map_err(unreadable)?.path();
         if !is_left_over(&path).map_err(unreadable)? {
             let name = path.file_name().unwrap_or_default().display();
-            return Err(Error::refused(format!(
+            let reason = Reason::from(format!(
                 "{} is not empty: it contains {name}. `init` makes an installation only in a new or empty \
                  folder.",
                 folder.display()
-            )));
+            ));
+            let has_store = private::is_taken(&folder.join(DATA).join(ObjectName::Identity.to_string()));
+            return Err(Error::refused(match has_store.then_some(Remedy::RebuildDatabase) {
+                Some(remedy) => reason.remedy(remedy),
+                None => reason,
+            }));
         }
     }
     // An earlier release left an empty configuration if the disk was full.

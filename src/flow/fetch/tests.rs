@@ -1,6 +1,7 @@
 //! Blobs that are bad once or always, in a store whose answers are planned.
 
 use super::*;
+use crate::store::Objects;
 use crate::types::block::Encryption;
 use crate::types::keys::BlobId;
 use crate::types::settings::HashFunction;
@@ -29,6 +30,8 @@ struct Planned {
 fn gone() -> Error {
     Error::Store { store: "test".into(), reason: "gone".into() }
 }
+
+impl Objects for Planned {}
 
 impl BlobStore for Planned {
     fn location(&self) -> String {

@@ -6,7 +6,7 @@ use crate::meta::Rows;
 use crate::meta::url::DatabaseUrl;
 use crate::meta::{Metadata, create};
 use crate::monitor::{Handle, Silent};
-use crate::store::{GetError, Wanted};
+use crate::store::{GetError, Objects, Wanted};
 use crate::types::settings::{FileMode, HashFunction};
 use crate::types::time::Timestamp;
 use crate::types::version::NewVersion;
@@ -21,6 +21,8 @@ struct Forgetful {
 fn lost() -> Error {
     Error::Store { store: "test".into(), reason: "lost".into() }
 }
+
+impl Objects for Forgetful {}
 
 impl BlobStore for Forgetful {
     fn location(&self) -> String {

@@ -7,7 +7,7 @@ use crate::meta::url::DatabaseUrl;
 use crate::meta::{Fingerprint, NewBlob, NewRow};
 use crate::meta::{Metadata, create};
 use crate::monitor::{Handle, Silent};
-use crate::store::{BlobStore, GetError, Wanted};
+use crate::store::{BlobStore, GetError, Objects, Wanted};
 use crate::types::block::Encryption;
 use crate::types::error::Error;
 use crate::types::settings::HashFunction;
@@ -21,6 +21,8 @@ struct Unreachable;
 fn gone() -> Error {
     Error::Store { store: "test".into(), reason: "gone".into() }
 }
+
+impl Objects for Unreachable {}
 
 impl BlobStore for Unreachable {
     fn location(&self) -> String {

@@ -8,9 +8,10 @@ use crate::types::error::{Error, Result};
 use crate::types::reason::Reason;
 
 /// The SQL that creates the tables of a new database.
-pub(super) const DDL: &str = concat!(include_str!("schema.sql"), include_str!("later.sql"));
+pub(super) const DDL: &str =
+    concat!(include_str!("schema.sql"), include_str!("later.sql"), include_str!("stores.sql"));
 /// The SQL that each revision added to the previous one. The first revision on PostgreSQL was 2.
-const ADDITIONS: [(i64, &str); 1] = [(3, include_str!("later.sql"))];
+const ADDITIONS: [(i64, &str); 2] = [(3, include_str!("later.sql")), (4, include_str!("stores.sql"))];
 
 /// Adds the tables that a database of revision `revision` lacks.
 pub(super) fn add(db: &mut dyn Db, revision: i64) -> Fallible<()> {

@@ -13,10 +13,15 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// The SQL that creates the tables of a new database.
-pub(super) const DDL: &str =
-    concat!(include_str!("schema.sql"), include_str!("rbd.sql"), include_str!("claims.sql"));
+pub(super) const DDL: &str = concat!(
+    include_str!("schema.sql"),
+    include_str!("rbd.sql"),
+    include_str!("claims.sql"),
+    include_str!("stores.sql")
+);
 /// The SQL that each revision added to the previous one.
-const ADDITIONS: [(i64, &str); 2] = [(2, include_str!("rbd.sql")), (3, include_str!("claims.sql"))];
+const ADDITIONS: [(i64, &str); 3] =
+    [(2, include_str!("rbd.sql")), (3, include_str!("claims.sql")), (4, include_str!("stores.sql"))];
 
 /// Whether the database has a table or view with that name.
 pub(super) fn has(connection: &Connection, name: &str) -> rusqlite::Result<bool> {

@@ -73,10 +73,15 @@ fn schema_of(database: &Metadata) -> Vec<String> {
 #[test]
 fn earlier_revisions_get_the_missing_tables() {
     let (_kept, new) = database();
+    let without_stores = "DROP TABLE stores;";
     let without_claims = "DROP TABLE claims; DROP TABLE invalidated;";
     let without_snapshots =
         "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;";
-    for (revision, lacks) in [(2, vec![without_claims]), (1, vec![without_claims, without_snapshots])] {
+    for (revision, lacks) in [
+        (3, vec![without_stores]),
+        (2, vec![without_stores, without_claims]),
+        (1, vec![without_stores, without_claims, without_snapshots]),
+    ] {
         let (_folder, mut database) = database();
         database.sqlite().connection.execute_batch(&lacks.concat()).expect("drops");
         database

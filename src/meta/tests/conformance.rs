@@ -32,7 +32,34 @@ pub const CASES: &[(&str, Case)] = &[
     ("rule 3: a good blob heals what only it had made invalid", heals),
     ("full cleanup", full_cleanup),
     ("origins of versions, and snapshots that were made", origins),
+    ("the store that belongs to the database", stores),
 ];
+
+fn stores(meta: &mut Metadata) {
+    assert_eq!(meta.store().expect("reads"), None);
+    let row = |uuid: &str, envkey: Option<&str>, made| {
+        Some(StoreRow { uuid: uuid.into(), envkey: envkey.map(str::to_owned), made })
+    };
+    assert_eq!(meta.begin_store("a", None).expect("begins"), row("a", None, false));
+    assert_eq!(meta.begin_store("b", Some("k")).expect("the first one counts"), row("a", None, false));
+    assert_eq!(meta.remember_store("a", None).expect("records"), row("a", None, true));
+    assert_eq!(meta.remember_store("b", None).expect("the first one counts"), row("a", None, true));
+    assert_eq!(meta.begin_store("c", None).expect("the first one counts"), row("a", None, true));
+    assert_eq!(meta.set_store_key("key").expect("records"), row("a", Some("key"), true));
+    assert_eq!(meta.set_store_key("other").expect("the first one counts"), row("a", Some("key"), true));
+    assert_eq!(meta.store().expect("reads"), row("a", Some("key"), true));
+
+    assert!(meta.sample_of_store(16).expect("reads").is_empty() && !meta.has_plain_blobs().expect("reads"));
+    let data: Vec<u32> = (0..40).collect();
+    let (version, blobs) = version_of(meta, "a", &data);
+    let sample = meta.sample_of_store(16).expect("reads");
+    assert!((8..=16).contains(&sample.len()), "{sample:?}");
+    assert!(meta.has_plain_blobs().expect("reads"));
+    assert_eq!(sample[0].uid, blobs[39].uid, "the newest is among them");
+    meta.remove_version(&version, 1).expect("removes");
+    meta.take_delete_candidates(NEVER, ALWAYS, 100).expect("takes");
+    assert_eq!(meta.sample_of_store(16).expect("reads").len(), 16, "those that wait for their deletion");
+}
 
 const NEVER: i64 = i64::MIN;
 const ALWAYS: i64 = i64::MAX;

@@ -8,7 +8,7 @@ use crate::types::keys::BlobId;
 use crate::types::uid::BlobUid;
 
 impl Metadata {
-    /// Wraps the keys of all encrypted blobs with a new master key. The caller must have exclusive use of the
+    /// Wraps the keys of all encrypted blobs, and of the store, with a new master key. The caller must have exclusive use of the
     /// installation.
     ///
     /// # Errors
@@ -65,8 +65,20 @@ fn rekey(db: &mut dyn Db, rewrap: Rewrap<'_>) -> Fallible<Rekeyed> {
     };
     rekeyed.sparse = count("m.blob_id <= 0")?;
     rekeyed.other = count("m.blob_id > 0 AND b.enc_version <> 1")?;
+    rekey_store(db, rewrap)?;
     failpoint::pass("rekey-before-commit");
     Ok(rekeyed)
+}
+
+/// Wraps the key of the store anew, if the old master key opens it.
+fn rekey_store(db: &mut dyn Db, rewrap: Rewrap<'_>) -> Fallible<()> {
+    let sql = "SELECT name, envkey FROM stores WHERE envkey IS NOT NULL";
+    for (name, envkey) in db.all(sql, &[], |row| Ok((row.text(0)?, row.text(1)?)))? {
+        if let Rewrapped::Anew(wrapped) = rewrap(&envkey) {
+            db.execute("UPDATE stores SET envkey = ?1 WHERE name = ?2", values![&wrapped, &name])?;
+        }
+    }
+    Ok(())
 }
 
 fn wrong_key(already: u64) -> Error {

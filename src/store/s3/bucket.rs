@@ -41,7 +41,8 @@ impl Bucket {
     /// The path of an object, or of the bucket itself (`""`), as it is sent and signed.
     pub(super) fn path(&self, key: &str) -> String {
         let path: Vec<String> = self.base.path().split('/').map(encoded_once).collect();
-        path.join("/") + &encoded(key)
+        let key: Vec<String> = key.split('/').map(encoded).collect();
+        path.join("/") + &key.join("/")
     }
 
     /// Scheme, host and port: the part before the path.
@@ -102,6 +103,6 @@ mod tests {
     #[test]
     fn paths_are_encoded_once() {
         let odd = bucket("https://h/a%20b(c)$d", Addressing::Path, "b").expect("good");
-        assert_eq!(odd.path("x y/z"), "/a%20b%28c%29%24d/b/x%20y%2Fz");
+        assert_eq!(odd.path("x y/z"), "/a%20b%28c%29%24d/b/x%20y/z");
     }
 }
