@@ -182,7 +182,7 @@ pub(super) fn open_database(
     let Opened { metadata, register } = opened.map_err(|error| match error {
         // A database without tables may be a new one.
         Error::Database(reason) if !store::is_used(config, monitor) => {
-            Error::Database(reason.without(&Remedy::RebuildDatabase))
+            Error::Database(reason.without(&Remedy::RestoreDatabase))
         }
         error => error,
     })?;

@@ -80,7 +80,7 @@ pub(super) fn state(location: &str, found: Found) -> Result<SchemaState> {
     if let Some(table) = found.lacks {
         let text =
             format!("Invalid database ({location}). It has no table {table}. Please run initdb first.");
-        return Err(Error::database(Reason::from(text).remedy(Remedy::RebuildDatabase)));
+        return Err(Error::database(Reason::from(text).remedy(Remedy::RestoreDatabase)));
     }
     let revision = found.theirs.unwrap_or_default();
     if !OLD_REVISIONS.contains(&&revision[..]) {

@@ -86,7 +86,7 @@ impl Sqlite {
         let location = format!("sqlite:///{}", path.display());
         let unusable = |text: &str| {
             let reason = Reason::from(format!("Invalid database ({location}). {text}"));
-            Error::database(reason.remedy(Remedy::RebuildDatabase))
+            Error::database(reason.remedy(Remedy::RestoreDatabase))
         };
         let unreadable = |cause: Box<dyn std::error::Error + Send + Sync>| {
             Error::database(because(format!("Invalid database ({location})"), cause))

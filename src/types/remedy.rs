@@ -15,8 +15,8 @@ pub enum Remedy {
     WriteConfig,
     /// Run the command in another folder, or name a configuration.
     LeaveFolder,
-    /// Make the database anew from what the store holds.
-    RebuildDatabase,
+    /// Put a copy of the database back.
+    RestoreDatabase,
     /// Make a new installation in this folder.
     MakeInstallation(PathBuf),
     /// Back up a source although it is empty.
