@@ -10,7 +10,7 @@
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
 //! | connections | [`pg`] |
-//! | mechanisms | [`config`], [`copies`], [`crypt`], [`hash`], [`pool`], [`throttle`], [`monitor`] |
+//! | mechanisms | [`config`], [`copies`], [`crypt`], [`hash`], [`pem`], [`pool`], [`throttle`], [`monitor`] |
 //! | system | [`sys`] |
 //! | failpoints | [`failpoint`] |
 //! | types | [`types`] |
@@ -36,6 +36,7 @@ mod locks;
 pub mod meta;
 pub mod monitor;
 mod nbd;
+mod pem;
 mod pg;
 mod pool;
 mod store;

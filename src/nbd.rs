@@ -12,7 +12,8 @@ mod socket;
 mod tls;
 mod transmission;
 
-pub(crate) use socket::Address;
+pub(crate) use socket::{Address, Users};
+pub(crate) use tls::ClientCertificate;
 
 use crate::config::Config;
 use crate::engine::copy_on_write::CopyNaming;
@@ -64,15 +65,14 @@ pub(crate) struct Options<'o> {
 /// The clients that may connect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Admission {
-    /// Over the loopback address and unix sockets, accept every user. Without it, only root and the user that the
-    /// server runs as may connect.
-    pub any_user: bool,
+    /// The users of this host that may connect, over the loopback address and unix sockets.
+    pub users: Users,
     /// Allow an address that other hosts can reach without TLS, although they can then connect and read along.
     pub insecure: bool,
     /// The folder with the certificates. If it is set, every connection must use TLS.
     pub certificates: Option<PathBuf>,
-    /// Clients need a certificate, too.
-    pub verify: bool,
+    /// Whether clients need a certificate, too.
+    pub client_certificate: ClientCertificate,
 }
 
 /// The address that the server listens on.
@@ -98,10 +98,10 @@ pub(crate) fn run(
 ) -> Result<()> {
     let admission = &options.admission;
     let settings = match &admission.certificates {
-        Some(folder) => Some(tls::settings(folder, admission.verify)?),
+        Some(folder) => Some(tls::settings(folder, admission.client_certificate)?),
         None => None,
     };
-    let listener = Listener::new(&options.address)?;
+    let listener = Listener::new(&options.address, admission.users)?;
     let reached = listener.address().filter(|address| !is_local(address.ip()));
     if let Some(address) = reached {
         admission.check(address, monitor)?;
@@ -115,7 +115,9 @@ pub(crate) fn run(
         exports,
         tls: settings,
         // Clients with a certificate and clients on other hosts were admitted on purpose.
-        own_only: !admission.any_user && !admission.verify && reached.is_none(),
+        own_only: admission.users == Users::Own
+            && admission.client_certificate == ClientCertificate::NotAsked
+            && reached.is_none(),
         large: Permits::new(LARGE_READS),
         clients: Mutex::default(),
         next: AtomicU64::new(0),
@@ -153,9 +155,11 @@ fn is_local(address: IpAddr) -> bool {
 impl Admission {
     /// Refuses an address that other hosts can reach without TLS, or warns of what they can do.
     fn check(&self, address: SocketAddr, monitor: &dyn Monitor) -> Result<()> {
-        let (what, remedies) = match (&self.certificates, self.verify) {
-            (Some(_), true) => return Ok(()),
-            (Some(_), false) => ("without a certificate of its own", &[Remedy::AskForCertificates][..]),
+        let (what, remedies) = match (&self.certificates, self.client_certificate) {
+            (Some(_), ClientCertificate::Required) => return Ok(()),
+            (Some(_), ClientCertificate::NotAsked) => {
+                ("without a certificate of its own", &[Remedy::AskForCertificates][..])
+            }
             (None, _) if self.insecure => ("without a password and unencrypted", &[][..]),
             (None, _) => {
                 let text = format!(

@@ -7,7 +7,6 @@ mod failure;
 mod guard;
 mod messages;
 mod passfile;
-pub(crate) mod pem;
 mod pooler;
 mod session;
 mod tls;

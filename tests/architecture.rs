@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("flow", &["flow"]),
     ("ports", &["io", "store", "meta", "locks"]),
     ("connections", &["pg"]),
-    ("mechanisms", &["config", "copies", "crypt", "hash", "pool", "throttle", "monitor"]),
+    ("mechanisms", &["config", "copies", "crypt", "hash", "pem", "pool", "throttle", "monitor"]),
     ("system", &["sys"]),
     ("failpoints", &["failpoint"]),
     ("types", &["types"]),

@@ -18,12 +18,7 @@ pub(crate) fn run(config: &Config, monitor: &dyn Monitor, target: &str) -> Resul
     let mut locks = lock_dir::locks(config)?;
     locks.startup_check()?;
     let configured = DatabaseUrl::parse(&config.meta.engine)?;
-    let wanted = DatabaseUrl::parse(target).map_err(|e| match e {
-        Error::Config(reason) => {
-            Error::refused(reason.text().replace("[MetaBackend] engine", "TARGET_ENGINE"))
-        }
-        other => other,
-    })?;
+    let wanted = DatabaseUrl::read(target).map_err(|why| Error::refused(why.during("TARGET_ENGINE")))?;
     if configured == wanted {
         return Err(Error::refused("TARGET_ENGINE is the configured database itself. Nothing was changed."));
     }

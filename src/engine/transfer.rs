@@ -120,14 +120,17 @@ impl<R: Read> Lines<'_, R> {
             Ok(false) => return Ok(None),
             Ok(true) if !record.as_slice().contains('\0') => return Ok(Some(format::without_cr(record))),
             Ok(true) => "it contains a NUL byte".to_owned(),
-            Err(e) => match e.into_kind() {
-                csv::ErrorKind::Io(e) => {
-                    let what = format!("{} cannot be read", self.what);
-                    return Err(Error::refused(because(what, e).advise("Nothing was imported.")));
+            Err(e) => {
+                let text = e.to_string();
+                match e.into_kind() {
+                    csv::ErrorKind::Io(e) => {
+                        let what = format!("{} cannot be read", self.what);
+                        return Err(Error::refused(because(what, e).advise("Nothing was imported.")));
+                    }
+                    csv::ErrorKind::Utf8 { err, .. } => format!("it is not UTF-8: {err}"),
+                    _ => text,
                 }
-                csv::ErrorKind::Utf8 { err, .. } => format!("it is not UTF-8: {err}"),
-                other => format!("{other:?}"),
-            },
+            }
         };
         Err(self.bad(line, &text))
     }

@@ -21,7 +21,7 @@ use super::sql::{Db, Fallible, Fault, Work};
 use crate::monitor::{Handle, Monitor};
 use crate::pg::{self, Address, Failure, Fence, Patience, Session, is_lost, may_pass};
 use crate::types::error::{Error, Result};
-use crate::types::reason::Reason;
+use crate::types::reason::{Reason, because};
 use db::Statements;
 use postgres::error::SqlState;
 use postgres::{Client, IsolationLevel};
@@ -150,7 +150,8 @@ impl Postgres {
             },
             Ok(e) => self.error(what, pg::reason(e)),
             Err(Fault::Because(error)) => error,
-            Err(Fault::Value(text) | Fault::Driver { text, .. }) => self.error(what, text),
+            Err(Fault::Value(reason)) => self.error(what, reason),
+            Err(Fault::Driver(error)) => self.error(what, because("", error)),
         }
     }
 

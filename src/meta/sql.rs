@@ -9,6 +9,7 @@ use super::{Candidates, DumpRows, Fingerprint, Known, NewRow};
 use crate::types::checksum::Checksum;
 use crate::types::error::Error;
 use crate::types::keys::{BlobId, VersionKey};
+use crate::types::reason::{Reason, because};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::Version;
@@ -116,14 +117,9 @@ pub(super) use values;
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The driver of the engine failed. Only that engine knows the type and the meaning of the error.
-    Driver {
-        /// The engine's text for the error.
-        text: String,
-        /// The driver's own error.
-        error: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Driver(Box<dyn std::error::Error + Send + Sync>),
     /// A value is not valid.
-    Value(String),
+    Value(Reason),
     /// Another error.
     Because(Error),
 }
@@ -132,8 +128,8 @@ impl Fault {
     /// The fault of a row that cannot be read. `whose` names the row, such as `version UID, block 7`.
     pub(super) fn of_row(self, whose: &str) -> Self {
         match self {
-            Fault::Value(why) => Fault::Value(format!("{whose}: {why}")),
-            Fault::Driver { text, .. } => Fault::Value(format!("{whose}: {text}")),
+            Fault::Value(why) => Fault::Value(why.during(whose)),
+            Fault::Driver(error) => Fault::Value(because(whose, error)),
             because => because,
         }
     }
@@ -141,7 +137,7 @@ impl Fault {
     /// The driver's error, if it is of type `E`.
     pub(super) fn driver<E: std::error::Error + 'static>(&self) -> Option<&E> {
         match self {
-            Fault::Driver { error, .. } => error.downcast_ref(),
+            Fault::Driver(error) => error.downcast_ref(),
             _ => None,
         }
     }
@@ -152,10 +148,7 @@ impl Fault {
     /// The fault itself, if it is not an error of type `E`.
     pub(super) fn into_driver<E: std::error::Error + 'static>(self) -> std::result::Result<E, Fault> {
         match self {
-            Fault::Driver { text, error } => match error.downcast() {
-                Ok(error) => Ok(*error),
-                Err(error) => Err(Fault::Driver { text, error }),
-            },
+            Fault::Driver(error) => error.downcast().map(|error| *error).map_err(Fault::Driver),
             other => Err(other),
         }
     }
@@ -176,13 +169,14 @@ pub(super) trait Row {
 
 impl dyn Row + '_ {
     pub(super) fn int(&self, column: usize) -> Fallible<i64> {
-        self.opt_int(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column))))
+        self.opt_int(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column)).into()))
     }
 
     /// A number that must not be negative.
     pub(super) fn size(&self, column: usize) -> Fallible<u64> {
         let value = self.int(column)?;
-        u64::try_from(value).map_err(|_| Fault::Value(format!("{} is negative: {value}", self.name(column))))
+        u64::try_from(value)
+            .map_err(|_| Fault::Value(format!("{} is negative: {value}", self.name(column)).into()))
     }
 
     /// A number that is only shown or added up. A negative number is damaged and counts as 0.
@@ -195,7 +189,7 @@ impl dyn Row + '_ {
     }
 
     pub(super) fn text(&self, column: usize) -> Fallible<String> {
-        self.opt_text(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column))))
+        self.opt_text(column)?.ok_or_else(|| Fault::Value(format!("{} is NULL", self.name(column)).into()))
     }
 
     /// Text; empty text counts as none.

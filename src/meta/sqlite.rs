@@ -186,8 +186,11 @@ impl Sqlite {
             },
             Ok(e) => error(&self.location, what, e),
             Err(Fault::Because(error)) => error,
-            Err(Fault::Value(text) | Fault::Driver { text, .. }) => {
-                Error::Metadata { database: self.location.clone(), reason: format!("{what}: {text}").into() }
+            Err(Fault::Value(reason)) => {
+                Error::Metadata { database: self.location.clone(), reason: reason.during(what) }
+            }
+            Err(Fault::Driver(error)) => {
+                Error::Metadata { database: self.location.clone(), reason: because(what, error) }
             }
         }
     }

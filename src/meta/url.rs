@@ -2,6 +2,7 @@
 
 use crate::pg::Address;
 use crate::types::error::{Error, Result};
+use crate::types::reason::Reason;
 use std::path::{Path, PathBuf};
 
 /// The place of the metadata, which decides the engine.
@@ -25,10 +26,19 @@ impl DatabaseUrl {
     /// (`postgresql+psycopg2://…`), which does not matter here.
     ///
     /// # Errors
-    /// [`Error::Config`] for anything else. The error does not repeat the URL, which may contain a password.
+    /// [`Error::Config`] for anything else, which names the setting. The error does not repeat the URL, which may
+    /// contain a password.
     pub fn parse(engine: &str) -> Result<Self> {
-        let bad = |text: &str| Err(Error::config(format!("[MetaBackend] engine: {text}")));
-        let Some((scheme, rest)) = engine.split_once("://") else {
+        Self::read(engine).map_err(|why| Error::Config(why.during("[MetaBackend] engine")))
+    }
+
+    /// As [`DatabaseUrl::parse`], for a URL from anywhere.
+    ///
+    /// # Errors
+    /// The reason names no setting, and does not repeat the URL.
+    pub(crate) fn read(url: &str) -> std::result::Result<Self, Reason> {
+        let bad = |text: &str| Err(text.into());
+        let Some((scheme, rest)) = url.split_once("://") else {
             return bad(
                 "this is not a URL. Write sqlite:////path/of/the/database or postgresql://user@host/database",
             );
@@ -40,7 +50,7 @@ impl DatabaseUrl {
                 }
                 Some(path) => Ok(DatabaseUrl::File(PathBuf::from(path))),
             },
-            "postgresql" | "postgres" => Address::parse(engine)
+            "postgresql" | "postgres" => Address::parse(url)
                 .map(|address| DatabaseUrl::Server(Box::new(address)))
                 .or_else(|text| bad(&text)),
             // 2.13 accepts every engine that its library knows.

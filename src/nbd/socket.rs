@@ -23,8 +23,18 @@ const PRIVATE: Mode = Mode::XUSR.union(Mode::RWXG).union(Mode::RWXO);
 pub(crate) enum Address {
     /// A host name or address, and a port; port 0 takes any free one.
     Tcp(String, u16),
-    /// The path of a unix socket, and whether every user of the host may connect to it.
-    Unix(PathBuf, bool),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// The users of this host that may connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// Root and the user that the server runs as.
+    #[default]
+    Own,
+    /// Every user.
+    All,
 }
 
 /// A listening socket.
@@ -34,11 +44,11 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// Starts to listen.
+    /// Starts to listen. `users` decides the permissions of a unix socket.
     ///
     /// # Errors
     /// The address is unknown or in use.
-    pub(super) fn new(address: &Address) -> Result<Self> {
+    pub(super) fn new(address: &Address, users: Users) -> Result<Self> {
         let listener = match address {
             Address::Tcp(host, port) => {
                 let refused = |why: io::Error| {
@@ -49,13 +59,16 @@ impl Listener {
                     (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
                 Listener::Tcp(TcpListener::bind(&found[..]).map_err(refused)?)
             }
-            Address::Unix(path, for_all) => {
+            Address::Unix(path) => {
                 let refused = |why: io::Error| {
                     Error::refused(because(format!("Cannot listen on {}", path.display()), why))
                 };
                 clear(path)?;
                 // A client can read all versions: only the owner may connect, unless every user was admitted.
-                let before = umask(if *for_all { Mode::XUSR | Mode::XGRP | Mode::XOTH } else { PRIVATE });
+                let before = umask(match users {
+                    Users::Own => PRIVATE,
+                    Users::All => Mode::XUSR | Mode::XGRP | Mode::XOTH,
+                });
                 let bound = UnixListener::bind(path);
                 umask(before);
                 Listener::Unix(bound.map_err(refused)?, path.clone())

@@ -2,9 +2,13 @@
 
 use super::socket::Socket;
 use super::transmission::Outlet;
-use crate::pg::pem;
+use crate::pem;
 use crate::types::error::{Error, Result};
+use crate::types::reason::{Reason, because};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::path::Path;
@@ -14,39 +18,66 @@ use std::time::Duration;
 /// The most bytes that one read takes from the connection.
 const PIECE: usize = 64 << 10;
 
+/// Whether clients need a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ClientCertificate {
+    /// Clients are not asked for one.
+    #[default]
+    NotAsked,
+    /// Only clients with a certificate of the authority may connect.
+    Required,
+}
+
 /// Makes the TLS settings from the files in `folder`, named as QEMU names them: `server-cert.pem` and `server-key.pem`;
-/// with `verify`, which asks clients for certificates, also `ca-cert.pem` and, if it exists, `ca-crl.pem`.
+/// if clients need certificates, also `ca-cert.pem` and, if it exists, `ca-crl.pem`.
 ///
 /// # Errors
 /// Names the file that is missing or cannot be used.
-pub(super) fn settings(folder: &Path, verify: bool) -> Result<Arc<ServerConfig>> {
-    let made = make(folder, verify);
+pub(super) fn settings(folder: &Path, clients: ClientCertificate) -> Result<Arc<ServerConfig>> {
+    let made = make(folder, clients);
     made.map(Arc::new)
-        .map_err(|why| Error::refused(format!("The certificates of the server cannot be used: {why}")))
+        .map_err(|why| Error::refused(why.during("The certificates of the server cannot be used")))
 }
 
-fn make(folder: &Path, verify: bool) -> std::result::Result<ServerConfig, String> {
+fn make(folder: &Path, clients: ClientCertificate) -> std::result::Result<ServerConfig, Reason> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = pem::certificates(&folder.join("server-cert.pem"))?;
     let key_file = folder.join("server-key.pem");
     let key = pem::private_key(&key_file)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?;
-    let builder = if verify {
-        let (file, revoked) = (folder.join("ca-cert.pem"), folder.join("ca-crl.pem"));
-        let named = |why: String| format!("{}: {why}", file.display());
-        let roots = Arc::new(pem::authorities(pem::certificates(&file)?).map_err(named)?);
-        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-        if revoked.exists() {
-            // Without a list, no certificate of the authority is revoked.
-            verifier = verifier.with_crls(pem::revoked(&revoked)?).allow_unknown_revocation_status();
-        }
-        builder.with_client_cert_verifier(verifier.build().map_err(|e| named(e.to_string()))?)
-    } else {
-        builder.with_no_client_auth()
+        .map_err(|error| because("", error))?;
+    let builder = match clients {
+        ClientCertificate::Required => builder.with_client_cert_verifier(verifier(folder, provider)?),
+        ClientCertificate::NotAsked => builder.with_no_client_auth(),
     };
-    builder.with_single_cert(chain, key).map_err(|e| format!("{}: {e}", key_file.display()))
+    builder.with_single_cert(chain, key).map_err(|error| because(key_file.display().to_string(), error))
+}
+
+/// Makes the check of the certificates of clients.
+fn verifier(
+    folder: &Path,
+    provider: Arc<CryptoProvider>,
+) -> std::result::Result<Arc<dyn ClientCertVerifier>, Reason> {
+    let file = folder.join("ca-cert.pem");
+    let name = file.display().to_string();
+    let roots = pem::authorities(pem::certificates(&file)?).map_err(|why| why.during(&name))?;
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    // Without a list, no certificate of the authority is revoked.
+    if let Some(lists) = revoked(&folder.join("ca-crl.pem"))? {
+        verifier = verifier.with_crls(lists).allow_unknown_revocation_status();
+    }
+    verifier.build().map_err(|error| because(name, error))
+}
+
+/// The lists of revoked certificates; `None` if there is no such file. A link that leads nowhere, or a file that cannot
+/// be read, is an error: it must not let revoked clients in.
+fn revoked(path: &Path) -> std::result::Result<Option<Vec<CertificateRevocationListDer<'static>>>, Reason> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => pem::revoked(path).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(because(path.display().to_string(), error)),
+    }
 }
 
 /// A client's connection, encrypted or not. Both directions may be used at the same time, each by one thread.
@@ -221,5 +252,35 @@ impl Write for &Stream<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_a_missing_list_of_revoked_certificates_means_that_none_is_revoked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca-crl.pem");
+        assert!(revoked(&path).expect("no list is needed").is_none());
+        let refused = || revoked(&path).expect_err("not usable").line();
+
+        symlink(folder.path().join("nothing"), &path).expect("linked");
+        assert!(refused().contains("ca-crl.pem: No such file"), "{}", refused());
+        std::fs::remove_file(&path).expect("removed");
+
+        std::fs::write(&path, "").expect("written");
+        assert!(refused().contains("ca-crl.pem: it contains no list"), "{}", refused());
+        std::fs::remove_file(&path).expect("removed");
+
+        std::fs::create_dir(&path).expect("made");
+        assert!(refused().contains("ca-crl.pem: Is a directory"), "{}", refused());
+
+        // A path that leads through a file cannot be looked up.
+        std::fs::write(folder.path().join("file"), "").expect("written");
+        let through = folder.path().join("file/ca-crl.pem");
+        assert!(revoked(&through).expect_err("no folder").line().contains("Not a directory"));
     }
 }

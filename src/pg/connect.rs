@@ -41,7 +41,7 @@ pub(crate) enum Failure {
     /// The server or the network.
     Postgres(postgres::Error),
     /// Something must be changed first: a file that the URL names, the database, or a pooler.
-    Settings(String),
+    Settings(Reason),
     /// A signal has ended the wait, or no thread could be started.
     Because(Error),
 }
@@ -57,7 +57,7 @@ impl Failure {
     pub(crate) fn reason(self, address: &Address) -> Reason {
         let reason = match self {
             Failure::Postgres(error) => super::reason(error),
-            Failure::Settings(text) => text.into(),
+            Failure::Settings(reason) => reason,
             Failure::Because(error) => because("", error),
         };
         if address.is_doubtful {
@@ -93,14 +93,14 @@ pub(super) fn connect(address: &Address, schema: Option<&str>, monitor: &Handle)
         match receive.recv_timeout(SLICE) {
             Ok(made) => return made,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::Settings("the thread for the connection has ended".to_owned()));
+                return Err(Failure::Settings("the thread for the connection has ended".into()));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
         monitor.check().map_err(Failure::Because)?;
         if start.elapsed() > limit {
             let text = format!("no answer within {} seconds (see connect_timeout)", limit.as_secs());
-            return Err(Failure::Settings(text));
+            return Err(Failure::Settings(text.into()));
         }
     }
 }
@@ -112,7 +112,7 @@ fn make(address: &Address, schema: Option<String>) -> Result<Made, Failure> {
     if is_pooled {
         pooler::probe(address, &mut client, &process)?;
     }
-    let place = pooler::listed(address, process).map_err(Failure::Settings)?;
+    let place = pooler::listed(address, process).map_err(|why| Failure::Settings(why.into()))?;
     let schema = pinned(&mut client, schema, schemas)?;
     seen.settled.store(true, Ordering::Relaxed);
     Ok(Made { client, schema, place })
@@ -192,10 +192,13 @@ fn pinned(
     schemas: Vec<String>,
 ) -> Result<Option<String>, Failure> {
     if let [first, second, ..] = &schemas[..] {
-        return Err(Failure::Settings(format!(
-            "the schemas {first} and {second} of the database both have tables of backy2. Name the right \
+        return Err(Failure::Settings(
+            format!(
+                "the schemas {first} and {second} of the database both have tables of backy2. Name the right \
              one in the URL (?options=-csearch_path%3D{first}), or remove the other"
-        )));
+            )
+            .into(),
+        ));
     }
     let Some(schema) = before.or_else(|| schemas.into_iter().next()) else { return Ok(None) };
     client.execute("SELECT set_config('search_path', quote_ident($1), false)", &[&schema])?;

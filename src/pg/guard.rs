@@ -7,6 +7,7 @@
 use super::address::{Address, Verify};
 use super::messages::{Reader, Seen};
 use super::tls;
+use crate::types::reason::Reason;
 use postgres::Socket;
 use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use std::fmt;
@@ -57,8 +58,8 @@ impl Connector {
     /// `seen` receives the facts about the connection that others need.
     ///
     /// # Errors
-    /// A text that names the file that cannot be used.
-    pub(super) fn new(address: &Address, seen: Arc<Seen>) -> Result<Self, String> {
+    /// The reason names the setting and the file that cannot be used.
+    pub(super) fn new(address: &Address, seen: Arc<Seen>) -> Result<Self, Reason> {
         let tls = match address.verify {
             Verify::NoTls => None,
             _ => Some(tls::connector(address)?),

@@ -61,18 +61,20 @@ pub(super) fn probe(address: &Address, client: &mut Client, process: &Process) -
         let process = who(&mut second)?;
         Ok((second, process))
     };
-    let (mut second, other) = second().map_err(|failure| match failure {
+    let (mut second, other) = second().map_err(|failure| {
+        match failure {
         Failure::Postgres(e) => Failure::Settings(format!(
             "the pooler in front of the server refuses a second connection ({}). Each command needs up to \
              three at a time: see docs/postgresql.md",
             describe(&e)
-        )),
+        ).into()),
         other => other,
+    }
     })?;
     for _ in 0..ROUNDS {
         let (first_now, second_now) = (who(client)?, who(&mut second)?);
         if first_now != *process || second_now != other || first_now == second_now {
-            return Err(Failure::Settings(mixed()));
+            return Err(Failure::Settings(mixed().into()));
         }
     }
     DONE.store(true, Ordering::Relaxed);

@@ -1,7 +1,8 @@
 //! TLS for the modes of `sslmode`.
 
 use super::address::{Address, Verify};
-use super::pem;
+use crate::pem;
+use crate::types::reason::{Reason, because};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -14,12 +15,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// Makes the TLS connector for `address`.
 ///
 /// # Errors
-/// A text that names the file that cannot be used.
-pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
+/// The reason names the setting and the file that cannot be used.
+pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, Reason> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| because("TLS cannot be used", e))?;
     let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
         Verify::NoTls | Verify::Optional | Verify::Careful | Verify::Encrypted => {
             Arc::new(Lenient { provider, chain: None })
@@ -27,7 +28,7 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> 
         Verify::Authority | Verify::Full => {
             let roots = Arc::new(roots(address.root_certificates.as_deref())?);
             let full = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
-            let full = full.build().map_err(|e| format!("sslrootcert: {e}"))?;
+            let full = full.build().map_err(|e| because("sslrootcert", e))?;
             match address.verify {
                 Verify::Full => full,
                 _ => Arc::new(Lenient { provider, chain: Some(full) }),
@@ -38,21 +39,21 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> 
     let config = match &address.client_certificate {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let key = pem::private_key(key).map_err(|e| format!("sslkey {e}"))?;
-            let chain = pem::certificates(certificate).map_err(|e| format!("sslcert {e}"))?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| format!("sslcert: {e}"))?
+            let key = pem::private_key(key).map_err(|e| e.during("sslkey"))?;
+            let chain = pem::certificates(certificate).map_err(|e| e.during("sslcert"))?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| because("sslcert", e))?
         }
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
 /// The authorities in a file, or the system's.
-fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
+fn roots(file: Option<&Path>) -> Result<RootCertStore, Reason> {
     let found = match file {
-        Some(path) => pem::certificates(path).map_err(|e| format!("sslrootcert {e}"))?,
+        Some(path) => pem::certificates(path).map_err(|e| e.during("sslrootcert"))?,
         None => rustls_native_certs::load_native_certs().certs,
     };
-    pem::authorities(found).map_err(|e| format!("{e}; name a file by sslrootcert=PATH"))
+    pem::authorities(found).map_err(|e| e.advise("Name a file by sslrootcert=PATH"))
 }
 
 /// Verifies less than everything, as libpq does with the modes below `verify-full`: either the chain up to an authority

@@ -277,6 +277,18 @@ fn certificates_make_an_address_of_other_hosts_possible() {
         }
         std::fs::write(&path, kept).expect("written");
     }
+    // A list that cannot be read does not count as none.
+    let list = Path::new(&ours).join("ca-crl.pem");
+    let args = ["nbd", "-p", "0", "--tls-certs", &ours, "--tls-verify"];
+    std::os::unix::fs::symlink("nothing", &list).expect("linked");
+    install.refuses(
+        100,
+        &args,
+        &["The certificates of the server cannot be used", "ca-crl.pem: No such file"],
+    );
+    std::fs::remove_file(&list).expect("removed");
+    std::fs::write(&list, "no list").expect("written");
+    install.refuses(100, &args, &["ca-crl.pem: it contains no list of revoked certificates"]);
     // The key belongs to another certificate.
     std::fs::copy(Path::new(&ours).join("client-key.pem"), Path::new(&ours).join("server-key.pem"))
         .expect("copied");

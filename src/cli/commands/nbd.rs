@@ -8,7 +8,7 @@ use crate::engine::copy_on_write::CopyNaming;
 use crate::engine::image::{self, Options};
 use crate::engine::{Access, Site, names};
 use crate::monitor::{Monitor, Steadfast};
-use crate::nbd::{self, Address, Admission, Listening};
+use crate::nbd::{self, Address, Admission, ClientCertificate, Listening, Users};
 use crate::types::error::Result;
 use crate::types::uid::VersionUid;
 use serde_json::json;
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
     let (terminal, config) = (&context.terminal, &context.config);
     let address = match &args.socket {
-        Some(path) => Address::Unix(path.clone(), args.any_user),
+        Some(path) => Address::Unix(path.clone()),
         None => {
             let port = dates::number("-p/--bind-port", &args.bind_port, u64::from(u16::MAX))?;
             Address::Tcp(args.bind_address.clone(), port as u16)
@@ -26,10 +26,14 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
     let expire = args.copy_expire.as_deref().map(dates::expire).transpose()?.flatten();
     let copies = CopyNaming { name: args.copy_name.clone(), expire };
     let admission = Admission {
-        any_user: args.any_user,
+        users: if args.any_user { Users::All } else { Users::Own },
         insecure: args.insecure,
         certificates: args.tls_certs.clone(),
-        verify: args.tls_verify,
+        client_certificate: if args.tls_verify {
+            ClientCertificate::Required
+        } else {
+            ClientCertificate::NotAsked
+        },
     };
     // After a signal has ended the server, data from clients is still stored, which needs blocks of the original
     // version. So this signal must not stop the engine.
@@ -47,7 +51,7 @@ pub(super) fn run(context: &Context, args: &NbdArgs) -> Result<Outcome> {
         nbd::run(depot, options, terminal, |listening| {
             let place = match (&listening, &address) {
                 (Listening::Tcp(at), _) => json!({"address": at.ip().to_string(), "port": at.port()}),
-                (Listening::Unix, Address::Unix(path, _)) => json!({"socket": path}),
+                (Listening::Unix, Address::Unix(path)) => json!({"socket": path}),
                 (Listening::Unix, Address::Tcp(..)) => json!({}),
             };
             terminal.info(&announcement(&listening, &address, uid.as_ref(), args.tls_certs.is_some()));
@@ -88,7 +92,7 @@ fn announcement(
                  `nbd-client -N {uid} {host} -p {port} /dev/nbd0`."
             )
         }
-        (Listening::Unix, Address::Unix(path, _)) => {
+        (Listening::Unix, Address::Unix(path)) => {
             let (path, scheme) = (path.display(), if encrypted { "nbds+unix" } else { "nbd+unix" });
             format!(
                 "Serving NBD on {path}. Ctrl-C ends it. List versions: `nbdinfo --list '{scheme}:///?socket={path}'`. \

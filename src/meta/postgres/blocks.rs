@@ -67,7 +67,7 @@ impl<C: GenericClient> BlockSql for Statements<'_, C> {
         failpoint::pass("commit-middle");
         for row in rows {
             if let NewRow::Store { ids, blob } = row {
-                let missing = || Fault::Value(format!("the blob {} has no row", blob.uid));
+                let missing = || Fault::Value(format!("the blob {} has no row", blob.uid).into());
                 let key = *keys.get(&blob.uid).ok_or_else(missing)?;
                 plain.extend(ids.iter().map(|id| (*id, key)));
             }

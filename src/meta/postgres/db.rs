@@ -30,7 +30,7 @@ const OLD: Dialect = Dialect { key: "CAST(0 AS BIGINT)", ..DIALECT };
 
 impl From<postgres::Error> for Fault {
     fn from(error: postgres::Error) -> Self {
-        Fault::Driver { text: crate::pg::describe(&error), error: Box::new(error) }
+        Fault::Driver(Box::new(error))
     }
 }
 

@@ -14,7 +14,7 @@ impl<'v> Bound<'v> {
         let types = statement.params();
         if types.len() != values.len() {
             let (want, have) = (types.len(), values.len());
-            return Err(Fault::Value(format!("{have} parameters for a statement that has {want}")));
+            return Err(Fault::Value(format!("{have} parameters for a statement that has {want}").into()));
         }
         types.iter().zip(values).map(|(ty, value)| bind(ty, value)).collect::<Fallible<_>>().map(Bound)
     }
@@ -25,7 +25,7 @@ impl<'v> Bound<'v> {
 }
 
 fn bind<'v>(ty: &Type, value: &'v Value<'v>) -> Fallible<Box<dyn ToSql + Sync + 'v>> {
-    let misfit = || Fault::Value(format!("{value:?} is no {ty}"));
+    let misfit = || Fault::Value(format!("{value:?} is no {ty}").into());
     let int = match value {
         Value::Int(value) => Some(*value),
         _ => None,

@@ -3,6 +3,7 @@
 use super::db::Statements;
 use super::rows;
 use crate::meta::sql::{Db, Fallible, Fault, Field, TableSql, values};
+use crate::types::reason::because;
 use postgres::GenericClient;
 use std::io::Write;
 
@@ -10,7 +11,7 @@ impl<C: GenericClient> TableSql for Statements<'_, C> {
     fn load(&mut self, table: &str, columns: &[&str], rows: &[Vec<Field>]) -> Fallible<()> {
         let sql = format!("COPY {table} ({}) FROM STDIN", columns.join(", "));
         let mut writer = self.client.copy_in(&sql)?;
-        let failed = |e: std::io::Error| Fault::Value(format!("copying into {table}: {e}"));
+        let failed = |e: std::io::Error| Fault::Value(because(format!("copying into {table}"), e));
         for row in rows {
             writer.write_all(rows::copied(row).as_bytes()).map_err(failed)?;
         }

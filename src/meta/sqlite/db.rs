@@ -22,7 +22,7 @@ const DIALECT: Dialect = Dialect {
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
-        Fault::Driver { text: error.to_string(), error: Box::new(error) }
+        Fault::Driver(Box::new(error))
     }
 }
 

@@ -104,13 +104,13 @@ fn from_row(row: &dyn Row) -> Fallible<Version> {
 fn checked(version: Version) -> Fallible<Version> {
     let Version { size, size_bytes, .. } = version;
     if version.uid == "" {
-        return Err(Fault::Value("uid is empty".to_owned()));
+        return Err(Fault::Value("uid is empty".into()));
     }
     // Every block except the last has the same size, and the last has at least one byte.
     if size > size_bytes || size == 0 && size_bytes > 0 {
-        return Err(Fault::Value(format!(
-            "size is {size} blocks, and size_bytes {size_bytes}: that is impossible"
-        )));
+        return Err(Fault::Value(
+            format!("size is {size} blocks, and size_bytes {size_bytes}: that is impossible").into(),
+        ));
     }
     Ok(version)
 }
@@ -151,7 +151,7 @@ fn versions(db: &mut dyn Db, filter: &VersionFilter) -> Fallible<Listed> {
     db.each(&sql, &parameters, &mut |row| {
         match from_row(row) {
             Ok(version) => listed.versions.push(version),
-            Err(Fault::Value(why)) => listed.unreadable.push(why),
+            Err(Fault::Value(why)) => listed.unreadable.push(why.line()),
             Err(other) => return Err(other),
         }
         Ok(())
