@@ -44,6 +44,15 @@ pub struct Sqlite {
     spends: Option<u64>,
     /// Identifies the file at `path`; `None` if no such file is open.
     anchor: Option<Anchor>,
+    references: References,
+}
+
+/// Whether SQLite checks the references of each row that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum References {
+    Checked,
+    /// They are not checked, or it is not certain that they are.
+    Unchecked,
 }
 
 impl Sqlite {
@@ -128,7 +137,15 @@ impl Sqlite {
     }
 
     fn on(connection: Connection, path: &Path, location: String, obstacle: Option<Obstacle>) -> Self {
-        Sqlite { connection, path: path.to_owned(), location, obstacle, spends: None, anchor: None }
+        Sqlite {
+            connection,
+            path: path.to_owned(),
+            location,
+            obstacle,
+            spends: None,
+            anchor: None,
+            references: References::Checked,
+        }
     }
 
     fn finds_no_room(&self, fault: &Fault) -> bool {
@@ -163,9 +180,30 @@ impl Sqlite {
         schema::add(&mut self.connection, &self.location)
     }
 
-    fn check_references(&self, on: bool) -> Result<()> {
+    /// Switches the check of references on or off, unless it is so already.
+    fn switch_references(&mut self, wanted: References) -> Result<()> {
+        const WHAT: &str = "switching the check of references";
+        if self.references == wanted {
+            return Ok(());
+        }
+        self.references = References::Unchecked;
+        let on = wanted == References::Checked;
         let switched = self.connection.pragma_update(None, "foreign_keys", on);
-        switched.map_err(|e| error(&self.location, "switching the check of references", e))
+        // Within a transaction SQLite ignores the switch, without an error.
+        let asked = switched.and_then(|()| {
+            self.connection.pragma_query_value(None, "foreign_keys", |row| row.get::<_, bool>(0))
+        });
+        match asked {
+            Ok(now) if now == on => {
+                self.references = wanted;
+                Ok(())
+            }
+            Ok(_) => Err(Error::Metadata {
+                database: self.location.clone(),
+                reason: format!("{WHAT}: SQLite has not done it").into(),
+            }),
+            Err(e) => Err(error(&self.location, WHAT, e)),
+        }
     }
 
     /// The state of the reserve when the disk is found full. A command that may use the reserve has done so before.
@@ -265,14 +303,17 @@ impl Sqlite {
         kind: Work,
         work: impl FnMut(&mut dyn Db) -> Fallible<T>,
     ) -> Result<T> {
+        // In bulk work SQLite would check the references of each row, which takes as long as the rest of the work. The
+        // switch has no effect within a transaction, so use it here.
+        let wanted = if kind == Work::Bulk { References::Unchecked } else { References::Checked };
+        self.switch_references(wanted)?;
         match kind {
             Work::Small => self.transact(what, work),
             Work::Bulk => {
-                // SQLite would check the references of each row, which takes as long as the rest of the work. The
-                // switch has no effect within a transaction, so use it here.
-                self.check_references(false)?;
                 let done = self.transact(what, work);
-                self.check_references(true)?;
+                // If this fails, the work is done all the same. The next work tries again, and fails before it begins
+                // if the check cannot be switched on.
+                let _ = self.switch_references(References::Checked);
                 done
             }
             Work::Scattered | Work::Once => {

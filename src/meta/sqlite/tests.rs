@@ -8,6 +8,7 @@ use crate::types::block::{Encryption, Geometry};
 use crate::types::settings::FileMode;
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use std::time::Duration;
 
 fn database() -> (tempfile::TempDir, Metadata) {
@@ -392,6 +393,33 @@ fn work_in_bulk_leaves_the_check_of_references_on_and_breaks_none() {
     let broken = "SELECT count(*) FROM pragma_foreign_key_check";
     let broken = database.sqlite().connection.query_row(broken, [], |row| row.get::<_, i64>(0));
     assert_eq!(broken.expect("asks"), 0);
+}
+
+#[test]
+fn work_in_bulk_counts_as_done_if_the_check_of_references_stays_off_and_other_work_needs_it_on() {
+    let (_folder, mut database) = database();
+    let geometry = Geometry::new(3 * 4096, 4096);
+    let gone = version(&mut database, "gone", geometry);
+    let stays = version(&mut database, "stays", geometry);
+    // SQLite may switch the check off but not on.
+    let refuse_on = |context: AuthContext<'_>| match context.action {
+        AuthAction::Pragma { pragma_name: "foreign_keys", pragma_value: Some(value) } if value != "0" => {
+            Authorization::Deny
+        }
+        _ => Authorization::Allow,
+    };
+    database.sqlite_mut().connection.authorizer(Some(refuse_on)).expect("set");
+    database.remove_version(&gone, 0).expect("the version is gone");
+    assert!(database.version(&gone.uid).is_err());
+    let error = database.set_expire(&stays, None).expect_err("unchecked").line();
+    assert!(error.contains("switching the check of references"), "{error}");
+    database.set_sparse(&stays, geometry, &[0..3].into()).expect_err("still unchecked");
+
+    let allow = None::<fn(AuthContext<'_>) -> Authorization>;
+    database.sqlite_mut().connection.authorizer(allow).expect("reset");
+    database.set_expire(&stays, None).expect("checked again");
+    let row = "INSERT INTO block_map VALUES (1, 7, 12345)";
+    assert!(database.sqlite().connection.execute(row, []).is_err(), "there is no such blob");
 }
 
 fn version(database: &mut Metadata, uid: &str, geometry: Geometry) -> Version {
