@@ -52,11 +52,30 @@ pub enum SchemaState {
     },
 }
 
+/// The content of the table `schema_version`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ours {
+    /// There is no such table.
+    #[default]
+    NoTable,
+    /// The table has no rows.
+    Empty,
+    /// The newest revision.
+    Revision(i64),
+}
+
+impl Ours {
+    /// From the newest revision in the table, which must exist.
+    pub(super) fn newest(revision: Option<i64>) -> Self {
+        revision.map_or(Ours::Empty, Ours::Revision)
+    }
+}
+
 /// The content of a database that identifies its schema.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The revision in its table `schema_version`; `None` if there is no such table.
-    pub ours: Option<Option<i64>>,
+    /// The content of its table `schema_version`.
+    pub ours: Ours,
     /// The first table of 2.x that is missing.
     pub lacks: Option<&'static str>,
     /// The revision in `alembic_version`, if there is one.
@@ -67,15 +86,17 @@ pub(super) struct Found {
 pub(super) fn state(location: &str, found: Found) -> Result<SchemaState> {
     let invalid = |text: &str| Err(Error::database(format!("Invalid database ({location}). {text}")));
     match found.ours {
-        Some(Some(REVISION)) => return Ok(SchemaState::Current),
-        Some(Some(revision)) if BEHIND.contains(&revision) => return Ok(SchemaState::Behind { revision }),
-        Some(Some(newer)) => {
+        Ours::Revision(REVISION) => return Ok(SchemaState::Current),
+        Ours::Revision(revision) if BEHIND.contains(&revision) => {
+            return Ok(SchemaState::Behind { revision });
+        }
+        Ours::Revision(newer) => {
             return invalid(&format!(
                 "Its schema has revision {newer}, this release knows {REVISION}. Use the newer release that made it."
             ));
         }
-        Some(None) => return invalid("Its table schema_version is empty."),
-        None => {}
+        Ours::Empty => return invalid("Its table schema_version is empty."),
+        Ours::NoTable => {}
     }
     if let Some(table) = found.lacks {
         let text =

@@ -114,19 +114,19 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
             drop(input);
             return Ok(Some(Order::Written(request, self.export.write(request.offset, scratch))));
         }
-        let done = self.write_in_pieces(&request, checked, &mut input.from, scratch)?;
+        let written = self.write_in_pieces(request, checked, &mut input.from, scratch)?;
         input.ended = false;
-        Ok(Some(Order::Written(request, done)))
+        Ok(Some(written))
     }
 
     /// Receives the data of a write in pieces, and writes them, unless `done` is already an error: then drops them.
     fn write_in_pieces(
         &self,
-        request: &Request,
+        request: Request,
         mut done: Result<(), Errno>,
         from: &mut R,
         scratch: &mut Vec<u8>,
-    ) -> io::Result<Result<(), Errno>> {
+    ) -> io::Result<Order> {
         let (mut offset, mut left) = (request.offset, request.length as usize);
         while left > 0 {
             scratch.resize(left.min(PIECE), 0);
@@ -138,7 +138,7 @@ impl<'c, 'a, R: Read, W: Outlet> Client<'c, 'a, R, W> {
             offset = offset.wrapping_add(scratch.len() as u64);
             left -= scratch.len();
         }
-        Ok(done)
+        Ok(Order::Written(request, done))
     }
 
     fn check_write(&self, request: &Request) -> Result<(), Errno> {

@@ -20,14 +20,14 @@ struct Seen {
 }
 
 impl Seen {
-    /// The answer for `offset`, if it follows from this one.
-    fn answer(&self, offset: u64) -> Option<Option<Range<u64>>> {
-        match &self.data {
-            _ if offset < self.from => None,
-            None => Some(None),
-            Some(data) if offset < data.end => Some(Some(offset.max(data.start)..data.end)),
-            Some(_) => None,
-        }
+    /// Whether the answer for `offset` follows from this one.
+    fn covers(&self, offset: u64) -> bool {
+        offset >= self.from && self.data.as_ref().is_none_or(|data| offset < data.end)
+    }
+
+    /// The answer for an `offset` that this one covers.
+    fn next_data(&self, offset: u64) -> Option<Range<u64>> {
+        self.data.as_ref().map(|data| offset.max(data.start)..data.end)
     }
 }
 
@@ -43,8 +43,8 @@ impl Holes {
             return None;
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = seen.as_ref().and_then(|seen| seen.answer(offset)) {
-            return answer;
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.covers(offset)) {
+            return seen.next_data(offset);
         }
         let data = self.look(file, offset);
         *seen = Some(Seen { from: offset, data: data.clone() });

@@ -15,6 +15,14 @@ use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// The snapshot of the base version.
+enum Base {
+    /// It is there, and the changes since then can be listed.
+    Found(Snapshot),
+    /// It cannot be used, for this reason.
+    Unusable(String),
+}
+
 /// An image or a snapshot as a source.
 pub(crate) struct RbdSource {
     url: String,
@@ -71,13 +79,8 @@ impl RbdSource {
         source_error(&self.url, reason(format!("read error {place}"), error, &self.config))
     }
 
-    /// The snapshot `base` as it is now, or the reason why it cannot be used. An error if it would be wrong to go on.
-    fn find_base(
-        &self,
-        own: &SnapshotOrigin,
-        base: &SnapshotOrigin,
-        name: &str,
-    ) -> Result<std::result::Result<Snapshot, String>> {
+    /// The snapshot `base` as it is now. An error if it would be wrong to go on.
+    fn find_base(&self, own: &SnapshotOrigin, base: &SnapshotOrigin, name: &str) -> Result<Base> {
         let refused = |why: &str| {
             let text =
                 format!("{}: the base version is not of this image: {why}. Nothing was done.", self.url);
@@ -94,16 +97,16 @@ impl RbdSource {
                     "its snapshot {name} was removed, and another one was made under that name"
                 )))
             } else {
-                Ok(Err(format!("its snapshot {name} is no longer there")))
+                Ok(Base::Unusable(format!("its snapshot {name} is no longer there")))
             };
         };
         if *base != origin(about, &base.image, &self.image, found)? {
             return Err(refused(&format!("its snapshot {name} was made at another time")));
         }
         if base.snapshot > own.snapshot {
-            return Ok(Err(format!("its snapshot {name} is newer than the source")));
+            return Ok(Base::Unusable(format!("its snapshot {name} is newer than the source")));
         }
-        Ok(Ok(found.clone()))
+        Ok(Base::Found(found.clone()))
     }
 }
 
@@ -205,8 +208,8 @@ impl Source for RbdSource {
             ));
         };
         let from = match self.find_base(own, base, name)? {
-            Ok(found) => found.name,
-            Err(why) => return Ok(Changes::Unknown(why)),
+            Base::Found(snapshot) => snapshot.name,
+            Base::Unusable(why) => return Ok(Changes::Unknown(why)),
         };
         let mut hints: Vec<Hint> = Vec::new();
         for window in windows(self.size) {

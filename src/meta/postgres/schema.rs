@@ -1,6 +1,6 @@
 //! Detects the schema of a database, and creates the tables of new databases.
 
-use crate::meta::revision::Found;
+use crate::meta::revision::{Found, Ours};
 use crate::meta::sql::{Db, Fallible, values};
 use crate::monitor::Handle;
 use crate::pg::{self, Address, Failure, Session};
@@ -39,7 +39,8 @@ const TAKEN: &str = "SELECT DISTINCT n.nspname::text
 pub(super) fn found(db: &mut dyn Db) -> Fallible<Found> {
     let mut found = Found::default();
     if has(db, "schema_version")? {
-        found.ours = db.first("SELECT max(revision) FROM schema_version", &[], |row| row.opt_int(0))?;
+        let newest = db.first("SELECT max(revision) FROM schema_version", &[], |row| row.opt_int(0))?;
+        found.ours = Ours::newest(newest.flatten());
         return Ok(found);
     }
     for table in ["blocks", "versions"] {

@@ -3,7 +3,7 @@
 use super::error;
 use super::open::{use_wal, wait};
 use crate::meta::SchemaState;
-use crate::meta::revision::{self, Found};
+use crate::meta::revision::{self, Found, Ours};
 use crate::sys::private;
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
@@ -39,7 +39,7 @@ fn found(connection: &Connection) -> rusqlite::Result<Found> {
     let mut found = Found::default();
     if has(connection, "schema_version")? {
         let newest = "SELECT max(revision) FROM schema_version";
-        found.ours = Some(connection.query_row(newest, [], |row| row.get(0))?);
+        found.ours = Ours::newest(connection.query_row(newest, [], |row| row.get(0))?);
         return Ok(found);
     }
     for table in ["blocks", "versions"] {
