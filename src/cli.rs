@@ -41,7 +41,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use table::Style;
-use terminal::Terminal;
+use terminal::{Reader, Terminal};
 
 /// Exit code for wrong usage.
 const WRONG_USAGE: u8 = 2;
@@ -177,9 +177,13 @@ fn origin(global: &Global) -> Origin {
 
 fn terminal(log: Log, global: &Global, process_name: &str) -> Terminal {
     // With `--json` the uid of a version is printed only in the document.
-    let machine = global.machine_output && !global.json;
-    let live = !machine && !global.json && live::possible();
-    Terminal::new(log, machine, live, process_name, Box::new(title::set))
+    let reader = match global {
+        Global { json: true, .. } => Reader::Lines,
+        Global { machine_output: true, .. } => Reader::Script,
+        _ if live::possible() => Reader::Screen,
+        _ => Reader::Lines,
+    };
+    Terminal::new(log, reader, process_name, Box::new(title::set))
 }
 
 /// Logs the first line and warnings about the configuration, and watches for signals from now on.
@@ -292,7 +296,7 @@ mod tests {
     fn ended(result: Option<Result<Outcome>>) -> (u8, String, String) {
         let (out, err) = (Tape::default(), Tape::default());
         let log = Log::with_streams(Loudness::default(), None, out.sink(), err.sink()).expect("a log");
-        let terminal = Terminal::new(log, false, false, "backy2", Box::new(|_| ()));
+        let terminal = Terminal::new(log, Reader::Lines, "backy2", Box::new(|_| ()));
         let code = end(&terminal, result, CommandKind::Other, &Global::default());
         (code, out.text(), err.text())
     }

@@ -10,6 +10,7 @@ mod node;
 mod serve;
 mod tree;
 
+pub(crate) use files::Writing;
 pub(crate) use mountpoint::check;
 
 use crate::engine::image::Depot;
@@ -39,15 +40,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn run(
     depot: Arc<Depot>,
     path: &Path,
-    read_only: bool,
+    writing: Writing,
     monitor: &dyn Monitor,
     mounted: impl FnOnce(usize) -> Result<()>,
 ) -> Result<()> {
     // The threads that answer the kernel, and the session's own thread, which waits for them.
     threads::can_start(threads_for_requests() + 1)?;
-    let files = Files::new(depot, read_only)?;
+    let files = Files::new(depot, writing)?;
     let versions = files.tree().len();
-    let session = mount(files, path, read_only).map_err(|error| {
+    let session = mount(files, path, writing).map_err(|error| {
         let hint = if rustix::process::geteuid().is_root() {
             ""
         } else {
@@ -66,9 +67,12 @@ fn threads_for_requests() -> usize {
     THREADS.max(2 * cores())
 }
 
-fn mount(files: Files, path: &Path, read_only: bool) -> std::io::Result<BackgroundSession> {
+fn mount(files: Files, path: &Path, writing: Writing) -> std::io::Result<BackgroundSession> {
     let mut config = Config::default();
-    let writes = if read_only { MountOption::RO } else { MountOption::RW };
+    let writes = match writing {
+        Writing::Allowed => MountOption::RW,
+        Writing::Refused => MountOption::RO,
+    };
     config.mount_options = vec![
         MountOption::FSName("backy2".to_owned()),
         MountOption::Subtype("backy2".to_owned()),

@@ -19,10 +19,21 @@ use std::time::Instant;
 /// Sets the title that `ps` shows.
 pub(crate) type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
 
+/// The reader of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A script that has called `-m`: it gets the uid of a version as soon as the version exists.
+    Script,
+    /// Somebody who reads lines, now or later.
+    Lines,
+    /// Somebody in front of a terminal, who sees progress as a line that is redrawn in place. Stdout must be a terminal.
+    Screen,
+}
+
 /// All output of the program passes through this type.
 pub struct Terminal {
     state: Arc<Mutex<State>>,
-    machine: bool,
+    reader: Reader,
     title: Arc<Title>,
     begun: AtomicBool,
     /// The number of the last signal; 0 before one arrives.
@@ -76,13 +87,12 @@ impl State {
 }
 
 impl Terminal {
-    /// Makes a terminal that writes to `log`. `machine` is `-m`. `live` shows progress as a line that is redrawn in
-    /// place; use it only if stdout is a terminal. Titles have the form `PROCESS_NAME [text]`.
-    pub fn new(log: Log, machine: bool, live: bool, process_name: &str, set_title: SetTitle) -> Self {
-        let live = if live { Live::On { drawn: false } } else { Live::Off };
+    /// Makes a terminal that writes to `log`. Titles have the form `PROCESS_NAME [text]`.
+    pub fn new(log: Log, reader: Reader, process_name: &str, set_title: SetTitle) -> Self {
+        let live = if reader == Reader::Screen { Live::On { drawn: false } } else { Live::Off };
         Terminal {
             state: Arc::new(Mutex::new(State { log, meter: Meter::default(), live, way_on: None })),
-            machine,
+            reader,
             title: Arc::new(Title { process_name: process_name.to_owned(), set: set_title }),
             begun: AtomicBool::new(false),
             signal: Arc::default(),
@@ -206,7 +216,7 @@ impl Monitor for Terminal {
 
     fn version_created(&self, uid: &VersionUid) {
         self.begun.store(true, Ordering::Relaxed);
-        if self.machine {
+        if self.reader == Reader::Script {
             // An error is ignored here: the command prints the uid again at its end, and that reports a stdout that
             // cannot be written.
             let _ = self.print(&format!("{uid}\n"));
@@ -285,17 +295,17 @@ mod tests {
         _folder: tempfile::TempDir,
     }
 
-    fn bench(machine: bool, live: bool) -> Bench {
+    fn bench(reader: Reader) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let logfile = folder.path().join("log");
         let (out, err) = (Tape::default(), Tape::default());
-        let loudness = Loudness { quiet: machine, ..Loudness::default() };
+        let loudness = Loudness { quiet: reader == Reader::Script, ..Loudness::default() };
         let log = Log::with_streams(loudness, Some((&logfile, FileMode::PRIVATE)), out.sink(), err.sink())
             .expect("a log");
         let titles: Arc<Mutex<Vec<String>>> = Arc::default();
         let keep = Arc::clone(&titles);
         let set = Box::new(move |title: &str| keep.lock().expect("fine").push(title.to_owned()));
-        let terminal = Terminal::new(log, machine, live, "backy2fx", set);
+        let terminal = Terminal::new(log, reader, "backy2fx", set);
         Bench { out, err, titles, logfile, terminal, _folder: folder }
     }
 
@@ -310,7 +320,7 @@ mod tests {
 
     #[test]
     fn progress_is_logged_and_becomes_the_title() {
-        let bench = bench(false, false);
+        let bench = bench(Reader::Lines);
         bench.terminal.progress(&report(1));
         bench.terminal.progress(&report(2));
         assert_eq!(bench.out.text(), format!("    INFO: {LINE} \n"));
@@ -319,7 +329,7 @@ mod tests {
 
     #[test]
     fn scripts_see_only_data_and_the_logfile_has_everything() {
-        let bench = bench(true, false);
+        let bench = bench(Reader::Script);
         bench.terminal.version_created(&VersionUid::from("uid"));
         bench.terminal.progress(&report(1));
         bench.terminal.warning("w");
@@ -334,14 +344,14 @@ mod tests {
 
     #[test]
     fn people_see_no_uid_of_a_version_that_begins() {
-        let bench = bench(false, false);
+        let bench = bench(Reader::Lines);
         bench.terminal.version_created(&VersionUid::from("uid"));
         assert_eq!(bench.out.text(), "");
     }
 
     #[test]
     fn the_live_line_makes_way_for_messages() {
-        let bench = bench(false, true);
+        let bench = bench(Reader::Screen);
         bench.terminal.info("a");
         bench.terminal.progress(&report(1));
         bench.terminal.debug("not shown");
@@ -360,7 +370,7 @@ mod tests {
 
     #[test]
     fn signals_are_noted() {
-        let bench = bench(false, false);
+        let bench = bench(Reader::Lines);
         assert!(bench.terminal.check().is_ok());
         bench.terminal.watch_signals(true, None).expect("registered");
         let raise = |signal: Signal| signal_hook::low_level::raise(signal.number().into()).expect("raised");

@@ -8,12 +8,21 @@ use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
 
-/// Removes a version. Its data stays until `cleanup`. `force` ignores the age limit, but not the protection. Returns
-/// the uid of the version and the number of its blocks.
+/// Whether a version may be removed before it has the age that `disallow_rm_when_younger_than_days` sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeLimit {
+    /// A version that is too young is refused.
+    Respect,
+    /// A version of any age is removed.
+    Ignore,
+}
+
+/// Removes a version, unless it is protected. Its data stays until `cleanup`. Returns the uid of the version and the
+/// number of its blocks.
 ///
 /// # Errors
 /// There is no such version, or it is protected, too young, or in use.
-pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUid, u64)> {
+pub fn run(site: &mut Site<'_>, version: &str, age_limit: AgeLimit) -> Result<(VersionUid, u64)> {
     let (version, _lock) = site.own(version)?;
     let uid = &version.uid;
     if version.protected {
@@ -24,7 +33,8 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
     let now = Timestamp::now();
     let limit = site.config.disallow_rm_when_younger_than_days;
     let age = now.since(version.date).num_days().max(0);
-    if !force && version.date.is_future(now) && limit > 0 {
+    let respects = age_limit == AgeLimit::Respect;
+    if respects && version.date.is_future(now) && limit > 0 {
         let text = format!(
             "Version {uid} is dated {}, and the clock says {now} (UTC): its age is unknown. Will not delete, as \
              disallow_rm_when_younger_than_days is {limit}",
@@ -32,7 +42,7 @@ pub fn run(site: &mut Site<'_>, version: &str, force: bool) -> Result<(VersionUi
         );
         return Err(Error::refused(Reason::from(text).remedy(Remedy::IgnoreAge)));
     }
-    if !force && age < i64::try_from(limit).unwrap_or(i64::MAX) {
+    if respects && age < i64::try_from(limit).unwrap_or(i64::MAX) {
         let text = format!(
             "Version {uid} is too young. Will not delete. It is {age} days old, and \
              disallow_rm_when_younger_than_days is {limit}"

@@ -90,9 +90,12 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         observer.progress();
     }
     walk.run(&mut site.meta, &version, route, &sink, &mut observer)?;
-    let (bad, differs) = (!observer.casualties.is_empty(), observer.differs);
-    let mended = observer.mended;
-    conclude(site, &version, options.percentile, bad, differs, &mended)
+    let findings = Findings {
+        version_is_bad: !observer.casualties.is_empty(),
+        source_differs: observer.differs,
+        mended: observer.mended,
+    };
+    conclude(site, &version, options.percentile, &findings)
 }
 
 fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn Source>> {
@@ -112,21 +115,22 @@ fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn
     }
 }
 
+/// The findings of a scrub that has reached the end of the version.
+struct Findings {
+    version_is_bad: bool,
+    source_differs: bool,
+    /// Blobs that were marked as bad but are good.
+    mended: Vec<BlobId>,
+}
+
 /// Only a full scrub without errors makes a version valid, because unchecked blocks may be bad.
-fn conclude(
-    site: &mut Site<'_>,
-    version: &Version,
-    percentile: u8,
-    bad: bool,
-    differs: bool,
-    mended: &[BlobId],
-) -> Result<Verdict> {
+fn conclude(site: &mut Site<'_>, version: &Version, percentile: u8, findings: &Findings) -> Result<Verdict> {
     let uid = &version.uid;
-    if bad {
+    if findings.version_is_bad {
         site.monitor.error(&format!("Marked version invalid because it has errors: {uid}"));
         return Ok(Verdict::Bad { version_is_bad: true });
     }
-    if differs {
+    if findings.source_differs {
         site.monitor.error(&format!(
             "The source differs from version {uid}. Its blobs are good: the version was not marked invalid."
         ));
@@ -139,7 +143,7 @@ fn conclude(
         }
         return Ok(Verdict::Good { marked_valid: version.valid });
     }
-    let healed = site.meta.mark_version_valid(version, mended)?;
+    let healed = site.meta.mark_version_valid(version, &findings.mended)?;
     for other in &healed.others {
         site.monitor.info(&format!("Marked version valid: {other} (its bad blobs are good again)"));
     }

@@ -91,7 +91,7 @@ impl Bench {
     }
 
     fn remove(&self, uid: &VersionUid) {
-        remove::run(&mut self.site(Access::Remove), uid.as_str(), true).expect("removed");
+        remove::run(&mut self.site(Access::Remove), uid.as_str(), remove::AgeLimit::Ignore).expect("removed");
     }
 
     fn clean(&self) {

@@ -17,6 +17,15 @@ const FRESH: Duration = Duration::from_millis(200);
 /// Bytes of the blocks in which `stat` counts space.
 const SECTOR: u64 = 512;
 
+/// Whether programs may write to the files of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// They may, and see their changes until the mount ends.
+    Allowed,
+    /// The mount is read-only.
+    Refused,
+}
+
 /// The tree of versions, and the images that are open.
 pub(super) struct Files {
     depot: Arc<Depot>,
@@ -25,7 +34,7 @@ pub(super) struct Files {
     /// Held while an image is opened, which takes time. Other images can be read in the meantime.
     opening: Mutex<()>,
     owner: (u32, u32),
-    read_only: bool,
+    writing: Writing,
     /// Stored bytes of each version, by its number.
     stored: Mutex<HashMap<u64, u64>>,
 }
@@ -63,7 +72,7 @@ impl Files {
     ///
     /// # Errors
     /// The database fails.
-    pub(super) fn new(depot: Arc<Depot>, read_only: bool) -> Result<Self> {
+    pub(super) fn new(depot: Arc<Depot>, writing: Writing) -> Result<Self> {
         let mut numbers = Numbers::default();
         // Read the generation first: the next refresh then sees changes that happen between the two reads.
         let generation = depot.generation()?;
@@ -75,7 +84,7 @@ impl Files {
             images: RwLock::default(),
             opening: Mutex::default(),
             owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
-            read_only,
+            writing,
             stored: Mutex::default(),
         })
     }
@@ -149,7 +158,7 @@ impl Files {
 
     /// Whether writing is refused.
     pub(super) fn is_read_only(&self) -> bool {
-        self.read_only
+        self.writing == Writing::Refused
     }
 
     /// Bytes that a file occupies. For an image these are the stored bytes and those written to it, so that programs
@@ -177,9 +186,11 @@ impl Files {
     pub(super) fn attributes(&self, tree: &Tree, node: Node) -> Option<FileAttr> {
         let facts = tree.facts(node)?;
         let (kind, perm, nlink) = match node {
-            _ if node.is_folder() => (FileType::Directory, if self.read_only { 0o500 } else { 0o700 }, 2),
+            _ if node.is_folder() => {
+                (FileType::Directory, if self.is_read_only() { 0o500 } else { 0o700 }, 2)
+            }
             Node::Link(_) | Node::Latest(_) => (FileType::Symlink, 0o777, 1),
-            _ => (FileType::RegularFile, if self.read_only { 0o400 } else { 0o600 }, 1),
+            _ => (FileType::RegularFile, if self.is_read_only() { 0o400 } else { 0o600 }, 1),
         };
         Some(FileAttr {
             ino: INodeNo(node.inode()),

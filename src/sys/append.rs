@@ -30,7 +30,8 @@ pub(crate) fn open(path: &Path, mode: FileMode) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(above, flags, Mode::empty())?;
     let stat = rustix::fs::fstat(&folder)?;
-    let file = open_in(&folder, name, mode, is_ours(&stat))?;
+    let links = if is_ours(&stat) { Links::Follow } else { Links::Refuse };
+    let file = open_in(&folder, name, mode, links)?;
     check(&file, &stat, || {
         let above = std::fs::canonicalize(above).unwrap_or_default();
         above == Path::new("/dev") || above.starts_with("/proc")
@@ -45,9 +46,16 @@ fn is_ours(folder: &Stat) -> bool {
     folder.st_mode & 0o022 == 0 && (folder.st_uid == 0 || folder.st_uid == geteuid().as_raw())
 }
 
-fn open_in(folder: &OwnedFd, name: &OsStr, mode: FileMode, follow: bool) -> io::Result<File> {
+/// Whether a symbolic link is followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Follow,
+    Refuse,
+}
+
+fn open_in(folder: &OwnedFd, name: &OsStr, mode: FileMode, links: Links) -> io::Result<File> {
     let mut flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if !follow {
+    if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
     }
     for _ in 0..ATTEMPTS {
@@ -60,7 +68,7 @@ fn open_in(folder: &OwnedFd, name: &OsStr, mode: FileMode, follow: bool) -> io::
                 Err(e) => return Err(e),
             },
             Err(Errno::NXIO) => return Err(refused("it is a pipe or a socket; a regular file is needed")),
-            Err(Errno::LOOP) if !follow => {
+            Err(Errno::LOOP) if links == Links::Refuse => {
                 return Err(refused(
                     "it is a symbolic link in a folder that others can write to, and is not followed. Name the file \
                      itself",

@@ -49,7 +49,10 @@ fn remove(world: &mut World, seen: &mut Seen) {
 fn remove_one(world: &mut World, seen: &mut Seen, uid: String) {
     println!("rm {uid}");
     let rows = world.install.rows(&uid) as u64;
-    assert_eq!(remove::run(&mut world.site(), &uid, true).expect("removed"), (uid.as_str().into(), rows));
+    assert_eq!(
+        remove::run(&mut world.site(), &uid, remove::AgeLimit::Ignore).expect("removed"),
+        (uid.as_str().into(), rows)
+    );
     world.versions.remove(&uid);
     seen.removed += 1;
 }

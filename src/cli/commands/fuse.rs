@@ -5,7 +5,7 @@ use crate::cli::args::FuseArgs;
 use crate::cli::exit::Outcome;
 use crate::engine::image::{self, Options};
 use crate::engine::{Access, Site};
-use crate::fuse;
+use crate::fuse::{self, Writing};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 use serde_json::json;
@@ -16,7 +16,8 @@ pub(super) fn run(context: &Context, args: &FuseArgs) -> Result<Outcome> {
     let site = Site::open(&context.config, terminal, Access::Read)?;
     let overlays = (!args.read_only).then(|| context.config.cachedir.clone());
     image::serve(site, &Options { overlays }, |depot| {
-        fuse::run(depot, path, args.read_only, terminal, |versions| {
+        let writing = if args.read_only { Writing::Refused } else { Writing::Allowed };
+        fuse::run(depot, path, writing, terminal, |versions| {
             terminal.info(&format!(
                 "Mounted on {}: {versions} {}. Ctrl-C or `umount {}` ends it.",
                 path.display(),
