@@ -8,6 +8,7 @@ use crate::meta::{Deletable, Fate};
 use crate::monitor::{Level, Monitor};
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
+use crate::types::keys::EntryId;
 use crate::types::time::Timestamp;
 use crate::types::uid::BlobUid;
 use crate::types::version::Count;
@@ -122,7 +123,7 @@ fn trust_times(site: &mut Site<'_>) -> Result<()> {
 /// Dooms all entries that may be deleted. On a full disk it returns the error that stopped it. The entries that are
 /// doomed by then can still be deleted.
 fn doom(site: &mut Site<'_>, before: i64, cleaned: &mut Cleaned) -> Result<Option<Error>> {
-    let (mut after, mut limit, mut most) = (i64::MIN, BATCH, MOST_CANDIDATES);
+    let (mut after, mut limit, mut most) = (EntryId::START, BATCH, MOST_CANDIDATES);
     loop {
         site.monitor.check()?;
         let batch = match site.meta.take_delete_candidates(after, before, limit) {

@@ -4,7 +4,7 @@ use super::PastRun;
 use crate::types::block::{Encryption, Geometry};
 use crate::types::block_set::BlockSet;
 use crate::types::checksum::Checksum;
-use crate::types::keys::BlobId;
+use crate::types::keys::{BlobId, EntryId};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics, Version};
@@ -154,7 +154,7 @@ pub struct Candidates {
     /// Number of entries that were dropped because a row names the blob.
     pub in_use: u64,
     /// The entry after which the next batch begins; `None` after the last batch.
-    pub next: Option<i64>,
+    pub next: Option<EntryId>,
 }
 
 /// An entry of `deleted_blocks`, as a cleanup would see it.

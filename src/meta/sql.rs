@@ -8,7 +8,7 @@ pub(super) mod rules;
 use super::{Candidates, DumpRows, Fingerprint, Known, NewRow};
 use crate::types::checksum::Checksum;
 use crate::types::error::Error;
-use crate::types::keys::{BlobId, VersionKey};
+use crate::types::keys::{BlobId, EntryId, VersionKey};
 use crate::types::reason::{Reason, because};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
@@ -75,6 +75,11 @@ impl From<VersionKey> for Value<'_> {
 }
 impl From<BlobId> for Value<'_> {
     fn from(value: BlobId) -> Self {
+        Value::Int(value.0)
+    }
+}
+impl From<EntryId> for Value<'_> {
+    fn from(value: EntryId) -> Self {
         Value::Int(value.0)
     }
 }
@@ -256,7 +261,7 @@ pub(super) trait BlockSql {
 /// Taking entries for a cleanup from the list of deletable blobs: `candidates.rs` of each engine.
 pub(super) trait CandidateSql {
     /// See [`super::Metadata::take_delete_candidates`].
-    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates>;
+    fn take_candidates(&mut self, after: EntryId, before: i64, limit: usize) -> Fallible<Candidates>;
 }
 
 /// Importing dumps: `import.rs` of each engine.

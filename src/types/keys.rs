@@ -13,6 +13,15 @@ pub struct VersionKey(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId(pub i64);
 
+/// The key of an entry of `deleted_blocks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub i64);
+
+impl EntryId {
+    /// Comes before all entries.
+    pub const START: EntryId = EntryId(i64::MIN);
+}
+
 impl fmt::Display for VersionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

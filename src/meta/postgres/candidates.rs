@@ -4,12 +4,13 @@ use super::db::Statements;
 use crate::meta::Candidates;
 use crate::meta::sql::{CandidateSql, Db, Fallible};
 use crate::pg::advisory::{Lock, Mode};
+use crate::types::keys::EntryId;
 use crate::types::uid::BlobUid;
 use postgres::GenericClient;
 use std::collections::BTreeSet;
 
 impl<C: GenericClient> CandidateSql for Statements<'_, C> {
-    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
+    fn take_candidates(&mut self, after: EntryId, before: i64, limit: usize) -> Fallible<Candidates> {
         self.lock(Lock::Naming, Mode::Exclusive)?;
         // Rows of old releases without a uid are useless.
         self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
@@ -18,12 +19,12 @@ impl<C: GenericClient> CandidateSql for Statements<'_, C> {
             "SELECT id, uid FROM deleted_blocks d WHERE id > ?1 AND delete_candidate = 0
                AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
              ORDER BY id LIMIT ?3 FOR UPDATE SKIP LOCKED",
-            &[&after, &before, &(limit as i64)],
+            &[&after.0, &before, &(limit as i64)],
         )?;
         let mut last = after;
         let mut uids: BTreeSet<BlobUid> = BTreeSet::new();
         for entry in &entries {
-            last = entry.try_get(0)?;
+            last = EntryId(entry.try_get(0)?);
             uids.insert(entry.try_get::<_, &str>(1)?.into());
         }
         let next = (entries.len() == limit).then_some(last);

@@ -3,10 +3,11 @@
 use super::db::Statements;
 use crate::meta::Candidates;
 use crate::meta::sql::{CandidateSql, Db, Fallible, values};
+use crate::types::keys::EntryId;
 use crate::types::uid::BlobUid;
 
 impl CandidateSql for Statements<'_> {
-    fn take_candidates(&mut self, after: i64, before: i64, limit: usize) -> Fallible<Candidates> {
+    fn take_candidates(&mut self, after: EntryId, before: i64, limit: usize) -> Fallible<Candidates> {
         // Rows of old releases without a uid are useless.
         self.execute("DELETE FROM deleted_blocks WHERE uid IS NULL OR uid = ''", &[])?;
         let db: &mut dyn Db = self;
@@ -15,7 +16,7 @@ impl CandidateSql for Statements<'_> {
                AND (SELECT max(time) FROM deleted_blocks n WHERE n.uid = d.uid) < ?2
              ORDER BY id LIMIT ?3",
             values![after, before, limit],
-            |row| Ok((row.int(0)?, BlobUid::from(row.text(1)?))),
+            |row| Ok((EntryId(row.int(0)?), BlobUid::from(row.text(1)?))),
         )?;
         let mut candidates = Candidates {
             next: (entries.len() == limit).then(|| entries.last().map_or(after, |(id, _)| *id)),

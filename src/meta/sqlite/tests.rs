@@ -5,6 +5,7 @@ use crate::meta::tests::conformance::CASES;
 use crate::meta::{Carried, Fingerprint, Metadata, NewBlob, Rows, VersionFilter};
 use crate::monitor::Silent;
 use crate::types::block::{Encryption, Geometry};
+use crate::types::keys::EntryId;
 use crate::types::settings::FileMode;
 use crate::types::time::Timestamp;
 use crate::types::version::{NewVersion, Version};
@@ -327,9 +328,9 @@ fn rule_4_rm_refreshes_an_entry_that_exists() {
     insert_through_view(&database, "v", 0, "abcd", "k").expect("inserts");
     let version = database.version(&"v".into()).expect("v");
     database.remove_version(&version, 200).expect("removes");
-    let young = database.take_delete_candidates(i64::MIN, 150, 10).expect("takes");
+    let young = database.take_delete_candidates(EntryId::START, 150, 10).expect("takes");
     assert!(young.doomed.is_empty(), "the hour begins anew");
-    assert_eq!(database.take_delete_candidates(i64::MIN, 201, 10).expect("takes").doomed, ["abcd"]);
+    assert_eq!(database.take_delete_candidates(EntryId::START, 201, 10).expect("takes").doomed, ["abcd"]);
 }
 
 /// If a uid has several entries, the newest counts, even if 2.13 has written them.
@@ -344,8 +345,8 @@ fn rule_4_the_newest_entry_counts() {
              VALUES ('abcd', 1, 0, 10), ('abcd', 1, 0, 100), ('efgh', 1, 0, 10), (NULL, 1, 0, 1), ('', 1, 0, 1)",
         )
         .expect("inserts");
-    assert_eq!(database.take_delete_candidates(i64::MIN, 50, 10).expect("takes").doomed, ["efgh"]);
-    assert_eq!(database.take_delete_candidates(i64::MIN, 101, 10).expect("takes").doomed, ["abcd"]);
+    assert_eq!(database.take_delete_candidates(EntryId::START, 50, 10).expect("takes").doomed, ["efgh"]);
+    assert_eq!(database.take_delete_candidates(EntryId::START, 101, 10).expect("takes").doomed, ["abcd"]);
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn rule_5_a_listed_blob_that_is_in_use_stays() {
         )
         .expect("inserts");
     insert_through_view(&database, "v", 0, "abcd", "k").expect("inserts");
-    let taken = database.take_delete_candidates(i64::MIN, i64::MAX, 10).expect("takes");
+    let taken = database.take_delete_candidates(EntryId::START, i64::MAX, 10).expect("takes");
     assert_eq!((taken.in_use, taken.doomed.len()), (1, 0));
     let version = database.version(&"v".into()).expect("v");
     assert_eq!(database.rows(&version, 0, 9, Rows::Stored).expect("reads").len(), 1);

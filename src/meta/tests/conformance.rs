@@ -5,6 +5,7 @@ mod given;
 use crate::meta::*;
 use crate::types::block::Geometry;
 use crate::types::error::Error;
+use crate::types::keys::EntryId;
 use crate::types::time::Timestamp;
 use crate::types::uid::BlobUid;
 use crate::types::version::{Count, ImageId, NewVersion, SnapshotOrigin, Version};
@@ -57,11 +58,10 @@ fn stores(meta: &mut Metadata) {
     assert!(meta.has_plain_blobs().expect("reads"));
     assert_eq!(sample[0].uid, blobs[39].uid, "the newest is among them");
     meta.remove_version(&version, 1).expect("removes");
-    meta.take_delete_candidates(NEVER, ALWAYS, 100).expect("takes");
+    meta.take_delete_candidates(EntryId::START, ALWAYS, 100).expect("takes");
     assert_eq!(meta.sample_of_store(16).expect("reads").len(), 16, "those that wait for their deletion");
 }
 
-const NEVER: i64 = i64::MIN;
 const ALWAYS: i64 = i64::MAX;
 
 fn catalogue(meta: &mut Metadata) {
@@ -124,7 +124,7 @@ fn ids_are_not_reused(meta: &mut Metadata) {
     let (old, _) = version_of(meta, "x", &[1]);
     let before = known(meta, 1).expect("a hit");
     meta.remove_version(&old, 0).expect("removes");
-    meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes");
     version_of(meta, "y", &[1]);
     assert!(known(meta, 1).expect("a hit").id > before.id, "a late reference must not meet another blob");
 }
@@ -142,7 +142,7 @@ fn stale_hits_are_rejected(meta: &mut Metadata) {
     assert_eq!(reuse(meta, &next, 1, &two), [1], "gone bad");
     meta.remove_version(&old, 0).expect("removes");
     assert_eq!(reuse(meta, &next, 2, &three), [2], "nothing names it any more");
-    meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes");
     assert_eq!(reuse(meta, &next, 2, &three), [2], "gone");
     assert_eq!(reuse(meta, &next, 3, &one), [0u64; 0], "a blob that a block names stays a hit");
 }
@@ -180,7 +180,7 @@ fn finish_checks(meta: &mut Metadata) {
     assert_eq!(finish(meta, &version), Finish::Missing([0..1, 2..3].into()));
     assert!(!meta.version(&version.uid).expect("there").valid);
     // The bad blob has lost its last row, so its data must be deleted.
-    assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes").doomed, [spoiled.uid]);
+    assert_eq!(meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes").doomed, [spoiled.uid]);
     store(meta, &version, &[0, 2], 1);
     assert_eq!(finish(meta, &version), Finish::Valid);
     assert!(meta.version(&version.uid).expect("there").valid);
@@ -194,11 +194,11 @@ fn rm_lists_unnamed(meta: &mut Metadata) {
     assert_eq!(finish(meta, &second), Finish::Valid);
     assert_eq!(meta.remove_version(&first, 5).expect("removes"), 2);
     assert!(matches!(meta.version(&first.uid), Err(Error::VersionNotFound(_))));
-    let taken = meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    let taken = meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes");
     assert_eq!(taken.doomed, uids(&blobs[..1]), "the other one is still named");
     assert!(known(meta, 2).is_some());
     meta.remove_version(&second, 6).expect("removes");
-    let taken = meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    let taken = meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes");
     assert_eq!(taken.doomed, uids(&blobs[1..]));
 }
 
@@ -217,8 +217,8 @@ fn removal_in_pieces(meta: &mut Metadata) {
     // A time in the future becomes now; others stay.
     assert_eq!(meta.restamp_deleted(3, 5).expect("nothing to do"), 0);
     assert_eq!(meta.restamp_deleted(3, 4).expect("corrects"), 4);
-    assert_eq!(meta.take_delete_candidates(NEVER, 3, 10).expect("takes"), Candidates::default());
-    let taken = meta.take_delete_candidates(NEVER, 4, 10).expect("takes");
+    assert_eq!(meta.take_delete_candidates(EntryId::START, 3, 10).expect("takes"), Candidates::default());
+    let taken = meta.take_delete_candidates(EntryId::START, 4, 10).expect("takes");
     let mut wanted = uids(&[&blobs[..2], &blobs[3..]].concat());
     wanted.sort();
     assert_eq!(taken.doomed, wanted, "all except the blob of the other version");
@@ -229,20 +229,20 @@ fn grace(meta: &mut Metadata) {
     let second = begin(meta, "y", 1);
     let hit = known(meta, 1).expect("a hit");
     meta.remove_version(&first, 100).expect("removes");
-    let young = meta.take_delete_candidates(NEVER, 100, 10).expect("takes");
+    let young = meta.take_delete_candidates(EntryId::START, 100, 10).expect("takes");
     assert_eq!(young, Candidates::default(), "an entry of the same second is not older");
     // The row is rejected now. If it had been committed before, a second rm would refresh the entry.
     assert_eq!(reuse(meta, &second, 0, &hit), [0]);
     let (third, _) = version_of(meta, "z", &[9]);
     meta.remove_version(&third, 200).expect("removes");
-    let taken = meta.take_delete_candidates(NEVER, 150, 10).expect("takes");
+    let taken = meta.take_delete_candidates(EntryId::START, 150, 10).expect("takes");
     assert_eq!(taken.doomed, uids(&blobs), "only the old entry");
 }
 
 fn cleanup(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1, 2, 3]);
     meta.remove_version(&first, 0).expect("removes");
-    let batch = meta.take_delete_candidates(NEVER, ALWAYS, 2).expect("takes");
+    let batch = meta.take_delete_candidates(EntryId::START, ALWAYS, 2).expect("takes");
     assert_eq!(batch.doomed.len(), 2);
     let next = batch.next.expect("there is more");
     let rest = meta.take_delete_candidates(next, ALWAYS, 2).expect("takes");
@@ -258,10 +258,13 @@ fn cleanup(meta: &mut Metadata) {
 fn cleanup_goes_on(meta: &mut Metadata) {
     let (first, blobs) = version_of(meta, "x", &[1]);
     meta.remove_version(&first, 0).expect("removes");
-    meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes");
+    meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes");
     // The cleanup is killed here. The next run finds the doomed blobs, and the candidates do not list them again.
     assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
-    assert_eq!(meta.take_delete_candidates(NEVER, ALWAYS, 10).expect("takes"), Candidates::default());
+    assert_eq!(
+        meta.take_delete_candidates(EntryId::START, ALWAYS, 10).expect("takes"),
+        Candidates::default()
+    );
     assert_eq!(meta.doomed(None, 10).expect("asks"), uids(&blobs));
 }
 

@@ -10,6 +10,7 @@ use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Value, Work, values};
 use crate::meta::{Candidates, Deletable, Fate, Metadata};
 use crate::types::error::Result;
+use crate::types::keys::EntryId;
 use crate::types::uid::BlobUid;
 use crate::types::version::Version;
 
@@ -56,7 +57,12 @@ impl Metadata {
     /// Checks up to `limit` entries of `deleted_blocks` after entry `after`. Leaves out uids whose newest entry is not
     /// older than `before` (Unix seconds). Drops the rows of their blobs that no block names, and dooms the uids that
     /// have no row left.
-    pub fn take_delete_candidates(&mut self, after: i64, before: i64, limit: usize) -> Result<Candidates> {
+    pub fn take_delete_candidates(
+        &mut self,
+        after: EntryId,
+        before: i64,
+        limit: usize,
+    ) -> Result<Candidates> {
         self.write("looking for deletable blobs", Work::Scattered, |db| {
             db.take_candidates(after, before, limit)
         })

@@ -2,6 +2,7 @@
 
 use super::ground::{Content, Ground};
 use super::model::{Model, ROTTEN};
+use crate::types::keys::EntryId;
 use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::BTreeSet;
 
@@ -80,7 +81,7 @@ fn rows(content: &Content, model: &Model) -> Result<(), String> {
 pub fn check_end(ground: &mut dyn Ground, model: &mut Model, excused: Excused) -> Result<(), String> {
     let failed = |e: crate::types::Error| format!("the last cleanup failed: {}", e.line());
     let meta = ground.meta();
-    let mut after = i64::MIN;
+    let mut after = EntryId::START;
     while let Some(next) = meta.take_delete_candidates(after, i64::MAX, 2).map_err(failed)?.next {
         after = next;
     }

@@ -1,6 +1,7 @@
 //! `cleanup`, fast and full.
 
 use super::{Break, Next, Shop, Stepped, failed, more_if};
+use crate::types::keys::EntryId;
 use crate::types::lock::Hold;
 use crate::types::uid::BlobUid;
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ enum At {
     Lock,
     Alone,
     /// Takes entries after this one.
-    Take(i64),
+    Take(EntryId),
     /// Lists doomed uids after this one.
     Page(Option<BlobUid>),
     Delete(Vec<BlobUid>),
@@ -70,7 +71,7 @@ impl Cleanup {
                 let first = if shop.is(Break::DataBeforeDoom) {
                     At::Delete(self.candidates(shop))
                 } else {
-                    At::Take(i64::MIN)
+                    At::Take(EntryId::START)
                 };
                 if self.grace {
                     self.before = shop.model().clock - GRACE;
@@ -96,7 +97,7 @@ impl Cleanup {
             At::Delete(page) => {
                 page.iter().for_each(|uid| _ = shop.model().store.remove(uid));
                 self.at = match shop.broken {
-                    Some(Break::DataBeforeDoom) => At::Take(i64::MIN),
+                    Some(Break::DataBeforeDoom) => At::Take(EntryId::START),
                     Some(Break::ForgetBeforeData) => behind(&page),
                     _ => At::Forget(page),
                 };
@@ -113,7 +114,7 @@ impl Cleanup {
         }
     }
 
-    fn take(&mut self, shop: &mut Shop<'_>, after: i64) -> Stepped {
+    fn take(&mut self, shop: &mut Shop<'_>, after: EntryId) -> Stepped {
         let taken = shop.ground.meta().take_delete_candidates(after, self.before, self.limit);
         let taken = taken.map_err(|e| failed("taking candidates", e))?;
         self.at = taken.next.map_or(At::Page(None), At::Take);
