@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub(crate) mod catalogue;
+pub(crate) mod check;
 mod claims;
 pub mod cleanup;
 pub(crate) mod copy_on_write;

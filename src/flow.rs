@@ -9,5 +9,6 @@ pub mod plan;
 pub(crate) mod probe;
 pub(crate) mod reuse;
 pub(crate) mod rows;
+pub(crate) mod spot;
 pub(crate) mod version_source;
 pub(crate) mod walk;

@@ -84,6 +84,12 @@ pub trait Register: fmt::Debug + Send + Sync {
     /// # Errors
     /// The database fails.
     fn list(&self) -> Result<Vec<Holder>>;
+
+    /// The registered locks of processes that are dead. They do not count.
+    ///
+    /// # Errors
+    /// The database fails.
+    fn dead(&self) -> Result<Vec<Holder>>;
 }
 
 /// A registered lock, until this is dropped.
@@ -185,6 +191,29 @@ impl Locks {
             }
         };
         Ok(Taken::Granted(Guard { _registered: registered, _beside: beside, _file: file }))
+    }
+
+    /// The registered locks of processes that are dead. They do not count, and the next command that takes a lock removes
+    /// them. [`Locks::list`] may contain them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn dead(&self) -> Result<Vec<Holder>> {
+        self.register.as_ref().map_or(Ok(Vec::new()), |register| register.dead())
+    }
+
+    /// As [`Locks::list`], without the dead.
+    ///
+    /// # Errors
+    /// As [`Locks::list`].
+    pub fn held(&self) -> Result<Vec<Holder>> {
+        let dead = self.dead()?;
+        let is = |holder: &Holder, other: &Holder| {
+            (&holder.name, &holder.host, holder.pid) == (&other.name, &other.host, other.pid)
+        };
+        let mut all = self.list()?;
+        all.retain(|holder| !dead.iter().any(|gone| is(holder, gone)));
+        Ok(all)
     }
 
     /// All locks that are held, on this host and, with a shared database, on all others.

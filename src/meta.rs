@@ -28,7 +28,9 @@ pub use model::{
     SampleBlob, StatisticsRow, StoreRow, VersionFilter,
 };
 pub use open::{Access, LockTables, Opened, create, open};
-pub use reports::{DumpRow, DumpRows, Healed, PastRun, Rekeyed, Rewrap, Rewrapped, Usage};
+pub use reports::{
+    Dangling, DumpRow, DumpRows, Healed, MapSummary, NamedBlob, PastRun, Rekeyed, Rewrap, Rewrapped, Usage,
+};
 pub use revision::SchemaState;
 pub use since::{GoingBack, LoneVersion, Since, since_upgrade};
 pub use sqlite::claims;

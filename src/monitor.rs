@@ -63,6 +63,11 @@ pub enum Activity<'a> {
         /// The current step: `2/4: mapping the blocks`.
         step: &'a str,
     },
+    /// Checking the installation.
+    Check {
+        /// The current step: `reading blobs`.
+        step: &'a str,
+    },
     /// Verifying blobs.
     Scrub {
         /// Name of the version.
@@ -77,7 +82,7 @@ pub enum Activity<'a> {
 pub struct Progress<'a> {
     /// The current stage.
     pub activity: Activity<'a>,
-    /// Blocks done. For an upgrade, the unit depends on the step.
+    /// Blocks done. For an upgrade or a check, the unit depends on the step.
     pub done: u64,
     /// The total, in the unit of `done`.
     pub total: u64,

@@ -10,6 +10,7 @@ use crate::config::{DataConfig, StoreConfig};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::object::{ObjectFolder, ObjectName};
+use crate::types::time::Timestamp;
 use crate::types::uid::BlobUid;
 
 /// A request to read a blob.
@@ -91,6 +92,22 @@ pub trait Objects: Send + Sync {
     }
 }
 
+/// Something that a survey of a store finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// A blob.
+    Blob {
+        /// Its name.
+        uid: &'a BlobUid,
+        /// Its size in bytes, if the store tells it without extra cost.
+        bytes: Option<u64>,
+        /// When it was stored, in seconds since 1970, if the store tells it without extra cost.
+        stored: Option<i64>,
+    },
+    /// A file that a killed backup has left unfinished: its name.
+    Unfinished(&'a str),
+}
+
 /// A store of blobs. All threads of a run share it, and its calls block.
 ///
 /// The conformance tests check this contract for every store:
@@ -140,6 +157,23 @@ pub trait BlobStore: Objects {
     /// # Errors
     /// [`Error::Store`], or the error that `each` returned.
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()>;
+
+    /// As [`BlobStore::list`], with more about each blob, and with the files that killed backups have left. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`BlobStore::list`].
+    fn survey(&self, prefix: &str, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<()> {
+        self.list(prefix, &mut |uid| each(Found::Blob { uid, bytes: None, stored: None }))
+    }
+
+    /// The time of the server's clock; `None` if there is no server, or if it does not tell the time.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    fn clock(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
 
     /// Returns once all blobs whose `put` has returned are durable.
     ///

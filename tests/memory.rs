@@ -4,7 +4,7 @@ mod common;
 
 use common::all;
 use common::checks::ended;
-use common::install::{Install, noise};
+use common::install::{Install, Run, noise};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -28,6 +28,13 @@ fn install() -> Install {
 /// Runs a command, which must succeed, and returns its peak memory in MiB. The kernel keeps the peak of a process while
 /// it runs, so the last value read is close to it.
 fn peak_of(install: &Install, args: &[&str]) -> u64 {
+    let (run, peak) = watched(install, args);
+    assert_eq!(run.code, 0, "{args:?}: {run:?}");
+    peak
+}
+
+/// Runs a command, and watches its memory as [`peak_of`] does.
+fn watched(install: &Install, args: &[&str]) -> (Run, u64) {
     let mut child = install.start(args);
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -39,10 +46,9 @@ fn peak_of(install: &Install, args: &[&str]) -> u64 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let run = ended(child);
-    assert_eq!(run.code, 0, "{args:?}: {run:?}");
     assert!(peak > 0, "nothing was measured");
     println!("{args:?}: {peak} MiB");
-    peak
+    (run, peak)
 }
 
 fn assert_small(install: &Install, args: &[&str]) {
@@ -138,4 +144,59 @@ fn a_huge_sparse_file_takes_seconds_and_its_holes_are_never_read() {
         out.read_exact_at(&mut block, n * step).expect("read");
         assert!(block == noise(n, 8 << 20), "piece {n}");
     }
+}
+
+/// A store of very many blobs, which are sparse files, and one version that names them all.
+fn many_blobs(blobs: u64) -> Install {
+    let install = Install::without_database(4096);
+    for (key, value) in [("encryption_version", "0"), ("sync", "none")] {
+        install.set(key, value);
+    }
+    install.ok(&["initdb"]);
+    let mut database = rusqlite::Connection::open(install.path("backy.sqlite")).expect("opens");
+    let work = database.transaction().expect("begun");
+    work.execute(
+        "INSERT INTO versions VALUES (1, '00000000-0000-1000-8000-000000000001', '2026-01-01 00:00:00', NULL, 'vm', '', ?1,
+             ?1 * 4096, 1, 0)",
+        [blobs as i64],
+    )
+    .expect("inserted");
+    for id in 1..=blobs as i64 {
+        let uid = backy2::types::uid::BlobUid::generate();
+        let uid = uid.as_str();
+        let blob = "INSERT INTO blobs (id, uid, checksum, size, valid, date) VALUES (?1, ?2, ?3, 4096, 1, '2026-01-01')";
+        let checksum = format!("{id:0128x}");
+        work.prepare_cached(blob).expect("sql").execute((id, uid, &checksum)).expect("inserted");
+        let row = "INSERT INTO block_map VALUES (1, ?1 - 1, ?1)";
+        work.prepare_cached(row).expect("sql").execute([id]).expect("inserted");
+        let folder = install.path("data").join(&uid[..2]).join(&uid[2..4]);
+        std::fs::create_dir_all(&folder).expect("made");
+        File::create(folder.join(format!("{uid}.blob"))).and_then(|file| file.set_len(4096)).expect("made");
+    }
+    work.commit().expect("committed");
+    install
+}
+
+#[test]
+fn a_check_takes_little_memory_however_many_blobs_there_are() {
+    let blobs = if all() { 1_000_000 } else { 3_000 };
+    let install = many_blobs(blobs);
+    // The blobs have no real checksums, so the function does not seem to fit.
+    let started = Instant::now();
+    let (run, peak) = watched(&install, &["-ms", "check"]);
+    println!("a check of {blobs} blobs: {:.1} s, {peak} MiB", started.elapsed().as_secs_f64());
+    assert!(run.stdout.contains(&format!("ok|blobs|{blobs} blobs in the store")), "{run:?}");
+    assert!(peak < LIMIT_MIB, "{peak} MiB");
+    // Half a million missing blobs are counted, and not kept.
+    std::fs::create_dir(install.path("away")).expect("made");
+    for entry in std::fs::read_dir(install.path("data")).expect("listed") {
+        let entry = entry.expect("an entry");
+        if entry.file_name().as_encoded_bytes() < b"8" {
+            std::fs::rename(entry.path(), install.path("away").join(entry.file_name())).expect("moved");
+        }
+    }
+    let missing = blobs - install.blobs().len() as u64;
+    let (run, peak) = watched(&install, &["-ms", "check"]);
+    assert!(run.stdout.contains(&format!("{missing} blobs are missing")), "{run:?}");
+    assert!(peak < LIMIT_MIB, "{peak} MiB");
 }

@@ -151,6 +151,12 @@ pub(crate) enum Command {
     /// Steps marked "after" are done with 2.13 right after that, in this order. "lost" marks losses that cannot be
     /// avoided. The exit code is 20 if there is anything to do, and 0 otherwise.
     DowngradeCheck(DowngradeCheckArgs),
+    /// Check whether the installation is sound: configuration, database, data store, keys, versions
+    ///
+    /// The command changes nothing, and works beside running backups. It compares the names and sizes of all blobs with the
+    /// database, and reads their data only with --read. The exit code is 20 if anything is wrong, and 0 otherwise:
+    /// warnings need no action. `scrub` verifies all data of one version, and marks what is bad.
+    Check(CheckArgs),
     /// List locks: versions in use, cleanups, and commands that must run alone
     Locks(LocksArgs),
     /// Add tags to a version
@@ -398,7 +404,9 @@ mod backup;
 mod database;
 mod servers;
 pub(crate) use backup::BackupArgs;
-pub(crate) use database::{DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs};
+pub(crate) use database::{
+    CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs,
+};
 pub(crate) use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]

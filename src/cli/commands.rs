@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalogue;
+mod check;
 mod cleanup;
 mod du;
 mod fuse;
@@ -53,6 +54,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::MigrateDb(args) => init::migrate_db(context, args),
         Command::Upgrade => upgrade::upgrade(context),
         Command::DowngradeCheck(args) => upgrade::downgrade_check(context, args),
+        Command::Check(args) => check::run(context, args),
         Command::Locks(args) => locks::run(context, args),
         Command::AddTag(args) => schedule::add_tag(context, args),
         Command::RemoveTag(args) => schedule::remove_tag(context, args),

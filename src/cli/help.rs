@@ -10,7 +10,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   2    wrong usage
   5    backup: the source does not match the base version and the hints
   6    backup, restore: the data store failed; restore: the key is wrong
-  20   scrub, restore: some of the data is bad
+  20   scrub, restore: some of the data is bad; check, downgrade-check: there is something to do
   22   import: the version already exists
   23   import: the file is not a dump, or the dump is damaged
   100  any other error

@@ -18,6 +18,16 @@ pub(super) fn possible() -> bool {
     std::io::stdout().is_terminal() && !dumb
 }
 
+/// Whether stdout is a terminal that shows all characters, as far as the environment tells.
+pub(super) fn shows_symbols() -> bool {
+    use std::io::IsTerminal;
+    // The first one that is set decides.
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os);
+    let locale = locale.into_iter().find(|value| !value.is_empty());
+    let locale = locale.map(|value| value.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    std::io::stdout().is_terminal() && (locale.contains("utf-8") || locale.contains("utf8"))
+}
+
 /// Width of the terminal in columns.
 pub(super) fn width() -> usize {
     match tcgetwinsize(std::io::stdout()) {
@@ -32,7 +42,7 @@ pub(super) fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     let room = width.saturating_sub(1);
     let percent = progress::percent(report);
     let rate = match report.activity {
-        Activity::Upgrade { .. } => String::new(),
+        Activity::Upgrade { .. } | Activity::Check { .. } => String::new(),
         _ => format!("{:.1} MiB/s  ", pace.rate),
     };
     let numbers = format!("{percent:5.1}%  {rate}ETA {}", progress::eta(pace.eta));

@@ -29,7 +29,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
     (
         "20",
         "A scrub found errors. Or a restore was completed, but some of the data is bad or missing, or the \
-         version is invalid.",
+         version is invalid. Or check found something wrong, or downgrade-check lists steps.",
     ),
     ("22", "The version to import already exists."),
     ("23", "The file to import was not written by export, or is damaged."),

@@ -120,6 +120,10 @@ fn phase(activity: &Activity<'_>) -> u8 {
         Activity::RestoreSparse { .. } => 2,
         Activity::RestoreData { .. } => 3,
         Activity::Scrub { .. } => 4,
+        // Each step has another text.
+        Activity::Check { step } => {
+            128 | step.bytes().fold(0, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte))
+        }
         // The step's text begins with its number.
         Activity::Upgrade { step } => step.bytes().next().unwrap_or(b'0'),
     }
@@ -134,13 +138,14 @@ pub(super) fn what(activity: &Activity<'_>) -> String {
         Activity::RestoreData { target, .. } => format!("Restore phase 2/2 (data) to {target}"),
         Activity::Scrub { name, uid } => format!("Scrubbing {name} ({uid})"),
         Activity::Upgrade { step } => format!("Upgrading the database ({step})"),
+        Activity::Check { step } => format!("Checking ({step})"),
     }
 }
 
 /// The log line in the format of 2.13, which ends with a blank.
 pub(super) fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
-    if let Activity::Upgrade { .. } = progress.activity {
-        // 2.13 has no upgrades, and an upgrade has no queues.
+    if let Activity::Upgrade { .. } | Activity::Check { .. } = progress.activity {
+        // 2.13 has neither, and they have no queues.
         let (what, percent) = (what(&progress.activity), percent(progress));
         return format!("{what} ({percent:.1}% ETA {}) ", eta(pace.eta));
     }

@@ -1,5 +1,6 @@
 //! Names the options and commands for the advice in an error.
 
+use super::human;
 use crate::types::reason::one_line;
 use crate::types::remedy::{Continuation, Remedy};
 use crate::types::text::quoted;
@@ -73,6 +74,17 @@ fn sentence(remedy: &Remedy) -> String {
         Remedy::RemoveIncomplete(version) => return format!("`backy2 rm -f {version}` removes it."),
         Remedy::StartAgain(version) => {
             return format!("Start again: its data is reused. Then run `backy2 rm -f {version}`.");
+        }
+        Remedy::DeleteUnknown(bytes) => {
+            let taken = if *bytes > 0 { format!(" and frees {}", human::size(*bytes)) } else { String::new() };
+            return format!(
+                "Blobs that nothing names do no harm: `backy2 cleanup --full` deletes them{taken}. Look first whether \
+                 the database is the right one."
+            );
+        }
+        Remedy::DeleteUnfinished => "`backy2 cleanup --full` deletes those in the data store.",
+        Remedy::ContinueVersion => {
+            "`backy2 backup -c UID SOURCE NAME` continues an incomplete version, and `backy2 rm` removes it."
         }
     }
     .to_owned()

@@ -149,6 +149,11 @@ impl Terminal {
         state.log.hint(&format!("To go on:\n{}\n", words.join(" ")));
     }
 
+    /// Writes a message to the logfile only.
+    pub fn record(&self, level: Level, text: &str) {
+        self.state().log.record(level, text);
+    }
+
     /// Reports an error of several lines.
     pub fn error_lines(&self, lines: &[String]) {
         let mut state = self.state();

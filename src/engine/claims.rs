@@ -81,4 +81,8 @@ impl Register for FileRegister {
     fn list(&self) -> Result<Vec<Holder>> {
         Ok(self.claims.list(&|claim| self.is_gone(claim))?.into_iter().map(holder).collect())
     }
+
+    fn dead(&self) -> Result<Vec<Holder>> {
+        Ok(self.claims.list(&|claim| !self.is_gone(claim))?.into_iter().map(holder).collect())
+    }
 }

@@ -19,7 +19,7 @@ pub use full::{full, preview_full};
 
 /// Seconds for which blobs of removed versions are kept. A backup that found such a blob before the `rm` has
 /// committed its row by then.
-const GRACE: i64 = 3600;
+pub(super) const GRACE: i64 = 3600;
 /// Number of names read, or entries deleted, at once.
 const BATCH: usize = 1000;
 /// Number of failed blobs per batch that are reported individually.

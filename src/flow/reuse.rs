@@ -18,16 +18,24 @@ pub(crate) fn flaw(
     size: u64,
     enc_version: u32,
 ) -> Result<Option<String>> {
-    let wrong = |found: Presence| match found {
-        Presence::Unknown => None,
-        Presence::Missing => Some("is missing from the data store".to_owned()),
-        Presence::Bytes(bytes) if may_hold(enc_version, bytes, size) => None,
-        Presence::Bytes(bytes) => Some(format!("has {bytes} bytes, which is impossible")),
-    };
-    if wrong(store.presence(uid)?).is_none() {
+    if wrong(store.presence(uid)?, size, enc_version).is_none() {
         return Ok(None);
     }
-    // Read the blob before it counts as bad, past any cache that a client of a remote store may have.
+    // Read the blob before it counts as bad.
+    flaw_of_read(store, uid, block, size, enc_version)
+}
+
+/// As [`flaw`], but always reads the blob, past any cache that a client of a remote store may have.
+///
+/// # Errors
+/// The store as a whole fails.
+pub(crate) fn flaw_of_read(
+    store: &dyn BlobStore,
+    uid: &BlobUid,
+    block: u64,
+    size: u64,
+    enc_version: u32,
+) -> Result<Option<String>> {
     let mut data = Vec::new();
     let found = match store.get(Wanted { uid, block, size, again: true }, &mut data) {
         Ok(true) => Presence::Bytes(data.len() as u64),
@@ -35,7 +43,21 @@ pub(crate) fn flaw(
         Err(GetError::Unreadable(why)) => return Ok(Some(format!("cannot be read: {why}"))),
         Err(GetError::Store(error)) => return Err(error),
     };
-    Ok(wrong(found))
+    Ok(wrong(found, size, enc_version))
+}
+
+/// Whether a blob of encryption version `enc_version` with `bytes` bytes can hold a block of `size` bytes.
+pub(crate) fn is_possible(enc_version: u32, bytes: u64, size: u64) -> bool {
+    may_hold(enc_version, bytes, size)
+}
+
+fn wrong(found: Presence, size: u64, enc_version: u32) -> Option<String> {
+    match found {
+        Presence::Unknown => None,
+        Presence::Missing => Some("is missing from the data store".to_owned()),
+        Presence::Bytes(bytes) if is_possible(enc_version, bytes, size) => None,
+        Presence::Bytes(bytes) => Some(format!("has {bytes} bytes, which is impossible")),
+    }
 }
 
 /// The message for a block whose data could not be shared.

@@ -139,6 +139,25 @@ pub(super) fn list(client: &mut Client) -> Result<Vec<Holder>> {
     client.query(&format!("{HOLDERS} ORDER BY l.since"), &[])?.iter().map(holder).collect()
 }
 
+/// The locks of processes that are dead, and that no other process has buried yet.
+pub(super) fn dead(client: &mut Client, identity: &Identity) -> Result<Vec<Holder>> {
+    // As in `bury`.
+    let silent =
+        "greatest(h.heartbeat, pg_postmaster_start_time()) < clock_timestamp() - make_interval(secs => $1)";
+    let from = format!(", h.machine, h.started, {silent} FROM locks l");
+    let rows = client.query(&HOLDERS.replace("FROM locks l", &from), &[&DEAD])?;
+    let mut dead = Vec::new();
+    for row in &rows {
+        let (machine, started): (String, i64) = (row.try_get(7)?, row.try_get(8)?);
+        let holder = holder(row)?;
+        let gone = machine == identity.machine && !Identity::is_alive(holder.pid, started as u64);
+        if gone || row.try_get(9)? {
+            dead.push(holder);
+        }
+    }
+    Ok(dead)
+}
+
 /// Records that the holder is alive, and its present title. Returns `false` if others took it for dead.
 pub(super) fn beat(client: &mut Client, me: i64) -> Result<bool> {
     let sql = "UPDATE lock_holders SET heartbeat = clock_timestamp(), command = $2 WHERE id = $1";

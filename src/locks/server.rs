@@ -152,6 +152,11 @@ impl Register for ServerRegister {
     fn list(&self) -> Result<Vec<Holder>> {
         self.persist("listing locks", registry::list)
     }
+
+    fn dead(&self) -> Result<Vec<Holder>> {
+        let identity = &self.shared.identity;
+        self.persist("listing locks", |client| registry::dead(client, identity))
+    }
 }
 
 impl Shared {

@@ -3,6 +3,7 @@
 use crate::types::block::Encryption;
 use crate::types::checksum::Checksum;
 use crate::types::error::Result;
+use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics};
@@ -103,4 +104,43 @@ pub struct Healed {
     pub valid: bool,
     /// Uids of the other versions that are valid again, because only the mended blobs had made them invalid.
     pub others: Vec<VersionUid>,
+}
+
+/// The rows of `block_map` of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSummary {
+    /// The version's key.
+    pub key: VersionKey,
+    /// The version's uid; `None` if there is no such version.
+    pub uid: Option<VersionUid>,
+    /// Number of rows.
+    pub rows: u64,
+    /// The lowest number of a block. A damaged row may have any number.
+    pub lowest: i64,
+    /// The highest number of a block.
+    pub highest: i64,
+}
+
+/// A row of `block_map` without a row for its blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dangling {
+    /// The version; `None` if there is none either.
+    pub version: Option<VersionUid>,
+    /// Number of the block.
+    pub block: i64,
+}
+
+/// The row of a blob, without the parts that only decoding needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedBlob {
+    /// Its key.
+    pub id: BlobId,
+    /// The blob's name.
+    pub uid: BlobUid,
+    /// Plain size in bytes. A damaged row may contain any number.
+    pub size: i64,
+    /// Encryption version.
+    pub enc_version: u32,
+    /// Whether a block names it.
+    pub in_use: bool,
 }

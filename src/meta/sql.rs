@@ -248,6 +248,10 @@ pub(super) trait Db: BlockSql + CandidateSql + ImportSql + TableSql {
     fn lock_marks(&mut self, to: Marks) -> Fallible<()>;
     /// See [`super::Metadata::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
+    /// See [`super::Metadata::integrity`].
+    fn integrity(&mut self, limit: usize) -> Fallible<Vec<String>>;
+    /// See [`super::Metadata::server_clock`].
+    fn clock(&mut self) -> Fallible<Option<Timestamp>>;
 }
 
 /// Looking up blobs and committing blocks: `blocks.rs` of each engine.

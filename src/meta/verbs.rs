@@ -6,6 +6,7 @@
 
 mod backup;
 mod catalogue;
+mod check;
 mod cleanup;
 mod marks;
 mod origins;

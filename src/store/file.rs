@@ -4,10 +4,11 @@
 //! redirect blobs anywhere, and put any file into a restored image.
 
 mod failure;
+mod listing;
 mod objects;
 mod place;
 
-use super::{BlobStore, GetError, Presence, Wanted};
+use super::{BlobStore, Found, GetError, Presence, Wanted};
 use crate::sys::beneath::Folder;
 use crate::sys::{cache, memory, private};
 use crate::types::error::{Error, Result};
@@ -23,12 +24,9 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The ending of blobs. Other files are ignored.
 const ENDING: &str = ".blob";
-/// Seconds after which an unchanged temporary file cannot belong to a running backup.
-const STALE: i64 = 24 * 3600;
 /// Bytes by which a blob may be longer than its block, in addition to a 128th of the block.
 const MARGIN: u64 = 1 << 16;
 
@@ -153,43 +151,6 @@ impl FileStore {
         }
     }
 
-    /// The names in a folder below. Empty if it is not a folder.
-    fn names(&self, folder: &Path) -> Result<Vec<String>> {
-        match self.folder(folder).and_then(|folder| folder.names()) {
-            Ok(names) => Ok(names),
-            Err(e) if matches!(e.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => Ok(Vec::new()),
-            Err(e) => {
-                let link = self.linked_folder(&folder.join("blob")).filter(|_| is(&e, Errno::LOOP));
-                let what = format!("cannot list {}", self.path.join(folder).display());
-                Err(link.unwrap_or_else(|| self.error(because(what, e))))
-            }
-        }
-    }
-
-    /// Lists the blobs of one second-level folder.
-    fn list_folder(
-        &self,
-        folder: &Path,
-        prefix: &str,
-        each: &mut dyn FnMut(&BlobUid) -> Result<()>,
-    ) -> Result<()> {
-        for name in self.names(folder)? {
-            if let Some(name) = name.strip_suffix(ENDING) {
-                let uid = BlobUid::from(name);
-                let at_its_place = self.file(&uid).is_ok_and(|file| file.parent() == Some(folder));
-                if name.starts_with(prefix) && BlobUid::is_one(name) && at_its_place {
-                    each(&uid)?;
-                }
-            } else if name.ends_with(TEMPORARY)
-                && name.contains(ENDING)
-                && let Ok(folder) = self.folder(folder)
-            {
-                remove_if_stale(&folder, &name);
-            }
-        }
-        Ok(())
-    }
-
     /// Records that written data may be lost.
     fn broke(&self, what: &str, error: io::Error) -> Error {
         let doubt = "Data that was written before is not trusted";
@@ -198,14 +159,6 @@ impl FileStore {
             because(what, error).advise(advice)
         });
         self.error(first.clone())
-    }
-}
-
-/// Removes an unfinished file of a killed run.
-fn remove_if_stale(folder: &Folder, name: &str) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
-    if folder.changed(name).is_ok_and(|changed| changed < now.saturating_sub(STALE)) {
-        let _ = folder.remove(name);
     }
 }
 
@@ -308,20 +261,11 @@ impl BlobStore for FileStore {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
-        self.check()?;
-        let begins = |name: &str, part: &str| name.starts_with(part) || part.starts_with(name);
-        let (first, second) = (prefix.get(..2).unwrap_or(prefix), prefix.get(2..).unwrap_or(""));
-        for outer in self.names(Path::new("."))? {
-            if outer.len() != 2 || !begins(&outer, first) {
-                continue;
-            }
-            for inner in self.names(Path::new(&outer))? {
-                if inner.len() == 2 && begins(&inner, second) {
-                    self.list_folder(&Path::new(&outer).join(inner), prefix, each)?;
-                }
-            }
-        }
-        Ok(())
+        self.list_and_tidy(prefix, each)
+    }
+
+    fn survey(&self, prefix: &str, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<()> {
+        self.look_around(prefix, each)
     }
 
     fn sync(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use super::{BlobStore, GetError, Objects, Presence, Wanted};
 use crate::types::error::{Error, Result};
 use crate::types::object::{ObjectFolder, ObjectName};
 use crate::types::reason::Reason;
+use crate::types::time::Timestamp;
 use crate::types::uid::BlobUid;
 
 /// What proves that a store is the right one.
@@ -168,6 +169,14 @@ impl BlobStore for Proven<'_> {
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
         self.inner.list(prefix, each)
+    }
+
+    fn survey(&self, prefix: &str, each: &mut dyn FnMut(super::Found<'_>) -> Result<()>) -> Result<()> {
+        self.inner.survey(prefix, each)
+    }
+
+    fn clock(&self) -> Result<Option<Timestamp>> {
+        self.inner.clock()
     }
 
     fn sync(&self) -> Result<()> {

@@ -18,18 +18,18 @@ mod waiter;
 mod wire;
 mod xml;
 
-use super::{BlobStore, GetError, Wanted};
+use super::{BlobStore, Found, GetError, Wanted};
 use crate::config::S3Config;
 use crate::failpoint;
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
-use crate::types::time::check_clock;
+use crate::types::time::{Timestamp, check_clock};
 use crate::types::uid::BlobUid;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use client::{Client, Request};
 use failure::{Failure, FailureKind};
-use listing::{Course, Page, parse_page};
+use listing::{Course, Object, Page, parse_page};
 use md5::{Digest, Md5};
 use retry::Patience;
 use std::sync::atomic::AtomicBool;
@@ -94,6 +94,22 @@ impl<'a> S3Store<'a> {
             parse_page(&text).unwrap_or_else(|| Err(Failure::of_answer(status, &text, client.names())))
         });
         page.map_err(|failure| self.error(failure, "cannot list the bucket"))
+    }
+}
+
+impl S3Store<'_> {
+    /// Calls `each` with every blob whose key begins with `prefix`.
+    fn objects(&self, prefix: &str, each: &mut dyn FnMut(&Object) -> Result<()>) -> Result<()> {
+        let mut course = Course::default();
+        loop {
+            let page = self.page(prefix, None, course.token(), None)?;
+            course.follow(&page).map_err(|failure| self.error(failure, "cannot list the bucket"))?;
+            let is_blob = |object: &&Object| object.key.starts_with(prefix) && BlobUid::is_one(&object.key);
+            page.objects.iter().filter(is_blob).try_for_each(&mut *each)?;
+            if course.token().is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -166,16 +182,26 @@ impl BlobStore for S3Store<'_> {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&BlobUid) -> Result<()>) -> Result<()> {
-        let mut course = Course::default();
-        loop {
-            let page = self.page(prefix, None, course.token(), None)?;
-            course.follow(&page).map_err(|failure| self.error(failure, "cannot list the bucket"))?;
-            let uids = page.keys.iter().filter(|key| key.starts_with(prefix) && BlobUid::is_one(key));
-            uids.into_iter().try_for_each(|uid| each(&BlobUid::from(&uid[..])))?;
-            if course.token().is_none() {
-                return Ok(());
-            }
-        }
+        self.objects(prefix, &mut |object| each(&BlobUid::from(&object.key[..])))
+    }
+
+    fn survey(&self, prefix: &str, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<()> {
+        self.objects(prefix, &mut |object| {
+            let Object { key, bytes, stored } = object;
+            each(Found::Blob { uid: &BlobUid::from(&key[..]), bytes: *bytes, stored: *stored })
+        })
+    }
+
+    fn clock(&self) -> Result<Option<Timestamp>> {
+        let client = &self.client;
+        let asked = self.patience.run("ask for the time", |limit| {
+            let request = Request::new("GET", "", &[("list-type", "2"), ("max-keys", "1")]);
+            let mut response = client.send(&request, limit)?;
+            let clock = client::clock_of(&response);
+            client.text(&mut response, limit).map(|_| clock)
+        });
+        let clock = asked.map_err(|failure| self.error(failure, "cannot ask for the time"))?;
+        Ok(clock.map(Timestamp::from_system))
     }
 
     fn sync(&self) -> Result<()> {

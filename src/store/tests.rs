@@ -6,7 +6,7 @@ use crate::skip;
 use crate::types::keys::BlobId;
 use crate::types::settings::{Durability, FileMode};
 use crate::types::uid::VersionUid;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[path = "../../tests/common/s3_server.rs"]
 #[allow(dead_code)]
@@ -27,6 +27,21 @@ fn names(store: &dyn BlobStore, prefix: &str) -> BTreeSet<BlobUid> {
         })
         .expect("list");
     all
+}
+
+/// The sizes of all blobs, and whether they were all stored a moment ago.
+fn surveyed(store: &dyn BlobStore, prefix: &str) -> (BTreeMap<BlobUid, u64>, bool) {
+    let (mut sizes, mut young) = (BTreeMap::new(), true);
+    let now = Timestamp::now().unix();
+    store
+        .survey(prefix, &mut |found| {
+            let Found::Blob { uid, bytes, stored } = found else { panic!("{found:?}") };
+            assert_eq!(sizes.insert(uid.clone(), bytes.expect("a size")), None, "{uid} came twice");
+            young &= (now - stored.expect("a time")).abs() < 100;
+            Ok(())
+        })
+        .expect("surveyed");
+    (sizes, young)
 }
 
 fn suite(store: &dyn BlobStore) {
@@ -50,6 +65,17 @@ fn suite(store: &dyn BlobStore) {
         assert_eq!(names(store, prefix), want, "{prefix}");
     }
     assert!(names(store, "zz").is_empty());
+    let sizes = uids.iter().enumerate().map(|(n, uid)| (uid.clone(), n as u64 * 1000));
+    let sizes = sizes.chain([(uids[0].clone(), 5)]).collect();
+    assert_eq!(surveyed(store, ""), (sizes, true));
+    let one = uids[3].as_str();
+    assert_eq!(surveyed(store, one).0.len(), 1, "{one} alone");
+    assert!(
+        store
+            .clock()
+            .expect("asked")
+            .is_none_or(|clock| clock.since(Timestamp::now()).num_seconds().abs() < 60)
+    );
     let stopped = store.list("", &mut |_| Err(Error::refused("enough")));
     assert!(matches!(stopped, Err(Error::Refused(_))));
 

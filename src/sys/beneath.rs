@@ -91,13 +91,17 @@ impl Folder {
         Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 
-    /// When the file or folder of that name was last modified, in seconds since 1970. For a link, the time of the link
-    /// itself.
+    /// The properties of the file or folder of that name. For a link, those of the link itself.
     ///
     /// # Errors
     /// The error that the kernel reports.
-    pub(crate) fn changed(&self, name: &str) -> io::Result<i64> {
-        Ok(statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mtime as i64)
+    pub(crate) fn entry(&self, name: &str) -> io::Result<Entry> {
+        let stat = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Entry {
+            is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+            bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+            changed: stat.st_mtime as i64,
+        })
     }
 
     /// The names in the folder. Names that are not UTF-8 are left out.
@@ -113,6 +117,17 @@ impl Folder {
         }
         Ok(names)
     }
+}
+
+/// The properties of a name in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was last modified, in seconds since 1970.
+    pub changed: i64,
 }
 
 /// Lets the kernel walk the path.
@@ -220,7 +235,8 @@ mod tests {
             new.make_file("a", FileMode::PRIVATE).expect_err("there already");
             new.rename("a", "b").expect("renamed");
             assert_eq!(new.names().expect("listed"), ["b"]);
-            assert!(new.changed("b").expect("there") > 0);
+            let entry = new.entry("b").expect("there");
+            assert!(entry.is_file && entry.changed > 0);
             new.remove("b").expect("removed");
             assert!(new.names().expect("listed").is_empty());
             std::fs::remove_dir(dir.path().join("root/new")).expect("removed");

@@ -29,8 +29,26 @@ pub(crate) fn is_full(folder: &Path) -> bool {
 
 /// Bytes that can still be written in the folder. `None` if the system does not tell.
 pub(crate) fn free(folder: &Path) -> Option<u64> {
+    of(folder).map(|space| space.free)
+}
+
+/// The space of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Bytes that this user can still write.
+    pub free: u64,
+    /// All bytes.
+    pub total: u64,
+    /// The number of the file system's device.
+    pub device: u64,
+}
+
+/// The space of the file system that holds the folder. `None` if the system does not tell.
+pub(crate) fn of(folder: &Path) -> Option<Space> {
     let disk = rustix::fs::statvfs(folder).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    let device = std::fs::metadata(folder).ok()?.dev();
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Some(Space { free: bytes(disk.f_bavail), total: bytes(disk.f_blocks), device })
 }
 
 /// Creates a file that occupies `size` bytes, with the owner and permissions of the file `like`. Leaves nothing behind

@@ -56,6 +56,12 @@ pub enum Remedy {
     RemoveIncomplete(VersionUid),
     /// Start again. The data of this incomplete version is reused, and then the version can be removed.
     StartAgain(VersionUid),
+    /// Delete blobs that nothing names. They have this many bytes; 0 if that is not known.
+    DeleteUnknown(u64),
+    /// Delete the files that killed backups have left in the store.
+    DeleteUnfinished,
+    /// Continue the backups that left incomplete versions, or remove these.
+    ContinueVersion,
 }
 
 /// Work that failed, and that a command can continue.

@@ -135,16 +135,16 @@ fn documented_and_occurring_keys_are_the_same() {
     let restored = all.run(&install, 20, &["restore", &uid, &install.url("out")]);
     assert_eq!(restored["bad"], serde_json::json!([{"offset": 11 * 4096, "length": 4096}]));
     assert_eq!(all.run(&install, 20, &["scrub", &uid])["verdict"], "bad");
+    all.run(&install, 20, &["check"]);
     all.run(&install, 0, &["migrate-encryption", &small]);
     let dump = install.text("x.csv");
     install.ok(&["export", &uid, &dump]);
     assert_eq!(all.run(&install, 0, &["rm", &uid])["blocks"], 12);
     all.run(&install, 0, &["import", &dump]);
     all.run(&install, 0, &["rm", &uid]);
-    all.run(&install, 0, &["cleanup"]);
-    all.run(&install, 0, &["cleanup", "--dry-run", "--dangerous-force"]);
-    all.run(&install, 0, &["cleanup", "--dangerous-force"]);
-    all.run(&install, 0, &["cleanup", "--full"]);
+    for more in [&[][..], &["--dry-run", "--dangerous-force"], &["--dangerous-force"], &["--full"]] {
+        all.run(&install, 0, &[&["cleanup"], more].concat());
+    }
     install.change("UPDATE blobs SET enc_envkey = 'x' WHERE id = (SELECT max(id) FROM blobs)");
     install.set("encryption_key", &"00ff".repeat(16));
     let old = "decafbad".repeat(8);

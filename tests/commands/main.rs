@@ -4,6 +4,8 @@
 mod common;
 
 mod causes;
+mod check;
+mod check_files;
 mod clock;
 mod concurrency;
 mod crash;

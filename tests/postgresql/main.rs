@@ -5,12 +5,14 @@
 //! Some tests are missing, as they are about SQLite files or need no database:
 //! - `commands/upgrade` and `upgraded`: files of older releases, copies beside them, files that cannot be written;
 //!   `upgrade` here is about databases of older releases on a server;
-//! - `wrong_input/files`: files that are no database;
+//! - `commands/check_files` and `wrong_input/files`: damaged files and files that are no database;
 //! - `commands/devices`, `generate`, `packaging`: block devices, manual pages, the package.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../commands/check.rs"]
+mod check;
 #[path = "../commands/concurrency.rs"]
 mod concurrency;
 mod connections;

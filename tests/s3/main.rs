@@ -4,6 +4,7 @@
 mod common;
 
 mod basics;
+mod check;
 mod deletion;
 mod faults;
 mod hostile;

@@ -20,6 +20,14 @@ pub(crate) struct DowngradeCheckArgs {
     pub copy: Option<PathBuf>,
 }
 
+/// Arguments of `check`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CheckArgs {
+    /// Also read and verify about N percent of all blobs, chosen at random (0 to 100)
+    #[arg(long, value_name = "N%")]
+    pub read: Option<String>,
+}
+
 /// Arguments of `locks`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct LocksArgs {

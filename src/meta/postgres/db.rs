@@ -4,6 +4,8 @@ use super::rows::{self, Bound};
 use crate::meta::sql::rules::applied;
 use crate::meta::sql::{Db, Dialect, Fallible, Fault, Marks, Value, Visit};
 use crate::pg::advisory::{CLASS, Lock, Mode};
+use crate::types::time::Timestamp;
+use chrono::NaiveDateTime;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{GenericClient, Statement};
@@ -134,5 +136,17 @@ impl<C: GenericClient> Db for Statements<'_, C> {
             row.try_get::<_, String>(0)?.hash(&mut hasher);
         }
         Ok(hasher.finish())
+    }
+
+    /// The server checks its files itself, with the checksums of its pages.
+    fn integrity(&mut self, _limit: usize) -> Fallible<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn clock(&mut self) -> Fallible<Option<Timestamp>> {
+        let sql = "SELECT CAST(clock_timestamp() AT TIME ZONE 'UTC' AS TIMESTAMP)";
+        let rows = self.ask(sql, &[])?;
+        let time = rows.first().map(|row| row.try_get::<_, NaiveDateTime>(0)).transpose()?;
+        Ok(time.map(Timestamp::from_naive))
     }
 }

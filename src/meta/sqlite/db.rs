@@ -20,6 +20,10 @@ const DIALECT: Dialect = Dialect {
     temporary_end: "DROP TABLE temp.gone; DROP TABLE temp.unnamed;",
 };
 
+/// Up to this size of a file, in bytes, its indexes are also compared with its tables. That reads pages in random order:
+/// for 1.1 GB it takes 25 seconds instead of 2.
+const THOROUGH: i64 = 256 << 20;
+
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Fault::Driver(Box::new(error))
@@ -104,5 +108,19 @@ impl Db for Statements<'_> {
 
     fn change_counter(&mut self) -> Fallible<u64> {
         Ok(self.0.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
+    fn integrity(&mut self, limit: usize) -> Fallible<Vec<String>> {
+        let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let bytes: i64 = self.0.query_row(size, [], |row| row.get(0))?;
+        let pragma = if bytes <= THOROUGH { "integrity_check" } else { "quick_check" };
+        let mut statement = self.0.prepare(&applied(&format!("PRAGMA {pragma}({limit})")))?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        let complaints = rows.collect::<rusqlite::Result<Vec<String>>>()?;
+        Ok(complaints.into_iter().filter(|complaint| complaint != "ok").collect())
+    }
+
+    fn clock(&mut self) -> Fallible<Option<Timestamp>> {
+        Ok(None)
     }
 }

@@ -34,7 +34,13 @@ pub const CASES: &[(&str, Case)] = &[
     ("full cleanup", full_cleanup),
     ("origins of versions, and snapshots that were made", origins),
     ("the store that belongs to the database", stores),
+    ("a sound database has nothing to report", sound),
+    ("blobs are listed by uid and by row, page by page", blobs_by_pages),
 ];
+
+mod soundness;
+
+use soundness::{blobs_by_pages, sound};
 
 fn stores(meta: &mut Metadata) {
     assert_eq!(meta.store().expect("reads"), None);

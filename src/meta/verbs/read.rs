@@ -72,9 +72,12 @@ impl Metadata {
     }
 }
 
-const OF_BLOB: &str = "b.id, b.uid, b.checksum, b.size, b.valid, b.enc_version, b.enc_envkey, b.enc_nonce";
+/// The columns of a blob `b` that [`from_row`] reads behind the number of a block.
+pub(super) const OF_BLOB: &str =
+    "b.id, b.uid, b.checksum, b.size, b.valid, b.enc_version, b.enc_envkey, b.enc_nonce";
 
-fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
+/// Reads a block and its blob.
+pub(super) fn from_row(row: &dyn Row) -> Fallible<BlockRow> {
     let key = row.int(1)?;
     let blob = if key > 0 {
         Some(Blob {

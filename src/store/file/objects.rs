@@ -1,8 +1,9 @@
 //! Objects beside the blobs, as files: `<path>/backy2.store`, `<path>/index/…`, `<path>/versions/…`.
 
+use super::FileStore;
 use super::failure::{advice, is, is_of_one_file};
+use super::listing::remove_if_stale;
 use super::place::TEMPORARY;
-use super::{FileStore, remove_if_stale};
 use crate::store::{BlobStore, GetError, Objects};
 use crate::sys::beneath::Folder;
 use crate::sys::close::close;

@@ -237,3 +237,36 @@ fn only_errors_of_a_disk_about_one_file_are_damage() {
     fs.faults().read = Some((1, 4));
     assert!(get(&store, &uid).expect("read"));
 }
+
+#[test]
+fn a_survey_tells_what_killed_backups_have_left_and_removes_nothing() {
+    let (folder, store, uid) = scene();
+    let blob = folder.path().join("root").join(store.file(&uid).expect("a name"));
+    let name = |end: &str| blob.with_file_name(format!("{uid}.blob.{end}"));
+    for (path, hours) in [(name("00.tmp"), 25), (name("01.tmp"), 1), (name("old"), 25)] {
+        std::fs::write(&path, "part").expect("written");
+        let changed = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+        File::options().write(true).open(&path).expect("opened").set_modified(changed).expect("set");
+    }
+    // Something that has a blob's name and is none.
+    let other = BlobUid::generate();
+    let odd = folder.path().join("root").join(store.file(&other).expect("a name"));
+    std::fs::create_dir_all(&odd).expect("made");
+    let mut found = Vec::new();
+    store
+        .survey("", &mut |next| {
+            found.push(match next {
+                Found::Blob { uid, bytes, .. } => format!("{uid} {bytes:?}"),
+                Found::Unfinished(name) => name.to_owned(),
+            });
+            Ok(())
+        })
+        .expect("surveyed");
+    found.sort();
+    let mut expected = [format!("{uid} Some(4)"), name("00.tmp").display().to_string()];
+    expected.sort();
+    assert_eq!(found, expected);
+    assert!(name("00.tmp").exists());
+    store.list("", &mut |_| Ok(())).expect("listed");
+    assert!(!name("00.tmp").exists() && name("01.tmp").exists() && name("old").exists(), "a cleanup tidies");
+}

@@ -233,7 +233,7 @@ impl Client {
 }
 
 /// The server's time when it sent the answer.
-fn clock_of(response: &Response<Body>) -> Option<SystemTime> {
+pub(super) fn clock_of(response: &Response<Body>) -> Option<SystemTime> {
     let date = response.headers().get("date")?.to_str().ok()?;
     chrono::DateTime::parse_from_rfc2822(date).ok().map(SystemTime::from)
 }

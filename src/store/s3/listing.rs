@@ -2,13 +2,36 @@
 
 use super::failure::{Failure, FailureKind};
 use super::xml;
+use crate::types::time::Timestamp;
 
 /// The most empty pages in a row. Removed objects in a bucket with versions cause such pages.
 const MOST_EMPTY: u32 = 1000;
 
+/// An object in a listing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    pub key: String,
+    /// Its size in bytes, if the server tells it.
+    pub bytes: Option<u64>,
+    /// When it was stored, in seconds since 1970, if the server tells it.
+    pub stored: Option<i64>,
+}
+
+impl Object {
+    /// Reads the element `Contents`.
+    fn parse(element: &str) -> Option<Self> {
+        // Uids consist of characters that no encoding changes. Other names do not matter.
+        let key = xml::text(element, "Key")?;
+        let bytes = xml::text(element, "Size").and_then(|text| text.trim().parse().ok());
+        let date = xml::text(element, "LastModified");
+        let date = date.and_then(|text| Timestamp::parse(text.trim().trim_end_matches('Z')));
+        Some(Object { key, bytes, stored: date.map(|date| date.unix()) })
+    }
+}
+
 /// A page of a listing.
 pub(super) struct Page {
-    pub keys: Vec<String>,
+    pub objects: Vec<Object>,
     /// The token of the next page, if this is not the last.
     pub next: Option<String>,
 }
@@ -16,9 +39,7 @@ pub(super) struct Page {
 /// Parses a page. Returns `None` if the text is not one.
 pub(super) fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure>> {
     let list = xml::elements(text, "ListBucketResult").next()?;
-    let objects = xml::elements(list, "Contents");
-    // Uids consist of characters that no encoding changes. Other names do not matter.
-    let keys = objects.filter_map(|object| xml::text(object, "Key")).collect();
+    let objects = xml::elements(list, "Contents").filter_map(Object::parse).collect();
     let truncated = xml::text(list, "IsTruncated").is_some_and(|text| text.trim() == "true");
     let next = xml::text(list, "NextContinuationToken").filter(|token| truncated && !token.is_empty());
     Some(if truncated && next.is_none() {
@@ -29,7 +50,7 @@ pub(super) fn parse_page(text: &str) -> Option<std::result::Result<Page, Failure
                                          begin",
         ))
     } else {
-        Ok(Page { keys, next })
+        Ok(Page { objects, next })
     })
 }
 
@@ -57,20 +78,21 @@ impl Course {
         if page.next.is_some() && page.next == self.token {
             return astray("the server returns the same page again and again");
         }
-        let least = page.keys.iter().min();
+        let keys = page.objects.iter().map(|object| &object.key);
+        let least = keys.clone().min();
         if least.is_some_and(|least| self.last.as_ref().is_some_and(|last| least <= last)) {
             return astray(
                 "the server's pages are not in the order of keys: names may be repeated or left out",
             );
         }
-        self.empty = if page.keys.is_empty() { self.empty + 1 } else { 0 };
+        self.empty = if page.objects.is_empty() { self.empty + 1 } else { 0 };
         if self.empty > MOST_EMPTY {
             return astray(
                 "the server returns pages without names, without end. If the bucket keeps old versions of \
                  removed objects, add a lifecycle rule that removes them",
             );
         }
-        if let Some(most) = page.keys.iter().max() {
+        if let Some(most) = keys.max() {
             self.last = Some(most.clone());
         }
         self.token.clone_from(&page.next);

@@ -73,7 +73,7 @@ impl Objects for S3Store<'_> {
             let page = self.page(&prefix, start.as_deref(), course.token(), None)?;
             course.follow(&page).map_err(|failure| self.error(failure, "cannot list the bucket"))?;
             // Servers that encode keys may encode the slash.
-            let keys = page.keys.iter().map(|key| percent_decode_str(key).decode_utf8_lossy());
+            let keys = page.objects.iter().map(|object| percent_decode_str(&object.key).decode_utf8_lossy());
             let mut objects: Vec<ObjectName> =
                 keys.filter_map(|key| folder.object(key.strip_prefix(&prefix)?)).collect();
             // Not every server knows where to start.

@@ -12,8 +12,19 @@ fn pages_are_read_whatever_namespace_they_have() {
                 </NextContinuationToken></ListBucketResult>";
     for text in [text.to_owned(), text.replace(" xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"", "")] {
         let page = page(&text).expect("a page").expect("good");
-        assert_eq!((page.keys, page.next), (vec!["one".into(), "t&wo".into()], Some("a<b".into())));
+        let keys: Vec<_> = page.objects.iter().map(|object| &object.key[..]).collect();
+        assert_eq!((keys, page.next), (vec!["one", "t&wo"], Some("a<b".into())));
     }
+}
+
+#[test]
+fn sizes_and_dates_are_read_if_the_server_tells_them() {
+    let text = "<ListBucketResult><Contents><Key>one</Key><Size>42</Size><LastModified>2026-11-28T02:15:33.000Z\
+                </LastModified></Contents><Contents><Key>two</Key><Size>-1</Size><LastModified>soon</LastModified>\
+                </Contents></ListBucketResult>";
+    let object = |key: &str, bytes, stored| Object { key: key.into(), bytes, stored };
+    let found = page(text).expect("a page").expect("good").objects;
+    assert_eq!(found, [object("one", Some(42), Some(1_795_832_133)), object("two", None, None)]);
 }
 
 #[test]
@@ -21,7 +32,7 @@ fn the_last_page_has_no_next() {
     let last = "<ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken>x</NextContinuationToken>\
                 </ListBucketResult>";
     assert_eq!(page(last).expect("a page").expect("good").next, None);
-    assert!(page("<ListBucketResult/>").expect("a page").expect("good").keys.is_empty());
+    assert!(page("<ListBucketResult/>").expect("a page").expect("good").objects.is_empty());
 }
 
 #[test]
@@ -34,7 +45,8 @@ fn half_a_page_is_none_and_a_listing_without_end_is_an_error() {
 }
 
 fn follow(course: &mut Course, keys: &[&str], next: Option<&str>) -> std::result::Result<(), String> {
-    let page = Page { keys: keys.iter().map(|&key| key.into()).collect(), next: next.map(str::to_owned) };
+    let object = |key: &&str| Object { key: (*key).into(), bytes: None, stored: None };
+    let page = Page { objects: keys.iter().map(object).collect(), next: next.map(str::to_owned) };
     course.follow(&page).map_err(|failure| failure.reason.line())
 }
 
