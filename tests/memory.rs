@@ -191,7 +191,7 @@ fn a_check_takes_little_memory_however_many_blobs_there_are() {
     std::fs::create_dir(install.path("away")).expect("made");
     for entry in std::fs::read_dir(install.path("data")).expect("listed") {
         let entry = entry.expect("an entry");
-        if entry.file_name().as_encoded_bytes() < b"8" {
+        if entry.file_name().as_encoded_bytes() < &b"8"[..] {
             std::fs::rename(entry.path(), install.path("away").join(entry.file_name())).expect("moved");
         }
     }
