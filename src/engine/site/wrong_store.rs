@@ -65,21 +65,22 @@ impl Opening<'_, '_> {
     /// The folder has no identity. `holds_blobs` says whether it holds blobs of the installation.
     pub(super) fn not_mounted(&self, row: &StoreRow, holds_blobs: bool) -> Error {
         let again = self.write_again(row);
-        let (text, advice) = match holds_blobs.then_some(()) {
-            Some(()) => (
+        let (text, advice) = if holds_blobs {
+            (
                 format!(
                     "it has no {IDENTITY}, but it holds blobs of this installation: the file was deleted"
                 ),
                 format!("Write it again: {again}. Nothing was changed."),
-            ),
-            None => (
+            )
+        } else {
+            (
                 format!("it has no {IDENTITY}: it is not the store that belongs to the database"),
                 format!(
                     "{} Nothing was changed. If the data is lost for good, and this folder is to be used from now on: \
                      {again}.",
                     self.likely_cause()
                 ),
-            ),
+            )
         };
         self.wrong(Reason::from(text).advise(advice))
     }
