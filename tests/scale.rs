@@ -17,6 +17,7 @@ const BLOCK: u64 = 4 << 20;
 const SPARSE: u64 = 50;
 const CHANGED: u64 = 20;
 const BASE: &str = "00000000-0000-1000-8000-000000000001";
+const STORE: &str = "0b6f1f0e-3f5c-4e0e-9f55-6d1c6d1f2a3b";
 
 fn blocks() -> u64 {
     if all() { 1_000_000 } else { 50_000 }
@@ -37,6 +38,10 @@ fn large() -> Install {
     );
     database.execute_batch(&sql).expect("parameters");
     database.execute_batch(include_str!("common/large.sql")).expect("built");
+    // None of the blobs is there, so only its identity tells that the store is the right one.
+    database.execute("INSERT INTO stores (name, uuid) VALUES ('main', ?1)", [STORE]).expect("inserted");
+    let identity = format!("{{\"format\":1,\"uuid\":\"{STORE}\"}}\n");
+    std::fs::write(install.path("data").join("backy2.store"), identity).expect("written");
     install
 }
 

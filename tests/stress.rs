@@ -161,7 +161,8 @@ impl Worker<'_> {
     }
 
     fn full_cleanup(&mut self) {
-        self.run("full cleanup", &["cleanup", "--full"]);
+        // Killed backups leave blobs, and removals leave few versions.
+        self.run("full cleanup", &["cleanup", "--full", "--dangerous-force"]);
     }
 
     fn write_image(&self) -> String {
@@ -268,7 +269,7 @@ fn assert_all_is_right(world: &World) {
         assert!(install.restored(&uid, "out") == *expected.image, "{uid}");
     }
     install.ok(&["cleanup", "--dangerous-force"]);
-    install.ok(&["cleanup", "--full"]);
+    install.ok(&["cleanup", "--full", "--dangerous-force"]);
     install.assert_no_waste();
     let known: BTreeSet<String> = install.texts("SELECT uid FROM blobs WHERE id > 0").into_iter().collect();
     assert!(
