@@ -33,6 +33,15 @@ const BEGINNING: Duration = Duration::from_secs(5);
 /// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// A trace of a backup by another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stranger {
+    /// A locked file of this name, which is registered nowhere.
+    Lock(String),
+    /// A process with this number, whose title says so.
+    Process(u32),
+}
+
 impl Locks {
     /// Makes sure that no other process needs to be alone. It tries to take the global lock for about a second, and
     /// releases it.
@@ -127,37 +136,56 @@ impl Locks {
     /// # Errors
     /// [`Error::Locked`]: there is such a backup. [`Error::LockDir`].
     pub fn no_old_backup(&self, process_name: &str) -> Result<()> {
-        let start = Instant::now();
-        while let Some(found) = self.old_backup(process_name)? {
-            // This program registers a lock an instant after it has locked the file.
-            if start.elapsed() >= INSTANT {
-                return Err(Error::Locked(format!(
-                    "A backup by another program, such as release 2.13, is running ({found}). Data that it \
-                     takes from its base must not be deleted until it has ended. Try again then."
-                )));
+        // This program registers a lock an instant after it has locked the file. Where many backups begin, there is such a
+        // lock at every look, but no lock stays so.
+        let mut seen: Vec<(Stranger, Instant)> = Vec::new();
+        loop {
+            let found = self.old_backups(process_name)?;
+            seen.retain(|(before, _)| found.contains(before));
+            if let Some((stays, _)) = seen.iter().find(|(_, since)| since.elapsed() >= INSTANT) {
+                return Err(self.old_backup_runs(stays)?);
             }
+            if found.is_empty() {
+                return Ok(());
+            }
+            if let Some(signal) = signalled() {
+                return Err(Error::Interrupted(signal));
+            }
+            let new: Vec<Stranger> =
+                found.into_iter().filter(|found| !seen.iter().any(|(before, _)| before == found)).collect();
+            seen.extend(new.into_iter().map(|new| (new, Instant::now())));
             sleep(PAUSE);
         }
-        Ok(())
     }
 
-    /// Describes a backup by another program. Either it holds the lock of a version that is not registered, or its title
+    fn old_backup_runs(&self, found: &Stranger) -> Result<Error> {
+        let found = match found {
+            Stranger::Lock(name) => {
+                let holder = self.list()?.into_iter().find(|holder| holder.name == *name);
+                holder.map_or(format!("{name} is locked"), |holder| holder.to_string())
+            }
+            Stranger::Process(pid) => format!("process {pid}, {:?}", holders::command(*pid)),
+        };
+        Ok(Error::Locked(format!(
+            "A backup by another program, such as release 2.13, is running ({found}). Data that it takes from its base \
+             must not be deleted until it has ended. Try again then."
+        )))
+    }
+
+    /// Looks for backups by another program. Either it holds the lock of a version that is not registered, or its title
     /// says so: a backup that continues a version does not lock it.
-    fn old_backup(&self, process_name: &str) -> Result<Option<String>> {
+    fn old_backups(&self, process_name: &str) -> Result<Vec<Stranger>> {
         let files = self.files_of_others()?;
         let registered = self.register.as_ref().map_or(Ok(Vec::new()), |register| register.list())?;
         let special = |name: &str| {
             [GLOBAL, CLEANUP].contains(&name) || name.starts_with(SNAPSHOT) || name.starts_with(IMAGE)
         };
-        let stranger = files
+        let strangers = files
             .into_iter()
-            .find(|name| !special(name) && !registered.iter().any(|ours| ours.name == *name));
-        if let Some(name) = stranger {
-            let holder = self.list()?.into_iter().find(|holder| holder.name == name);
-            return Ok(Some(holder.map_or(format!("{name} is locked"), |holder| holder.to_string())));
-        }
+            .filter(|name| !special(name) && !registered.iter().any(|ours| ours.name == *name))
+            .map(Stranger::Lock);
         let backs_up = old(process_name, |title| title.contains(OLD_BACKUP));
-        Ok(backs_up.map(|(pid, title)| format!("process {pid}, {title:?}")))
+        Ok(strangers.chain(backs_up.map(|(pid, _)| Stranger::Process(pid))).collect())
     }
 
     /// Makes sure that no process of release 2.13 on this host is about to read the base of its backup. If the base were
