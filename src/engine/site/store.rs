@@ -4,6 +4,7 @@
 
 use super::Site;
 use crate::config::{Config, StoreConfig};
+use crate::crypt::StoreKey;
 use crate::failpoint;
 use crate::meta::{SampleBlob, StoreRow};
 use crate::monitor::Monitor;
@@ -11,10 +12,8 @@ use crate::store::identity::{self, Found, Identity};
 use crate::store::proven::{Proof, Proven, holds};
 use crate::store::{self, BlobStore};
 use crate::types::error::{Error, Result};
-use crate::types::hex::to_hex;
 use crate::types::object::ObjectName;
 use crate::types::reason::because;
-use zeroize::Zeroizing;
 
 /// Number of blobs that are looked for to recognize a store.
 const SAMPLE: usize = 16;
@@ -83,16 +82,14 @@ pub(in crate::engine) fn is_used(config: &Config, monitor: &dyn Monitor) -> bool
     has_identity || store::has_blobs(&*store).unwrap_or(false)
 }
 
-/// The random bytes of a new store key, and the key as the master key wraps it.
+/// A new store key, as the master key wraps it. `None` without a master key.
 fn new_key(site: &Site<'_>) -> Result<Option<String>> {
     if !site.keys.has_key() {
         return Ok(None);
     }
-    let mut key = Zeroizing::new([0u8; 32]);
-    getrandom::fill(&mut *key).map_err(|e| Error::internal(because("no random numbers for a key", e)))?;
-    let wrapped =
-        site.keys.wrap(&*key).map_err(|e| Error::internal(because("the key cannot be wrapped", e)))?;
-    Ok(Some(to_hex(&wrapped)))
+    let key = StoreKey::generate().map_err(|e| Error::internal(because("no random numbers for a key", e)))?;
+    let wrapped = key.wrap(&site.keys);
+    wrapped.map(Some).map_err(|e| Error::internal(because("the key cannot be wrapped", e)))
 }
 
 /// Whether a store that has none of these blobs may be the right one.
