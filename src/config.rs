@@ -114,6 +114,8 @@ pub struct DataConfig {
     pub bandwidth_read: u64,
     /// Bytes per second, 0 = no limit.
     pub bandwidth_write: u64,
+    /// Whether copies of the metadata are written beside the blobs.
+    pub metadata_copies: bool,
 }
 
 /// The kinds of store.

@@ -8,6 +8,7 @@
 //! | `backy` | `backy_backy.lock` | every command, for an instant at its start | `cleanup --full`, `rekey`, `migrate-db`, an upgrade of the database |
 //! | UID | `backy_UID.lock` | a version that is read: as a base, by a restore, in a mount, … | one that is written or removed |
 //! | `backy-cleanup-fast` | `backy_backy-cleanup-fast.lock` | – | the fast cleanup |
+//! | `backy-copies` | `backy_backy-copies.lock` | – | writing copies of metadata |
 //! | `rbd-…` | `backy_rbd-….lock` | a snapshot that is read | one that is being made or removed |
 //! | `image-…` | `backy_image-….lock` | – | an image, by `backup --incremental` |
 //!

@@ -24,8 +24,8 @@ mod verbs;
 
 pub use metadata::Metadata;
 pub use model::{
-    Candidates, Carried, Deletable, Fate, Fingerprint, Finish, Known, Listed, NewBlob, NewRow, Rows,
-    SampleBlob, StatisticsRow, StoreRow, VersionFilter,
+    Candidates, Carried, Deletable, DueCopy, Fate, Fingerprint, Finish, IndexRow, Known, Listed, NewBlob,
+    NewRow, Rows, SampleBlob, StatisticsRow, StoreRow, SummedBlob, VersionContent, VersionFilter,
 };
 pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{
@@ -35,3 +35,4 @@ pub use revision::SchemaState;
 pub use since::{GoingBack, LoneVersion, Since, since_upgrade};
 pub use sqlite::claims;
 pub(crate) use sqlite::{Begun, begun};
+pub use verbs::{Filled, Filling, Halt, NewBlobRow};

@@ -68,6 +68,16 @@ pub enum Activity<'a> {
         /// The current step: `reading blobs`.
         step: &'a str,
     },
+    /// Making a lost database anew.
+    Rebuild {
+        /// The current step: `2/4: reading the versions`.
+        step: &'a str,
+    },
+    /// Comparing the database with its copies in the store.
+    Compare {
+        /// The current step: `1/2: versions`.
+        step: &'a str,
+    },
     /// Verifying blobs.
     Scrub {
         /// Name of the version.

@@ -6,14 +6,16 @@ use common::rust_source::{files_below, strings};
 use std::path::Path;
 
 /// The files that define the tables of a database.
-const SCHEMAS: [&str; 7] = [
+const SCHEMAS: [&str; 9] = [
     "src/meta/sqlite/schema.sql",
     "src/meta/sqlite/rbd.sql",
     "src/meta/sqlite/claims.sql",
     "src/meta/sqlite/stores.sql",
+    "src/meta/sqlite/copies.sql",
     "src/meta/postgres/schema.sql",
     "src/meta/postgres/later.sql",
     "src/meta/postgres/stores.sql",
+    "src/meta/postgres/copies.sql",
 ];
 
 fn read(file: &str) -> String {

@@ -90,7 +90,7 @@ pub fn add_version(
         statistics: Statistics::default(),
         duration: 1,
     };
-    let finished = meta.finish_version(&version, &statistics).expect("finished");
+    let finished = meta.finish_version(&version, &statistics, None).expect("finished");
     assert_eq!(finished, Finish::Valid);
     meta.version(&version.uid).expect("there")
 }

@@ -140,6 +140,13 @@ pub(crate) enum Command {
     /// empty. No other command may run at the same time. The copy is compared with the original. The configured database
     /// does not change, and stays in use until [MetaBackend] engine is changed.
     MigrateDb(MigrateDbArgs),
+    /// Make a lost database anew from the copies of the metadata in the data store
+    ///
+    /// Backups keep such copies beside the blobs. The configuration must name the data store, and have the encryption_key
+    /// of the installation. The configured database must be empty, or not exist yet. No other command may run at the same
+    /// time. A rebuild that is interrupted leaves no rows behind, and can be run again. Damaged copies are named and left
+    /// out; the exit code is 20 then, and also if versions are not valid any more.
+    Rebuild(RebuildArgs),
     /// Upgrade the database of an older release to the current schema
     ///
     /// The first command that reads or changes blocks does this as well. The old SQLite database is kept beside the new
@@ -214,6 +221,7 @@ impl Command {
                 | Command::Cleanup(_)
                 | Command::Export(_)
                 | Command::MigrateEncryption(_)
+                | Command::Rebuild(_)
                 | Command::Upgrade
                 | Command::Fuse(_)
                 | Command::Nbd(_)
@@ -405,7 +413,7 @@ mod database;
 mod servers;
 pub(crate) use backup::BackupArgs;
 pub(crate) use database::{
-    CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RekeyArgs,
+    CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RebuildArgs, RekeyArgs,
 };
 pub(crate) use servers::{FuseArgs, NbdArgs};
 

@@ -12,6 +12,7 @@ mod keys;
 mod locks;
 pub(crate) mod ls;
 mod nbd;
+mod rebuild;
 mod restore;
 mod schedule;
 mod scrub;
@@ -52,6 +53,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Rekey(args) => keys::rekey(context, args),
         Command::MigrateEncryption(args) => keys::migrate(context, args),
         Command::MigrateDb(args) => init::migrate_db(context, args),
+        Command::Rebuild(args) => rebuild::run(context, args),
         Command::Upgrade => upgrade::upgrade(context),
         Command::DowngradeCheck(args) => upgrade::downgrade_check(context, args),
         Command::Check(args) => check::run(context, args),

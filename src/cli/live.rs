@@ -1,7 +1,7 @@
 //! The progress line that is redrawn in place on a terminal.
 
 use super::progress::{self, Pace};
-use crate::monitor::{Activity, Progress};
+use crate::monitor::Progress;
 use crate::types::text;
 use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -41,9 +41,10 @@ pub(super) fn width() -> usize {
 pub(super) fn line(report: &Progress<'_>, pace: Pace, width: usize) -> String {
     let room = width.saturating_sub(1);
     let percent = progress::percent(report);
-    let rate = match report.activity {
-        Activity::Upgrade { .. } | Activity::Check { .. } => String::new(),
-        _ => format!("{:.1} MiB/s  ", pace.rate),
+    let rate = if progress::has_steps(&report.activity) {
+        String::new()
+    } else {
+        format!("{:.1} MiB/s  ", pace.rate)
     };
     let numbers = format!("{percent:5.1}%  {rate}ETA {}", progress::eta(pace.eta));
     let bar = format!("[{}] ", progress::bar(percent / 100.0, BAR, '#'));
@@ -83,6 +84,7 @@ fn cut(text: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::Activity;
 
     fn report(source: &str) -> Progress<'_> {
         let activity = Activity::BackupData { source };

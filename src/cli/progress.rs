@@ -125,8 +125,21 @@ fn phase(activity: &Activity<'_>) -> u8 {
             128 | step.bytes().fold(0, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte))
         }
         // The step's text begins with its number.
-        Activity::Upgrade { step } => step.bytes().next().unwrap_or(b'0'),
+        Activity::Upgrade { step } | Activity::Rebuild { step } | Activity::Compare { step } => {
+            step.bytes().next().unwrap_or(b'0')
+        }
     }
+}
+
+/// Whether the activity counts steps, and moves no data.
+pub(super) fn has_steps(activity: &Activity<'_>) -> bool {
+    matches!(
+        activity,
+        Activity::Upgrade { .. }
+            | Activity::Check { .. }
+            | Activity::Rebuild { .. }
+            | Activity::Compare { .. }
+    )
 }
 
 /// The activity as text, such as `Backing up (2/2: Data) SOURCE`.
@@ -139,13 +152,15 @@ pub(super) fn what(activity: &Activity<'_>) -> String {
         Activity::Scrub { name, uid } => format!("Scrubbing {name} ({uid})"),
         Activity::Upgrade { step } => format!("Upgrading the database ({step})"),
         Activity::Check { step } => format!("Checking ({step})"),
+        Activity::Rebuild { step } => format!("Rebuilding the database ({step})"),
+        Activity::Compare { step } => format!("Comparing the database with its copies ({step})"),
     }
 }
 
 /// The log line in the format of 2.13, which ends with a blank.
 pub(super) fn log_line(progress: &Progress<'_>, pace: Pace) -> String {
-    if let Activity::Upgrade { .. } | Activity::Check { .. } = progress.activity {
-        // 2.13 has neither, and they have no queues.
+    if has_steps(&progress.activity) {
+        // 2.13 has none of these, and they have no queues.
         let (what, percent) = (what(&progress.activity), percent(progress));
         return format!("{what} ({percent:.1}% ETA {}) ", eta(pace.eta));
     }

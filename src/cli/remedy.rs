@@ -34,9 +34,8 @@ fn sentence(remedy: &Remedy) -> String {
         }
         Remedy::WriteConfig => "Write one of them (see backy.cfg.example), or name a file with -c.",
         Remedy::LeaveFolder => "Change to another folder, or name a configuration with -c.",
-        Remedy::RestoreDatabase => {
-            "If its database was lost, put a copy of it back: a new one does not know the versions in the data store."
-        }
+        Remedy::RebuildDatabase => "If its database was lost, `backy2 rebuild` makes it anew from the data store.",
+        Remedy::RebuildInstead => "Or move the database away: `backy2 rebuild` makes it anew from the data store.",
         Remedy::MakeInstallation(folder) => {
             let folder = folder.to_string_lossy();
             return format!("`backy2 -b {} init` makes a new installation in an empty folder.", quoted(&folder));

@@ -34,6 +34,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
             "simultaneous_reads",
             "bandwidth_read",
             "bandwidth_write",
+            "metadata_copies",
             "path",
             "sync",
             "aws_access_key_id",

@@ -172,6 +172,7 @@ fn data(keys: Keys, mode: FileMode, warnings: &mut Vec<String>) -> Result<DataCo
         simultaneous_reads: reads,
         bandwidth_read: keys.number("bandwidth_read", 0..=u64::MAX, 0)?,
         bandwidth_write: keys.number("bandwidth_write", 0..=u64::MAX, 0)?,
+        metadata_copies: keys.boolean("metadata_copies", true)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Backs up a source: makes a version of it.
 
+use super::copies::Copies;
 use super::site::Key;
 use super::{Site, Use, tags};
 use crate::flow::coordinator::Tally;
@@ -70,6 +71,7 @@ pub struct Made {
 pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let started = Instant::now();
     let store = site.open_store(Use::Write)?;
+    let copies = Copies::open(site, &*store)?;
     let source = io::open_source(options.source, &site.config.io, site.config.block_size)?;
     check_settings(site, &*store)?;
     check_size(site, &*source, options.name, options.allow_empty)?;
@@ -81,13 +83,16 @@ pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let version = &begun.version;
     tell_of_others(site, version);
     let reads = site.parallel(options.source)?.reads;
-    let ends = Ends { source: &*source, reads, store: &*store, version };
+    let ends = Ends { source: &*source, reads, store: &*store, copies: copies.as_ref(), version };
     let base = base.as_ref().map(|base| &base.version);
     let row = BackupRun::new(site, ends, tally, started).complete(&plan, base, options.name);
     let run = row.inspect_err(|_| {
         let again = options.source_stays.then_some((options.source, options.name));
         tell_way_on(site.monitor, &version.uid, again);
     })?;
+    if let Some(copies) = &copies {
+        copies.catch_up(site);
+    }
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags: begun.tags })
 }
 
@@ -184,6 +189,7 @@ pub fn copy(
     new: Naming<'_>,
 ) -> Result<Made> {
     let started = Instant::now();
+    let copies = Copies::open(site, store)?;
     check_settings(site, store)?;
     let geometry = Geometry::new(source.size(), site.config.block_size);
     let plan = Plan::new(geometry, None, None, &BlockSet::default());
@@ -191,11 +197,14 @@ pub fn copy(
     let tags = new.tags.clone();
     let (version, _lock) = begin(site, geometry, new)?;
     let reads = site.config.data.simultaneous_reads;
-    let ends = Ends { source, reads, store, version: &version };
+    let ends = Ends { source, reads, store, copies: copies.as_ref(), version: &version };
     let run = BackupRun::new(site, ends, Tally::default(), started).complete(&plan, None, name);
     let run = run.inspect_err(|_| {
         tell_way_on(site.monitor, &version.uid, None);
     })?;
+    if let Some(copies) = &copies {
+        copies.catch_up(site);
+    }
     Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
 }
 

@@ -1,6 +1,6 @@
 //! Lists versions and changes their protection.
 
-use super::{Site, future, names};
+use super::{Site, copies, future, names};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::version::Version;
@@ -25,5 +25,7 @@ pub(crate) fn set_protected(site: &mut Site<'_>, version: &str, protected: bool)
         let state = if protected { "already" } else { "not" };
         return Err(Error::refused(format!("Version {} is {state} protected.", version.uid)));
     }
-    site.meta.set_protected(&version, protected)
+    site.meta.set_protected(&version, protected)?;
+    copies::follow(site);
+    Ok(())
 }

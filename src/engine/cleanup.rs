@@ -2,6 +2,7 @@
 
 mod full;
 
+use super::copies::Copies;
 use super::{Site, Use};
 use crate::failpoint;
 use crate::meta::{Deletable, Fate};
@@ -75,12 +76,20 @@ pub fn fast(site: &mut Site<'_>, grace: Grace) -> Result<Cleaned> {
     let before = grace.before();
     site.locks.no_old_backup(&site.config.process_name)?;
     let store = site.open_store(Use::Delete)?;
+    let copies = Copies::open(site, &*store)?;
+    if let Some(copies) = &copies {
+        copies.before_cleanup(site)?;
+    }
     let mut cleaned = Cleaned::default();
     // Scripts look for these messages of release 2.13.
     site.monitor.info("Deleting false positives...");
     trust_times(site)?;
     loop {
         let full = doom(site, before, &mut cleaned)?;
+        if let Some(copies) = &copies {
+            // Blobs of versions that were removed meanwhile may be doomed.
+            copies.before_cleanup(site)?;
+        }
         site.monitor.info("Deleting false positives: done. Now deleting blocks.");
         let deleted = cleaned.deleted;
         // This also finds blobs that an earlier run doomed before it was killed.
@@ -98,6 +107,9 @@ pub fn fast(site: &mut Site<'_>, grace: Grace) -> Result<Cleaned> {
             Some(_) if cleaned.deleted > deleted => {}
             Some(error) => return Err(error),
         }
+    }
+    if let Some(copies) = &copies {
+        copies.tidy(site)?;
     }
     cleaned.waiting = match grace {
         Grace::Respected => preview(site, grace, |_| Ok(()))?.waiting,

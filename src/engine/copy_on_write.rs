@@ -2,6 +2,7 @@
 
 use super::backup::backup_run::{self, BackupRun, Ends, begin};
 use super::backup::{self, Made};
+use super::copies::Copies;
 use super::image::Image;
 use super::{Access, Site, Use};
 use crate::config::Config;
@@ -59,6 +60,8 @@ impl<'a> Copy<'a> {
         }
         let mut site = Site::open(config, monitor, Access::Write)?;
         let store = site.open_store(Use::Write)?;
+        // An older copy of the database is refused now, and not after clients have written.
+        Copies::open(&mut site, &*store)?;
         backup::check_settings(&mut site, &*store)?;
         let geometry = Geometry::new(original.size_bytes, config.block_size);
         let naming = backup_run::Naming {
@@ -101,10 +104,15 @@ impl<'a> Copy<'a> {
         let base = BaseBlocks { geometry, unusable: site.meta.unusable(&self.original)? };
         let plan = Plan::new(geometry, Some(&hints), Some(&base), &BlockSet::default());
         let store = site.open_store(Use::Write)?;
+        let copies = Copies::open(site, &*store)?;
         let reads = site.config.data.simultaneous_reads;
-        let ends = Ends { source: &source, reads, store: &*store, version: &self.version };
+        let ends =
+            Ends { source: &source, reads, store: &*store, copies: copies.as_ref(), version: &self.version };
         let run = BackupRun::new(site, ends, Tally::default(), started);
         let run = run.complete(&plan, Some(&self.original), &self.version.name)?;
+        if let Some(copies) = &copies {
+            copies.catch_up(&mut self.site);
+        }
         Ok(Made { version: self.site.meta.version(&self.version.uid)?, run, tags: Vec::new() })
     }
 }

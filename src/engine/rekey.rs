@@ -1,6 +1,6 @@
 //! Changes the master key.
 
-use super::Site;
+use super::{Site, copies};
 use crate::crypt::Keyring;
 use crate::failpoint;
 use crate::meta::{Rekeyed, Rewrapped};
@@ -38,5 +38,6 @@ pub(crate) fn run(site: &mut Site<'_>, old: &str) -> Result<Rekeyed> {
             error.line()
         ));
     }
+    copies::follow(site);
     Ok(rekeyed)
 }

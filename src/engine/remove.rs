@@ -1,6 +1,6 @@
 //! Removes a version.
 
-use super::Site;
+use super::{Site, copies};
 use crate::types::error::{Error, Result};
 use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
@@ -56,6 +56,7 @@ pub fn run(site: &mut Site<'_>, version: &str, age_limit: AgeLimit) -> Result<(V
         Err(Error::Full { .. }) => in_pieces(site, &version, now.unix())?,
         blocks => blocks?,
     };
+    copies::follow(site);
     Ok((version.uid, blocks))
 }
 

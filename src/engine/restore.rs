@@ -2,7 +2,7 @@
 
 use super::damage::Casualties;
 use super::site::Key;
-use super::{Site, Use, site};
+use super::{Site, Use, copies, site};
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
@@ -94,6 +94,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     walk.run(&mut site.meta, &version, route, &sink, &mut observer)
         .and_then(|()| target.flush())
         .inspect_err(|_| can_continue(observer.last_id().unwrap_or(from)))?;
+    copies::follow(site);
     Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
 }
 

@@ -1,6 +1,6 @@
 //! Tags, expiry, and the schedules built on them: which backups are due, and which agreements are breached.
 
-use super::{Site, future, names};
+use super::{Site, copies, future, names};
 use crate::config::Scheduler;
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
@@ -15,7 +15,9 @@ use std::collections::BTreeSet;
 /// There is no such version, or no tag was given.
 pub(crate) fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
     let version = names::find(site, version)?;
-    site.meta.add_tags(&version, some(tags)?)
+    site.meta.add_tags(&version, some(tags)?)?;
+    copies::follow(site);
+    Ok(())
 }
 
 /// Removes tags from a version. Tags that it does not have are ignored.
@@ -24,7 +26,9 @@ pub(crate) fn add_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> R
 /// There is no such version, or no tag was given.
 pub(crate) fn remove_tags(site: &mut Site<'_>, version: &str, tags: &[String]) -> Result<()> {
     let version = names::find(site, version)?;
-    site.meta.remove_tags(&version, some(tags)?)
+    site.meta.remove_tags(&version, some(tags)?)?;
+    copies::follow(site);
+    Ok(())
 }
 
 fn some(tags: &[String]) -> Result<&[String]> {
@@ -41,7 +45,9 @@ fn some(tags: &[String]) -> Result<&[String]> {
 /// There is no such version.
 pub(crate) fn expire(site: &mut Site<'_>, version: &str, date: Option<Timestamp>) -> Result<()> {
     let version = names::find(site, version)?;
-    site.meta.set_expire(&version, date)
+    site.meta.set_expire(&version, date)?;
+    copies::follow(site);
+    Ok(())
 }
 
 /// A backup that should be made.

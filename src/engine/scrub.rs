@@ -2,7 +2,7 @@
 
 use super::damage::Casualties;
 use super::site::Key;
-use super::{Site, Use, site};
+use super::{Site, Use, copies, site};
 use crate::config::Config;
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
@@ -55,6 +55,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         site.monitor.error("Version is incomplete.");
         site.meta.mark_version_invalid(&version)?;
         site.monitor.info(&format!("Marked version invalid (UID {})", version.uid));
+        copies::follow(site);
         return Ok(Verdict::Incomplete);
     }
     store.check()?;
@@ -95,7 +96,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         source_differs: observer.differs,
         mended: observer.mended,
     };
-    conclude(site, &version, options.percentile, &findings)
+    let verdict = conclude(site, &version, options.percentile, &findings)?;
+    copies::follow(site);
+    Ok(verdict)
 }
 
 fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn Source>> {

@@ -47,6 +47,9 @@ pub struct Site<'a> {
     pub keys: Keyring,
     /// Its hash function.
     pub hasher: Hasher,
+    /// What this command changes about versions has a higher token than this in the list of due copies. `None` if the
+    /// command changes nothing.
+    pub(super) changes_since: Option<i64>,
     /// The unreadable rows that were reported already.
     reported: BTreeSet<String>,
 }
@@ -61,14 +64,16 @@ impl<'a> Site<'a> {
         if access != Access::Observe {
             locks.startup_check()?;
         }
-        let meta = open_database(config, &mut locks, monitor, access)?;
+        let mut meta = open_database(config, &mut locks, monitor, access)?;
         if access.writes() {
             meta.keep_reserve();
         }
+        let changes_since = if access.may_change() { meta.last_due()? } else { None };
         let site = Site {
             config,
             monitor,
             meta,
+            changes_since,
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
@@ -182,7 +187,7 @@ pub(super) fn open_database(
     let Opened { metadata, register } = opened.map_err(|error| match error {
         // A database without tables may be a new one.
         Error::Database(reason) if !store::is_used(config, monitor) => {
-            Error::Database(reason.without(&Remedy::RestoreDatabase))
+            Error::Database(reason.without(&Remedy::RebuildDatabase))
         }
         error => error,
     })?;

@@ -199,7 +199,7 @@ fn the_commands_take_their_steps_in_the_order_that_the_explorer_explores() {
     // The scripts do what the cases are about.
     for (case, last) in [
         (Case::FirstBackup, "finishing the version"),
-        (Case::Remove, "removing a version"),
+        (Case::Remove, "settling a due copy"),
         (Case::Cleanup, "looking for unfinished deletions"),
         (Case::FullCleanup, "looking up blobs"),
         (Case::Import, "importing a version"),

@@ -1,6 +1,6 @@
 //! Exports the metadata of a version as a dump, and imports dumps.
 
-use super::{Site, names};
+use super::{Site, copies, names};
 use crate::meta::DumpRow;
 use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
@@ -84,8 +84,10 @@ pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Resul
     match site.meta.import(&version, &mut rows) {
         // The database refused a row. It does not know the line, so add it here.
         Err(Error::DumpFormat(text)) if !rows.ended => Err(rows.lines.bad(rows.line, &text)),
-        result => result.map(|()| version.uid),
-    }
+        result => result,
+    }?;
+    copies::follow(site);
+    Ok(version.uid)
 }
 
 /// The lines after the signature.

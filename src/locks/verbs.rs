@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const CLEANUP: &str = "backy-cleanup-fast";
+const COPIES: &str = "backy-copies";
 /// Precedes the name of a snapshot.
 const SNAPSHOT: &str = "rbd-";
 /// Precedes the identity of an image.
@@ -23,6 +24,9 @@ const START: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(300);
 /// How long a command waits for another process that upgrades the database.
 const UPGRADE: Duration = Duration::from_secs(60);
+/// How long a command waits for another process that writes copies of metadata. Each holds the lock while it writes a few
+/// objects.
+const WRITING: Duration = Duration::from_secs(600);
 /// A part of the title of a process that upgrades the database.
 const UPGRADING: &str = "[Upgrading the database";
 /// Parts of the title of 2.13: while it backs up, and while it looks at the base.
@@ -129,6 +133,22 @@ impl Locks {
         })
     }
 
+    /// Keeps other processes from writing copies of metadata. Waits for those that do.
+    ///
+    /// # Errors
+    /// [`Error::Locked`]: another process keeps the lock. [`Error::LockDir`]. [`Error::Interrupted`].
+    pub fn copies(&self) -> Result<Guard> {
+        failpoint::note("locking the copies");
+        retry(WRITING, || self.try_exclusive(COPIES))?.or_else(|holder| {
+            Error::Locked(format!(
+                "Another backy has been writing copies of metadata for more than {} minutes{}. Try again when it has \
+                 ended.",
+                WRITING.as_secs() / 60,
+                by(holder)
+            ))
+        })
+    }
+
     /// Makes sure that no backup by another program runs on this host. Such a program is release 2.13: it locks its new
     /// version, but not its base. It names the blocks of the base only at its end, so their blobs must not be deleted
     /// until then.
@@ -178,7 +198,7 @@ impl Locks {
         let files = self.files_of_others()?;
         let registered = self.register.as_ref().map_or(Ok(Vec::new()), |register| register.list())?;
         let special = |name: &str| {
-            [GLOBAL, CLEANUP].contains(&name) || name.starts_with(SNAPSHOT) || name.starts_with(IMAGE)
+            [GLOBAL, CLEANUP, COPIES].contains(&name) || name.starts_with(SNAPSHOT) || name.starts_with(IMAGE)
         };
         let strangers = files
             .into_iter()

@@ -29,8 +29,11 @@ struct Table {
     since: i64,
 }
 
+/// The table that triggers fill while the others are copied. Its tokens have no meaning in another database.
+const DUE: &str = "copies_due";
+
 /// All tables with data of the user, referenced ones first.
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 12] = [
     Table {
         name: "versions",
         columns: &[
@@ -139,6 +142,21 @@ const TABLES: [Table; 9] = [
         numbers: false,
         since: 4,
     },
+    Table {
+        name: "index_objects",
+        columns: &[("name", Text), ("total", Int), ("live", Int)],
+        key: "name",
+        numbers: false,
+        since: 5,
+    },
+    Table {
+        name: "index_runs",
+        columns: &[("first_id", Int), ("last_id", Int), ("object", Text)],
+        key: "first_id",
+        numbers: false,
+        since: 5,
+    },
+    Table { name: DUE, columns: &[("version_uid", Text)], key: "version_uid", numbers: false, since: 5 },
 ];
 
 /// The result of copying a table.
@@ -253,6 +271,9 @@ pub(crate) fn copy(
         let mut copied = Vec::new();
         for table in TABLES.iter().filter(|table| table.since <= revision) {
             let what = format!("copying {}", table.name);
+            if table.name == DUE {
+                target.execute("DELETE FROM copies_due", &[])?;
+            }
             let sent = from.read(&what, |source| table.copy(source, target)).map_err(Fault::Because)?;
             let mut tally = Tally::default();
             table.each(target, |row| {

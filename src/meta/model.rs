@@ -1,13 +1,15 @@
 //! The parameters and results of the verbs.
 
 use super::PastRun;
+use crate::copies::{BlockMap, CopiedRun, SummedRow};
 use crate::types::block::{Encryption, Geometry};
 use crate::types::block_set::BlockSet;
 use crate::types::checksum::Checksum;
 use crate::types::keys::{BlobId, EntryId};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
-use crate::types::version::{Count, Statistics, Version};
+use crate::types::version::{Count, SnapshotOrigin, Statistics, Version};
+use std::collections::BTreeSet;
 
 /// The versions to list. Empty fields do not restrict the list.
 #[derive(Clone, Debug, Default)]
@@ -201,4 +203,72 @@ pub struct SampleBlob {
     pub size: u64,
     /// Whether nothing explains its absence: it is neither marked as bad nor listed for deletion.
     pub certain: bool,
+}
+
+/// A version whose copy in the store is not up to date, or that was removed and may still have a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DueCopy {
+    /// A number that every change of the version makes larger.
+    pub token: i64,
+    /// The version.
+    pub uid: VersionUid,
+}
+
+/// Everything in the database that belongs to one version alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionContent {
+    /// Its row and its tags.
+    pub version: Version,
+    /// The RBD snapshot that it was made from, if that was recorded.
+    pub origin: Option<SnapshotOrigin>,
+    /// Its rows of statistics, in the order of their insertion.
+    pub runs: Vec<CopiedRun>,
+    /// The blobs of its blocks.
+    pub blocks: BlockMap,
+    /// Those of its blobs that are marked as bad.
+    pub bad: BTreeSet<BlobId>,
+}
+
+impl VersionContent {
+    /// Whether every block of the version has a row.
+    pub fn is_complete(&self) -> bool {
+        self.blocks.count() == self.version.size
+    }
+}
+
+/// The part of a blob's row that counts in the sum of a version's rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummedBlob {
+    /// Its name.
+    pub uid: String,
+    /// Checksum of the plain data, if the row has one.
+    pub checksum: Option<String>,
+    /// Plain bytes. A damaged row may contain any number.
+    pub size: i64,
+    /// Encryption version.
+    pub enc_version: u32,
+}
+
+impl SummedBlob {
+    /// The row of a block that has this blob.
+    pub fn at(&self, block: u64) -> SummedRow<'_> {
+        SummedRow {
+            block,
+            uid: &self.uid,
+            checksum: self.checksum.as_deref(),
+            size: self.size,
+            enc_version: self.enc_version,
+        }
+    }
+}
+
+/// An object with a list of blobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRow {
+    /// Its name, without the folder.
+    pub name: String,
+    /// Number of blobs in the list.
+    pub total: u64,
+    /// Number of blobs that need this object, and have a row.
+    pub live: u64,
 }

@@ -5,10 +5,10 @@ use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
 
 /// The revision of the schema, as in its table `schema_version`.
-const REVISION: i64 = 4;
-/// Earlier revisions. 1 lacks the tables for RBD snapshots, 1 and 2 lack claims, and all lack stores. Their other tables
-/// are the same.
-const BEHIND: std::ops::RangeInclusive<i64> = 1..=3;
+const REVISION: i64 = 5;
+/// Earlier revisions. 1 lacks the tables for RBD snapshots, 1 and 2 lack claims, 1 to 3 lack stores, and all lack the
+/// tables for copies. Their other tables are the same.
+const BEHIND: std::ops::RangeInclusive<i64> = 1..=4;
 /// Tables that older releases may have.
 pub(super) const OLD_TABLES: [&str; 7] =
     ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];
@@ -101,7 +101,7 @@ pub(super) fn state(location: &str, found: Found) -> Result<SchemaState> {
     if let Some(table) = found.lacks {
         let text =
             format!("Invalid database ({location}). It has no table {table}. Please run initdb first.");
-        return Err(Error::database(Reason::from(text).remedy(Remedy::RestoreDatabase)));
+        return Err(Error::database(Reason::from(text).remedy(Remedy::RebuildDatabase)));
     }
     let revision = found.theirs.unwrap_or_default();
     if !OLD_REVISIONS.contains(&&revision[..]) {

@@ -226,6 +226,8 @@ pub(super) struct Dialect {
     pub temporary: &'static str,
     /// Drops these tables, if the end of the transaction does not.
     pub temporary_end: &'static str,
+    /// The two ends of an INSERT into `copies_due` that gives rows which exist already a new token.
+    pub renewing: (&'static str, &'static str),
 }
 
 /// A transaction, or a connection that only reads. `db.rs` of each engine implements it, except for the groups that
@@ -246,6 +248,8 @@ pub(super) trait Db: BlockSql + CandidateSql + ImportSql + TableSql {
     /// Keeps other transactions from marking blobs until this one ends. Without the lock, a version could seem complete
     /// while a mark on one of its blobs, or its row for a bad blob, is not committed yet.
     fn lock_marks(&mut self, to: Marks) -> Fallible<()>;
+    /// Keeps other transactions from recording lists of blobs, and from deleting rows of blobs, until this one ends.
+    fn alone_in_covering(&mut self) -> Fallible<()>;
     /// See [`super::Metadata::change_counter`].
     fn change_counter(&mut self) -> Fallible<u64>;
     /// See [`super::Metadata::integrity`].
@@ -336,4 +340,6 @@ pub(super) enum Work {
     Scattered,
     /// As [`Work::Scattered`], but the engine cannot run it again, because its input is used up.
     Once,
+    /// As both [`Work::Bulk`] and [`Work::Scattered`].
+    Whole,
 }

@@ -95,7 +95,7 @@ impl Sqlite {
         let location = format!("sqlite:///{}", path.display());
         let unusable = |text: &str| {
             let reason = Reason::from(format!("Invalid database ({location}). {text}"));
-            Error::database(reason.remedy(Remedy::RestoreDatabase))
+            Error::database(reason.remedy(Remedy::RebuildDatabase))
         };
         let unreadable = |cause: Box<dyn std::error::Error + Send + Sync>| {
             Error::database(because(format!("Invalid database ({location})"), cause))
@@ -303,26 +303,24 @@ impl Sqlite {
         kind: Work,
         work: impl FnMut(&mut dyn Db) -> Fallible<T>,
     ) -> Result<T> {
-        // In bulk work SQLite would check the references of each row, which takes as long as the rest of the work. The
-        // switch has no effect within a transaction, so use it here.
-        let wanted = if kind == Work::Bulk { References::Unchecked } else { References::Checked };
-        self.switch_references(wanted)?;
-        match kind {
-            Work::Small => self.transact(what, work),
-            Work::Bulk => {
-                let done = self.transact(what, work);
-                // If this fails, the work is done all the same. The next work tries again, and fails before it begins
-                // if the check cannot be switched on.
-                let _ = self.switch_references(References::Checked);
-                done
-            }
-            Work::Scattered | Work::Once => {
-                self.page_cache(open::LARGE_CACHE);
-                let done = self.transact(what, work);
-                self.page_cache(open::CACHE);
-                done
-            }
+        // SQLite would check the references of each row, which takes as long as the rest of such work. The switch has no
+        // effect within a transaction, so use it here.
+        let is_known = matches!(kind, Work::Bulk | Work::Whole);
+        let is_scattered = matches!(kind, Work::Scattered | Work::Once | Work::Whole);
+        self.switch_references(if is_known { References::Unchecked } else { References::Checked })?;
+        if is_scattered {
+            self.page_cache(open::LARGE_CACHE);
         }
+        let done = self.transact(what, work);
+        if is_scattered {
+            self.page_cache(open::CACHE);
+        }
+        if is_known {
+            // If this fails, the work is done all the same. The next work tries again, and fails before it begins if the
+            // check cannot be switched on.
+            let _ = self.switch_references(References::Checked);
+        }
+        done
     }
 }
 

@@ -8,12 +8,16 @@ mod backup;
 mod catalogue;
 mod check;
 mod cleanup;
+mod copies;
+mod covering;
 mod marks;
 mod origins;
 mod read;
+mod rebuild;
 mod rekey;
 mod stores;
 mod transfer;
 mod usage;
 
 pub(super) use backup::{hole, keep};
+pub use rebuild::{Filled, Filling, Halt, NewBlobRow};

@@ -20,6 +20,8 @@ pub(crate) enum Lock {
     /// Held exclusively by transactions that mark blobs, and shared by those that check that no blob of a version is
     /// marked.
     Marking = 5,
+    /// Held exclusively by transactions that record which list holds the copies of which blobs.
+    Covering = 6,
 }
 
 /// How a lock is held.

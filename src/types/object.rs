@@ -79,6 +79,19 @@ impl ObjectName {
         ObjectName::Index(IndexName { last: last.0.unsigned_abs(), random: fastrand::u64(..) })
     }
 
+    /// The name behind which all lists come whose highest row key is above `last`.
+    pub fn highest_index(last: BlobId) -> Self {
+        ObjectName::Index(IndexName { last: last.0.unsigned_abs(), random: u64::MAX })
+    }
+
+    /// The highest row key in a list of blobs. `None` for other objects.
+    pub fn last_blob(&self) -> Option<BlobId> {
+        match self {
+            ObjectName::Index(name) => Some(BlobId(i64::try_from(name.last).unwrap_or(i64::MAX))),
+            _ => None,
+        }
+    }
+
     /// The name for the metadata of a version. `None` if its uid has other characters than letters, digits and `-`, as
     /// in a dump that was edited. Such a version has no object.
     pub fn version(uid: &VersionUid) -> Option<Self> {

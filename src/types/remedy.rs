@@ -15,8 +15,10 @@ pub enum Remedy {
     WriteConfig,
     /// Run the command in another folder, or name a configuration.
     LeaveFolder,
-    /// Put a copy of the database back.
-    RestoreDatabase,
+    /// Make the database anew from what the store holds.
+    RebuildDatabase,
+    /// Put the database aside, and make it anew from what the store holds.
+    RebuildInstead,
     /// Make a new installation in this folder.
     MakeInstallation(PathBuf),
     /// Back up a source although it is empty.

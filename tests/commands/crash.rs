@@ -31,8 +31,18 @@ fn image(seed: u64) -> Vec<u8> {
     image
 }
 
-/// Failpoints that other tests use: `upgrade`, `transfer`, `rekey`, `stores`, those of RBD, and `wrong_input` (`neighbours`).
-const ELSEWHERE: [(&str, &[usize]); 13] = [
+/// Failpoints that other tests use: `upgrade`, `transfer`, `rekey`, `stores`, `copies`, `rebuild`, those of RBD,
+/// and `wrong_input` (`neighbours`).
+const ELSEWHERE: [(&str, &[usize]); 22] = [
+    ("copies-list-announced", &[1]),
+    ("copies-list-written", &[1]),
+    ("copies-list-recorded", &[1]),
+    ("copies-version-written", &[1]),
+    ("copies-version-renewed", &[1]),
+    ("copies-lists-merged", &[1]),
+    ("copies-list-deleted", &[1]),
+    ("rebuild-tables-made", &[1]),
+    ("rebuild-before-commit", &[1]),
     ("upgrade-middle", &[1]),
     ("upgrade-kept", &[1]),
     ("init-folder", &[1]),

@@ -164,10 +164,16 @@ fn documented_and_occurring_keys_are_the_same() {
     all.run(&install, 0, &["upgrade"]);
     // This command reads SQLite files, whatever engine the other commands use.
     let file = Install::on(Engine::Sqlite, 4096);
-    file.backup(&["-t", "a", &source, "vm"]);
+    let whole = file.backup(&["-t", "a", &source, "vm"]);
     let old = file.text("old.sqlite");
     std::fs::copy(fixture_folder("E").join("backy.sqlite"), &old).expect("copied");
     all.run(&file, 20, &["downgrade-check", &old]);
+    let other = file.backup(&[&source, "other"]);
+    std::fs::write(file.path("data/versions").join(&other), "x").expect("written");
+    all.run(&file, 20, &["rebuild", "--check"]);
+    std::fs::remove_file(file.blob(&file.blob_uid(&whole, 11))).expect("removed");
+    file.lose_database();
+    all.run(&file, 20, &["rebuild"]);
     compare(&all);
 }
 

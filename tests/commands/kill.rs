@@ -78,6 +78,7 @@ fn backups_killed_at_twenty_random_moments_are_continued() {
     install.ok(&["cleanup", "--full"]);
     install.assert_no_waste();
     install.assert_sound();
+    install.assert_copies();
     for uid in install.uids(&[]) {
         install.ok(&["scrub", &uid]);
     }
@@ -120,6 +121,7 @@ fn rm_and_cleanups_killed_at_random_moments_delete_nothing_in_use() {
         install.ok(&["cleanup", "--dangerous-force"]);
         install.ok(&["cleanup", "--full"]);
         install.assert_no_waste();
+        install.assert_copies();
         assert_eq!(install.count("SELECT count(*) FROM blobs WHERE id > 0"), 400);
         assert_eq!(install.count("SELECT count(*) FROM deleted_blocks"), 0);
         assert!(install.restored(&kept, "out.img") == shared);

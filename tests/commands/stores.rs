@@ -144,11 +144,7 @@ fn two_installations_cannot_use_one_store() {
     third.set_in("DataBackend", "path", &first.text("data"));
     let foreign = |install: &Install| {
         for args in [&["backup", &install.url("a.img"), "a"][..], &["cleanup", "-f", "--dangerous-force"]] {
-            install.refuses(
-                6,
-                args,
-                &["it has data, and the database knows of none", "put a copy of it back"],
-            );
+            install.refuses(6, args, &["it has data, and the database knows of none", "backy2 rebuild"]);
         }
     };
     foreign(&third);
@@ -180,7 +176,7 @@ fn a_new_database_is_warned_of_a_store_with_data() {
     let (install, _) = with_a_version(3);
     install.ok(&["export", "a", &install.text("dump")]);
     install.lose_database();
-    let hint = "put a copy of it back";
+    let hint = "`backy2 rebuild` makes it anew from the data store";
     let error = install.fails(1, &["ls"]);
     assert!(error.contains("initdb") && error.contains(hint), "{error}");
     let run = install.run(&["initdb"]);
@@ -195,9 +191,9 @@ fn a_new_database_is_warned_of_a_store_with_data() {
 
     let fresh = Install::without_database(BLOCK as u32);
     let error = fresh.fails(1, &["ls"]);
-    assert!(error.contains("initdb") && !error.contains(hint), "{error}");
+    assert!(error.contains("initdb") && !error.contains("rebuild"), "{error}");
     let run = fresh.run(&["initdb"]);
-    assert!(run.code == 0 && !(run.stdout + &run.stderr).contains(hint));
+    assert!(run.code == 0 && !(run.stdout + &run.stderr).contains("rebuild"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub fn all() -> bool {
 pub mod ceph;
 pub mod checks;
 pub mod clock;
+pub mod copies;
 pub mod database;
 pub mod disk;
 pub mod faulty_fs;

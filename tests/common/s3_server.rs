@@ -93,11 +93,12 @@ impl S3Server {
         self.folder.path().join("cert.pem")
     }
 
-    /// The names of the objects that rclone stores, without the identity of the store.
+    /// The names of the blobs that rclone stores, and of other objects that are not the program's.
     pub fn blobs(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.bucket_folder()).expect("listed");
         let names = entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> = names.filter(|name| name != "backy2.store").collect();
+        let ours = ["backy2.store", "index", "versions"];
+        let mut names: Vec<String> = names.filter(|name| !ours.contains(&&name[..])).collect();
         names.sort();
         names
     }

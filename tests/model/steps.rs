@@ -4,14 +4,14 @@ use super::backups;
 use super::image::{BLOCK, data};
 use super::world::{Expected, Seen, World};
 use backy2::engine::cleanup::{self, Grace};
-use backy2::engine::{remove, restore, scrub, transfer};
+use backy2::engine::{rebuild, remove, restore, scrub, transfer};
 use backy2::types::error::Error;
 use std::collections::BTreeSet;
 
 /// Does one random step.
 pub fn step(world: &mut World, seen: &mut Seen) {
     seen.steps += 1;
-    match world.random.u8(0..38) {
+    match world.random.u8(0..41) {
         0..=5 => backups::full(world, seen),
         6..=11 => backups::incremental(world, seen),
         12 => backups::wrong_hints(world, seen),
@@ -25,6 +25,7 @@ pub fn step(world: &mut World, seen: &mut Seen) {
         28..=29 => restore_one(world, seen),
         30..=31 => export(world, seen),
         32..=35 => there_and_back(world, seen),
+        36..=38 => lose_database(world, seen),
         _ => import(world, seen),
     }
 }
@@ -38,6 +39,7 @@ pub fn end(world: &mut World, seen: &mut Seen) {
     clean_up_fully(world, seen);
     super::invariants::check(world);
     world.install.assert_database_of_imports();
+    world.install.assert_copies_if_any();
 }
 
 fn remove(world: &mut World, seen: &mut Seen) {
@@ -121,6 +123,48 @@ fn repair(world: &mut World, seen: &mut Seen) {
     std::fs::write(path, &world.stored[&uid]).expect("written");
     world.damaged.remove(&uid);
     seen.repaired += 1;
+}
+
+/// Loses the database and rebuilds it.
+fn lose_database(world: &mut World, seen: &mut Seen) {
+    // Before the first version is complete, nothing has a copy.
+    if !world.install.path("data/versions").exists() {
+        return;
+    }
+    println!("rebuild");
+    let before: Vec<_> =
+        world.versions.keys().map(|uid| (uid.clone(), world.blobs_of(uid), world.is_valid(uid))).collect();
+    world.install.lose_database();
+    let rebuilt = rebuild::run(&world.config, &world.monitor).expect("rebuilt");
+    assert_eq!(rebuilt.skipped, []);
+    let there = world.install.texts("SELECT uid FROM versions");
+    // A version that was interrupted may have no copy yet.
+    let all_finished =
+        world.versions.iter().filter(|(_, expected)| expected.finished).all(|(uid, _)| there.contains(uid));
+    assert!(all_finished, "{there:?}");
+    world.versions.retain(|uid, _| there.contains(uid));
+    let lost: Vec<String> =
+        world.damaged.iter().filter(|uid| !world.install.blob(uid).exists()).cloned().collect();
+    let named = world.install.named_uids();
+    world.found_bad.extend(lost.iter().filter(|uid| named.contains(*uid)).cloned());
+    for (uid, blobs, was_valid) in before {
+        let Some(expected) = world.versions.get(&uid) else {
+            assert!(!there.contains(&uid), "{uid} is there");
+            continue;
+        };
+        if expected.finished {
+            assert_eq!(world.blobs_of(&uid), blobs, "{uid}");
+            let lacks = blobs.iter().flatten().any(|blob| lost.contains(blob));
+            assert_eq!(world.is_valid(&uid), was_valid && !lacks, "{uid}");
+        }
+    }
+    // Of blobs without a copy nothing is known, and they stay until a full cleanup.
+    world.named_once = world
+        .install
+        .texts("SELECT uid FROM blobs WHERE uid <> '' UNION SELECT uid FROM deleted_blocks")
+        .into_iter()
+        .collect();
+    seen.rebuilt += 1;
 }
 
 fn scrub_one(world: &mut World, seen: &mut Seen) {

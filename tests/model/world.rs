@@ -71,7 +71,7 @@ macro_rules! seen {
 seen! {
     backups, dedup_hits, bases, hints, holes, mismatches, interruptions, continued, removed, fast_cleanups,
     full_cleanups, blobs_cleaned, damaged, repaired, scrubs, bad_scrubs, restores, bad_restores, exports, imports,
-    imports_refused, encrypted, plain,
+    imports_refused, encrypted, plain, rebuilt,
 }
 
 /// Parses a number from a row.

@@ -165,3 +165,57 @@ fn one_cleanup_at_a_time_on_all_hosts() {
     assert_eq!(hosts.install.blobs().len(), 0);
     hosts.ok(1, &["cleanup"]);
 }
+
+#[test]
+fn copies_of_metadata_are_right_whatever_host_writes_them() {
+    let (hosts, first, _) = Hosts::new();
+    let (child, slow, _) = hosts.slow_backup("slow", &[]);
+    let image = noise(77, 10 * BLOCK);
+    let source = hosts.install.image("b", &image);
+    let second = hosts.backup(1, &[&source, "b"]);
+    hosts.ok(1, &["protect", &second]);
+    hosts.ok(1, &["add-tag", &slow, "late"]);
+    assert_eq!(ended(child).code, 0);
+    hosts.install.assert_copies();
+
+    // Both hosts change and make versions at the same time.
+    let images: Vec<String> =
+        (0..4).map(|n| hosts.install.image(&format!("i{n}"), &noise(n, 5 * BLOCK))).collect();
+    let children: Vec<Child> = (0..16)
+        .map(|n| {
+            let (host, name) = (n % 2, format!("v{n}"));
+            let args = match n {
+                0..8 => vec!["backup", &images[n % 4], &name],
+                8..12 => vec!["add-tag", &first, &name],
+                12 => vec!["rm", &second, "-f"],
+                13 => vec!["unprotect", &second],
+                _ => vec!["cleanup", "--dangerous-force"],
+            };
+            hosts.install.start(&hosts.on(host, &args))
+        })
+        .collect();
+    for child in children {
+        ended(child);
+    }
+    hosts.ok(0, &["cleanup", "--dangerous-force"]);
+    hosts.install.assert_copies();
+}
+
+#[test]
+fn the_copies_of_a_host_that_was_killed_are_completed_by_another() {
+    let (hosts, first, _) = Hosts::new();
+    let source = hosts.install.image("b", &noise(77, 10 * BLOCK));
+    for failpoint in ["copies-list-written", "copies-version-written", "copies-version-renewed"] {
+        let args = match failpoint {
+            "copies-version-renewed" => vec!["add-tag", &first, "x"],
+            _ => vec!["backup", &source, "b"],
+        };
+        assert!(hosts.install.killed_at(failpoint, &hosts.on(0, &args)), "{failpoint}");
+        // The lock of the dead process is not waited for.
+        let start = Instant::now();
+        hosts.backup(1, &[&source, "c"]);
+        assert!(start.elapsed() < 12 * SOON, "it waited {:?}", start.elapsed());
+        hosts.ok(1, &["cleanup"]);
+        hosts.install.assert_copies();
+    }
+}

@@ -16,6 +16,8 @@ mod check;
 #[path = "../commands/concurrency.rs"]
 mod concurrency;
 mod connections;
+#[path = "../commands/copies.rs"]
+mod copies;
 #[path = "../commands/crash.rs"]
 mod crash;
 #[path = "../damage/cases.rs"]
@@ -48,6 +50,8 @@ mod nbd;
 mod old_sql;
 #[path = "../commands/quickstart.rs"]
 mod quickstart;
+#[path = "../commands/rebuild.rs"]
+mod rebuild;
 #[path = "../commands/rekey.rs"]
 mod rekey;
 mod restart;

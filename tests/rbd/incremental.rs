@@ -309,15 +309,19 @@ fn a_database_of_the_first_revision_gets_the_tables_when_something_is_changed() 
     install.change(
         "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;
          DROP TABLE claims; DROP TABLE invalidated; DROP TABLE stores;
+         DROP TABLE copies_due; DROP TABLE index_objects; DROP TABLE index_runs;
+         DROP TRIGGER copies_due_new_version; DROP TRIGGER copies_due_version; DROP TRIGGER copies_due_old_version;
+         DROP TRIGGER copies_due_new_tag; DROP TRIGGER copies_due_tag; DROP TRIGGER copies_due_old_tag;
+         DROP TRIGGER copies_due_statistics; DROP TRIGGER copies_due_blob; DROP TRIGGER index_objects_live;
          UPDATE schema_version SET revision = 1",
     );
     install.ok(&["ls"]);
     assert_eq!(install.count("SELECT revision FROM schema_version"), 1);
     // A restore upgrades the database, since it may mark blobs.
     install.ok(&["restore", &uid, "null://"]);
-    assert_eq!(install.count("SELECT revision FROM schema_version"), 4);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 5);
     install.backup(&["-f", &uid, &source, "vm"]);
-    assert_eq!(install.count("SELECT revision FROM schema_version"), 4);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 5);
     assert_eq!(install.count("SELECT count(*) FROM version_origins"), 0);
     install.assert_sound();
 }

@@ -121,7 +121,7 @@ fn connections_are_used_again() {
     let install = installed(&server, 4096);
     let proxy = through(&install, &server, |_, _| Fault::None);
     install.backup(&[&install.image("a.img", &noise(5, 100 * 4096)), "a"]);
-    assert_eq!(proxy.count("PUT"), 101, "one for the identity of the store");
+    assert_eq!(proxy.count("PUT"), 103, "one for the identity of the store, and two for copies of metadata");
     assert!(
         proxy.connections() <= 4,
         "{} for 3 writes at the same time and the listing",

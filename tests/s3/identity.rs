@@ -29,6 +29,13 @@ fn all_refuse(install: &Install, words: &str) {
 
 /// Deletes all that is in the bucket.
 fn empty(server: &S3Server) {
+    // rclone remembers what is in folders.
+    for folder in ["index", "versions"] {
+        for entry in std::fs::read_dir(server.bucket_folder().join(folder)).into_iter().flatten() {
+            let name = entry.expect("an entry").file_name().into_string().expect("text");
+            server.delete(&format!("{folder}/{name}"));
+        }
+    }
     server.blobs().iter().for_each(|blob| server.delete(blob));
     server.delete("backy2.store");
 }

@@ -5,6 +5,7 @@ mod common;
 
 mod basics;
 mod check;
+mod copies;
 mod deletion;
 mod faults;
 mod hostile;

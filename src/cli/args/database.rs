@@ -12,6 +12,15 @@ pub(crate) struct MigrateDbArgs {
     pub target_engine: String,
 }
 
+/// Arguments of `rebuild`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example, after the database was lost:\n  backy2 rebuild")]
+pub(crate) struct RebuildArgs {
+    /// Only compare the database with its copies, and name the differences; the exit code is 20 if there are any
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// Arguments of `downgrade-check`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct DowngradeCheckArgs {

@@ -162,7 +162,7 @@ fn the_usage_lists_the_commands_in_braces() {
         usage(),
         "usage: backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n              \
          {initdb,init,backup,restore,protect,unprotect,rm,scrub,export,import,cleanup,ls,stats,diff-meta,du,\
-         fuse,nbd,rekey,migrate-encryption,migrate-db,upgrade,downgrade-check,check,locks,add-tag,remove-tag,expire,due,sla}\n              ...\n"
+         fuse,nbd,rekey,migrate-encryption,migrate-db,rebuild,upgrade,downgrade-check,check,locks,add-tag,remove-tag,expire,due,sla}\n              ...\n"
     );
     let help = read(&["-h"]).expect_err("the help").to_string();
     assert!(help.contains("{initdb,init,backup"), "{help}");

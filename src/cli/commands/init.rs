@@ -17,7 +17,7 @@ pub(super) fn initdb(context: &Context) -> Result<Outcome> {
     if engine::init::database(&context.config, &context.terminal)? {
         let text = "The data store has data already, of an installation with another database. Backups need an empty \
                     store. Import the dumps of that installation, if there are any.";
-        context.terminal.advise(Level::Warning, text, &[Remedy::RestoreDatabase]);
+        context.terminal.advise(Level::Warning, text, &[Remedy::RebuildDatabase]);
     }
     Ok(Outcome::Done)
 }

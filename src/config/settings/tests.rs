@@ -56,6 +56,7 @@ fn missing_settings_have_the_defaults_of_2_13() {
     );
     assert_eq!((config.data.simultaneous_reads, config.data.simultaneous_writes), (1, 1));
     assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (0, 0));
+    assert!(config.data.metadata_copies);
     assert_eq!(config.io.file, Parallel { reads: 1, writes: 1 });
     assert_eq!(config.io.null, Parallel { reads: 1, writes: 1 });
     let rbd = &config.io.rbd;
@@ -74,7 +75,7 @@ fn everything_can_be_set() {
                 encryption_version: 0\n\
                 [MetaBackend]\ntype: sql\nengine: postgresql+psycopg2://u:p%%40@h:5432/d\n\
                 [DataBackend]\ntype: file\npath: /d%%\nsync: none\nsimultaneous_writes: 2\n\
-                simultaneous_reads: 3\nbandwidth_read: 4\nbandwidth_write: 5\n\
+                simultaneous_reads: 3\nbandwidth_read: 4\nbandwidth_write: 5\nmetadata_copies: 0\n\
                 [io_file]\nsimultaneous_reads: 6\nsimultaneous_writes: 1024\n[io_null]\n\
                 simultaneous_reads: 7\n[io_rbd]\nceph_conffile: /c\nrados_name: client.b.c\ncluster_name: x\n\
                 simultaneous_reads: 2\nsimultaneous_writes: 3\ntimeout: 2m\nnew_image_features:\n \
@@ -97,6 +98,7 @@ fn everything_can_be_set() {
     assert_eq!((mode.file(), config.file_mode.file(), config.io.file_mode.file()), (0o640, 0o640, 0o640));
     assert_eq!((config.data.simultaneous_writes, config.data.simultaneous_reads), (2, 3));
     assert_eq!((config.data.bandwidth_read, config.data.bandwidth_write), (4, 5));
+    assert!(!config.data.metadata_copies);
     assert_eq!(config.io.file, Parallel { reads: 6, writes: 1024 });
     assert_eq!(config.io.null, Parallel { reads: 7, writes: 1 });
     let rbd = &config.io.rbd;

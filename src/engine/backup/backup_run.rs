@@ -1,5 +1,6 @@
 //! Carries out the plan of a backup: begins the version, carries unchanged blocks over, and reads the others.
 
+use crate::engine::copies::Copies;
 use crate::engine::{Site, future};
 use crate::flow::coordinator::Tally;
 use crate::flow::ingest::Ingest;
@@ -12,6 +13,7 @@ use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
+use crate::types::keys::BlobId;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::{Count, NewVersion, SnapshotOrigin, Version};
@@ -61,6 +63,7 @@ pub(in crate::engine) fn begin(
 pub(in crate::engine) struct BackupRun<'r, 's> {
     site: &'r mut Site<'s>,
     ingest: Ingest<'r>,
+    copies: Option<&'r Copies<'r>>,
     tally: Tally,
     started: Instant,
 }
@@ -73,6 +76,8 @@ pub(in crate::engine) struct Ends<'r> {
     pub reads: usize,
     /// The store for new blobs.
     pub store: &'r dyn BlobStore,
+    /// The copies of the metadata in the store, if there are any.
+    pub copies: Option<&'r Copies<'r>>,
     /// The version. It exists and has the size of the source.
     pub version: &'r Version,
 }
@@ -95,7 +100,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
             writes: config.data.simultaneous_writes,
             throttle: Throttle::new(config.data.bandwidth_write),
         };
-        BackupRun { site, ingest, tally, started }
+        BackupRun { site, ingest, copies: ends.copies, tally, started }
     }
 
     /// Fills the version and makes it valid. After an error it can be continued.
@@ -116,6 +121,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {
+        let since = self.site.meta.last_blob()?;
         let mut read = if self.prepare(plan, base)? == plan.carry.count() {
             plan.read.clone()
         } else {
@@ -132,8 +138,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
             // If the store's folder was replaced meanwhile, readers would not find the blobs.
             self.ingest.store.check()?;
             self.tell_of_growth();
-            let row = self.statistics_row(name);
-            match self.site.meta.finish_version(self.ingest.version, &row)? {
+            match self.finish(base, since, name)? {
                 Finish::Valid => return Ok(()),
                 Finish::Missing(blocks) => {
                     self.tally.done = self.tally.done.saturating_sub(blocks.count());
@@ -145,6 +150,18 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
             "blobs of version {} keep going bad while it is written",
             self.ingest.version.uid
         )))
+    }
+
+    /// Makes the version valid if it is complete. Its copy is written before. `since` is the newest blob from before this
+    /// run.
+    fn finish(&mut self, base: Option<&Version>, since: BlobId, name: &str) -> Result<Finish> {
+        if let Some(copies) = self.copies {
+            copies.cover_needed(self.site, since)?;
+            let row = self.statistics_row(name);
+            return copies.finish(self.site, self.ingest.version, base, &row);
+        }
+        let row = self.statistics_row(name);
+        self.site.meta.finish_version(self.ingest.version, &row, None)
     }
 
     fn tell_of_growth(&self) {

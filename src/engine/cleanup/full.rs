@@ -1,6 +1,7 @@
 //! The full cleanup, which compares the whole store with the database.
 
 use super::{BATCH, Cleaned, tell};
+use crate::engine::copies::{Copies, Unknown};
 use crate::engine::{Site, Use};
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
@@ -24,6 +25,11 @@ pub fn full(site: &mut Site<'_>, prefix: &str, even_most: bool) -> Result<Cleane
     let _fast = site.locks.cleanup()?;
     let _exclusive = site.locks.exclusive(&site.config.process_name)?;
     let store = site.open_store(Use::Delete)?;
+    let copies = Copies::open(site, &*store)?;
+    let unknown = Unknown::find(site, &*store)?;
+    if !unknown.is_empty() && !even_most {
+        return Err(not_ours(&store.location(), &unknown));
+    }
     // The process is alone, so no blob can come into use from here on.
     let mut names = Vec::new();
     let Found { unnamed: found, all } = unnamed(site, &*store, prefix, |uid| {
@@ -37,6 +43,10 @@ pub fn full(site: &mut Site<'_>, prefix: &str, even_most: bool) -> Result<Cleane
     }
     site.monitor
         .info(&format!("Cleanup: {found} blobs in the store are named by no version and are deleted now."));
+    unknown.delete(&*store)?;
+    if let Some(copies) = &copies {
+        copies.before_cleanup(site)?;
+    }
     // Rows first, then data: after a crash in between, the next full cleanup finds the data again.
     site.meta.drop_unnamed_blobs()?;
     let mut cleaned = Cleaned::default();
@@ -45,7 +55,23 @@ pub fn full(site: &mut Site<'_>, prefix: &str, even_most: bool) -> Result<Cleane
     } else {
         names.chunks(BATCH).try_for_each(|batch| delete(site, &*store, batch, &mut cleaned))?
     }
+    if let Some(copies) = &copies {
+        copies.tidy(site)?;
+    }
     Ok(cleaned)
+}
+
+fn not_ours(store: &str, unknown: &Unknown) -> Error {
+    Error::Refused(
+        Reason::from(format!(
+            "The data store {store} has copies of metadata that this database does not know: of {} versions, and {} lists \
+             of blobs. Nothing was deleted.",
+            unknown.versions.len(),
+            unknown.lists.len()
+        ))
+        .advise("Is this an old copy of the database, or the database of another installation?")
+        .remedy(Remedy::DeleteMost),
+    )
 }
 
 fn too_many(store: &str, prefix: &str, found: u64, all: u64) -> Error {

@@ -110,7 +110,7 @@ fn refuse_others(folder: &Path) -> Result<()> {
                 folder.display()
             ));
             let has_store = private::is_taken(&folder.join(DATA).join(ObjectName::Identity.to_string()));
-            return Err(Error::refused(match has_store.then_some(Remedy::RestoreDatabase) {
+            return Err(Error::refused(match has_store.then_some(Remedy::RebuildDatabase) {
                 Some(remedy) => reason.remedy(remedy),
                 None => reason,
             }));

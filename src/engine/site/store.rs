@@ -3,7 +3,7 @@
 //! `docs/internals.md` has the table of all cases.
 
 use super::Site;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, DataConfig, StoreConfig};
 use crate::crypt::StoreKey;
 use crate::failpoint;
 use crate::meta::{SampleBlob, StoreRow};
@@ -14,9 +14,12 @@ use crate::store::{self, BlobStore};
 use crate::types::error::{Error, Result};
 use crate::types::object::ObjectName;
 use crate::types::reason::because;
+use std::time::Duration;
 
 /// Number of blobs that are looked for to recognize a store.
 const SAMPLE: usize = 16;
+/// How long work that can be done later waits for a server.
+const BRIEFLY: Duration = Duration::from_secs(10);
 
 /// What is wrong with an identity whose code does not fit.
 const CHANGED: &str = "was changed, and not by backy2";
@@ -41,7 +44,24 @@ impl<'a> Site<'a> {
     /// [`Error::WrongKey`]: the master key does not open the key of the store. [`Error::Config`]: the credentials of a
     /// bucket are missing.
     pub fn open_store(&mut self, usage: Use) -> Result<Box<dyn BlobStore + 'a>> {
-        let store = store::open(&self.config.data, self.monitor)?;
+        self.open_store_of(&self.config.data, usage)
+    }
+
+    /// Opens the data store for work that the next command can do as well. It does not wait long for a server that is away.
+    ///
+    /// # Errors
+    /// As [`Site::open_store`].
+    pub(in crate::engine) fn open_store_briefly(&mut self) -> Result<Box<dyn BlobStore + 'a>> {
+        let mut data = self.config.data.clone();
+        if let StoreConfig::S3(bucket) = &mut data.store {
+            bucket.timeout = bucket.timeout.min(BRIEFLY);
+            bucket.retry_time = bucket.retry_time.min(BRIEFLY);
+        }
+        self.open_store_of(&data, Use::Delete)
+    }
+
+    fn open_store_of(&mut self, data: &DataConfig, usage: Use) -> Result<Box<dyn BlobStore + 'a>> {
+        let store = store::open(data, self.monitor)?;
         if !store.keeps_objects() {
             return Ok(store);
         }
@@ -225,7 +245,10 @@ impl Opening<'_, '_> {
                     ObjectName::Identity
                 ));
                 let put = self.put_new(&row);
-                self.may_fail(put)?;
+                if self.may_fail(put)? {
+                    // The copies of the metadata are lost as well.
+                    self.site.meta.forget_copies()?;
+                }
                 Ok(Proof::Identity(row.uuid))
             }
             Some(blob) => Ok(Proof::Witness(blob.uid, blob.size)),

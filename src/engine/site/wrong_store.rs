@@ -41,7 +41,7 @@ impl Opening<'_, '_> {
                 "Nothing was changed. To start anew, configure an empty {}.",
                 self.place()
             ))
-            .remedy(Remedy::RestoreDatabase),
+            .remedy(Remedy::RebuildDatabase),
         )
     }
 

@@ -25,6 +25,7 @@ const DIALECT: Dialect = Dialect {
              ON COMMIT DELETE ROWS;
          TRUNCATE gone, unnamed",
     temporary_end: "",
+    renewing: ("INSERT", "ON CONFLICT (version_uid) DO UPDATE SET token = excluded.token"),
 };
 
 /// The dialect for a database that was not upgraded yet. Its versions have no keys, and only the catalogue is read.
@@ -126,6 +127,12 @@ impl<C: GenericClient> Db for Statements<'_, C> {
             Marks::Change => Mode::Exclusive,
         };
         self.lock(Lock::Marking, mode)
+    }
+
+    fn alone_in_covering(&mut self) -> Fallible<()> {
+        self.lock(Lock::Covering, Mode::Exclusive)?;
+        // A cleanup holds it while it deletes rows of blobs. All other commands that do so are alone.
+        self.lock(Lock::Naming, Mode::Shared)
     }
 
     /// Hashes the server's snapshot: it changes when any transaction begins or ends.

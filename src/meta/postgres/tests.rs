@@ -182,7 +182,7 @@ fn buried_backup(server: &Arc<Server>) -> Result<Finish> {
         statistics: Statistics::default(),
         duration: 0,
     };
-    backup.finish_version(&made, &statistics)
+    backup.finish_version(&made, &statistics, None)
 }
 
 #[test]

@@ -18,6 +18,7 @@ const DIALECT: Dialect = Dialect {
          CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY);
          CREATE TEMP TABLE unnamed (uid TEXT PRIMARY KEY, size BIGINT) WITHOUT ROWID;",
     temporary_end: "DROP TABLE temp.gone; DROP TABLE temp.unnamed;",
+    renewing: ("INSERT OR REPLACE", ""),
 };
 
 /// Up to this size of a file, in bytes, its indexes are also compared with its tables. That reads pages in random order:
@@ -103,6 +104,11 @@ impl Db for Statements<'_> {
 
     /// Nothing to do: SQLite allows only one writer.
     fn lock_marks(&mut self, _: Marks) -> Fallible<()> {
+        Ok(())
+    }
+
+    /// Nothing to do: SQLite allows only one writer.
+    fn alone_in_covering(&mut self) -> Fallible<()> {
         Ok(())
     }
 

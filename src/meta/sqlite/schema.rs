@@ -17,11 +17,16 @@ pub(super) const DDL: &str = concat!(
     include_str!("schema.sql"),
     include_str!("rbd.sql"),
     include_str!("claims.sql"),
-    include_str!("stores.sql")
+    include_str!("stores.sql"),
+    include_str!("copies.sql")
 );
 /// The SQL that each revision added to the previous one.
-const ADDITIONS: [(i64, &str); 3] =
-    [(2, include_str!("rbd.sql")), (3, include_str!("claims.sql")), (4, include_str!("stores.sql"))];
+const ADDITIONS: [(i64, &str); 4] = [
+    (2, include_str!("rbd.sql")),
+    (3, include_str!("claims.sql")),
+    (4, include_str!("stores.sql")),
+    (5, include_str!("copies.sql")),
+];
 
 /// Whether the database has a table or view with that name.
 pub(super) fn has(connection: &Connection, name: &str) -> rusqlite::Result<bool> {

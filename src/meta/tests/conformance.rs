@@ -1,6 +1,8 @@
 //! The rules that every metadata engine must keep. Each engine's tests run all of [`CASES`].
 
+mod copies;
 mod given;
+mod rebuild;
 
 use crate::meta::*;
 use crate::types::block::Geometry;
@@ -36,6 +38,16 @@ pub const CASES: &[(&str, Case)] = &[
     ("the store that belongs to the database", stores),
     ("a sound database has nothing to report", sound),
     ("blobs are listed by uid and by row, page by page", blobs_by_pages),
+    ("copies of versions are due when these change", copies::changes_are_due),
+    ("a due copy is settled only if nothing has changed since", copies::settling),
+    ("a finished version settles its own copy", copies::finishing),
+    ("the content of a version", copies::content),
+    ("the sum of a version's rows", copies::sums),
+    ("lists cover blobs", copies::covering),
+    ("lists that are not needed, and lists with gaps", copies::lists_go),
+    ("nothing in the store can be relied on", copies::forgetting),
+    ("a database is filled from copies", rebuild::filling),
+    ("a filling that fails leaves nothing", rebuild::a_filling_that_fails_leaves_nothing),
 ];
 
 mod soundness;

@@ -25,9 +25,8 @@ use search::explore;
 #[test]
 fn no_order_of_commands_loses_data() {
     let all = std::env::var_os("BACKY2_TESTS").is_some_and(|value| value == "all");
-    let mut ground = InMemory::new();
     for scenario in if all { scenarios::long() } else { scenarios::short() } {
-        let (extent, result) = explore(&mut ground, &scenario, None);
+        let (extent, result) = explore(&mut InMemory::of(&scenario), &scenario, None);
         println!("{}: {extent:?}", scenario.name);
         if let Err(found) = result {
             panic!("{}:\n{found}", scenario.name);

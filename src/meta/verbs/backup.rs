@@ -2,11 +2,11 @@
 
 use super::catalogue::add_statistics;
 use super::cleanup::list_unnamed;
-use super::marks;
 use super::read::{HOLES_SIZE, blocks_with_rows, range};
+use super::{copies, marks};
 use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Fault, Marks, Work, values};
-use crate::meta::{Carried, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
+use crate::meta::{Carried, DueCopy, Fingerprint, Finish, Known, Metadata, NewRow, StatisticsRow};
 use crate::types::block::Geometry;
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
@@ -70,11 +70,19 @@ impl Metadata {
     }
 
     /// Makes the version valid and adds the statistics if all blocks are there and none of them names an invalid blob.
-    /// Otherwise drops the rows of invalid blobs and returns the missing blocks.
-    pub fn finish_version(&mut self, version: &Version, statistics: &StatisticsRow) -> Result<Finish> {
+    /// Otherwise drops the rows of invalid blobs and returns the missing blocks. `copy` is the entry from before the copy
+    /// of the version was written, as it is when it is valid. It is settled, unless the version has changed since then.
+    pub fn finish_version(
+        &mut self,
+        version: &Version,
+        statistics: &StatisticsRow,
+        copy: Option<&DueCopy>,
+    ) -> Result<Finish> {
         self.write("finishing the version", Work::Small, |db| {
             keep(db, version.key)?;
             db.lock_marks(Marks::Check)?;
+            // The changes of this transaction are in the copy, and give the entry a new token.
+            let is_copied = copy.map_or(Ok(false), |copy| copies::settle(db, copy))?;
             let bad = invalid(db, version.key)?;
             if !bad.is_empty() {
                 drop_rows(db, version.key, &bad, statistics.date.unix())?;
@@ -82,12 +90,17 @@ impl Metadata {
             }
             let missing = missing(db, version.key, version.size)?;
             if !missing.is_empty() {
+                // The copy says that the version is valid.
+                copies::make_due(db, "id = ?1", values![version.key])?;
                 return Ok(Finish::Missing(missing));
             }
             failpoint::pass("before-valid");
             db.execute("UPDATE versions SET valid = 1 WHERE id = ?1", values![version.key])?;
             marks::forget(db, version.key)?;
             add_statistics(db, statistics)?;
+            if is_copied {
+                db.execute("DELETE FROM copies_due WHERE version_uid = ?1", values![&version.uid])?;
+            }
             Ok(Finish::Valid)
         })
     }

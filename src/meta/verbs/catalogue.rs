@@ -2,7 +2,7 @@
 
 use super::origins;
 use crate::meta::sql::{Db, Fallible, Fault, Row, Value, Work, values};
-use crate::meta::{Listed, Metadata, StatisticsRow, VersionFilter};
+use crate::meta::{Listed, Metadata, PastRun, StatisticsRow, VersionFilter};
 use crate::types::error::{Error, Result};
 use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
@@ -209,26 +209,41 @@ fn begin_version(db: &mut dyn Db, new: &NewVersion) -> Fallible<()> {
 
 /// Inserts a version. The database gives it its key.
 pub(super) fn insert_version(db: &mut dyn Db, version: &Version) -> Fallible<()> {
+    insert_version_as(db, None, version)
+}
+
+/// Inserts a version with the row key `key`, or with a new one.
+pub(super) fn insert_version_as(db: &mut dyn Db, key: Option<VersionKey>, version: &Version) -> Fallible<()> {
     // 2.13 may have removed a version of that uid, and does not know this table.
     db.execute("DELETE FROM invalidated WHERE version_uid = ?1", values![&version.uid])?;
-    db.execute(
-        &format!("INSERT INTO versions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
-        values![
-            &version.uid,
-            version.date,
-            version.expire,
-            &version.name,
-            &version.snapshot_name,
-            version.size,
-            version.size_bytes,
-            version.valid,
-            version.protected
-        ],
-    )?;
+    let row = values![
+        &version.uid,
+        version.date,
+        version.expire,
+        &version.name,
+        &version.snapshot_name,
+        version.size,
+        version.size_bytes,
+        version.valid,
+        version.protected
+    ];
+    let places = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9";
+    match key {
+        None => db.execute(&format!("INSERT INTO versions ({COLUMNS}) VALUES ({places})"), row)?,
+        Some(key) => {
+            let row: Vec<_> = row.iter().copied().chain([key.into()]).collect();
+            db.execute(&format!("INSERT INTO versions ({COLUMNS}, id) VALUES ({places}, ?10)"), &row)?
+        }
+    };
     add_tags(db, &version.uid, &version.tags)
 }
 
 pub(super) fn add_statistics(db: &mut dyn Db, row: &StatisticsRow) -> Fallible<()> {
+    insert_run(db, &row.past())
+}
+
+/// Inserts a row of statistics.
+pub(super) fn insert_run(db: &mut dyn Db, row: &PastRun) -> Fallible<()> {
     let s = &row.statistics;
     db.execute(
         "INSERT INTO stats (date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
@@ -239,8 +254,8 @@ pub(super) fn add_statistics(db: &mut dyn Db, row: &StatisticsRow) -> Fallible<(
             row.date,
             &row.version_uid,
             &row.name,
-            row.geometry.size_bytes(),
-            row.geometry.blocks(),
+            row.size.bytes,
+            row.size.blocks,
             s.read.bytes,
             s.read.blocks,
             s.written.bytes,

@@ -5,7 +5,7 @@
 //! data, and after that the entries. A doomed uid cannot come back, because the view's trigger refuses it and new blobs
 //! have new uids.
 
-use super::marks;
+use super::{copies, marks};
 use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Value, Work, values};
 use crate::meta::{Candidates, Deletable, Fate, Metadata};
@@ -40,6 +40,7 @@ impl Metadata {
                 "version_id = ?1 AND block_id IN
                    (SELECT block_id FROM block_map WHERE version_id = ?1 ORDER BY block_id LIMIT {limit})"
             );
+            copies::make_due(db, "id = ?1", values![version.key])?;
             list_unnamed(db, &first, values![version.key], now)
         })
     }

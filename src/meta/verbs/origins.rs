@@ -10,10 +10,7 @@ use crate::types::version::{ImageId, SnapshotOrigin, Version};
 impl Metadata {
     /// The snapshot that `version` was made from, if it was recorded.
     pub fn origin(&mut self, version: &Version) -> Result<Option<SnapshotOrigin>> {
-        self.read("looking up a snapshot", |db| {
-            let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
-            db.first(&sql, values![&version.uid], from_row)
-        })
+        self.read("looking up a snapshot", |db| of(db, &version.uid))
     }
 
     /// The versions made from snapshots of `image`, valid or not, by date.
@@ -62,6 +59,12 @@ fn from_row(row: &dyn Row) -> Fallible<SnapshotOrigin> {
     let image =
         ImageId { cluster: row.text(0)?, pool: row.int(1)?, namespace: row.text(2)?, image: row.text(3)? };
     Ok(SnapshotOrigin { image, snapshot: row.size(4)?, taken: row.int(5)? })
+}
+
+/// See [`Metadata::origin`].
+pub(super) fn of(db: &mut dyn Db, uid: &VersionUid) -> Fallible<Option<SnapshotOrigin>> {
+    let sql = format!("SELECT {COLUMNS} FROM version_origins WHERE version_uid = ?1");
+    db.first(&sql, values![uid], from_row)
 }
 
 pub(super) fn record(db: &mut dyn Db, uid: &VersionUid, origin: &SnapshotOrigin) -> Fallible<()> {

@@ -1,5 +1,6 @@
 //! Wraps the keys of all blobs with a new master key.
 
+use super::copies;
 use crate::failpoint;
 use crate::meta::sql::{Db, Fallible, Fault, Work, values};
 use crate::meta::{Metadata, Rekeyed, Rewrap, Rewrapped};
@@ -95,6 +96,8 @@ fn wrong_key(already: u64) -> Error {
 /// Merges two rows of the same blob: what names `id` names `twin` from now on. The rows had different master keys, as
 /// after the import of a dump from before an earlier rekey, and would be equal now.
 fn merge(db: &mut dyn Db, id: BlobId, twin: BlobId) -> Fallible<()> {
+    let naming = "id IN (SELECT version_id FROM block_map WHERE blob_id = ?1)";
+    copies::make_due(db, naming, values![id])?;
     db.execute("UPDATE block_map SET blob_id = ?1 WHERE blob_id = ?2", values![twin, id])?;
     // If the two rows disagree about the blob, it is bad.
     db.execute(

@@ -3,6 +3,7 @@
 //! A store has an identity, and the database remembers its UUID. To make an identity takes two steps, so that a crash
 //! in between does no harm: the row is named `making` until the identity is in the store, and `main` from then on.
 
+use super::copies::forget_all;
 use crate::meta::sql::{Db, Fallible, Value, Work, values};
 use crate::meta::{Metadata, SampleBlob, SchemaState, StoreRow};
 use crate::types::error::Result;
@@ -25,12 +26,16 @@ impl Metadata {
     /// Returns the row that is there then.
     pub fn begin_store(&mut self, uuid: &str, envkey: Option<&str>) -> Result<Option<StoreRow>> {
         self.write("recording the store", Work::Small, |db| {
-            db.execute(
+            let begun = db.execute(
                 "INSERT INTO stores (name, uuid, envkey)
                  SELECT CAST(?1 AS VARCHAR(64)), CAST(?2 AS VARCHAR(36)), CAST(?3 AS VARCHAR(80))
                  WHERE NOT EXISTS (SELECT 1 FROM stores) ON CONFLICT DO NOTHING",
                 values![MAKING, uuid, envkey],
             )?;
+            if begun > 0 {
+                // Copies in a store with another identity are no good.
+                forget_all(db)?;
+            }
             store(db)
         })
     }
@@ -51,7 +56,10 @@ impl Metadata {
     /// Records the wrapped key of the store, unless there is one already. Returns the row that is there then.
     pub fn set_store_key(&mut self, envkey: &str) -> Result<Option<StoreRow>> {
         self.write("recording the key of the store", Work::Small, |db| {
-            db.execute("UPDATE stores SET envkey = ?1 WHERE envkey IS NULL", values![envkey])?;
+            // Copies that were made without the key are no good any more.
+            if db.execute("UPDATE stores SET envkey = ?1 WHERE envkey IS NULL", values![envkey])? > 0 {
+                forget_all(db)?;
+            }
             store(db)
         })
     }

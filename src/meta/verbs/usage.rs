@@ -150,18 +150,18 @@ fn usage(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<HashMap<Versi
     Ok(all)
 }
 
+/// The columns of a run, for [`past_run`].
+pub(super) const RUN: &str = "date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read,
+    blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
+    duration_seconds";
+
 fn past_runs(
     db: &mut dyn Db,
     version_uid: Option<&VersionUid>,
     limit: Option<u64>,
 ) -> Fallible<Vec<PastRun>> {
     let one = if version_uid.is_some() { "WHERE version_uid = ?2" } else { "" };
-    let sql = format!(
-        "SELECT date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read, blocks_read,
-                bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, blocks_sparse,
-                duration_seconds
-         FROM stats {one} ORDER BY date DESC, id LIMIT ?1"
-    );
+    let sql = format!("SELECT {RUN} FROM stats {one} ORDER BY date DESC, id LIMIT ?1");
     let mut parameters: Vec<Value> = vec![limit.unwrap_or(u64::MAX).into()];
     parameters.extend(version_uid.map(Value::from));
     let mut runs = db.all(&sql, &parameters, past_run)?;
@@ -171,7 +171,8 @@ fn past_runs(
     Ok(runs)
 }
 
-fn past_run(row: &dyn Row) -> Fallible<PastRun> {
+/// Reads [`RUN`].
+pub(super) fn past_run(row: &dyn Row) -> Fallible<PastRun> {
     let count = |bytes: usize| -> Fallible<Count> {
         Ok(Count { bytes: row.count(bytes)?, blocks: row.count(bytes + 1)? })
     };

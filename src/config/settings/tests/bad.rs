@@ -135,6 +135,11 @@ const BAD: &[(&str, &str, &str)] = &[
         "simultaneous_writes: \"1025\" is not a whole number from 1 to",
     ),
     ("DataBackend", "bandwidth_read: -5", "bandwidth_read: \"-5\" is not a whole number, 0 or more."),
+    (
+        "DataBackend",
+        "metadata_copies: maybe",
+        "metadata_copies: \"maybe\" is not one of 1, yes, true, on, 0, no, false, off",
+    ),
     ("DataBackend", "bandwidth_write: 10M", "bandwidth_write: \"10M\" is not a whole number, 0 or more."),
     (
         "io_file",

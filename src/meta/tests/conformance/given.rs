@@ -54,7 +54,7 @@ pub fn store(meta: &mut Metadata, version: &Version, ids: &[u64], data: u32) -> 
 }
 
 pub fn finish(meta: &mut Metadata, version: &Version) -> Finish {
-    meta.finish_version(version, &statistics(version)).expect("finishes")
+    meta.finish_version(version, &statistics(version), None).expect("finishes")
 }
 
 /// A valid version with a blob for each element of `data`.

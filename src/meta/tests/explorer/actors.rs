@@ -3,12 +3,14 @@
 
 mod backup;
 mod cleanup;
+pub mod copies;
 mod health;
 mod old;
 mod remove;
 
 pub use backup::Backup;
 pub use cleanup::{Cleanup, Full};
+pub use copies::Mark;
 pub use health::{Import, Restore, Rot, Scrub};
 pub use old::{OldBackup, OldCleanup, OldRemove};
 pub use remove::Remove;
@@ -54,6 +56,12 @@ pub enum Break {
     BesideOld,
     /// A full cleanup does not take exclusive use.
     NotAlone,
+    /// A version becomes valid before its copy is written.
+    ValidBeforeCopy,
+    /// A cleanup deletes data while copies of removed versions are there.
+    DataBeforeCopy,
+    /// Copies are written without a lock.
+    CopiesUnlocked,
 }
 
 /// The context of a step.
@@ -153,6 +161,7 @@ pub enum Script {
     Scrub(Scrub),
     Restore(Restore),
     Rot(Rot),
+    Mark(Mark),
     Hour,
     OldBackup(OldBackup),
     OldRemove(OldRemove),
@@ -171,6 +180,7 @@ impl Script {
             Script::Scrub(s) => s.label(),
             Script::Restore(s) => s.label(),
             Script::Rot(s) => s.label(),
+            Script::Mark(s) => s.label(),
             Script::Hour => "an hour passes".to_owned(),
             Script::OldBackup(s) => s.label(),
             Script::OldRemove(s) => s.label(),
@@ -180,8 +190,15 @@ impl Script {
 
     /// Whether the command can go on now.
     pub fn is_ready(&self, model: &Model) -> bool {
+        let waits = match self {
+            Script::Backup(s) => s.waits(),
+            Script::Remove(s) => s.waits(),
+            Script::Cleanup(s) => s.waits(),
+            Script::Mark(s) => s.waits(),
+            _ => false,
+        };
         // The hour of grace presumes that this takes less than an hour.
-        *self != Script::Hour || model.hits.is_empty()
+        (*self != Script::Hour || model.hits.is_empty()) && !(waits && model.is_held(copies::LOCK))
     }
 
     /// Does the next step.
@@ -195,6 +212,7 @@ impl Script {
             Script::Scrub(s) => s.step(shop),
             Script::Restore(s) => s.step(shop),
             Script::Rot(s) => s.step(shop),
+            Script::Mark(s) => s.step(shop),
             Script::Hour => {
                 shop.model().clock += 3601;
                 Ok(Next::End)

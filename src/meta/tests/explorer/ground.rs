@@ -1,5 +1,6 @@
 //! The databases that the explorer works on. All content on which the protocol depends can be saved and restored.
 
+use super::search::Scenario;
 use crate::meta::Metadata;
 use crate::meta::sqlite::Sqlite;
 use rusqlite::{Connection, Row, params};
@@ -53,6 +54,8 @@ pub struct Content {
     pub entries: Vec<Entry>,
     /// Uids of versions that were valid until a blob was marked.
     pub invalidated: Vec<String>,
+    /// Due copies, with their tokens.
+    pub due: Vec<(i64, String)>,
     /// The ids given last, by table.
     pub sequences: Vec<(String, i64)>,
 }
@@ -97,12 +100,31 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// An empty database, with the schema as it is on this thread.
+    /// An empty database, with the schema as it is on this thread. Copies are never due: most scenarios write none, and
+    /// tokens would make states different that are the same.
     pub fn new() -> InMemory {
+        let ground = Self::with_copies();
+        let names = ground.table(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'copies_due%'",
+            |r| r.get::<_, String>(0),
+        );
+        for name in names {
+            ground.connection().execute_batch(&format!("DROP TRIGGER {name}")).expect("dropped");
+        }
+        ground
+    }
+
+    /// An empty database in which copies are due.
+    pub fn with_copies() -> InMemory {
         let mut ground =
             InMemory { database: Sqlite::in_memory().into(), current: Rc::default(), changes: u64::MAX };
         ground.content();
         ground
+    }
+
+    /// An empty database for a scenario.
+    pub fn of(scenario: &Scenario) -> InMemory {
+        if scenario.excused.copies { Self::new() } else { Self::with_copies() }
     }
 
     fn connection(&self) -> &Connection {
@@ -166,6 +188,9 @@ impl Ground for InMemory {
                 },
             ),
             invalidated: self.table("SELECT version_uid FROM invalidated ORDER BY 1", |r| r.get(0)),
+            due: self.table("SELECT token, version_uid FROM copies_due ORDER BY token", |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            }),
             sequences: self
                 .table("SELECT name, seq FROM sqlite_sequence ORDER BY name", |r| Ok((r.get(0)?, r.get(1)?))),
         });
@@ -208,6 +233,11 @@ impl Ground for InMemory {
         self.fill(
             "INSERT INTO invalidated (version_uid) VALUES (?)",
             content.invalidated.iter().map(|v| (v,)),
+        );
+        run("DELETE FROM copies_due");
+        self.fill(
+            "INSERT INTO copies_due (token, version_uid) VALUES (?, ?)",
+            content.due.iter().map(|(t, v)| (t, v)),
         );
         run("DELETE FROM sqlite_sequence");
         self.fill(

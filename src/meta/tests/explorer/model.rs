@@ -24,11 +24,26 @@ struct Held {
     exclusive: bool,
 }
 
+/// The copy of a version's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// Whether it says that the version is valid.
+    pub valid: bool,
+    /// Whether it says that no blob is bad.
+    pub is_whole: bool,
+    /// The blobs that it names.
+    pub blobs: BTreeSet<BlobUid>,
+}
+
 /// The state beside the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Model {
     /// The data store: the data of each blob.
     pub store: BTreeMap<BlobUid, Data>,
+    /// The copies of versions in the data store.
+    pub objects: BTreeMap<String, Object>,
+    /// The blobs in lists in the data store.
+    pub listed: BTreeSet<BlobUid>,
     /// The time in Unix seconds.
     pub clock: i64,
     locks: Vec<Held>,
@@ -68,6 +83,16 @@ impl Model {
             self.locks.sort_by(|a, b| (a.actor, &a.name).cmp(&(b.actor, &b.name)));
         }
         free
+    }
+
+    /// Gives a lock back, if the command has it.
+    pub fn unlock(&mut self, actor: usize, name: &str) {
+        self.locks.retain(|held| held.actor != actor || held.name != name);
+    }
+
+    /// Whether any command has the lock.
+    pub fn is_held(&self, name: &str) -> bool {
+        self.locks.iter().any(|held| held.name == name)
     }
 
     fn is_free(&self, actor: usize, name: &str, hold: Hold) -> bool {

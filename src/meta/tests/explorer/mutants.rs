@@ -224,6 +224,44 @@ const MISSED: &[Mutant] = &[
         "a full cleanup beside others",
         "names v1.1, which holds None",
     ),
+    order(
+        9,
+        "a version is valid before its copy is written",
+        Break::ValidBeforeCopy,
+        "a copy is written while its version goes",
+        "is valid and has no copy",
+    ),
+    order(
+        9,
+        "data goes before the copy of its version",
+        Break::DataBeforeCopy,
+        "a copy is written while its version goes",
+        "is gone, and the copy of v1 names it",
+    ),
+    order(
+        9,
+        "copies are written without a lock",
+        Break::CopiesUnlocked,
+        "two commands change one version",
+        "v1 was removed, and its copy is not due",
+    ),
+    sql(
+        9,
+        "a later change is taken for one that was copied",
+        &[("WHERE version_uid = ?1 AND token = ?2", "WHERE version_uid = ?1 AND ?2 > 0")],
+        "two commands change one version",
+        "v1 was removed, and its copy is not due",
+    ),
+    sql(
+        9,
+        "the copy of a removed version is not due",
+        &[(
+            "CREATE TRIGGER copies_due_old_version AFTER DELETE ON versions BEGIN",
+            "CREATE TRIGGER copies_due_old_version AFTER DELETE ON versions WHEN 0 BEGIN",
+        )],
+        "a copy is written while its version goes",
+        "v1 was removed, and its copy is not due",
+    ),
 ];
 
 /// Without one of these rules nothing is lost, because another rule prevents that. A check of the rule itself shows
@@ -261,7 +299,7 @@ impl Mutant {
         };
         changes.iter().for_each(|(part, with)| replace(part, with));
         // The changes may also concern the tables, so create them now.
-        let mut ground = InMemory::new();
+        let mut ground = InMemory::of(scenario);
         let result = explore(&mut ground, scenario, broken).1;
         let unused = restore();
         if scenario.name == self.scenario {

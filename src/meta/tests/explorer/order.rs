@@ -65,9 +65,18 @@ impl Case {
                 "looking for missing blocks",
                 LOOK_UP,
                 COMMIT,
+                "locking the copies",
+                "listing a due copy",
+                "reading a version",
                 "finishing the version",
             ],
-            Case::Remove => &["looking up a version", "removing a version"],
+            Case::Remove => &[
+                "looking up a version",
+                "removing a version",
+                "locking the copies",
+                "reading a version",
+                "settling a due copy",
+            ],
             Case::Cleanup => &[
                 "looking for deletable blobs",
                 "looking for unfinished deletions",
@@ -99,15 +108,15 @@ impl Case {
 
     /// The commands that come before, and the command.
     fn scripts(self) -> (Vec<Script>, Script) {
-        let v1 = |image| Script::Backup(Backup::of("v1", image));
-        let removed = || vec![v1(&[1]), Script::Remove(Remove::of("v1"))];
+        let v1 = |image| Script::Backup(Backup::of("v1", image).copying());
+        let removed = || vec![v1(&[1]), Script::Remove(Remove::of("v1").copying())];
         match self {
-            Case::FirstBackup => (vec![], Script::Backup(Backup::of("v2", &[1, 0]))),
-            Case::ReusingBackup => (vec![v1(&[1])], Script::Backup(Backup::of("v2", &[1]))),
+            Case::FirstBackup => (vec![], Script::Backup(Backup::of("v2", &[1, 0]).copying())),
+            Case::ReusingBackup => (vec![v1(&[1])], Script::Backup(Backup::of("v2", &[1]).copying())),
             Case::BackupOnBase | Case::BackupBadAtItsEnd => {
-                (vec![v1(&[1, 2])], Script::Backup(Backup::of("v2", &[1, 3]).on("v1")))
+                (vec![v1(&[1, 2])], Script::Backup(Backup::of("v2", &[1, 3]).on("v1").copying()))
             }
-            Case::Remove => (vec![v1(&[1])], Script::Remove(Remove::of("v1"))),
+            Case::Remove => (vec![v1(&[1])], Script::Remove(Remove::of("v1").copying())),
             Case::Cleanup => (removed(), Script::Cleanup(Cleanup::at_once(100))),
             Case::FullCleanup => (removed(), Script::Full(Full::new())),
             Case::Import => (removed(), Script::Import(Import::of("v1", "v1.1", 1))),
@@ -122,7 +131,7 @@ impl Case {
     /// The steps of the script that decide, in order.
     pub fn scripted(self) -> Vec<String> {
         let (before, script) = self.scripts();
-        let mut ground = InMemory::new();
+        let mut ground = InMemory::with_copies();
         let model = Mutex::new(Model::default());
         for script in before {
             run(&mut ground, &model, script, None);

@@ -1,7 +1,8 @@
 //! The scenarios: few versions of few blocks, in which every rule matters.
 
 use super::actors::{
-    Backup, Cleanup, Full, Import, OldBackup, OldCleanup, OldRemove, Remove, Restore, Rot, Script, Scrub,
+    Backup, Cleanup, Full, Import, Mark, OldBackup, OldCleanup, OldRemove, Remove, Restore, Rot, Script,
+    Scrub,
 };
 use super::invariants::Excused;
 use super::search::Scenario;
@@ -27,6 +28,20 @@ impl Scenario {
         Scenario { kills, ..self }
     }
 
+    /// The commands write copies of metadata, and these are checked.
+    fn copying(mut self) -> Self {
+        self.excused.copies = false;
+        for script in self.before.iter_mut().chain(&mut self.actors) {
+            *script = match script.clone() {
+                Script::Backup(backup) => Script::Backup(backup.copying()),
+                Script::Remove(remove) => Script::Remove(remove.copying()),
+                Script::Cleanup(cleanup) => Script::Cleanup(cleanup.copying()),
+                other => other,
+            };
+        }
+        self
+    }
+
     fn with_old_cleanup(mut self) -> Self {
         self.excused.unnamed_rows = true;
         self
@@ -41,7 +56,7 @@ impl Scenario {
 
 /// The scenarios of every test run.
 pub fn short() -> Vec<Scenario> {
-    [own(), damaged(), foreign()].concat()
+    [own(), damaged(), foreign(), copied()].concat()
 }
 
 /// Scenarios of ordinary commands.
@@ -139,6 +154,34 @@ fn damaged() -> Vec<Scenario> {
             vec![backup("v1", &[1, 2])],
             vec![Script::Backup(Backup::of("v2", &[1, 3]).on("v1")), rot(), scrub("v1"), cleanup()],
         ),
+    ]
+}
+
+/// Scenarios in which commands write copies of metadata.
+fn copied() -> Vec<Scenario> {
+    let mark = |version, valid| Script::Mark(Mark::of(version, valid));
+    vec![
+        scenario(
+            "a copy is written while its version goes",
+            vec![backup("v1", &[1])],
+            vec![backup("v2", &[1]), rm("v1"), cleanup()],
+        )
+        .killing(1)
+        .copying(),
+        scenario(
+            "two commands change one version",
+            vec![backup("v1", &[1])],
+            vec![mark("v1", false), mark("v1", true), rm("v1")],
+        )
+        .killing(1)
+        .copying(),
+        scenario(
+            "a version is marked while it becomes valid",
+            vec![],
+            vec![backup("v1", &[1]), mark("v1", false), cleanup()],
+        )
+        .killing(1)
+        .copying(),
     ]
 }
 

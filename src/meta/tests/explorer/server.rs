@@ -74,6 +74,7 @@ impl Ground for OnServer {
             map: map.iter().map(|r| MapRow { version: r.get(0), block: r.get(1), blob: r.get(2) }).collect(),
             entries: entries.iter().map(entry).collect(),
             invalidated: invalidated.iter().map(|r| r.get(0)).collect(),
+            due: Vec::new(),
             sequences: Vec::new(),
         })
     }

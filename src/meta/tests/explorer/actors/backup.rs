@@ -1,9 +1,10 @@
 //! `backup`, as the job and the coordinator do it.
 
+use super::copies::Following;
 use super::{BLOCK, Break, Next, Shop, Stepped, failed, more_if, time_of, version_of};
 use crate::meta::tests::explorer::ground::{Content, MapRow};
-use crate::meta::tests::explorer::model::{Data, digest};
-use crate::meta::{Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
+use crate::meta::tests::explorer::model::{Data, Object, digest};
+use crate::meta::{DueCopy, Fingerprint, Finish, Known, NewBlob, NewRow, StatisticsRow};
 use crate::types::block::{Encryption, Geometry};
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::uid::BlobUid;
@@ -24,7 +25,14 @@ enum At {
     Put,
     BlobApart,
     Commit,
+    /// Lists the new blobs.
+    List,
+    Lock,
+    Expect,
+    Copy,
     Finish,
+    /// Brings due copies of other versions up to date.
+    Follow(Following),
 }
 
 /// How the data of a block gets into the version.
@@ -51,6 +59,10 @@ pub struct Backup {
     /// Number of the next new blob.
     next: u32,
     rounds: u32,
+    /// Whether it writes copies of metadata.
+    copying: bool,
+    /// The entry of the copy, and the copy.
+    copy: Option<(DueCopy, Object)>,
 }
 
 impl Backup {
@@ -67,6 +79,22 @@ impl Backup {
             put: 0,
             next: 0,
             rounds: 0,
+            copying: false,
+            copy: None,
+        }
+    }
+
+    /// Writes copies of metadata, too.
+    pub fn copying(self) -> Self {
+        Backup { copying: true, ..self }
+    }
+
+    /// Whether it waits for the lock on copies.
+    pub fn waits(&self) -> bool {
+        match &self.at {
+            At::Lock => true,
+            At::Follow(following) => following.waits(),
+            _ => false,
         }
     }
 
@@ -81,7 +109,8 @@ impl Backup {
     }
 
     pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
-        match self.at {
+        match &mut self.at {
+            At::Follow(following) => following.step(shop),
             At::Start => {
                 self.at = if self.base.is_some() { At::PinBase } else { At::Own };
                 shop.start()
@@ -101,6 +130,24 @@ impl Backup {
             At::Put => self.put(shop),
             At::BlobApart => self.blobs_apart(shop),
             At::Commit => self.commit(shop),
+            At::List => {
+                let content = shop.ground.content();
+                let blobs = content.stored().map(|(_, uid)| uid.into());
+                shop.model().listed.extend(blobs);
+                self.at = At::Lock;
+                Ok(Next::More)
+            }
+            At::Lock => {
+                shop.lock_copies();
+                self.at = At::Expect;
+                Ok(Next::More)
+            }
+            At::Expect => self.expect(shop),
+            At::Copy => {
+                self.put_copy(shop);
+                self.at = At::Finish;
+                Ok(more_if(!shop.is(Break::ValidBeforeCopy)))
+            }
             At::Finish => self.finish(shop),
         }
     }
@@ -153,8 +200,28 @@ impl Backup {
 
     /// Sets the blocks to read next. If there are none, the version can be finished.
     fn read_next(&mut self, left: VecDeque<u64>) {
-        self.at = if left.is_empty() { At::Finish } else { At::LookUp };
+        self.at = if left.is_empty() { self.end() } else { At::LookUp };
         self.left = left;
+    }
+
+    /// The first step when all blocks are there.
+    fn end(&self) -> At {
+        if self.copying { At::List } else { At::Finish }
+    }
+
+    fn expect(&mut self, shop: &mut Shop<'_>) -> Stepped {
+        let due = shop.ground.meta().expect_copy(&self.version.into()).map_err(|e| failed("expecting", e))?;
+        let object = shop.object_of(self.version)?.filter(|object| object.is_whole);
+        self.copy = object.map(|object| (due, Object { valid: true, ..object }));
+        let first = if shop.is(Break::ValidBeforeCopy) { At::Finish } else { At::Copy };
+        self.at = if self.copy.is_some() { first } else { At::Finish };
+        Ok(Next::More)
+    }
+
+    fn put_copy(&mut self, shop: &mut Shop<'_>) {
+        if let Some((_, object)) = &self.copy {
+            shop.put_object(self.version, Some(object.clone()));
+        }
     }
 
     fn look_up(&mut self, shop: &mut Shop<'_>) -> Stepped {
@@ -290,9 +357,15 @@ impl Backup {
             statistics: Statistics::default(),
             duration: 0,
         };
-        let done = shop.ground.meta().finish_version(&self.version(), &statistics);
+        let due = self.copy.as_ref().map(|(due, _)| due);
+        let done = shop.ground.meta().finish_version(&self.version(), &statistics, due);
+        shop.unlock_copies();
         match done.map_err(|e| failed("finishing", e))? {
-            Finish::Valid => Ok(Next::End),
+            Finish::Valid => {
+                let late = self.copy.is_some() && shop.is(Break::ValidBeforeCopy);
+                self.at = if late { At::Copy } else { At::Follow(Following::new()) };
+                Ok(more_if(self.copying))
+            }
             Finish::Missing(blocks) => {
                 self.read_next(blocks.blocks().collect());
                 Ok(Next::More)

@@ -1,5 +1,6 @@
 //! `cleanup`, fast and full.
 
+use super::copies::Following;
 use super::{Break, Next, Shop, Stepped, failed, more_if};
 use crate::types::keys::EntryId;
 use crate::types::lock::Hold;
@@ -15,6 +16,8 @@ enum At {
     Start,
     Lock,
     Alone,
+    /// Brings copies up to date. The other step follows.
+    Follow(Following, Box<At>),
     /// Takes entries after this one.
     Take(EntryId),
     /// Lists doomed uids after this one.
@@ -47,17 +50,38 @@ pub struct Cleanup {
     /// Entries from before this moment are taken.
     before: i64,
     at: At,
+    /// Whether it brings copies up to date.
+    copying: bool,
 }
 
 impl Cleanup {
     /// Without the hour of grace.
     pub fn at_once(limit: usize) -> Self {
-        Cleanup { grace: false, limit, before: i64::MAX, at: At::Start }
+        Cleanup { grace: false, limit, before: i64::MAX, at: At::Start, copying: false }
     }
 
     /// With the hour of grace.
     pub fn after_an_hour(limit: usize) -> Self {
-        Cleanup { grace: true, limit, before: i64::MAX, at: At::Start }
+        Cleanup { grace: true, limit, before: i64::MAX, at: At::Start, copying: false }
+    }
+
+    /// Brings copies up to date, too.
+    pub fn copying(self) -> Self {
+        Cleanup { copying: true, ..self }
+    }
+
+    /// Whether it waits for the lock on copies.
+    pub fn waits(&self) -> bool {
+        matches!(&self.at, At::Follow(following, _) if following.waits())
+    }
+
+    /// `next`, after copies are up to date.
+    fn followed(&self, shop: &Shop<'_>, next: At) -> At {
+        if self.copying && !shop.is(Break::DataBeforeCopy) {
+            At::Follow(Following::new(), Box::new(next))
+        } else {
+            next
+        }
     }
 
     pub fn label(&self) -> String {
@@ -79,7 +103,15 @@ impl Cleanup {
                         return Ok(Next::End);
                     }
                 }
+                let first = self.followed(shop, first);
                 lock(&mut self.at, first, shop)
+            }
+            At::Follow(mut following, next) => {
+                self.at = match following.step(shop)? {
+                    Next::More => At::Follow(following, next),
+                    Next::End => *next,
+                };
+                Ok(Next::More)
             }
             At::Take(after) => self.take(shop, after),
             At::Page(after) => {
@@ -117,7 +149,7 @@ impl Cleanup {
     fn take(&mut self, shop: &mut Shop<'_>, after: EntryId) -> Stepped {
         let taken = shop.ground.meta().take_delete_candidates(after, self.before, self.limit);
         let taken = taken.map_err(|e| failed("taking candidates", e))?;
-        self.at = taken.next.map_or(At::Page(None), At::Take);
+        self.at = taken.next.map_or_else(|| self.followed(shop, At::Page(None)), At::Take);
         Ok(Next::More)
     }
 
@@ -175,7 +207,7 @@ impl Full {
                 unused.iter().for_each(|uid| _ = shop.model().store.remove(uid));
                 self.ask(listed)
             }
-            at @ (At::Take(_) | At::Page(_) | At::Delete(_) | At::Forget(_)) => {
+            at @ (At::Follow(..) | At::Take(_) | At::Page(_) | At::Delete(_) | At::Forget(_)) => {
                 Err(format!("{at:?} is no step of the full cleanup"))
             }
         }

@@ -1,5 +1,6 @@
 //! `rm`.
 
+use super::copies::Following;
 use super::{Next, Shop, Stepped, failed};
 use crate::meta::tests::explorer::ground::Content;
 
@@ -8,6 +9,7 @@ enum At {
     Start,
     Own,
     Remove,
+    Follow(Following),
 }
 
 /// Removes a version.
@@ -15,11 +17,23 @@ enum At {
 pub struct Remove {
     version: &'static str,
     at: At,
+    /// Whether it deletes the copy of the version.
+    copying: bool,
 }
 
 impl Remove {
     pub fn of(version: &'static str) -> Self {
-        Remove { version, at: At::Start }
+        Remove { version, at: At::Start, copying: false }
+    }
+
+    /// Deletes the copy of the version, too.
+    pub fn copying(self) -> Self {
+        Remove { copying: true, ..self }
+    }
+
+    /// Whether it waits for the lock on copies.
+    pub fn waits(&self) -> bool {
+        matches!(&self.at, At::Follow(following) if following.waits())
     }
 
     pub fn label(&self) -> String {
@@ -27,7 +41,7 @@ impl Remove {
     }
 
     pub fn step(&mut self, shop: &mut Shop<'_>) -> Stepped {
-        match self.at {
+        match &mut self.at {
             At::Start => {
                 self.at = At::Own;
                 shop.start()
@@ -46,8 +60,10 @@ impl Remove {
                 if shop.strict {
                     listed_as_it_should_be(&before, &after, now)?;
                 }
-                Ok(Next::End)
+                self.at = At::Follow(Following::new());
+                Ok(if self.copying { Next::More } else { Next::End })
             }
+            At::Follow(following) => following.step(shop),
         }
     }
 }
