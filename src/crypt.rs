@@ -19,7 +19,7 @@ mod vectors;
 
 pub use keys::Keyring;
 pub use seal::{ObjectError, Sealer};
-pub use store_key::{Purpose, StoreKey, rows_key};
+pub use store_key::{Purpose, StoreKey, identity_key, rows_key};
 
 use crate::sys::memory;
 use crate::types::block::Encryption;

@@ -5,6 +5,7 @@ pub(crate) mod cursor;
 pub(crate) mod fetch;
 pub(crate) mod ingest;
 pub(crate) mod loader;
+pub(crate) mod objects;
 pub mod plan;
 pub(crate) mod probe;
 pub(crate) mod reuse;

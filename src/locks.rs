@@ -20,6 +20,7 @@ mod holders;
 pub(crate) mod process;
 mod registry;
 mod server;
+mod strangers;
 mod verbs;
 
 use crate::types::error::{Error, Result};

@@ -84,6 +84,15 @@ pub fn rows_key(store_key: Option<&StoreKey>) -> std::io::Result<Zeroizing<[u8; 
     derive(store_key.map_or(&[], |key| &key.0[..]), &[], Purpose::Rows)
 }
 
+/// The key of the authentication code of an identity that holds the store key as `wrapped`.
+///
+/// # Errors
+/// As [`StoreKey::unwrap`].
+pub fn identity_key(keys: &Keyring, wrapped: &str) -> Result<Zeroizing<[u8; 32]>, DecodeError> {
+    let derived = StoreKey::unwrap(keys, wrapped)?.derive(&[], Purpose::Identity);
+    derived.map_err(|_| DecodeError::KeyUnwrap)
+}
+
 fn derive(secret: &[u8], salt: &[u8], purpose: Purpose) -> std::io::Result<Zeroizing<[u8; 32]>> {
     let mut key = Zeroizing::new([0; 32]);
     let hkdf = Hkdf::<Sha256>::new(Some(salt), secret);

@@ -13,10 +13,11 @@ mod versions;
 
 use super::Site;
 use crate::crypt::{DecodeError, Sealer, StoreKey, rows_key};
+use crate::flow::objects::load;
 use crate::locks::Guard;
 use crate::meta::StoreRow;
 use crate::monitor::Level;
-use crate::store::{BlobStore, GetError};
+use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
 use crate::types::object::{ObjectFolder, ObjectName};
@@ -27,9 +28,6 @@ use zeroize::Zeroizing;
 
 pub(super) use unknown::Unknown;
 
-/// The most bytes of an object, and of its data. The list of a million blobs has 140 MB.
-pub(super) const MOST_OBJECT: u64 = 1 << 30;
-pub(super) const MOST_DATA: usize = 1 << 30;
 /// The highest row key.
 const LAST: BlobId = BlobId(i64::MAX);
 
@@ -122,11 +120,7 @@ impl<'s> Copies<'s> {
 
     /// The data of an object. `None` if there is none, or it is damaged.
     fn get(&self, name: &ObjectName) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        match self.store.get_object(name, MOST_OBJECT) {
-            Ok(Some(object)) => Ok(self.sealer.open(name, object, MOST_DATA).ok()),
-            Ok(None) | Err(GetError::Unreadable(_)) => Ok(None),
-            Err(GetError::Store(error)) => Err(error),
-        }
+        Ok(load(self.store, &self.sealer, name)?.ok())
     }
 
     /// The work of a backup after its own version is valid: copies of older blobs, and due copies of other versions. A

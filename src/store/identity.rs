@@ -8,19 +8,15 @@ use crate::types::error::Result;
 use crate::types::hex::{from_hex, to_hex};
 use crate::types::object::ObjectName;
 use crate::types::time::Timestamp;
-use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 /// The only format so far.
 const FORMAT: u64 = 1;
 /// The most bytes of an identity. One has 400.
 const MOST: u64 = 1 << 16;
-/// What the key of the MAC is derived for.
-const LABEL: &[u8] = b"backy2 identity";
 
 /// The identity of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +55,8 @@ impl Identity {
         Uuid::new_v4().to_string()
     }
 
-    /// Sets the wrapped key, and computes the code with the key itself.
+    /// Sets the wrapped key, and computes the code with `key`, which is derived from the key itself
+    /// ([`crate::crypt::identity_key`]).
     pub(crate) fn seal(&mut self, wrapped: &str, key: &[u8; 32]) {
         self.made.get_or_insert_with(now);
         self.key = Some(wrapped.to_owned());
@@ -75,9 +72,7 @@ impl Identity {
 
     /// The code over all fields but itself. Keys of this length are never refused.
     fn code(&self, key: &[u8; 32]) -> Option<Hmac<Sha256>> {
-        let mut derived = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(None, key).expand(LABEL, &mut *derived).ok()?;
-        let mut code = Hmac::<Sha256>::new_from_slice(&*derived).ok()?;
+        let mut code = Hmac::<Sha256>::new_from_slice(key).ok()?;
         code.update(Identity { mac: None, ..self.clone() }.line().as_bytes());
         Some(code)
     }
@@ -184,7 +179,9 @@ mod tests {
             plain: true,
             mac: None,
         };
-        identity.seal(&"00".repeat(40), &[7; 32]);
+        // The key that is derived from 32 bytes 7.
+        let key = from_hex("85ee9aff45dfeaa38cd584d438b52cd199e47b41c71058da41612d340294a93a").expect("hex");
+        identity.seal(&"00".repeat(40), key[..].try_into().expect("32 bytes"));
         assert_eq!(
             identity.mac.as_deref(),
             Some("8f559bd16ca8668938a8f05b747125b55a2b17e39ee8018f5b68f6c30e1a0486")

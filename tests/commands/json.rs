@@ -162,8 +162,14 @@ fn documented_and_occurring_keys_are_the_same() {
     holder.wait().expect("ended");
     all.run(&install, 0, &["migrate-db", &format!("sqlite:///{}", install.text("copy.sqlite"))]);
     all.run(&install, 0, &["upgrade"]);
-    // This command reads SQLite files, whatever engine the other commands use.
+    of_files(&mut all);
+    compare(&all);
+}
+
+/// Commands on SQLite files, whatever engine the other commands use.
+fn of_files(all: &mut Occurring) {
     let file = Install::on(Engine::Sqlite, 4096);
+    let source = file.image("x.img", &noise(1, 12 * 4096));
     let whole = file.backup(&["-t", "a", &source, "vm"]);
     let old = file.text("old.sqlite");
     std::fs::copy(fixture_folder("E").join("backy.sqlite"), &old).expect("copied");
@@ -174,7 +180,6 @@ fn documented_and_occurring_keys_are_the_same() {
     std::fs::remove_file(file.blob(&file.blob_uid(&whole, 11))).expect("removed");
     file.lose_database();
     all.run(&file, 20, &["rebuild"]);
-    compare(&all);
 }
 
 fn compare(all: &Occurring) {

@@ -1,15 +1,14 @@
 //! `rebuild --check`: compares the database with its copies in the data store.
 
 use super::survey::{blobs_of, decode_version, named_as, row_key, show_check, unreadable};
-use super::vault::{Usable, Vault, uid_in};
+use super::vault::{Vault, uid_in};
 use crate::config::Config;
 use crate::copies::{CopiedBlob, CopiedKey, CopiedVersion, decode_index};
-use crate::crypt::Keyring;
 use crate::engine::{Site, Use};
+use crate::flow::objects::Usable;
 use crate::meta::{VersionContent, VersionFilter};
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
-use crate::types::hex::to_hex;
 use crate::types::keys::BlobId;
 use crate::types::object::{ObjectFolder, ObjectName};
 use crate::types::version::Version;
@@ -165,8 +164,7 @@ fn blobs(site: &mut Site<'_>, vault: &Vault<'_>, needed: &BlockSet, checked: &mu
         let listed: BlockSet = copied.iter().filter_map(|blob| row_key(blob.id)).collect();
         let ours = site.meta.copied_blobs(&listed.intersect(&rows))?;
         let ours: HashMap<BlobId, CopiedBlob> = ours.into_iter().map(|blob| (blob.id, blob)).collect();
-        let is_other =
-            |blob: &&CopiedBlob| ours.get(&blob.id).is_some_and(|row| !same(row, blob, &vault.keys));
+        let is_other = |blob: &&CopiedBlob| ours.get(&blob.id).is_some_and(|row| !same(row, blob, vault));
         let others = copied.iter().filter(is_other).count();
         if others > 0 {
             checked.add(object, format!("has other data for {others} blobs than the database"));
@@ -184,14 +182,8 @@ fn blobs(site: &mut Site<'_>, vault: &Vault<'_>, needed: &BlockSet, checked: &mu
 }
 
 /// Whether a row, with its key as it is, is what a list has.
-fn same(row: &CopiedBlob, copied: &CopiedBlob, keys: &Keyring) -> bool {
-    let key = match &copied.key {
-        CopiedKey::Plain(key) => {
-            let wrapped = keys.wrap(&**key).map(|wrapped| to_hex(&wrapped));
-            wrapped.map_or(CopiedKey::None, CopiedKey::Wrapped)
-        }
-        other => other.clone(),
-    };
+fn same(row: &CopiedBlob, copied: &CopiedBlob, vault: &Vault<'_>) -> bool {
+    let key = vault.wrapped(&copied.key).ok().flatten().map_or(CopiedKey::None, CopiedKey::Wrapped);
     *row == CopiedBlob { key, ..copied.clone() }
 }
 

@@ -9,7 +9,6 @@ use crate::meta::{Filled, Filling, NewBlobRow};
 use crate::monitor::Monitor;
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
-use crate::types::hex::to_hex;
 use crate::types::keys::{BlobId, VersionKey};
 use crate::types::object::ObjectName;
 use crate::types::reason::because;
@@ -152,19 +151,10 @@ impl<'f, 'd, 'a> Fill<'f, 'd, 'a> {
         Ok(found.into_iter().collect())
     }
 
-    /// The data key as the configured master key wraps it.
     fn envkey(&self, object: &ObjectName, key: &CopiedKey) -> Result<Option<String>> {
-        match key {
-            CopiedKey::None => Ok(None),
-            CopiedKey::Wrapped(text) => Ok(Some(text.clone())),
-            CopiedKey::Plain(key) => {
-                let wrapped = self.vault.keys.wrap(&**key);
-                let wrapped = wrapped.map_err(|e| {
-                    Error::WrongKey(because(format!("A key in {object} cannot be wrapped"), e).to_string())
-                })?;
-                Ok(Some(to_hex(&wrapped)))
-            }
-        }
+        let failed =
+            |e| Error::WrongKey(because(format!("A key in {object} cannot be wrapped"), e).to_string());
+        self.vault.wrapped(key).map_err(failed)
     }
 
     fn versions(&mut self, heads: &[Head]) -> Filled<()> {

@@ -1,9 +1,11 @@
 //! What is in the store: its blobs, its versions, and the lists of blobs.
 
-use super::vault::{Skipped, Usable, Vault, uid_in};
+use super::vault::{Skipped, Vault, uid_in};
 use crate::copies::{CopiedVersion, CopyError};
+use crate::flow::objects::Usable;
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::store::BlobStore;
+use crate::sys::memory;
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
@@ -30,9 +32,7 @@ impl Stored {
         store.list("", &mut |uid| {
             if digests.len() % LOOK == 0 {
                 monitor.check()?;
-                digests
-                    .try_reserve(LOOK)
-                    .map_err(|_| Error::resources("no memory for the names of all blobs"))?;
+                memory::reserve(&mut digests, LOOK)?;
             }
             digests.push(digest(uid));
             Ok(())

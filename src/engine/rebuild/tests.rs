@@ -1,19 +1,17 @@
 //! Databases are lost and come back.
 
 mod damage;
-mod large;
 
 use super::*;
 use crate::config::{self, Origin, Places};
-use crate::copies::{CopiedKey, CopiedVersion, encode_index};
-use crate::crypt::{Sealer, StoreKey, rows_key};
+use crate::copies::CopiedVersion;
+use crate::crypt::{Sealer, StoreKey};
 use crate::engine::backup::{self, Options};
 use crate::engine::cleanup::{self, Grace};
 use crate::engine::remove::AgeLimit;
 use crate::engine::{Site, Use, catalogue, init, remove, schedule};
 use crate::meta::{DumpRow, PastRun, Usage, VersionFilter};
 use crate::monitor::Silent;
-use crate::types::keys::BlobId;
 use crate::types::object::{ObjectFolder, ObjectName};
 use crate::types::version::{SnapshotOrigin, Version};
 use std::fs;

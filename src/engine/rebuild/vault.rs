@@ -1,13 +1,14 @@
 //! A data store whose database is lost, and the objects in it.
 
 use crate::config::Config;
-use crate::crypt::{Keyring, ObjectError, Sealer, StoreKey, rows_key};
-use crate::engine::copies::{MOST_DATA, MOST_OBJECT};
+use crate::copies::CopiedKey;
+use crate::crypt::{DecodeError, Keyring, Sealer, StoreKey, identity_key, rows_key};
+use crate::flow::objects::{Decode, ObjectReader, Usable, Visit};
 use crate::monitor::Monitor;
-use crate::pool::threads;
 use crate::store::identity::{self, Found, Identity};
-use crate::store::{self, BlobStore, GetError};
+use crate::store::{self, BlobStore};
 use crate::types::error::{Error, Result};
+use crate::types::hex::to_hex;
 use crate::types::object::{ObjectFolder, ObjectName};
 use crate::types::reason::{Reason, because};
 use crate::types::uid::VersionUid;
@@ -23,20 +24,11 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// What was read from an object, or why that cannot be used, as in [`Skipped`].
-pub(super) type Usable<T> = std::result::Result<T, String>;
-
-/// Makes a value of the data of an object, in any thread.
-pub(super) type Decode<'d, T> = &'d (dyn Fn(&[u8]) -> Usable<T> + Sync);
-
-/// A function that is called with each object.
-pub(super) type Visit<'v, T, E> = &'v mut dyn FnMut(&ObjectName, Usable<T>) -> std::result::Result<(), E>;
-
 /// A data store that says itself what it is.
 pub(super) struct Vault<'a> {
     pub(super) store: Box<dyn BlobStore + 'a>,
     pub(super) identity: Identity,
-    pub(super) keys: Keyring,
+    keys: Keyring,
     /// The key of the sums of rows.
     pub(super) rows_key: Zeroizing<[u8; 32]>,
     sealer: Sealer,
@@ -98,52 +90,42 @@ impl<'a> Vault<'a> {
         Ok(names)
     }
 
-    /// Reads objects, several at the same time, and gives their data to `decode`, which may run in any thread. Calls
-    /// `visit` with each result in the order of `names`.
+    /// Reads objects in the order of `names` and calls `visit` with each, as [`ObjectReader::each`] does.
     ///
     /// # Errors
-    /// [`Error::Store`]; [`Error::Resources`]: there is no memory; a signal; the errors of `visit`.
+    /// As there.
     pub(super) fn each<T: Send, E: From<Error>>(
         &self,
         names: &[ObjectName],
         decode: Decode<'_, T>,
         visit: Visit<'_, T, E>,
     ) -> std::result::Result<(), E> {
-        for batch in names.chunks(self.threads) {
-            self.monitor.check()?;
-            for (name, read) in batch.iter().zip(self.batch(batch, decode)?) {
-                visit(name, read?)?;
-            }
-        }
-        Ok(())
+        self.reader().each(names, decode, visit)
     }
 
-    fn batch<T: Send>(&self, names: &[ObjectName], decode: Decode<'_, T>) -> Result<Vec<Result<Usable<T>>>> {
-        std::thread::scope(|scope| {
-            let mut started = Vec::with_capacity(names.len());
-            for name in names {
-                started.push(threads::start_scoped(scope, move || self.load(name, decode))?);
-            }
-            let ended = |_| Error::internal("a thread has panicked");
-            started.into_iter().map(|thread| thread.join().map_err(ended)).collect()
-        })
-    }
-
-    /// Reads and opens one object.
+    /// Reads one object.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Resources`].
     pub(super) fn load<T>(&self, name: &ObjectName, decode: Decode<'_, T>) -> Result<Usable<T>> {
-        let sealed = match self.store.get_object(name, MOST_OBJECT) {
-            Ok(Some(data)) => data,
-            Ok(None) => return Ok(Err("is gone".into())),
-            Err(GetError::Unreadable(why)) => return Ok(Err(format!("cannot be read: {why}"))),
-            Err(GetError::Store(error)) => return Err(error),
-        };
-        Ok(match self.sealer.open(name, sealed, MOST_DATA) {
-            Ok(plain) => decode(&plain),
-            Err(error @ ObjectError::Memory(_)) => {
-                return Err(Error::resources(because(format!("{name} cannot be opened"), error)));
-            }
-            Err(error) => Err(format!("cannot be used: {error}")),
-        })
+        self.reader().one(name, decode)
+    }
+
+    fn reader(&self) -> ObjectReader<'_> {
+        let Vault { store, sealer, threads, monitor, .. } = self;
+        ObjectReader { store: &**store, sealer, threads: *threads, monitor: *monitor }
+    }
+
+    /// The data key of a blob as the configured master key wraps it.
+    ///
+    /// # Errors
+    /// [`DecodeError::NoKey`] without a master key.
+    pub(super) fn wrapped(&self, key: &CopiedKey) -> std::result::Result<Option<String>, DecodeError> {
+        match key {
+            CopiedKey::None => Ok(None),
+            CopiedKey::Wrapped(text) => Ok(Some(text.clone())),
+            CopiedKey::Plain(key) => self.keys.wrap(&**key).map(|wrapped| Some(to_hex(&wrapped))),
+        }
     }
 }
 
@@ -192,8 +174,8 @@ fn store_key(store: &dyn BlobStore, identity: &Identity, keys: &Keyring) -> Resu
              installation. Nothing was changed."
         ))
     };
-    let plain = keys.unwrap(wrapped).map_err(wrong_key)?;
-    if !identity.is_sealed(&plain) {
+    let sealed_with = identity_key(keys, wrapped).map_err(wrong_key)?;
+    if !identity.is_sealed(&sealed_with) {
         let reason = Reason::from(format!("its {} was changed, and not by backy2", ObjectName::Identity));
         return Err(wrong(store, reason.advise("Nothing was changed.")));
     }

@@ -4,7 +4,7 @@
 
 use super::Site;
 use crate::config::{Config, DataConfig, StoreConfig};
-use crate::crypt::StoreKey;
+use crate::crypt::{StoreKey, identity_key};
 use crate::failpoint;
 use crate::meta::{SampleBlob, StoreRow};
 use crate::monitor::Monitor;
@@ -83,7 +83,7 @@ impl<'a> Site<'a> {
         match opening.found()? {
             Found::Identity(identity) if identity.uuid == row.uuid => {
                 let Some(envkey) = &row.envkey else { return Ok(()) };
-                let key = opening.site.keys.unwrap(envkey).map_err(|_| opening.wrong_key())?;
+                let key = identity_key(&opening.site.keys, envkey).map_err(|_| opening.wrong_key())?;
                 if identity.key.is_some() && !identity.is_sealed(&key) {
                     return Err(opening.unusable(Some(&row), CHANGED));
                 }
@@ -171,8 +171,8 @@ impl Opening<'_, '_> {
             row = self.remember(&identity.uuid, row.envkey.as_deref())?;
         }
         let keys = &self.site.keys;
-        let ours = row.envkey.as_deref().and_then(|envkey| keys.unwrap(envkey).ok());
-        let theirs = identity.key.as_deref().and_then(|envkey| keys.unwrap(envkey).ok());
+        let ours = row.envkey.as_deref().and_then(|envkey| identity_key(keys, envkey).ok());
+        let theirs = identity.key.as_deref().and_then(|envkey| identity_key(keys, envkey).ok());
         // After a rekey that did not reach the store, only the database's key opens. It is the same key.
         let sealed_by = theirs.as_ref().or(ours.as_ref()).filter(|_| identity.key.is_some());
         if sealed_by.is_some_and(|key| !identity.is_sealed(key)) {
@@ -332,7 +332,7 @@ impl Opening<'_, '_> {
     }
 
     fn seal_and_put(&self, mut identity: Identity, envkey: &str) -> Result<()> {
-        let key = self.site.keys.unwrap(envkey).map_err(|_| self.wrong_key())?;
+        let key = identity_key(&self.site.keys, envkey).map_err(|_| self.wrong_key())?;
         identity.seal(envkey, &key);
         self.put(&identity)
     }

@@ -111,6 +111,12 @@ pub fn filling(meta: &mut Metadata) {
         });
     }
     assert_eq!(sum, expected.bytes());
+    what_was_filled_in(meta, &one, &blobs);
+    work_goes_on(meta, third);
+}
+
+/// The version and its blobs are there.
+fn what_was_filled_in(meta: &mut Metadata, one: &CopiedVersion, blobs: &[CopiedBlob; 3]) {
     let content = meta.version_content(&one.version.uid).expect("reads").expect("there");
     assert_eq!(content.version, Version { valid: false, ..one.version.clone() });
     assert_eq!((&content.origin, &content.runs, &content.blocks), (&one.origin, &one.runs, &one.blocks));
@@ -127,6 +133,9 @@ pub fn filling(meta: &mut Metadata) {
         .each_ref()
         .map(|blob| CopiedBlob { key: CopiedKey::Wrapped(format!("key{}", blob.id)), ..blob.clone() });
     assert_eq!(stored, with_keys);
+}
+
+fn work_goes_on(meta: &mut Metadata, third: VersionKey) {
     assert_eq!(meta.take_delete_candidates(EntryId::START, 78, 10).expect("takes").doomed.len(), 1);
     // The good blob heals what it alone had made invalid.
     let all = meta.versions(&VersionFilter::default()).expect("lists").versions;
