@@ -161,8 +161,9 @@ pub(crate) enum Command {
     /// Check whether the installation is sound: configuration, database, data store, keys, versions
     ///
     /// The command changes nothing, and works beside running backups. It compares the names and sizes of all blobs with the
-    /// database, and reads their data only with --read. The exit code is 20 if anything is wrong, and 0 otherwise:
-    /// warnings need no action. `scrub` verifies all data of one version, and marks what is bad.
+    /// database, and reads their data only with --read. With --write-metadata it writes the copies of the metadata that
+    /// the data store lacks, from which `rebuild` could make a lost database anew. The exit code is 20 if anything is
+    /// wrong, and 0 otherwise: warnings need no action. `scrub` verifies all data of one version, and marks what is bad.
     Check(CheckArgs),
     /// List locks: versions in use, cleanups, and commands that must run alone
     Locks(LocksArgs),

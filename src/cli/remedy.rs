@@ -81,6 +81,13 @@ fn sentence(remedy: &Remedy) -> String {
                  the database is the right one."
             );
         }
+        Remedy::WriteCopies => {
+            "`backy2 check --write-metadata` writes all copies that are missing or not up to date."
+        }
+        Remedy::DeleteForeignCopies => {
+            "If they are of no use, `backy2 cleanup --full --dangerous-force` deletes them, and all blobs that the \
+             database does not know."
+        }
         Remedy::DeleteUnfinished => "`backy2 cleanup --full` deletes those in the data store.",
         Remedy::ContinueVersion => {
             "`backy2 backup -c UID SOURCE NAME` continues an incomplete version, and `backy2 rm` removes it."

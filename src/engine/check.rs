@@ -1,10 +1,12 @@
-//! Checks whether an installation is sound. Changes nothing, and marks nothing: that is the task of a scrub.
+//! Checks whether an installation is sound. Marks nothing: that is the task of a scrub. It writes only copies of the
+//! metadata, and only if it is asked to.
 //!
 //! The check consists of points, each of which has one result. If the database or the data store fails, that is the
 //! result of one point, and later points that need it are not checked.
 
 mod blobs;
 mod clock;
+mod copies;
 mod database;
 mod finding;
 mod keys;
@@ -36,6 +38,17 @@ const NAMED: usize = 10;
 pub(crate) struct Options {
     /// Reads about this share of all blobs, in percent; 0 reads none.
     pub read: u8,
+    /// Whether to write the copies of the metadata that are missing in the store or not up to date.
+    pub write_metadata: WriteMetadata,
+}
+
+/// Whether a check writes copies of the metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteMetadata {
+    /// It changes nothing.
+    No,
+    /// It writes those that are missing or not up to date.
+    Yes,
 }
 
 /// Checks the installation, and calls `tell` with the result of each point as soon as it is known.
@@ -74,6 +87,8 @@ pub(crate) fn run(
     if options.read > 0 {
         check.point(Point::Data, Need::Both, |check| reading::read(check, options.read))?;
     }
+    let write = options.write_metadata;
+    check.point(Point::Copies, Need::Both, |check| copies::copies(check, write))?;
     check.point(Point::Space, Need::Nothing, |check| Ok(space::space(check)))?;
     check.point(Point::Clock, Need::Nothing, clock::clock)?;
     check.point(Point::Locks, Need::Database, leftovers::locks)?;
@@ -95,6 +110,12 @@ struct Fits {
     block_size: bool,
     key: bool,
     hash_function: bool,
+}
+
+impl Fits {
+    fn all(self) -> bool {
+        self.block_size && self.key && self.hash_function
+    }
 }
 
 /// A check in progress.

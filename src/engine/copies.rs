@@ -7,6 +7,7 @@
 //!
 //! All objects are written under one lock, so that an older state never replaces a newer one.
 
+mod audit;
 mod lists;
 mod unknown;
 mod versions;
@@ -16,7 +17,7 @@ use crate::crypt::{DecodeError, Sealer, StoreKey, rows_key};
 use crate::flow::objects::load;
 use crate::locks::Guard;
 use crate::meta::StoreRow;
-use crate::monitor::Level;
+use crate::monitor::{Activity, Level, Progress};
 use crate::store::BlobStore;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
@@ -26,6 +27,7 @@ use crate::types::remedy::Remedy;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub(super) use audit::Audit;
 pub(super) use unknown::Unknown;
 
 /// The highest row key.
@@ -126,8 +128,8 @@ impl<'s> Copies<'s> {
     /// The work of a backup after its own version is valid: copies of older blobs, and due copies of other versions. A
     /// signal ends it, and so does a failure. The next backup goes on.
     pub(super) fn catch_up(&self, site: &mut Site<'_>) {
-        let done = self.cover(site, BlobId(0)).and_then(|()| self.update(site, 0, Failures::End));
-        match done {
+        let done = self.cover(site, BlobId(0), &mut |_, _| {});
+        match done.and_then(|()| self.update(site, 0, Failures::End, &mut |_, _| {})) {
             Ok(()) | Err(Error::Interrupted(_)) => {}
             Err(error) => say(site, Level::Warning, &error),
         }
@@ -142,8 +144,52 @@ impl<'s> Copies<'s> {
             Err(error @ (Error::Store { .. } | Error::Full { .. })) => say(site, Level::Warning, &error),
             done => done?,
         }
-        self.update(site, 0, Failures::Tell)
+        self.update(site, 0, Failures::Tell, &mut |_, _| {})
     }
+
+    /// Writes all copies that are due, and again those that `audit` has found lost.
+    ///
+    /// # Errors
+    /// The store or the database fails. [`Error::Interrupted`].
+    pub(super) fn complete(&self, site: &mut Site<'_>, audit: &Audit) -> Result<Written> {
+        let lost: Vec<String> = audit.lost_lists.iter().map(|list| list.name.clone()).collect();
+        site.meta.lose_indexes(&lost)?;
+        for version in &audit.lost_versions {
+            site.meta.expect_copy(&version.uid)?;
+        }
+        let mut written = Written::default();
+        let total = audit.uncovered + audit.lost_lists.iter().map(|list| list.live).sum::<u64>();
+        self.cover(site, BlobId(0), &mut |site, blobs| {
+            written.blobs += blobs;
+            show(site, "writing lists of blobs", written.blobs, total);
+        })?;
+        let total = (audit.due.len() + audit.lost_versions.len()) as u64;
+        self.update(site, 0, Failures::End, &mut |site, versions| {
+            written.versions += versions;
+            show(site, "writing copies of versions", written.versions, total);
+        })?;
+        if !lost.is_empty() {
+            let _lock = self.lock(site)?;
+            self.delete_unneeded(site)?;
+        }
+        Ok(written)
+    }
+}
+
+/// Numbers of what was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Blobs in new lists.
+    pub blobs: u64,
+    /// Versions whose copies were written or deleted.
+    pub versions: u64,
+}
+
+/// A function that is called with the number of things that were just copied.
+type Told<'t, 's> = &'t mut dyn FnMut(&Site<'s>, u64);
+
+fn show(site: &Site<'_>, step: &str, done: u64, total: u64) {
+    site.monitor.progress(&Progress::new(Activity::Check { step }, done, total.max(done), 0));
 }
 
 /// What the failure to write the copy of a version means.
@@ -191,7 +237,7 @@ fn follow_now(site: &mut Site<'_>) -> Result<()> {
     match Copies::open(site, &*store)? {
         Some(copies) => {
             copies.cover_few(site)?;
-            copies.update(site, since, Failures::End)
+            copies.update(site, since, Failures::End, &mut |_, _| {})
         }
         None => Ok(()),
     }

@@ -60,6 +60,10 @@ pub enum Remedy {
     StartAgain(VersionUid),
     /// Delete blobs that nothing names. They have this many bytes; 0 if that is not known.
     DeleteUnknown(u64),
+    /// Write the copies of the metadata in the store that are missing or not up to date.
+    WriteCopies,
+    /// Delete the copies of metadata that the database does not know.
+    DeleteForeignCopies,
     /// Delete the files that killed backups have left in the store.
     DeleteUnfinished,
     /// Continue the backups that left incomplete versions, or remove these.

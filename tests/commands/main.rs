@@ -5,6 +5,7 @@ mod common;
 
 mod causes;
 mod check;
+mod check_copies;
 mod check_files;
 mod clock;
 mod concurrency;

@@ -26,3 +26,4 @@ pub mod postgres;
 pub mod proxy;
 pub mod rust_source;
 pub mod s3_server;
+pub mod told;

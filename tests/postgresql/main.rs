@@ -13,6 +13,8 @@ mod common;
 
 #[path = "../commands/check.rs"]
 mod check;
+#[path = "../commands/check_copies.rs"]
+mod check_copies;
 #[path = "../commands/concurrency.rs"]
 mod concurrency;
 mod connections;

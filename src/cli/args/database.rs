@@ -35,6 +35,9 @@ pub(crate) struct CheckArgs {
     /// Also read and verify about N percent of all blobs, chosen at random (0 to 100)
     #[arg(long, value_name = "N%")]
     pub read: Option<String>,
+    /// Write the copies of the metadata that are missing in the data store or not up to date
+    #[arg(long)]
+    pub write_metadata: bool,
 }
 
 /// Arguments of `locks`.

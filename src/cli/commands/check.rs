@@ -5,7 +5,7 @@ use crate::cli::csv_list::Choice;
 use crate::cli::exit::Outcome;
 use crate::cli::table::Align;
 use crate::cli::{Context, dates, listing, live, remedy};
-use crate::engine::check::{self, Finding, Options, Point, State};
+use crate::engine::check::{self, Finding, Options, Point, State, WriteMetadata};
 use crate::monitor::{Level, Monitor};
 use crate::types::error::Result;
 use crate::types::reason::one_line;
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<Outcome> {
     let read = args.read.as_deref().unwrap_or("0");
     let read = dates::number("--read", read.trim_end_matches('%'), 100)?;
-    let options = Options { read: u8::try_from(read).unwrap_or(100) };
+    let write_metadata = if args.write_metadata { WriteMetadata::Yes } else { WriteMetadata::No };
+    let options = Options { read: u8::try_from(read).unwrap_or(100), write_metadata };
     let (terminal, scripted) = (&context.terminal, context.json || context.style.machine);
     let symbols = live::shows_symbols();
     let mut findings: Vec<Finding> = Vec::new();
@@ -72,6 +73,7 @@ fn title(point: Point) -> &'static str {
         Point::HashFunction => "hash function",
         Point::Blobs => "blobs",
         Point::Data => "data",
+        Point::Copies => "copies",
         Point::Space => "free space",
         Point::Clock => "clock",
         Point::Locks => "locks",

@@ -3,10 +3,12 @@
 use crate::cli::Context;
 use crate::cli::args::RebuildArgs;
 use crate::cli::exit::Outcome;
+use crate::cli::remedy::advised;
 use crate::engine::rebuild::{self, Checked, Difference, Invalid, Loss, Rebuilt, Skipped};
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
+use crate::types::remedy::Remedy;
 use serde_json::{Value, json};
 
 pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Outcome> {
@@ -39,7 +41,10 @@ fn check(context: &Context) -> Result<Outcome> {
     }
     terminal.info(&match differences.len() {
         0 => format!("The data store has copies of all {versions} versions and {blobs} blobs of the database."),
-        n => format!("The copies in the data store differ from the database in {n} places. A cleanup brings them up to date, apart from copies that are damaged."),
+        n => advised(
+            &format!("The copies in the data store differ from the database in {n} places. First delete those that are damaged."),
+            &[Remedy::WriteCopies],
+        ),
     });
     let difference = |d: &Difference| json!({"what": d.what, "reason": d.why});
     context.report(|| {

@@ -29,6 +29,8 @@ pub(crate) enum Point {
     Blobs,
     /// The data of some blobs.
     Data,
+    /// The copies of the metadata in the store.
+    Copies,
     /// Free space.
     Space,
     /// The clocks.

@@ -1,6 +1,6 @@
 //! Lists of blobs.
 
-use super::{Copies, LAST};
+use super::{Copies, LAST, Told};
 use crate::copies::{CopiedBlob, CopiedKey, encode_index};
 use crate::engine::Site;
 use crate::failpoint;
@@ -21,7 +21,7 @@ impl Copies<'_> {
     /// The store or the database fails.
     pub(in crate::engine) fn cover_needed(&self, site: &mut Site<'_>, since: BlobId) -> Result<()> {
         let older = site.meta.uncovered_blobs(BlobId(0), since, BATCH)?.len();
-        self.cover(site, if older < BATCH { BlobId(0) } else { since })
+        self.cover(site, if older < BATCH { BlobId(0) } else { since }, &mut |_, _| {})
     }
 
     /// Writes a list of all blobs that have no copy, if they are few, as after an import.
@@ -30,14 +30,14 @@ impl Copies<'_> {
     /// The store or the database fails.
     pub(super) fn cover_few(&self, site: &mut Site<'_>) -> Result<()> {
         let few = site.meta.uncovered_blobs(BlobId(0), LAST, BATCH)?.len() < BATCH;
-        if few { self.cover(site, BlobId(0)) } else { Ok(()) }
+        if few { self.cover(site, BlobId(0), &mut |_, _| {}) } else { Ok(()) }
     }
 
     /// Writes lists of all blobs with a row key above `after` that have no copy.
     ///
     /// # Errors
     /// The store or the database fails. [`Error::Interrupted`].
-    pub(super) fn cover(&self, site: &mut Site<'_>, after: BlobId) -> Result<()> {
+    pub(super) fn cover<'a>(&self, site: &mut Site<'a>, after: BlobId, told: Told<'_, 'a>) -> Result<()> {
         let mut after = after;
         while !site.meta.uncovered_blobs(after, LAST, 1)?.is_empty() {
             site.monitor.check()?;
@@ -49,6 +49,7 @@ impl Copies<'_> {
             let name = self.write_list(site, blobs)?;
             site.meta.cover(&name, &keys)?;
             failpoint::pass("copies-list-recorded");
+            told(site, keys.len() as u64);
         }
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Copies<'_> {
     }
 
     /// The caller holds the lock: a list that is being written is not needed yet.
-    fn delete_unneeded(&self, site: &mut Site<'_>) -> Result<()> {
+    pub(super) fn delete_unneeded(&self, site: &mut Site<'_>) -> Result<()> {
         for name in site.meta.unneeded_indexes()? {
             site.monitor.check()?;
             // A name that the database cannot have written names no object.

@@ -1,6 +1,6 @@
 //! The objects of versions.
 
-use super::{Copies, Failures};
+use super::{Copies, Failures, Told};
 use crate::copies::{BlockMap, CopiedRun, CopiedVersion, RowSum};
 use crate::engine::Site;
 use crate::failpoint;
@@ -58,7 +58,13 @@ impl Copies<'_> {
     ///
     /// # Errors
     /// The store or the database fails; see [`Failures`]. [`Error::Interrupted`].
-    pub(super) fn update(&self, site: &mut Site<'_>, mut after: i64, failures: Failures) -> Result<()> {
+    pub(super) fn update<'a>(
+        &self,
+        site: &mut Site<'a>,
+        mut after: i64,
+        failures: Failures,
+        told: Told<'_, 'a>,
+    ) -> Result<()> {
         // Later ones belong to commands that are running.
         let until = site.meta.last_due()?.unwrap_or(0);
         while after < until && !site.meta.due_copies(after, 1)?.is_empty() {
@@ -68,6 +74,7 @@ impl Copies<'_> {
                 after = due.token;
                 if after <= until {
                     self.renew(site, &due, failures)?;
+                    told(site, 1);
                 }
             }
         }
@@ -87,20 +94,44 @@ impl Copies<'_> {
             }
             Err(error) => return Err(error),
         };
-        match content {
-            Some(content) if content.is_complete() => match self.put_version(site, content, None) {
-                Err(error @ (Error::Store { .. } | Error::Full { .. })) if failures == Failures::Tell => {
-                    super::say(site, Level::Warning, &error);
-                    return Ok(());
-                }
-                done => done?,
-            },
+        let written = match content {
+            Some(content) if content.is_complete() => self.put_version(site, content, None),
             // The rows of a version of 2.13 may come later, or were lost.
             Some(content) if content.version.valid => return Ok(()),
-            _ => self.store.delete_object(&name)?,
+            content => match self.kept(site, content)? {
+                Some(copied) => self.put(&name, &copied.encode()),
+                None => {
+                    self.store.delete_object(&name)?;
+                    Ok(())
+                }
+            },
+        };
+        match written {
+            Err(error @ (Error::Store { .. } | Error::Full { .. })) if failures == Failures::Tell => {
+                super::say(site, Level::Warning, &error);
+                return Ok(());
+            }
+            done => done?,
         }
         failpoint::pass("copies-version-renewed");
         site.meta.settle_copy(due).map(drop)
+    }
+
+    /// What the object of an incomplete version should have. `None` if there should be none: the version was removed, or
+    /// the database knows all that the object says. It does not after a rebuild from a damaged list of blobs: then only
+    /// the object describes the blocks that the version has lost.
+    fn kept(&self, site: &mut Site<'_>, content: Option<VersionContent>) -> Result<Option<CopiedVersion>> {
+        let Some(content) = content else { return Ok(None) };
+        let Some(mut copied) = self.copied(&content.version.uid)? else { return Ok(None) };
+        let named = copied.blocks.blocks().filter_map(|(_, blob)| u64::try_from(blob.0).ok());
+        let named: BlockSet = named.filter(|blob| *blob > 0).collect();
+        if named.subtract(&site.meta.blob_keys()?).is_empty() {
+            return Ok(None);
+        }
+        copied.version = Version { valid: copied.version.valid, ..content.version };
+        (copied.origin, copied.runs) = (content.origin, content.runs);
+        copied.bad.extend(content.bad);
+        Ok(Some(copied))
     }
 
     fn put_version(
@@ -136,10 +167,14 @@ impl Copies<'_> {
 
     /// The blocks of an object and their sum. It does not matter how old the object is.
     fn known_sum(&self, uid: &VersionUid) -> Result<Option<(BlockMap, [u8; 32])>> {
+        Ok(self.copied(uid)?.map(|copied| (copied.blocks, copied.row_sum)))
+    }
+
+    /// The object of a version. `None` if there is none, or it is damaged.
+    fn copied(&self, uid: &VersionUid) -> Result<Option<CopiedVersion>> {
         let Some(name) = ObjectName::version(uid) else { return Ok(None) };
         let data = self.get(&name)?;
-        let copied = data.and_then(|data| CopiedVersion::decode(&data).ok());
-        Ok(copied.map(|copied| (copied.blocks, copied.row_sum)))
+        Ok(data.and_then(|data| CopiedVersion::decode(&data).ok()))
     }
 
     /// The sum after some changes. `None` if a blob has no row any more.

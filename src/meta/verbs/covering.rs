@@ -23,6 +23,25 @@ impl Metadata {
         self.read("reading blobs without a copy", |db| uncovered(db, after, until, limit))
     }
 
+    /// The number of blobs that valid versions name and of which no list has a copy.
+    pub fn uncovered_count(&mut self) -> Result<u64> {
+        self.read("counting blobs without a copy", |db| {
+            const LAST: u64 = i64::MAX as u64;
+            let gaps = BlockSet::from(1..LAST).subtract(&covered(db, 1, LAST)?);
+            let sql = format!(
+                "SELECT count(*) FROM blobs b WHERE b.id >= ?1 AND b.id < ?2 AND EXISTS
+                   (SELECT 1 FROM block_map m {} versions v ON v.id = m.version_id
+                    WHERE m.blob_id = b.id AND v.valid = 1)",
+                db.dialect().join
+            );
+            let mut count = 0;
+            for gap in gaps.ranges() {
+                count += db.number(&sql, values![gap.start, gap.end])?.unsigned_abs();
+            }
+            Ok(count)
+        })
+    }
+
     /// Announces an object with a list of blobs, which is about to be written. Until it is recorded, no blob needs it.
     pub fn begin_index(&mut self, name: &str) -> Result<()> {
         self.write("announcing a list of blobs", Work::Small, |db| {
@@ -74,11 +93,16 @@ impl Metadata {
         self.write("recording a list of blobs", Work::Small, |db| {
             db.alone_in_covering()?;
             let taken = runs(db, old)?;
-            for old in old {
-                db.execute("DELETE FROM index_runs WHERE object = ?1", values![old])?;
-                db.execute("UPDATE index_objects SET live = 0 WHERE name = ?1", values![old])?;
-            }
+            lose(db, old)?;
             record(db, name, total, &taken).map(drop)
+        })
+    }
+
+    /// Records that these objects are lost. Their blobs have no copy from here on.
+    pub fn lose_indexes(&mut self, names: &[String]) -> Result<()> {
+        self.write("forgetting lost lists of blobs", Work::Small, |db| {
+            db.alone_in_covering()?;
+            lose(db, names)
         })
     }
 
@@ -89,6 +113,15 @@ impl Metadata {
             Ok(())
         })
     }
+}
+
+/// No blob needs these objects from here on.
+fn lose(db: &mut dyn Db, names: &[String]) -> Fallible<()> {
+    for name in names {
+        db.execute("DELETE FROM index_runs WHERE object = ?1", values![name])?;
+        db.execute("UPDATE index_objects SET live = 0 WHERE name = ?1", values![name])?;
+    }
+    Ok(())
 }
 
 fn indexes(db: &mut dyn Db, condition: &str) -> Fallible<Vec<IndexRow>> {

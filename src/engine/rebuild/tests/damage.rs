@@ -103,6 +103,37 @@ fn a_damaged_object_is_named_and_the_rest_comes_back() {
 }
 
 #[test]
+fn a_version_that_has_lost_a_list_keeps_its_object() {
+    let bench = Bench::new();
+    let uids = bench.history();
+    let before = bench.view();
+    let list = bench.objects().into_iter().find(|name| name.starts_with("index/")).expect("a list");
+    let good = fs::read(bench.object(&list)).expect("read");
+    fs::write(bench.object(&list), "damaged").expect("written");
+    bench.lose_database();
+    assert!(bench.rebuild().expect("rebuilt").invalid.iter().any(|invalid| invalid.uid == uids[0]));
+    schedule::add_tags(&mut bench.site(Access::Write), uids[0].as_str(), &["late".to_owned()])
+        .expect("tagged");
+    fs::write(bench.object(&list), &good).expect("written");
+    bench.lose_database();
+    assert_eq!(bench.rebuild().expect("rebuilt").invalid, []);
+    let after = bench.view();
+    assert_eq!(after.rows, before.rows);
+    let version = after.versions.iter().find(|version| version.uid == uids[0]).expect("there");
+    assert!(version.valid && version.tags.contains(&"late".to_owned()), "{version:?}");
+
+    // If its blocks are removed, nothing is lost that the object should describe.
+    let object = bench.object(&format!("versions/{}", uids[0]));
+    let mut site = bench.site(Access::Remove);
+    site.meta.mark_version_invalid(version).expect("marked");
+    assert_eq!(site.meta.remove_blocks(version, 2, 0).expect("removed"), 2);
+    drop(site);
+    assert!(object.exists());
+    cleanup::fast(&mut bench.site(Access::Clean), Grace::Respected).expect("cleaned");
+    assert!(!object.exists(), "no blob may be deleted before");
+}
+
+#[test]
 fn old_states_of_objects_are_taken_or_named() {
     let bench = Bench::new();
     let uids = bench.history();

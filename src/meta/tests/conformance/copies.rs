@@ -192,11 +192,13 @@ pub fn covering(meta: &mut Metadata) {
     assert_eq!(ids(meta, keys[0].0, keys[3], 99), keys[1..4]);
     assert_eq!(ids(meta, keys[0].0, LAST, 2), keys[1..3]);
     assert_eq!(ids(meta, keys[4].0, LAST, 2), []);
+    assert_eq!(meta.uncovered_count().expect("counts"), 5);
 
     meta.begin_index("a").expect("announces");
     assert_eq!(meta.indexes().expect("lists"), [index("a", 0, 0)]);
     assert_eq!(meta.cover("a", &[keys[1], keys[3]]).expect("records"), 2);
     assert_eq!(ids(meta, 0, LAST, 99), [keys[0], keys[2], keys[4]]);
+    assert_eq!(meta.uncovered_count().expect("counts"), 3);
     // A second process has found the same blobs uncovered.
     meta.begin_index("b").expect("announces");
     assert_eq!(meta.cover("b", &keys).expect("records"), 3);
@@ -213,6 +215,7 @@ pub fn covering(meta: &mut Metadata) {
     let later = begin(meta, "later", 1);
     store(meta, &later, &[0], 6);
     assert_eq!(ids(meta, 0, LAST, 99).len(), 1, "a new blob has no copy");
+    assert_eq!(meta.uncovered_count().expect("counts"), 0, "no valid version needs it yet");
 }
 
 pub fn lists_go(meta: &mut Metadata) {
@@ -251,6 +254,9 @@ pub fn lists_go(meta: &mut Metadata) {
         meta.forget_index(name).expect("forgets");
     }
     assert_eq!(meta.indexes().expect("lists"), [index("d", 2, 2)], "it is needed");
+    meta.lose_indexes(&["d".into(), "unknown".into()]).expect("forgets");
+    assert_eq!(meta.unneeded_indexes().expect("lists"), ["d"]);
+    assert_eq!(meta.uncovered_blobs(BlobId(0), LAST, 9).expect("reads").len(), 2);
 }
 
 pub fn forgetting(meta: &mut Metadata) {
