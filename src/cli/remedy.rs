@@ -81,6 +81,7 @@ fn sentence(remedy: &Remedy) -> String {
                  the database is the right one."
             );
         }
+        Remedy::CheckInstallation => "Now run `backy2 check`, which looks at the whole installation.",
         Remedy::WriteCopies => {
             "`backy2 check --write-metadata` writes all copies that are missing or not up to date."
         }

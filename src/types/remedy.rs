@@ -60,6 +60,8 @@ pub enum Remedy {
     StartAgain(VersionUid),
     /// Delete blobs that nothing names. They have this many bytes; 0 if that is not known.
     DeleteUnknown(u64),
+    /// Check whether the installation is sound.
+    CheckInstallation,
     /// Write the copies of the metadata in the store that are missing or not up to date.
     WriteCopies,
     /// Delete the copies of metadata that the database does not know.

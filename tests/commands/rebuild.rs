@@ -78,6 +78,8 @@ fn everything_comes_back() {
     assert_eq!(shown(&install), before);
     assert_eq!(indexes(&install), indexes_before);
     install.assert_sound();
+    assert!(told.contains("`backy2 check`"), "{told}");
+    install.ok(&["check", "--read", "100"]);
     install.ok(&["rebuild", "--check"]);
 
     // Work goes on, and what it adds comes back too.

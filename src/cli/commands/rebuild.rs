@@ -82,6 +82,7 @@ fn summary(rebuilt: &Rebuilt) -> Vec<String> {
              a full cleanup."
         ));
     }
+    lines.push(advised("", &[Remedy::CheckInstallation]));
     lines
 }
 
