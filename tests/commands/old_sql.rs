@@ -3,7 +3,7 @@
 use crate::common::database::literal;
 use crate::common::fixture::{blocks, of_image, restores_right};
 use crate::common::images::by_name;
-use crate::common::install::Install;
+use crate::common::install::{Install, noise};
 
 /// Fixture A, upgraded by a scrub.
 fn upgraded() -> Install {
@@ -159,4 +159,73 @@ fn a_version_is_not_removed_while_2_13_is_about_to_look_for_its_base() {
     assert!(install.uids(&[]).contains(&version));
     other.kill().and_then(|()| other.wait()).expect("ended");
     install.ok(&["rm", "-f", &version]);
+}
+
+/// Removes a version with the statements of 2.13.
+fn remove_as_2_13(install: &Install, uid: &str) {
+    install.change(&format!(
+        "INSERT INTO deleted_blocks (uid, size, delete_candidate, time)
+           SELECT uid, size, 0, 1700000000 FROM blocks WHERE version_uid = '{uid}' AND uid IS NOT NULL;
+         DELETE FROM tags WHERE version_uid = '{uid}';
+         DELETE FROM blocks WHERE version_uid = '{uid}';
+         DELETE FROM versions WHERE uid = '{uid}'"
+    ));
+}
+
+/// The fast cleanup of 2.13: it deletes the listed blobs that no block names, and their entries.
+fn clean_up_as_2_13(install: &Install) {
+    for uid in install.texts("SELECT DISTINCT uid FROM deleted_blocks") {
+        if install.count(&format!("SELECT count(*) FROM blocks WHERE uid = '{uid}'")) == 0 {
+            // It may be missing.
+            let _ = std::fs::remove_file(install.blob(&uid));
+        }
+        install.change(&format!("DELETE FROM deleted_blocks WHERE uid = '{uid}'"));
+    }
+}
+
+/// The full cleanup of 2.13: it deletes every file named `*.blob` that no block names.
+fn clean_up_fully_as_2_13(install: &Install) {
+    let named = install.texts("SELECT DISTINCT uid FROM blocks WHERE uid IS NOT NULL");
+    let stem = |path: &std::path::Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    for blob in install.blobs() {
+        if !named.contains(&stem(&blob).expect("a name")) {
+            std::fs::remove_file(&blob).expect("deleted");
+        }
+    }
+}
+
+#[test]
+fn copies_of_the_metadata_follow_the_commands_of_2_13() {
+    let install = upgraded();
+    let source = install.image("new.img", &noise(3, 5 << 20));
+    let new = install.backup(&[&source, "new"]);
+    install.assert_copies();
+    let objects = |install: &Install| [install.objects("index"), install.objects("versions")];
+    let before = objects(&install);
+
+    remove_as_2_13(&install, &of_image("A", "A2.img").uid);
+    clean_up_as_2_13(&install);
+    insert_a_copy(&install, &of_image("A", "A3.img").uid);
+    install.change(&format!("UPDATE versions SET protected = 1 WHERE uid = '{new}'"));
+    let stray = install.blob("00stray0");
+    std::fs::create_dir_all(stray.parent().expect("a folder")).expect("made");
+    std::fs::write(&stray, b"of a killed backup").expect("written");
+    clean_up_fully_as_2_13(&install);
+    assert!(!stray.exists());
+    assert_eq!(objects(&install), before, "2.13 does not see the copies");
+    assert!(install.ok(&["-ms", "ls"]).contains(NEW));
+    install.fails(20, &["rebuild", "--check"]);
+
+    install.backup(&[&source, "new"]);
+    install.ok(&["rebuild", "--check"]);
+    let shown = |install: &Install| [&["-ms", "ls"][..], &["-ms", "du"]].map(|args| install.ok(args));
+    let all = shown(&install);
+    install.ok(&["cleanup"]);
+    install.assert_copies();
+    install.lose_database();
+    let rebuilt = install.run(&["rebuild"]);
+    assert_eq!(rebuilt.code, 0, "{rebuilt:?}");
+    assert_eq!(shown(&install), all);
+    assert!(install.restored(NEW, "x") == by_name("A3.img"));
+    assert!(install.restored(&new, "x") == noise(3, 5 << 20));
 }

@@ -9,6 +9,7 @@ pub fn all() -> bool {
     std::env::var_os("BACKY2_TESTS").is_some_and(|value| value == "all")
 }
 
+pub mod bound;
 pub mod ceph;
 pub mod checks;
 pub mod clock;

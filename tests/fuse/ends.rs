@@ -1,6 +1,7 @@
 //! All ways in which a mount can end.
 
 use super::mount::{Mount, SOON};
+use crate::common::bound::Bound;
 use crate::common::checks::wait_until;
 use crate::common::disk::{run, text};
 use crate::common::install::{Install, noise};
@@ -90,4 +91,28 @@ fn scripts_hear_when_it_is_mounted() {
     let run = crate::common::checks::ended(child);
     let expected = format!("{{\"mountpoint\":\"{}\",\"versions\":1}}\n", install.text("mnt"));
     assert_eq!((run.code, run.stdout), (0, expected));
+}
+
+#[test]
+fn a_store_that_vanishes_meanwhile_is_an_error_of_each_read_and_no_damage() {
+    let name = "a_store_that_vanishes_meanwhile_is_an_error_of_each_read_and_no_damage";
+    if !Mount::possible(name) {
+        return;
+    }
+    let (install, uid, image) = install();
+    let Some(store) = Bound::new(name, &install) else { return };
+    // The process has the folder open. It looks at the path again when a blob is missing.
+    let (blob, aside) = (store.below(&install.blob(&install.blob_uid(&uid, 1))), install.path("aside"));
+    fs::rename(&blob, &aside).expect("moved");
+    let mount = Mount::new(&install, &[]);
+    store.vanish();
+    assert!(fs::read(mount.data(&uid)).is_err());
+    store.again();
+    fs::rename(&aside, &blob).expect("moved back");
+    assert!(fs::read(mount.data(&uid)).expect("read") == image, "it is back");
+    mount.unmount();
+    let log = fs::read_to_string(install.path("backy.log")).expect("read");
+    assert!(log.contains("is gone since the command began"), "{log}");
+    assert!(install.is_valid(&uid) && install.invalid_blocks(&uid).is_empty());
+    install.assert_sound();
 }

@@ -2,6 +2,7 @@
 
 use super::client::*;
 use super::server::Server;
+use crate::common::bound::Bound;
 use crate::common::install::{Install, noise};
 
 pub const BLOCK: usize = 64 << 10;
@@ -279,4 +280,26 @@ fn a_version_that_cannot_be_read_or_named_harms_no_other_export() {
     let words = format!("a version is ignored: the row of version {other}: size_bytes is negative: -1");
     assert_eq!(told.matches(&words).count(), 1, "{told}");
     server.end();
+}
+
+#[test]
+fn a_store_that_vanishes_meanwhile_is_an_error_of_each_read_and_no_damage() {
+    let (install, uid, image) = install();
+    let name = "a_store_that_vanishes_meanwhile_is_an_error_of_each_read_and_no_damage";
+    let Some(store) = Bound::new(name, &install) else { return };
+    // The process has the folder open. It looks at the path again when a blob is missing.
+    let (blob, aside) = (store.below(&install.blob(&install.blob_uid(&uid, 0))), install.path("aside"));
+    std::fs::rename(&blob, &aside).expect("moved");
+    let server = Server::new(&install, &[]);
+    let mut client = Client::opened(&server, &uid, false);
+    store.vanish();
+    assert_eq!(client.read(0, BLOCK as u32).map(drop), Err(EIO));
+    store.again();
+    std::fs::rename(&aside, &blob).expect("moved back");
+    assert!(client.read(0, BLOCK as u32).expect("it is back") == image[..BLOCK]);
+    client.leave();
+    server.end();
+    assert!(super::server::log(&install).contains("is gone since the command began"));
+    assert!(install.is_valid(&uid) && install.invalid_blocks(&uid).is_empty());
+    install.assert_sound();
 }

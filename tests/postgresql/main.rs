@@ -66,6 +66,8 @@ mod signals;
 mod stores;
 #[path = "../commands/transfer.rs"]
 mod transfer;
+#[path = "../commands/unmounted.rs"]
+mod unmounted;
 mod upgrade;
 #[path = "../commands/usage.rs"]
 mod usage;

@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod identity;
 mod outage;
+mod rebuild;
 mod setup;
 mod speed;
 mod wrong;
