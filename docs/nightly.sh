@@ -37,7 +37,8 @@ while read -r name source; do
     backy scrub -p 10 "$name" || fail "the scrub of $name ended with exit code $?"
 done <"$sources" || fail "$sources cannot be read"
 
-# An expired version may be the last good one, so remove nothing in a night with a failure.
+# An expired version may be the last good one, so remove nothing in a night with a failure. If you use retention rules,
+# `backy prune` takes the place of this loop, and the backup gets no -e.
 if [ "$failed" -eq 0 ]; then
     for uid in $(backy -s ls -e -f uid,protected | sed -n 's/|0$//p'); do
         { backy rm "$uid" && rm -f "$dumps/$uid.csv"; } || fail "version $uid has expired and was not removed"

@@ -112,9 +112,7 @@ fn run(words: Vec<OsString>) -> u8 {
                 let lines = exit::describe(&error, global.debug);
                 let _ = lines.iter().try_for_each(|line| writeln!(std::io::stderr(), "{}", log::clean(line)));
                 let code = exit::code(&error, kind);
-                if global.json {
-                    to_stdout(&format!("{}\n", exit::json(&lines.join("\n"), code)));
-                }
+                to_stdout(&exit::answer(&lines.join("\n"), code, kind, global.json));
                 code
             })
         }
@@ -126,7 +124,7 @@ fn run(words: Vec<OsString>) -> u8 {
 /// # Errors
 /// The configuration or the logfile cannot be used, so there is no log yet.
 fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
-    let quiet = global.machine_output || global.json;
+    let quiet = global.machine_output || global.json || command.kind() == CommandKind::Monitoring;
     let debug = global.verbose || global.debug;
     let loudness = Loudness { quiet, debug, to_stderr: command.prints_data() };
     let origin = origin(global);
@@ -207,17 +205,13 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: CommandKind, 
             let lines = exit::describe(&error, global.debug);
             terminal.error_lines(&lines);
             let code = exit::code(&error, kind);
-            if global.json {
-                // If stdout cannot be written, nothing can be done about it.
-                let _ = terminal.print(&format!("{}\n", exit::json(&lines.join("\n"), code)));
-            }
+            print_answer(terminal, &exit::answer(&lines.join("\n"), code, kind, global.json));
             code
         }
         None => {
-            if global.json {
-                let _ = terminal.print(&format!("{}\n", exit::json("internal error", exit::FAILED)));
-            }
-            exit::FAILED
+            let code = exit::code_of_panic(kind);
+            print_answer(terminal, &exit::answer("internal error", code, kind, global.json));
+            code
         }
     };
     let failed = code != exit::DONE && code != exit::BAD_DATA;
@@ -230,6 +224,14 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: CommandKind, 
         terminal.show_way_on(&words_before(global));
     }
     code
+}
+
+/// Prints the answer to a failed command, if there is one.
+fn print_answer(terminal: &Terminal, answer: &str) {
+    if !answer.is_empty() {
+        // If stdout cannot be written, nothing can be done about it.
+        let _ = terminal.print(answer);
+    }
 }
 
 /// The program and the options that select the configuration, for a command line that the user can repeat.

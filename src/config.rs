@@ -13,6 +13,7 @@ mod mask;
 mod places;
 mod raw;
 mod rbd;
+mod retention;
 mod s3;
 mod settings;
 mod template;
@@ -28,6 +29,7 @@ pub use places::Places;
 pub use s3::{Addressing, Credential, Names, S3Config};
 pub use template::folder_template;
 
+use crate::types::retention::Retention;
 use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use std::fmt;
 use std::path::PathBuf;
@@ -82,6 +84,8 @@ pub struct Config {
     pub io: IoConfig,
     /// One scheduler for each section that has a scheduler's key and is not one of the program's own, in file order.
     pub schedulers: Vec<Scheduler>,
+    /// `[retention]` and `[retention:PATTERN]`.
+    pub retention: Retention,
     /// Folders in use because the configuration names no others. They are created if they are missing.
     pub own_folders: Vec<PathBuf>,
     /// Problems that do not prevent the work, such as unknown keys or a key that others can read.

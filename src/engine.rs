@@ -17,6 +17,7 @@ mod lock_dir;
 pub(crate) mod migrate;
 pub(crate) mod migrate_db;
 pub(crate) mod names;
+pub(crate) mod prune;
 pub mod rebuild;
 pub(crate) mod rekey;
 pub mod remove;

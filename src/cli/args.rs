@@ -176,7 +176,16 @@ pub(crate) enum Command {
     /// List the backups that are due
     Due(ScheduleArgs),
     /// List where the backups do not match the schedulers
-    Sla(ScheduleArgs),
+    ///
+    /// Nothing is listed if all is well. A scheduler is judged by the newest versions with its tag, as many as it keeps.
+    Sla(SlaArgs),
+    /// Remove the versions that have expired, and those that no rule keeps
+    ///
+    /// The rules are those of the configuration ([retention]), unless --keep-... options are given, which replace all of
+    /// them. Without rules for a name, only its expired versions go. Protected versions, young ones
+    /// (disallow_rm_when_younger_than_days), those in use and the last valid version of each name always stay. The table
+    /// says for each version why it stays or goes. The data goes with the next cleanup.
+    Prune(PruneArgs),
     /// Write the completions and manual pages into a folder (for packages)
     #[command(hide = true)]
     GenerateDocs {
@@ -192,6 +201,8 @@ pub(crate) enum CommandKind {
     Backup,
     /// `restore`.
     Restore,
+    /// `sla --check`, which a monitoring system runs.
+    Monitoring,
     /// Any other.
     Other,
 }
@@ -202,6 +213,7 @@ impl Command {
         match self {
             Command::Backup(_) => CommandKind::Backup,
             Command::Restore(_) => CommandKind::Restore,
+            Command::Sla(args) if args.check => CommandKind::Monitoring,
             _ => CommandKind::Other,
         }
     }
@@ -218,6 +230,7 @@ impl Command {
             Command::Backup(_)
                 | Command::Restore(_)
                 | Command::Rm(_)
+                | Command::Prune(_)
                 | Command::Scrub(_)
                 | Command::Cleanup(_)
                 | Command::Export(_)
@@ -375,20 +388,6 @@ pub(crate) struct ExpireArgs {
     pub expire: String,
 }
 
-/// Arguments of `due` and `sla`.
-#[derive(Args, Clone, Debug, Default)]
-#[command(after_help = help::SCHEDULERS)]
-pub(crate) struct ScheduleArgs {
-    /// Schedulers (sections of the configuration), comma-separated
-    #[arg(short, long, value_name = "LIST", default_value = "daily,weekly,monthly")]
-    pub schedulers: String,
-    /// Columns, comma-separated [default: all]
-    #[arg(short, long, value_name = "LIST")]
-    pub fields: Option<String>,
-    /// Show only this name, even if it has no version
-    pub name: Option<String>,
-}
-
 /// Arguments of `ls`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct LsArgs {
@@ -411,11 +410,13 @@ pub(crate) struct LsArgs {
 
 mod backup;
 mod database;
+mod schedules;
 mod servers;
 pub(crate) use backup::BackupArgs;
 pub(crate) use database::{
     CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RebuildArgs, RekeyArgs,
 };
+pub(crate) use schedules::{PruneArgs, ScheduleArgs, SlaArgs};
 pub(crate) use servers::{FuseArgs, NbdArgs};
 
 #[cfg(test)]

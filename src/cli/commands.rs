@@ -12,6 +12,7 @@ mod keys;
 mod locks;
 pub(crate) mod ls;
 mod nbd;
+mod prune;
 mod rebuild;
 mod restore;
 mod schedule;
@@ -42,6 +43,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Protect(args) => catalogue::set_protected(context, args, true),
         Command::Unprotect(args) => catalogue::set_protected(context, args, false),
         Command::Rm(args) => catalogue::rm(context, args),
+        Command::Prune(args) => prune::run(context, args),
         Command::Scrub(args) => scrub::run(context, args),
         Command::Cleanup(args) => cleanup::run(context, args),
         Command::Ls(args) => ls::run(context, args),

@@ -3,7 +3,7 @@
 use super::args::CommandKind;
 use super::remedy;
 use crate::types::error::Error;
-use crate::types::text::without_numbers;
+use crate::types::text::{line, without_numbers};
 
 /// Success.
 pub(crate) const DONE: u8 = 0;
@@ -11,6 +11,8 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const CANNOT_BEGIN: u8 = 1;
 /// Scrub has found errors, or some of the restored data is bad.
 pub(crate) const BAD_DATA: u8 = 20;
+/// The state of a monitored service is not known.
+const UNKNOWN: u8 = 3;
 /// Any error without an exit code of its own.
 pub(crate) const FAILED: u8 = 100;
 
@@ -21,6 +23,33 @@ pub(crate) enum Outcome {
     Done,
     /// The command has reported bad data.
     Errors,
+    /// The command has reported a state to a monitoring system.
+    Monitored(State),
+}
+
+/// The state of a monitored service, with the exit codes and words of monitoring plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// All is well.
+    Ok,
+    /// Something is wrong, but backups are made.
+    Warning,
+    /// Backups are missing.
+    Critical,
+    /// The state cannot be found out.
+    Unknown,
+}
+
+impl State {
+    /// The word with which the line of a plugin begins.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            State::Ok => "OK",
+            State::Warning => "WARNING",
+            State::Critical => "CRITICAL",
+            State::Unknown => "UNKNOWN",
+        }
+    }
 }
 
 impl Outcome {
@@ -29,6 +58,10 @@ impl Outcome {
         match self {
             Outcome::Done => DONE,
             Outcome::Errors => BAD_DATA,
+            Outcome::Monitored(State::Ok) => DONE,
+            Outcome::Monitored(State::Warning) => 1,
+            Outcome::Monitored(State::Critical) => 2,
+            Outcome::Monitored(State::Unknown) => UNKNOWN,
         }
     }
 }
@@ -36,6 +69,8 @@ impl Outcome {
 /// The exit code of `error` in a command of kind `command`.
 pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
     match error {
+        Error::Interrupted(signal) => 128 + signal.number(),
+        _ if command == CommandKind::Monitoring => UNKNOWN,
         Error::Config(_) | Error::Database(_) | Error::NoSuchImage { .. } | Error::TargetRefused(_) => {
             CANNOT_BEGIN
         }
@@ -43,7 +78,6 @@ pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
         Error::WrongStore { .. } => 6,
         Error::Store { .. } if command != CommandKind::Other => 6,
         Error::WrongKey(_) if command == CommandKind::Restore => 6,
-        Error::Interrupted(signal) => 128 + signal.number(),
         Error::VersionExists(_) => 22,
         Error::DumpFormat(_) => 23,
         Error::Store { .. }
@@ -61,6 +95,25 @@ pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
         | Error::Resources(_)
         | Error::Internal(_) => FAILED,
     }
+}
+
+/// The exit code of a command that has panicked.
+pub(crate) fn code_of_panic(command: CommandKind) -> u8 {
+    if command == CommandKind::Monitoring { UNKNOWN } else { FAILED }
+}
+
+/// The text on stdout after an error: a document in JSON, or a line for a monitoring system. Empty for other commands.
+pub(crate) fn answer(text: &str, code: u8, command: CommandKind, wants_json: bool) -> String {
+    match (wants_json, command) {
+        (true, _) => format!("{}\n", json(text, code)),
+        (false, CommandKind::Monitoring) => format!("{}: {}\n", State::Unknown.word(), one_line(text)),
+        _ => String::new(),
+    }
+}
+
+/// The text on one line, without the sign that begins performance data in the output of monitoring plugins.
+pub(crate) fn one_line(text: &str) -> String {
+    line(text).replace('|', "\\u{7c}")
 }
 
 /// An error as JSON.
@@ -144,6 +197,21 @@ mod tests {
     #[test]
     fn outcomes_have_codes() {
         assert_eq!((Outcome::Done.code(), Outcome::Errors.code()), (0, 20));
+        let states = [State::Ok, State::Warning, State::Critical, State::Unknown];
+        assert_eq!(states.map(|state| Outcome::Monitored(state).code()), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_monitoring_system_learns_of_every_error_that_the_state_is_unknown() {
+        let kind = CommandKind::Monitoring;
+        for error in [Error::config("x"), Error::database("x"), Error::refused("x"), Error::internal("x")] {
+            assert_eq!(code(&error, kind), 3, "{error:?}");
+        }
+        assert_eq!(code(&Error::Interrupted(Signal::Terminate), kind), 143);
+        assert_eq!((code_of_panic(kind), code_of_panic(CommandKind::Other)), (3, 100));
+        assert_eq!(answer("a|b\nc", 3, kind, false), "UNKNOWN: a\\u{7c}b\\nc\n");
+        assert_eq!(answer("a", 3, kind, true), "{\"error\":\"a\",\"exit_code\":3}\n");
+        assert_eq!(answer("a", 100, CommandKind::Other, false), "");
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub(super) const DIFFERENCES: &str = "Each line has a result and the number of a
 pub(super) const SCHEDULERS: &str = "A scheduler is a section of the configuration with the keys interval, keep and sla. The \
                               valid versions that are tagged with its name belong to it.";
 
+/// The end of the help of `prune`.
+pub(super) const RULES: &str = "A version stays if any rule keeps it. Hours, days, weeks (from Monday), months and years are \
+                         those of the local time zone. N can be unlimited. If there are fewer than N periods, the oldest \
+                         version stays, too. A version with an expiry date stays until then and goes afterwards, whatever \
+                         the rules are.\n\nExample:\n  backy2 prune --dry-run --keep-daily 8 --keep-weekly 5 --keep-monthly 12";
+
 /// The end of the help of `nbd`.
 pub(super) const NBD: &str = "Examples:\n  \
     backy2 nbd vm1:latest &\n  \

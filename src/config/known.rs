@@ -2,12 +2,13 @@
 
 use super::interpolate::references;
 use super::raw::{INHERITED, Raw, Section};
+use super::retention;
 use super::values::{Keys, has_comment};
 
-/// Every section except those of schedulers, with its keys.
+/// Every section except those of schedulers and `[retention:PATTERN]`, with its keys.
 ///
 /// `[DataBackend]` has the keys of all kinds of store, so that its `type` can be changed back and forth.
-pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
     (
         "DEFAULTS",
         &[
@@ -69,6 +70,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 7] = [
     ),
     ("io_null", &["simultaneous_reads", "simultaneous_writes"]),
     ("NBD", &["cachedir"]),
+    (retention::SECTION, retention::KEYS),
 ];
 
 /// The keys of a scheduler's section.
@@ -76,12 +78,17 @@ pub(super) const SCHEDULER: &[&str] = &["interval", "keep", "sla"];
 
 /// The known keys of the section `name`.
 fn keys_of(name: &str) -> &'static [&'static str] {
+    if retention::pattern(name).is_some() {
+        return retention::KEYS;
+    }
     SECTIONS.iter().find(|(section, _)| *section == name).map_or(SCHEDULER, |(_, keys)| *keys)
 }
 
 /// Whether the section is not one of the program's own.
 fn is_foreign(section: &Section) -> bool {
-    section.name != INHERITED && SECTIONS.iter().all(|(name, _)| *name != section.name)
+    section.name != INHERITED
+        && retention::pattern(&section.name).is_none()
+        && SECTIONS.iter().all(|(name, _)| *name != section.name)
 }
 
 /// The sections of schedulers: foreign ones with at least one scheduler key.

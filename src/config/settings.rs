@@ -3,7 +3,7 @@
 use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Places, Scheduler, StoreConfig};
-use super::{known, rbd, s3};
+use super::{known, rbd, retention, s3};
 use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -69,6 +69,7 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
             rbd: rbd::settings(Keys::new(raw, "io_rbd"))?,
         },
         schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
+        retention: retention::settings(raw)?,
         own_folders,
         warnings,
     })

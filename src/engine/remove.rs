@@ -30,11 +30,35 @@ pub fn run(site: &mut Site<'_>, version: &str, age_limit: AgeLimit) -> Result<(V
             "Version {uid} is protected. Will not delete. `backy2 unprotect {uid}` ends the protection."
         )));
     }
-    let now = Timestamp::now();
-    let limit = site.config.disallow_rm_when_younger_than_days;
+    if age_limit == AgeLimit::Respect {
+        check_age(&version, site.config.disallow_rm_when_younger_than_days, Timestamp::now())?;
+    }
+    let blocks = with_lock(site, &version)?;
+    copies::follow(site);
+    Ok((version.uid, blocks))
+}
+
+/// Removes `version` if it still is as it was when it was judged. Returns the number of its blocks, or `None` if it has
+/// changed. The caller brings the copies of the metadata up to date.
+///
+/// # Errors
+/// The version is gone, or in use.
+pub(super) fn run_judged(site: &mut Site<'_>, version: &Version) -> Result<Option<u64>> {
+    let _lock = site.locks.own(&version.uid)?;
+    if site.meta.version(&version.uid)? != *version {
+        return Ok(None);
+    }
+    with_lock(site, version).map(Some)
+}
+
+/// Makes sure that a version is at least `limit` whole days old.
+///
+/// # Errors
+/// It is younger, or its date is in the future and there is a limit.
+pub(super) fn check_age(version: &Version, limit: u64, now: Timestamp) -> Result<()> {
+    let uid = &version.uid;
     let age = now.since(version.date).num_days().max(0);
-    let respects = age_limit == AgeLimit::Respect;
-    if respects && version.date.is_future(now) && limit > 0 {
+    if version.date.is_future(now) && limit > 0 {
         let text = format!(
             "Version {uid} is dated {}, and the clock says {now} (UTC): its age is unknown. Will not delete, as \
              disallow_rm_when_younger_than_days is {limit}",
@@ -42,22 +66,26 @@ pub fn run(site: &mut Site<'_>, version: &str, age_limit: AgeLimit) -> Result<(V
         );
         return Err(Error::refused(Reason::from(text).remedy(Remedy::IgnoreAge)));
     }
-    if respects && age < i64::try_from(limit).unwrap_or(i64::MAX) {
+    if age < i64::try_from(limit).unwrap_or(i64::MAX) {
         let text = format!(
             "Version {uid} is too young. Will not delete. It is {age} days old, and \
              disallow_rm_when_younger_than_days is {limit}"
         );
         return Err(Error::refused(Reason::from(text).remedy(Remedy::IgnoreAge)));
     }
+    Ok(())
+}
+
+/// Removes a version whose lock is held. Returns the number of its blocks.
+fn with_lock(site: &mut Site<'_>, version: &Version) -> Result<u64> {
+    let now = Timestamp::now();
     site.locks.no_old_beginning(&site.config.process_name)?;
     // From here on the removal cannot be interrupted.
     site.monitor.check()?;
-    let blocks = match site.meta.remove_version(&version, now.unix()) {
-        Err(Error::Full { .. }) => in_pieces(site, &version, now.unix())?,
-        blocks => blocks?,
-    };
-    copies::follow(site);
-    Ok((version.uid, blocks))
+    match site.meta.remove_version(version, now.unix()) {
+        Err(Error::Full { .. }) => in_pieces(site, version, now.unix()),
+        blocks => blocks,
+    }
 }
 
 /// Number of blocks removed per transaction on a full disk: at first, and at least.

@@ -1,5 +1,8 @@
 //! Tags, expiry, and the schedules built on them: which backups are due, and which agreements are breached.
 
+mod sla;
+
+use super::remove::check_age;
 use super::{Site, copies, future, names};
 use crate::config::Scheduler;
 use crate::meta::VersionFilter;
@@ -7,7 +10,10 @@ use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use chrono::TimeDelta;
+use sla::Machine;
 use std::collections::BTreeSet;
+
+pub(crate) use sla::{Breach, Severity};
 
 /// Adds tags to a version.
 ///
@@ -85,8 +91,8 @@ pub(crate) fn due(
     Ok(all)
 }
 
-/// The breaches of every name, or of one name, at `now`, as pairs of name and text, sorted by name. Versions dated in
-/// the future do not count, and cause a warning.
+/// The breaches of every name, or of one name, at `now`, sorted by name. Versions dated in the future do not count, and
+/// cause a warning.
 ///
 /// # Errors
 /// As [`due`].
@@ -95,18 +101,32 @@ pub(crate) fn breaches(
     name: Option<&str>,
     schedulers: &[String],
     now: Timestamp,
-) -> Result<Vec<(String, String)>> {
+) -> Result<Sla> {
     let schedulers = configured(site, schedulers)?;
-    let mut all = Vec::new();
     let names = by_name(site, name)?;
     tell_of_future(site, &names);
-    for (name, versions) in names {
-        for scheduler in &schedulers {
-            let texts = breaches_of(&tagged(&versions, &scheduler.name, now), scheduler, now);
-            all.extend(texts.into_iter().map(|text| (name.clone(), text)));
-        }
+    let limit = site.config.disallow_rm_when_younger_than_days;
+    let mut breaches = Vec::new();
+    for (name, versions) in &names {
+        let machine = Machine {
+            versions,
+            all_schedulers: &site.config.schedulers,
+            rules: site.config.retention.of(name),
+            is_young: &|version| check_age(version, limit, now).is_err(),
+            now,
+        };
+        breaches.extend(machine.breaches(&schedulers).into_iter().map(|breach| (name.clone(), breach)));
     }
-    Ok(all)
+    Ok(Sla { names: names.len(), breaches })
+}
+
+/// The result of [`breaches`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sla {
+    /// The number of names that were looked at.
+    pub names: usize,
+    /// Each breach with the name of its versions.
+    pub breaches: Vec<(String, Breach)>,
 }
 
 /// Looks up the schedulers with these names.
@@ -186,52 +206,6 @@ fn due_of(name: &str, versions: &[Version], schedulers: &[Scheduler], now: Times
         entry.due_since = entry.due_since.min(since);
     }
     due
-}
-
-fn breaches_of(versions: &[&Version], scheduler: &Scheduler, now: Timestamp) -> Vec<String> {
-    let Scheduler { name, keep, .. } = scheduler;
-    let (interval, sla) = (delta(scheduler.interval), delta(scheduler.sla));
-    let found = versions.len() as u64;
-    let mut texts = Vec::new();
-    if found < *keep {
-        texts.push(format!("{name}: Too few backups. Found {found}, should be {keep}."));
-    }
-    // Allow two more, because old versions may not be removed yet.
-    if found > keep.saturating_add(2) {
-        texts.push(format!("{name}: Too many backups. Found {found}, should be {keep}."));
-    }
-    if let Some(newest) = versions.last() {
-        let since = newest.date.after(interval).after(sla);
-        if since < now {
-            texts.push(format!(
-                "{name}: Latest backup is too old. Version {} has date {}, new backup due since {since}.",
-                newest.uid, newest.date
-            ));
-        }
-    }
-    for pair in versions.windows(2) {
-        let version = pair[1];
-        let earliest = pair[0].date.after(interval).after(-sla);
-        let latest = pair[0].date.after(interval).after(sla);
-        if version.date < earliest || version.date > latest {
-            // Scripts look for this text of 2.13.
-            texts.push(format!(
-                "{name}: Version {} is not in SLA range. It was created at {} and should be between {earliest} and \
-                 {latest}.",
-                version.uid, version.date
-            ));
-        }
-    }
-    if let Some(oldest) = versions.first() {
-        let allowed = now.after(-times(interval, *keep)).after(-sla).after(-TimeDelta::days(1));
-        if oldest.date < allowed {
-            texts.push(format!(
-                "{name}: Backup too old. Found version_uid {} with backup date {}. Oldest allowed date is {allowed}.",
-                oldest.uid, oldest.date
-            ));
-        }
-    }
-    texts
 }
 
 #[cfg(test)]

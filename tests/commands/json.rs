@@ -99,6 +99,16 @@ fn install() -> Install {
     install
 }
 
+/// Commands that list something in the installation of the test.
+const LISTS: [&[&str]; 6] = [
+    &["ls"],
+    &["stats"],
+    &["du"],
+    &["due", "-s", "daily,weekly"],
+    &["sla", "-s", "daily", "new"],
+    &["prune", "--dry-run"],
+];
+
 #[test]
 fn documented_and_occurring_keys_are_the_same() {
     let install = install();
@@ -118,9 +128,10 @@ fn documented_and_occurring_keys_are_the_same() {
     image[5 * 4096..6 * 4096].copy_from_slice(&noise(2, 4096));
     let small = all.run(&install, 0, &["backup", &install.image("y.img", &image), "vm"]);
     let small = small["version"]["uid"].as_str().expect("a uid").to_owned();
-    for args in [&["ls"][..], &["stats"], &["du"], &["due", "-s", "daily,weekly"], &["sla", "-s", "daily"]] {
+    for args in LISTS {
         all.run(&install, 0, args);
     }
+    all.run(&install, 2, &["sla", "--check", "-s", "daily", "new"]);
     let diff = all.run(&install, 0, &["diff-meta", &uid, &small]);
     let differences: Vec<&str> = diff["blocks"]
         .as_array()

@@ -50,6 +50,8 @@ mod names;
 mod nbd;
 #[path = "../commands/old_sql.rs"]
 mod old_sql;
+#[path = "../commands/prune.rs"]
+mod prune;
 #[path = "../commands/quickstart.rs"]
 mod quickstart;
 #[path = "../commands/rebuild.rs"]
@@ -62,6 +64,8 @@ mod secure;
 mod server;
 #[path = "../commands/signals.rs"]
 mod signals;
+#[path = "../commands/sla.rs"]
+mod sla;
 #[path = "../commands/stores.rs"]
 mod stores;
 #[path = "../commands/transfer.rs"]

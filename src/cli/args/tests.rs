@@ -162,7 +162,7 @@ fn the_usage_lists_the_commands_in_braces() {
         usage(),
         "usage: backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n              \
          {initdb,init,backup,restore,protect,unprotect,rm,scrub,export,import,cleanup,ls,stats,diff-meta,du,\
-         fuse,nbd,rekey,migrate-encryption,migrate-db,rebuild,upgrade,downgrade-check,check,locks,add-tag,remove-tag,expire,due,sla}\n              ...\n"
+         fuse,nbd,rekey,migrate-encryption,migrate-db,rebuild,upgrade,downgrade-check,check,locks,add-tag,remove-tag,expire,due,sla,prune}\n              ...\n"
     );
     let help = read(&["-h"]).expect_err("the help").to_string();
     assert!(help.contains("{initdb,init,backup"), "{help}");
@@ -173,6 +173,9 @@ fn commands_know_their_kind_and_whether_they_mind_signals() {
     assert_eq!(command(&["backup", "s", "n"]).kind(), CommandKind::Backup);
     assert_eq!(command(&["restore", "u", "t"]).kind(), CommandKind::Restore);
     assert_eq!(command(&["ls"]).kind(), CommandKind::Other);
+    assert_eq!(command(&["sla", "--check"]).kind(), CommandKind::Monitoring);
+    assert_eq!(command(&["sla"]).kind(), CommandKind::Other);
+    assert!(command(&["prune"]).minds_signals());
     assert!(command(&["scrub", "u"]).minds_signals());
     assert!(!command(&["ls"]).minds_signals());
 }

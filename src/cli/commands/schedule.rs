@@ -1,16 +1,16 @@
 //! `add-tag`, `remove-tag`, `expire`, `due` and `sla`.
 
-use crate::cli::args::{ExpireArgs, ScheduleArgs, TagArgs};
+use crate::cli::args::{ExpireArgs, ScheduleArgs, SlaArgs, TagArgs};
 use crate::cli::csv_list::{self, Choice};
-use crate::cli::exit::Outcome;
+use crate::cli::exit::{self, Outcome, State};
 use crate::cli::listing;
 use crate::cli::table::Align;
 use crate::cli::{Context, dates};
-use crate::engine::schedule::{self, Due};
+use crate::engine::schedule::{self, Breach, Due, Severity, Sla};
 use crate::engine::{Access, Site};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) fn add_tag(context: &Context, args: &TagArgs) -> Result<Outcome> {
     let tags = csv_list::items(&args.tags)?;
@@ -42,13 +42,43 @@ pub(super) fn due(context: &Context, args: &ScheduleArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-pub(super) fn sla(context: &Context, args: &ScheduleArgs) -> Result<Outcome> {
+pub(super) fn sla(context: &Context, SlaArgs { check, schedule: args }: &SlaArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<SlaField>(args.fields.as_deref())?;
     let schedulers = csv_list::items(&args.schedulers)?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
-    let breaches = schedule::breaches(&mut site, args.name.as_deref(), &schedulers, Timestamp::now())?;
-    listing::show(context, "breaches", &breaches, &fields, listing::complete)?;
+    let sla = schedule::breaches(&mut site, args.name.as_deref(), &schedulers, Timestamp::now())?;
+    if *check {
+        return report(context, &sla, &schedulers);
+    }
+    listing::show(context, "breaches", &sla.breaches, &fields, listing::complete)?;
     Ok(Outcome::Done)
+}
+
+/// Prints the line for a monitoring system: the state, and the worst breach.
+fn report(context: &Context, sla: &Sla, schedulers: &[String]) -> Result<Outcome> {
+    let worst = sla.breaches.iter().rev().max_by_key(|(_, breach)| breach.severity);
+    let (state, text) = match worst {
+        None if sla.names == 0 => (State::Unknown, "There is no version.".to_owned()),
+        None => {
+            let schedulers = schedulers.join(", ");
+            (State::Ok, format!("The backups of {} names match the schedulers ({schedulers}).", sla.names))
+        }
+        Some((name, breach)) => {
+            let state = match breach.severity {
+                Severity::Warning => State::Warning,
+                Severity::Critical => State::Critical,
+            };
+            let more = sla.breaches.len() - 1;
+            let more = if more > 0 { format!(" And {more} more breaches.") } else { String::new() };
+            (state, format!("{name}: {}{more}", breach.text))
+        }
+    };
+    if context.json {
+        context.print_json(&json!({"state": state.word(), "text": text}))?;
+    } else {
+        context.terminal.print(&format!("{}: {}\n", state.word(), exit::one_line(&text)))?;
+    }
+    Ok(Outcome::Monitored(state))
 }
 
 /// The columns of `due`.
@@ -119,19 +149,19 @@ impl Choice for SlaField {
     }
 }
 
-impl listing::Field<(String, String)> for SlaField {
+impl listing::Field<(String, Breach)> for SlaField {
     fn align(self) -> Align {
         Align::Left
     }
 
-    fn cell(self, (name, breach): &(String, String), _human: bool) -> String {
+    fn cell(self, (name, breach): &(String, Breach), _human: bool) -> String {
         match self {
             SlaField::Name => name.clone(),
-            SlaField::Breach => breach.clone(),
+            SlaField::Breach => breach.text.clone(),
         }
     }
 
-    fn value(self, row: &(String, String)) -> Value {
+    fn value(self, row: &(String, Breach)) -> Value {
         self.cell(row, false).into()
     }
 }

@@ -4,6 +4,7 @@ use super::super::raw::INHERITED;
 use super::super::{ini, toml};
 use super::*;
 use crate::types::hex::to_hex;
+use crate::types::retention::Rule;
 use std::path::Path;
 
 mod bad;
@@ -155,6 +156,31 @@ fn stores_are_known_by_long_and_short_names() {
             }
         }
     }
+}
+
+#[test]
+fn retention_rules_are_of_all_names_or_of_those_that_match() {
+    let text = format!(
+        "{REQUIRED_ONLY}[retention:vm[0-9]]\nkeep_last: 3\nkeep_within: 1y6m\n[retention]\nkeep_hourly: 1\n\
+         keep_daily: 8\nkeep_weekly: 5\nkeep_monthly: 12\nkeep_yearly: unlimited\n[retention:v*]\n"
+    );
+    let retention = ini(&text).expect("good").retention;
+    let rules = retention.of("db");
+    assert_eq!(Rule::ALL.map(|rule| rules.count(rule)), [0, 1, 8, 5, 12, u64::MAX]);
+    assert_eq!(rules.within, None);
+    let rules = retention.of("vm1");
+    assert_eq!(Rule::ALL.map(|rule| rules.count(rule)), [3, 0, 0, 0, 0, 0], "they do not inherit");
+    assert_eq!(rules.within.map(|span| span.to_string()), Some("1y6m".to_owned()));
+    assert!(retention.of("vmx").is_empty(), "a section without rules is an exception");
+    let text =
+        format!("{REQUIRED_ONLY}[retention]\nkeep_daily = 2\n['retention:*']\nkeep_last = 'unlimited'\n");
+    let config = toml(&text).expect("good");
+    assert_eq!(config.retention.of("x").count(Rule::Last), u64::MAX);
+    assert!(config.warnings.is_empty() && config.schedulers.is_empty(), "{:?}", config.warnings);
+    let error = ini(&with("retention:", "keep_last: 1")).expect_err("no pattern").to_string();
+    assert!(error.contains("f.cfg:1: [retention:] has no pattern"), "{error}");
+    let warnings = ini(&with("retention:a", "keep_dayly: 1")).expect("good").warnings;
+    assert_eq!(warnings, ["f.cfg:2: [retention:a] keep_dayly is not a known key: it is ignored."]);
 }
 
 #[test]

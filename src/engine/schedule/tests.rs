@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::types::keys::VersionKey;
+use crate::types::retention::KeepRules;
 use std::time::Duration;
+
+mod nights;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -52,7 +55,22 @@ fn due_daily(versions: &[Version], now: Timestamp) -> Option<Due> {
 }
 
 fn breaches(versions: &[Version], now: Timestamp) -> Vec<String> {
-    breaches_of(&tagged(versions, "daily", now), &daily(), now)
+    breaches_of(versions, &[daily()], now)
+}
+
+/// The breaches without retention rules.
+fn breaches_of(versions: &[Version], schedulers: &[Scheduler], now: Timestamp) -> Vec<String> {
+    breaches_with(versions, schedulers, KeepRules::default(), now)
+}
+
+fn breaches_with(
+    versions: &[Version],
+    schedulers: &[Scheduler],
+    rules: KeepRules,
+    now: Timestamp,
+) -> Vec<String> {
+    let machine = Machine { versions, all_schedulers: schedulers, rules, is_young: &|_| false, now };
+    machine.breaches(schedulers).into_iter().map(|breach| breach.text).collect()
 }
 
 #[test]
@@ -95,7 +113,10 @@ fn only_valid_versions_with_the_tag_count() {
     assert_eq!(due_daily(&others, now).map(|due| due.due_since), Some(at("1970-01-01")));
     let all = [&others[..], &[version(at("2026-03-01 10:00:00"), &["a", "daily"])]].concat();
     assert_eq!(due_daily(&all, now), None);
-    assert_eq!(breaches(&others, now), ["daily: Too few backups. Found 0, should be 8."]);
+    assert_eq!(breaches(&others, now), Vec::<String>::new(), "the first backup was just now");
+    let later = at("2026-03-02 17:30:01");
+    assert_eq!(breaches(&others, later), ["daily: Too few backups. Found 0, should be 8."]);
+    assert_eq!(breaches(&[], now), ["daily: Too few backups. Found 0, should be 8."]);
 }
 
 #[test]
@@ -153,11 +174,61 @@ fn as_many_as_are_kept_and_two_more_are_no_breach() {
         texts.retain(|text| text.contains("backups. Found"));
         texts
     };
-    assert_eq!(of(7), ["daily: Too few backups. Found 7, should be 8."]);
-    assert_eq!((of(8), of(9), of(10)), (vec![], vec![], vec![]));
+    assert_eq!((of(7), of(8), of(9), of(10)), (vec![], vec![], vec![], vec![]));
     assert_eq!(of(11), ["daily: Too many backups. Found 11, should be 8."]);
     let none = scheduler("daily", DAY, 0, 0);
-    assert_eq!(breaches_of(&[], &none, now), Vec::<String>::new());
+    assert_eq!(breaches_of(&[], &[none], now), Vec::<String>::new());
+}
+
+#[test]
+fn a_machine_has_too_few_once_it_is_old_enough() {
+    let newest = "2026-03-01 12:00:00";
+    let now = near(newest, HOUR as i64);
+    let schedulers = [daily(), scheduler("monthly", 30 * DAY, 2, 3 * DAY)];
+    let of = |begin: &str, count| {
+        let mut versions = vec![version(at(begin), &["monthly"])];
+        versions.extend(days(newest, count));
+        breaches_of(&versions, &schedulers, now)
+    };
+    let too_few = |count| vec![format!("daily: Too few backups. Found {count}, should be 8.")];
+    assert_eq!(of("2026-02-01", 7), too_few(7), "one was removed too early");
+    assert_eq!((of("2026-02-01", 8), of("2026-02-22 12:00:00", 7)), (vec![], vec![]));
+    assert_eq!(of("2026-02-01", 0), too_few(0));
+    assert_eq!(of("2026-02-28 07:00:00", 0), Vec::<String>::new(), "it is 30 hours old");
+}
+
+#[test]
+fn versions_with_another_reason_to_stay_are_not_too_many() {
+    let newest = "2026-03-01 12:00:00";
+    let now = near(newest, HOUR as i64);
+    let too_many = "daily: Too many backups. Found 11, should be 8.";
+    assert_eq!(breaches(&days(newest, 11), now)[0], too_many);
+    let changed = |change: &dyn Fn(&mut Version)| {
+        let mut versions = days(newest, 11);
+        change(&mut versions[0]);
+        breaches_of(&versions, &[daily(), scheduler("weekly", 7 * DAY, 2, DAY)], now)
+    };
+    let weekly = "weekly: Too few backups. Found 0, should be 2.".to_owned();
+    for change in [&(|version: &mut Version| version.protected = true) as &dyn Fn(&mut Version), &|version| {
+        version.expire = Some(at("2026-03-02"))
+    }] {
+        assert_eq!(changed(change), std::slice::from_ref(&weekly));
+    }
+    let kept = changed(&|version| version.tags.push("weekly".into()));
+    assert!(kept.iter().all(|text| !text.contains("Too many")), "{kept:?}");
+    let expired = changed(&|version| version.expire = Some(at("2026-02-27")));
+    assert_eq!(expired[0], too_many);
+}
+
+#[test]
+fn the_second_backup_of_a_new_machine_may_be_a_day_late() {
+    let first = version(at("2026-03-01 12:00:00"), &["daily"]);
+    // It was made at noon, and is not due in the next night.
+    let night = at("2026-03-03 02:15:00");
+    assert_eq!(breaches(std::slice::from_ref(&first), night), Vec::<String>::new());
+    let two = [first, version(night, &["daily"])];
+    assert_eq!(breaches(&two, near("2026-03-03 02:15:00", HOUR as i64)), Vec::<String>::new());
+    assert_eq!(breaches(&two, at("2026-03-04 08:15:01")).len(), 1, "later ones may not");
 }
 
 #[test]
@@ -218,8 +289,7 @@ fn the_longest_times_that_can_be_configured_end_at_the_last_day() {
     let due = due_of("vm", &[], std::slice::from_ref(&longest), now).expect("due");
     assert_eq!(due.expire_date, at("9999-12-31"), "not now");
     let versions = [version(at("2026-03-01"), &["daily"])];
-    let texts = breaches_of(&tagged(&versions, "daily", now), &longest, now);
-    assert_eq!(texts, ["daily: Too few backups. Found 1, should be 100000."], "and nothing is too old");
+    assert_eq!(breaches_of(&versions, &[longest], now), Vec::<String>::new(), "nothing is too old");
 }
 
 #[test]
@@ -261,11 +331,9 @@ fn no_date_is_too_early_or_too_late() {
                 }
                 let counted = tagged(&versions, "t", now);
                 assert!(counted.iter().all(|version| version.date <= now.latest_plausible()));
-                let texts = breaches_of(&counted, scheduler, now);
-                assert_eq!(
-                    texts.iter().any(|text| text.contains("Too few")),
-                    (counted.len() as u64) < scheduler.keep
-                );
+                let texts = breaches_of(&versions, std::slice::from_ref(scheduler), now);
+                let too_few = texts.iter().any(|text| text.contains("Too few"));
+                assert!(!too_few || (counted.len() as u64) < scheduler.keep, "{texts:?}");
             }
         }
     }
