@@ -2,7 +2,7 @@
 //!
 //! A mount may vanish while a command runs, and a bucket may be deleted and made anew. Then every blob seems to be
 //! missing. So whenever a blob is missing, the identity of the store is read again, after that answer. If it is not the
-//! expected one, the call fails.
+//! expected one, the call fails. The same happens after a flush, and after a copy of metadata was written.
 
 use super::identity::{self, Found};
 use super::{BlobStore, GetError, Objects, Presence, Wanted};
@@ -105,7 +105,9 @@ impl Objects for Proven<'_> {
     }
 
     fn put_object(&self, name: &ObjectName, data: &[u8]) -> Result<()> {
-        self.inner.put_object(name, data)
+        self.inner.put_object(name, data)?;
+        // A version becomes valid after its copy is written. What was stored before counts only in the right store.
+        if *name == ObjectName::Identity || self.proof == Proof::Nothing { Ok(()) } else { self.prove() }
     }
 
     fn get_object(&self, name: &ObjectName, most: u64) -> std::result::Result<Option<Vec<u8>>, GetError> {

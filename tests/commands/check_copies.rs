@@ -1,9 +1,15 @@
 //! `check` compares the copies of the metadata in the store with the database, and writes those that are missing.
 
+use crate::common::checks::ended;
 use crate::common::database::Engine;
 use crate::common::fixture::{of_image, restores_right};
 use crate::common::install::{Install, noise};
 use crate::common::told::{Told, check, check_only};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
 
 const BLOCK: usize = 4096;
 
@@ -215,4 +221,24 @@ fn a_folder_of_copies_that_cannot_be_listed_is_wrong() {
     std::fs::remove_file(&folder).expect("removed");
     std::fs::rename(install.path("aside"), &folder).expect("moved");
     check(&install, &[]).warns(&[]);
+}
+
+#[test]
+fn a_signal_ends_the_writing_of_copies() {
+    let (install, [first, _]) = with_versions();
+    std::fs::remove_file(install.path("data").join("versions").join(&first)).expect("removed");
+    // Another process writes copies.
+    let lock = File::create(install.path("lock/backy_backy-copies.lock")).expect("made");
+    flock(&lock, FlockOperation::LockExclusive).expect("locked");
+    let mut child = install.start(&["check", "--write-metadata"]);
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    while !lines.next().expect("a line").expect("read").starts_with("ok          blobs") {}
+    std::thread::sleep(Duration::from_millis(500));
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::INT).expect("sent");
+    let run = ended(child);
+    assert_eq!(run.code, 130, "{run:?}");
+    assert!(!install.objects("versions").contains(&first));
+    drop(lock);
+    write(&install, &["Now written: copies of 1 version"]);
 }

@@ -4,6 +4,7 @@ use crate::common::install::{Install, noise};
 use crate::common::proxy::Fault;
 use crate::common::s3_server::S3Server;
 use crate::setup::{installed, rclone, servers, through};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const BLOCK: usize = 4096;
 
@@ -133,4 +134,28 @@ fn a_bucket_that_is_emptied_meanwhile_is_no_damage() {
     install.set_in("DataBackend", "endpoint_url", &server.endpoint());
     install.ok(&["cleanup"]);
     assert_eq!(install.count("SELECT count(*) FROM deleted_blocks"), 0);
+}
+
+#[test]
+fn a_bucket_that_is_made_anew_during_a_backup_fails_it() {
+    let Some(server) = rclone("a_bucket_that_is_made_anew_during_a_backup_fails_it") else { return };
+    let (install, _) = with_a_version(&server, 3);
+    let no_key = "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
+    let stores = AtomicBool::new(false);
+    // Once the first blob is stored, the identity is gone.
+    let proxy = through(&install, &server, move |_, line| {
+        let was_storing = stores.fetch_or(line.starts_with("PUT"), Ordering::Relaxed);
+        let is_gone = was_storing && line.contains("backy2.store");
+        if is_gone { Fault::Answer(404, no_key) } else { Fault::None }
+    });
+    let source = install.image("b.img", &noise(6, 9 * BLOCK));
+    let error = install.fails(6, &["backup", &source, "b"]);
+    assert!(error.contains("backy2.store is gone since the command began"), "{error}");
+    let (uid, valid) = install.newest("b").expect("it was begun");
+    assert!(!valid);
+    drop(proxy);
+    install.set_in("DataBackend", "endpoint_url", &server.endpoint());
+    install.backup(&["-c", &uid, &source, "b"]);
+    assert!(install.restored(&uid, "out") == noise(6, 9 * BLOCK));
+    install.ok(&["check"]);
 }

@@ -87,7 +87,10 @@ pub(crate) fn initialise(path: &Path, mode: FileMode) -> Result<()> {
     match private::create(path, mode) {
         Ok(_) => {}
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        Err(e) => return Err(Error::database(because(format!("The database {location} cannot be made"), e))),
+        Err(e) => {
+            let reason = because(format!("The database {location} cannot be made"), e);
+            return Err(Error::database(reason.advise("Does its folder exist, and may you write to it?")));
+        }
     }
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_handler(Some(wait)).map_err(failed)?;

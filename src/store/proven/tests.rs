@@ -70,9 +70,12 @@ fn a_flush_counts_only_in_the_right_store() {
     let proven = Proven::new(inner, Proof::Identity(uuid));
     proven.put(&BlobUid::generate(), b"data").expect("put");
     proven.sync().expect("the right one");
+    let object = ObjectName::version(&"a".into()).expect("a plain uid");
+    proven.put_object(&object, b"data").expect("the right one");
     std::fs::write(root.join("backy2.store"), Identity::new(&Identity::new_uuid(), true).line())
         .expect("written");
     assert!(matches!(proven.sync(), Err(Error::WrongStore { .. })));
+    assert!(matches!(proven.put_object(&object, b"data"), Err(Error::WrongStore { .. })));
     std::fs::write(root.join("backy2.store"), "").expect("written");
     assert!(matches!(proven.sync(), Err(Error::WrongStore { .. })));
 }
