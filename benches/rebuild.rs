@@ -167,6 +167,7 @@ impl Store {
             blocks,
             bad: Default::default(),
             row_sum,
+            encrypted: true,
         };
         let plain = copied.encode();
         self.put(&object, &plain);

@@ -22,6 +22,7 @@ pub mod rebuild;
 pub(crate) mod rekey;
 pub mod remove;
 pub mod restore;
+mod row_check;
 pub(crate) mod schedule;
 pub mod scrub;
 pub(crate) mod site;

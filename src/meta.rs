@@ -25,7 +25,7 @@ mod verbs;
 pub use metadata::Metadata;
 pub use model::{
     Candidates, Carried, Deletable, DueCopy, Fate, Fingerprint, Finish, IndexRow, Known, Listed, NewBlob,
-    NewRow, Rows, SampleBlob, StatisticsRow, StoreRow, SummedBlob, VersionContent, VersionFilter,
+    NewRow, Rows, SampleBlob, Seal, StatisticsRow, StoreRow, SummedBlob, VersionContent, VersionFilter,
 };
 pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{

@@ -40,20 +40,36 @@ impl RowSum {
 
     /// Adds a row.
     pub fn add(&mut self, row: SummedRow) {
-        let digest = self.digest(row);
+        self.add_parts(self.digest(row));
+    }
+
+    /// Removes a row that was added before.
+    pub fn sub(&mut self, row: SummedRow) {
+        self.sub_parts(self.digest(row));
+    }
+
+    /// Adds the rows of another sum, as [`RowSum::bytes`] returned it.
+    pub fn add_sum(&mut self, sum: &[u8; 32]) {
+        self.add_parts(parts(sum));
+    }
+
+    /// Removes the rows of another sum, as [`RowSum::bytes`] returned it.
+    pub fn sub_sum(&mut self, sum: &[u8; 32]) {
+        self.sub_parts(parts(sum));
+    }
+
+    fn add_parts(&mut self, parts: [u64; 4]) {
         let mut carry = false;
-        for (sum, part) in self.sum.iter_mut().zip(digest) {
+        for (sum, part) in self.sum.iter_mut().zip(parts) {
             let (value, first) = sum.overflowing_add(part);
             let (value, second) = value.overflowing_add(u64::from(carry));
             (*sum, carry) = (value, first || second);
         }
     }
 
-    /// Removes a row that was added before.
-    pub fn sub(&mut self, row: SummedRow) {
-        let digest = self.digest(row);
+    fn sub_parts(&mut self, parts: [u64; 4]) {
         let mut borrow = false;
-        for (sum, part) in self.sum.iter_mut().zip(digest) {
+        for (sum, part) in self.sum.iter_mut().zip(parts) {
             let (value, first) = sum.overflowing_sub(part);
             let (value, second) = value.overflowing_sub(u64::from(borrow));
             (*sum, borrow) = (value, first || second);
@@ -139,6 +155,16 @@ mod tests {
         assert_eq!(parts(&sum.bytes()), negative);
         sum.add(row(1, "ab"));
         assert_eq!(sum.bytes(), [0; 32]);
+    }
+
+    #[test]
+    fn sums_are_added_and_removed_as_their_rows_are() {
+        let (one, other) = ([row(1, "ab"), row(2, "cd")], [row(7, "ef")]);
+        let mut sum = RowSum::resume(&KEY, self::sum(one));
+        sum.add_sum(&self::sum(other));
+        assert_eq!(sum.bytes(), self::sum([one[0], one[1], other[0]]));
+        sum.sub_sum(&self::sum(one));
+        assert_eq!(sum.bytes(), self::sum(other));
     }
 
     #[test]

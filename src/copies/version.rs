@@ -32,6 +32,8 @@ pub struct CopiedVersion {
     pub bad: BTreeSet<BlobId>,
     /// The [`super::RowSum`] of its blocks that are no holes.
     pub row_sum: [u8; 32],
+    /// Whether all of its blobs were encrypted when that sum was made.
+    pub encrypted: bool,
 }
 
 /// A row of statistics. The version is the one that it stands with.
@@ -57,7 +59,8 @@ impl Flags {
     const PROTECTED: u8 = 2;
     const EXPIRES: u8 = 4;
     const ORIGIN: u8 = 8;
-    const ALL: u8 = 15;
+    const ENCRYPTED: u8 = 16;
+    const ALL: u8 = 31;
 
     fn of(copied: &CopiedVersion) -> Self {
         let flags = [
@@ -65,6 +68,7 @@ impl Flags {
             (copied.version.protected, Self::PROTECTED),
             (copied.version.expire.is_some(), Self::EXPIRES),
             (copied.origin.is_some(), Self::ORIGIN),
+            (copied.encrypted, Self::ENCRYPTED),
         ];
         Flags(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum())
     }
@@ -126,7 +130,18 @@ impl CopiedVersion {
         let row_sum = from.fixed()?;
         let blocks = BlockMap::read(&mut from)?;
         from.finish()?;
-        Ok(CopiedVersion { version, origin, runs, hash_function, block_size, blocks, bad, row_sum })
+        let encrypted = flags.has(Flags::ENCRYPTED);
+        Ok(CopiedVersion {
+            version,
+            origin,
+            runs,
+            hash_function,
+            block_size,
+            blocks,
+            bad,
+            row_sum,
+            encrypted,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Backs up a source: makes a version of it.
 
-use super::copies::Copies;
+use super::copies::{self, Copies};
 use super::site::Key;
 use super::{Site, Use, tags};
 use crate::flow::coordinator::Tally;
@@ -77,7 +77,10 @@ pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     check_size(site, &*source, options.name, options.allow_empty)?;
     let Prepared { plan, base, unfinished, tally } = prepare(site, &*source, &mut options)?;
     let begun = match unfinished {
-        Some(unfinished) => go_on(site, unfinished, options.tags)?,
+        Some(unfinished) => {
+            copies::unseal(site, &*store, copies.as_ref(), &unfinished.version)?;
+            go_on(site, unfinished, options.tags)?
+        }
         None => begin_for(site, &*source, &options)?,
     };
     let version = &begun.version;

@@ -9,11 +9,13 @@
 
 mod audit;
 mod lists;
+mod seals;
 mod unknown;
 mod versions;
 
 use super::Site;
 use crate::crypt::{DecodeError, Sealer, StoreKey, rows_key};
+use crate::flow::fetch::Plain;
 use crate::flow::objects::load;
 use crate::locks::Guard;
 use crate::meta::StoreRow;
@@ -28,7 +30,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub(super) use audit::Audit;
+pub(super) use seals::{Expectation, Expected, Found, Seals};
 pub(super) use unknown::Unknown;
+pub(super) use versions::{Work, unseal};
 
 /// The highest row key.
 const LAST: BlobId = BlobId(i64::MAX);
@@ -36,8 +40,7 @@ const LAST: BlobId = BlobId(i64::MAX);
 /// The copies in an opened store.
 pub(super) struct Copies<'s> {
     store: &'s dyn BlobStore,
-    sealer: Sealer,
-    rows_key: Zeroizing<[u8; 32]>,
+    keys: CopyKeys,
 }
 
 impl<'s> Copies<'s> {
@@ -50,26 +53,19 @@ impl<'s> Copies<'s> {
         if !site.config.data.metadata_copies || !store.keeps_objects() {
             return Ok(None);
         }
-        let Some(row) = site.meta.store()?.filter(|row| row.made) else { return Ok(None) };
-        let key = match store_key(site, &row) {
-            Ok(key) => key,
-            Err(error) => {
+        let keys = match CopyKeys::of(site)? {
+            Some(Ok(keys)) => keys,
+            Some(Err(why)) => {
                 site.monitor.warning(&format!(
-                    "No copies of the metadata are written to {}: the key of the store cannot be used ({error}). A lost \
+                    "No copies of the metadata are written to {}: the key of the store cannot be used ({why}). A lost \
                      database could not be made anew from the store.",
                     store.location()
                 ));
                 return Ok(None);
             }
+            None => return Ok(None),
         };
-        let failed = |e: std::io::Error| Error::internal(because("no keys for copies of metadata", e));
-        let uuid = Uuid::parse_str(&row.uuid)
-            .map_err(|e| Error::database(because("The database is damaged: the UUID of its store", e)))?;
-        let copies = Copies {
-            store,
-            sealer: Sealer::new(uuid, key.as_ref()).map_err(failed)?,
-            rows_key: rows_key(key.as_ref()).map_err(failed)?,
-        };
+        let copies = Copies { store, keys };
         copies.refuse_newer(site)?;
         Ok(Some(copies))
     }
@@ -114,7 +110,7 @@ impl<'s> Copies<'s> {
     }
 
     fn put(&self, name: &ObjectName, data: &[u8]) -> Result<()> {
-        let sealed = self.sealer.seal(name, data);
+        let sealed = self.keys.sealer.seal(name, data);
         let sealed =
             sealed.map_err(|e| Error::internal(because(format!("object {name} cannot be sealed"), e)))?;
         self.store.put_object(name, &sealed)
@@ -122,7 +118,7 @@ impl<'s> Copies<'s> {
 
     /// The data of an object. `None` if there is none, or it is damaged.
     fn get(&self, name: &ObjectName) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        Ok(load(self.store, &self.sealer, name)?.ok())
+        Ok(load(self.store, &self.keys.sealer, name)?.and_then(|read| read.ok()))
     }
 
     /// The work of a backup after its own version is valid: copies of older blobs, and due copies of other versions. A
@@ -192,6 +188,30 @@ fn show(site: &Site<'_>, step: &str, done: u64, total: u64) {
     site.monitor.progress(&Progress::new(Activity::Check { step }, done, total.max(done), 0));
 }
 
+/// The keys of the copies in a store.
+struct CopyKeys {
+    sealer: Sealer,
+    /// The key of the sums of rows.
+    rows_key: Zeroizing<[u8; 32]>,
+}
+
+impl CopyKeys {
+    /// Those of the store that the database remembers, if it has copies. If the master key does not open the key of the
+    /// store, the text says why.
+    fn of(site: &mut Site<'_>) -> Result<Option<std::result::Result<Self, String>>> {
+        let Some(row) = site.meta.store()?.filter(|row| row.made) else { return Ok(None) };
+        let key = match store_key(site, &row) {
+            Ok(key) => key,
+            Err(error) => return Ok(Some(Err(error.to_string()))),
+        };
+        let failed = |e: std::io::Error| Error::internal(because("no keys for copies of metadata", e));
+        let uuid = Uuid::parse_str(&row.uuid)
+            .map_err(|e| Error::database(because("The database is damaged: the UUID of its store", e)))?;
+        let sealer = Sealer::new(uuid, key.as_ref()).map_err(failed)?;
+        Ok(Some(Ok(CopyKeys { sealer, rows_key: rows_key(key.as_ref()).map_err(failed)? })))
+    }
+}
+
 /// What the failure to write the copy of a version means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failures {
@@ -221,6 +241,26 @@ pub(super) fn follow(site: &mut Site<'_>) {
     match done {
         Ok(()) | Err(Error::Interrupted(_)) => {}
         Err(error) => say(site, Level::Info, &error),
+    }
+}
+
+/// Records in the store that it may have blobs without encryption, as after an import of such a version, where no copy of
+/// the version says so. If the store cannot be used, this is a warning.
+pub(super) fn admit_plain(site: &mut Site<'_>) {
+    let admit = |site: &mut Site<'_>| {
+        if site.config.data.metadata_copies || !site.keys.has_key() || site.meta.store()?.is_none() {
+            return Ok(());
+        }
+        let store = site.open_store_briefly()?;
+        if site.plain == Plain::Refused { site.admit_plain(&*store) } else { Ok(()) }
+    };
+    if let Err(error) = admit(site) {
+        let text = format!(
+            "The version has blobs without encryption, which the data store does not know of yet: {}. They count as bad \
+             until the version is imported again or something is backed up without encryption.",
+            error.line()
+        );
+        site.monitor.advise(Level::Warning, &text, error.remedies());
     }
 }
 

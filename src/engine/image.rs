@@ -13,9 +13,11 @@ mod view;
 
 pub use view::{Extent, Extents, Image};
 
+use super::copies::{Expected, Found, Seals};
 use super::future;
 use super::names::{self, Catalogue};
 use super::site::{self, Key, Site, Use};
+use crate::flow::fetch::Plain;
 use crate::flow::loader::{self, Loader};
 use crate::flow::probe;
 use crate::locks::Locks;
@@ -78,6 +80,7 @@ pub struct Depot {
     block_size: u32,
     cache: Arc<Cache>,
     loader: Loader<Ticket>,
+    seals: Arc<Seals>,
     overlays: Option<PathBuf>,
     /// Texts that were reported already and must not be repeated.
     reported: Mutex<BTreeSet<String>>,
@@ -108,6 +111,7 @@ fn serve_from<R>(
     if let Some(folder) = &options.overlays {
         check_folder(folder)?;
     }
+    let seals = Arc::new(Seals::open(&mut site, store)?);
     let Site { config, monitor, meta, locks, keys, hasher, .. } = site;
     let fetch = site::fetch(config, store, &keys, hasher);
     loader::run(&fetch, monitor, |loader| {
@@ -117,6 +121,7 @@ fn serve_from<R>(
             block_size: config.block_size,
             cache: Cache::new(config.mount_cache_size),
             loader,
+            seals,
             overlays: options.overlays.clone(),
             reported: Mutex::default(),
         }))
@@ -180,7 +185,8 @@ impl Depot {
     /// Opens the version with this uid, and pins it as long as the image exists.
     ///
     /// # Errors
-    /// There is no such version; it is being written or removed; its block size is not the configured one.
+    /// There is no such version; it is being written or removed; its block size is not the configured one; its rows are
+    /// not those that were sealed when it was backed up.
     pub fn open(self: &Arc<Self>, uid: &VersionUid) -> Result<Image> {
         let pin = self.locks.pin(uid)?;
         let version = {
@@ -189,8 +195,37 @@ impl Depot {
             probe::block_size(&mut meta, self.block_size, Some(&version))?;
             version
         };
+        let plain = self.check_rows(&version)?;
         let geometry = Geometry::new(version.size_bytes, self.block_size);
-        Ok(Image::new(Arc::clone(self), version, geometry, pin))
+        Ok(Image::new(Arc::clone(self), version, plain, geometry, pin))
+    }
+
+    /// Compares the rows of a version with what was sealed. Returns whether its blobs may be without encryption.
+    fn check_rows(&self, version: &Version) -> Result<Plain> {
+        let (seals, uid) = (Arc::clone(&self.seals), version.uid.clone());
+        let found = match self.loader.with_store(move |store| seals.find(store, &uid)) {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => Found::Unusable(format!("cannot be read: {}", error.line())),
+            None => return Err(Error::internal("the threads that read the store have ended")),
+        };
+        let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        let Expected { seal, plain, faults, warning } = self.seals.expect(&mut meta, version, found)?;
+        if let Some(warning) = warning {
+            self.warn_once(warning, &[]);
+        }
+        if let Some(fault) = faults.into_iter().next() {
+            return Err(Error::refused(fault));
+        }
+        if let Some((seal, key)) = seal.zip(self.seals.rows_key())
+            && meta.row_sum(version, key)? != seal.sum
+            && meta.missing(version)?.is_empty()
+        {
+            return Err(Error::refused(format!(
+                "The rows of version {} are not those that were sealed when it was backed up. A restore writes what there is.",
+                version.uid
+            )));
+        }
+        Ok(plain)
     }
 
     /// Number of bytes of `version` that are stored, before compression. The other bytes are holes.

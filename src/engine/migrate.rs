@@ -1,6 +1,7 @@
 //! Copies a version and re-encodes its data with the configured encryption version.
 
 use super::backup::{self, Made, Naming};
+use super::row_check::{Completeness, RowCheck};
 use super::site::Key;
 use super::{Site, Use, site};
 use crate::flow::version_source::VersionSource;
@@ -23,10 +24,19 @@ pub(crate) fn run(site: &mut Site<'_>, version: &str) -> Result<Made> {
     }
     let store = site.open_store(Use::Write)?;
     site.probe(&*store, Some(&old), Key::Needed)?;
+    let mut rows = RowCheck::new(site, &*store, &old)?;
+    rows.add_before(site, &old, u64::MAX)?;
+    if !rows.conclude(site, Completeness::Complete) {
+        return Err(Error::refused(format!(
+            "Version {} is not migrated, because its rows in the database are wrong. Nothing was changed.",
+            old.uid
+        )));
+    }
     let config = site.config;
     let second = site.reader()?;
     let keys = site.keys.clone();
-    let fetch = site::fetch(config, &*store, &keys, site.hasher);
+    let mut fetch = site::fetch(config, &*store, &keys, site.hasher);
+    fetch.plain = rows.plain();
     let source = VersionSource::new(old.clone(), config.block_size, second, &fetch);
     let mut tags = old.tags.clone();
     tags.push(format!("migrated-encryption-to-{}", config.encryption_version));

@@ -1,6 +1,7 @@
 //! Writes a version to a target.
 
 use super::damage::Casualties;
+use super::row_check::{Completeness, RowCheck};
 use super::site::Key;
 use super::{Site, Use, copies, site};
 use crate::flow::fetch::Damage;
@@ -8,7 +9,7 @@ use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
 use crate::meta::{Metadata, Rows};
 use crate::monitor::{Activity, Monitor, Progress};
-use crate::types::block::Geometry;
+use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::Result;
 use crate::types::remedy::Continuation;
 use crate::types::version::Version;
@@ -37,6 +38,8 @@ pub struct Restored {
     pub bad: Vec<Range<u64>>,
     /// Whether the version was valid when the restore began.
     pub was_valid: bool,
+    /// Whether the rows or the size in the database are wrong, so that the data may be that of another version.
+    pub rows_differ: bool,
 }
 
 /// Restores a version.
@@ -48,6 +51,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     let (version, _pin) = site.pin(options.version)?;
     let store = site.open_store(Use::Read)?;
     site.probe(&*store, Some(&version), Key::Needed)?;
+    let mut rows = RowCheck::new(site, &*store, &version)?;
+    let version = with_true_size(version, &rows, site.config.block_size);
     let geometry = Geometry::new(version.size_bytes, site.config.block_size);
     // A block number beyond the end means that all blocks are done.
     let from = options.continue_from.unwrap_or(0).min(version.size);
@@ -71,8 +76,10 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         site.monitor.can_continue(&Continuation::Restore { version, target, from, sparse, force });
     };
     let restore = Restore { version: &version, geometry, target: &*target, options, from };
-    restore.zero_sparse(site, &mut casualties).inspect_err(|_| can_continue(from))?;
-    let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
+    let completeness = restore.zero_sparse(site, &mut casualties).inspect_err(|_| can_continue(from))?;
+    rows.add_before(site, &version, from)?;
+    let mut fetch = site::fetch(config, &*store, &site.keys, site.hasher);
+    fetch.plain = rows.plain();
     let deliveries = site.parallel(options.target)?.writes;
     let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
     let route = Route { from, rows: Rows::Stored, percentile: 100 };
@@ -86,6 +93,7 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         bytes: 0,
         under_way: BTreeSet::new(),
         last_started: None,
+        rows,
         casualties,
     };
     if version.size > from {
@@ -94,8 +102,16 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
     walk.run(&mut site.meta, &version, route, &sink, &mut observer)
         .and_then(|()| target.flush())
         .inspect_err(|_| can_continue(observer.last_id().unwrap_or(from)))?;
+    let rows_differ = !observer.rows.conclude(site, completeness);
     copies::follow(site);
-    Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid })
+    Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid, rows_differ })
+}
+
+/// The version with the size that was sealed. If nothing was sealed, its bytes decide.
+fn with_true_size(version: Version, rows: &RowCheck, block_size: u32) -> Version {
+    let by_bytes = (Geometry::new(version.size_bytes, block_size).blocks(), version.size_bytes);
+    let (size, size_bytes) = rows.sealed_size().unwrap_or(by_bytes);
+    Version { size, size_bytes, ..version }
 }
 
 /// Bytes zeroed in one call. Between the calls, progress is shown and signals are checked.
@@ -112,10 +128,13 @@ struct Restore<'r> {
 }
 
 impl Restore<'_> {
-    /// Phase 1: zeroes blocks that are sparse or were never stored, so that the target does not show old data there.
-    fn zero_sparse(&self, site: &mut Site<'_>, casualties: &mut Casualties<'_>) -> Result<()> {
+    /// Phase 1: zeroes blocks that are sparse or were never stored, so that the target does not show old data there. Returns
+    /// whether all blocks were stored.
+    fn zero_sparse(&self, site: &mut Site<'_>, casualties: &mut Casualties<'_>) -> Result<Completeness> {
         let sparse = site.meta.sparse_ranges(self.version, self.from)?;
-        let missing = site.meta.missing(self.version)?.subtract(&(0..self.from).into());
+        let missing = site.meta.missing(self.version)?;
+        let completeness = if missing.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
+        let missing = missing.subtract(&(0..self.from).into());
         for range in missing.ranges() {
             site.monitor.error(&format!(
                 "Blocks {} to {} were never stored: the version is incomplete.",
@@ -144,7 +163,7 @@ impl Restore<'_> {
                 self.options.target
             ));
         }
-        Ok(())
+        Ok(completeness)
     }
 
     /// Zeroes blocks, piece by piece. Returns whether they are zeros now: a sparse restore may skip them.
@@ -188,6 +207,7 @@ struct RestoreObserver<'a> {
     bytes: u64,
     under_way: BTreeSet<u64>,
     last_started: Option<u64>,
+    rows: RowCheck,
     casualties: Casualties<'a>,
 }
 
@@ -213,6 +233,10 @@ impl RestoreObserver<'_> {
 }
 
 impl Observer for RestoreObserver<'_> {
+    fn read(&mut self, row: &BlockRow) {
+        self.rows.add(row);
+    }
+
     fn started(&mut self, id: u64) {
         self.under_way.insert(id);
         self.last_started = Some(id);

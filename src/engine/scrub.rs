@@ -1,6 +1,7 @@
 //! Verifies the blobs of a version, and compares them with a source.
 
 use super::damage::Casualties;
+use super::row_check::{Completeness, RowCheck};
 use super::site::Key;
 use super::{Site, Use, copies, site};
 use crate::config::Config;
@@ -51,6 +52,7 @@ pub enum Verdict {
 pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     let (version, _pin) = site.pin(options.version)?;
     let store = site.open_store(Use::Read)?;
+    let rows = RowCheck::new(site, &*store, &version)?;
     if !site.meta.missing(&version)?.is_empty() {
         site.monitor.error("Version is incomplete.");
         site.meta.mark_version_invalid(&version)?;
@@ -61,12 +63,17 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     store.check()?;
     site.probe(&*store, Some(&version), Key::Needed)?;
     let config = site.config;
+    if rows.has_faults() {
+        // Blobs that do not have the size that a wrong number demands are not bad.
+        return reject(site, &version);
+    }
     let geometry = Geometry::new(version.size_bytes, config.block_size);
     let source = match options.source {
         Some(url) => Some(open_source(url, geometry, config)?),
         None => None,
     };
-    let fetch = site::fetch(config, &*store, &site.keys, site.hasher);
+    let mut fetch = site::fetch(config, &*store, &site.keys, site.hasher);
+    fetch.plain = rows.plain();
     let deliveries = match options.source {
         Some(url) => site.parallel(url)?.reads,
         None => 1,
@@ -74,8 +81,8 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     let walk = Walk { fetch: &fetch, geometry, monitor: site.monitor, deliveries };
     let sink = Compare { source: source.as_deref(), geometry };
     // Sparse blocks have no blob, so they matter only if there is a source to compare with.
-    let rows = if source.is_some() { Rows::All } else { Rows::Stored };
-    let route = Route { from: 0, rows, percentile: options.percentile };
+    let which = if source.is_some() { Rows::All } else { Rows::Stored };
+    let route = Route { from: 0, rows: which, percentile: options.percentile };
     let mut observer = ScrubObserver {
         monitor: site.monitor,
         geometry,
@@ -85,12 +92,17 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
         bytes: 0,
         differs: false,
         mended: Vec::new(),
+        rows,
         casualties: Casualties::new(site.monitor, site.meta.is_writable()),
     };
     if version.size > 0 {
         observer.progress();
     }
     walk.run(&mut site.meta, &version, route, &sink, &mut observer)?;
+    let rows_are_right = observer.rows.conclude(site, Completeness::Complete);
+    if !rows_are_right && observer.casualties.is_empty() {
+        return reject(site, &version);
+    }
     let findings = Findings {
         version_is_bad: !observer.casualties.is_empty(),
         source_differs: observer.differs,
@@ -99,6 +111,14 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     let verdict = conclude(site, &version, options.percentile, &findings)?;
     copies::follow(site);
     Ok(verdict)
+}
+
+/// Marks a version as invalid whose rows are wrong.
+fn reject(site: &mut Site<'_>, version: &Version) -> Result<Verdict> {
+    site.meta.mark_version_invalid(version)?;
+    site.monitor.error(&format!("Marked version invalid because it has errors: {}", version.uid));
+    copies::follow(site);
+    Ok(Verdict::Bad { version_is_bad: true })
 }
 
 fn open_source(url: &str, geometry: Geometry, config: &Config) -> Result<Box<dyn Source>> {
@@ -201,6 +221,7 @@ struct ScrubObserver<'a> {
     differs: bool,
     /// Blobs that were marked as bad but are good.
     mended: Vec<BlobId>,
+    rows: RowCheck,
     casualties: Casualties<'a>,
 }
 
@@ -217,6 +238,10 @@ impl ScrubObserver<'_> {
 }
 
 impl Observer for ScrubObserver<'_> {
+    fn read(&mut self, row: &BlockRow) {
+        self.rows.add(row);
+    }
+
     fn skipped(&mut self, row: &BlockRow) {
         self.done += 1;
         let uid = row.blob.as_ref().map_or("sparse", |blob| blob.uid.as_str());

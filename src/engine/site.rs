@@ -4,7 +4,7 @@ use super::claims::FileRegister;
 use super::{lock_dir, names};
 use crate::config::{Config, Parallel};
 use crate::crypt::Keyring;
-use crate::flow::fetch::Fetch;
+use crate::flow::fetch::{Fetch, Plain};
 use crate::flow::probe;
 use crate::hash::Hasher;
 use crate::io::{self, UrlKind};
@@ -50,6 +50,8 @@ pub struct Site<'a> {
     /// What this command changes about versions has a higher token than this in the list of due copies. `None` if the
     /// command changes nothing.
     pub(super) changes_since: Option<i64>,
+    /// Whether the store may have blobs without encryption, as its identity says when the store was opened.
+    pub(super) plain: Plain,
     /// The unreadable rows that were reported already.
     reported: BTreeSet<String>,
 }
@@ -77,6 +79,7 @@ impl<'a> Site<'a> {
             locks,
             keys: Keyring::new(config.encryption_key.as_ref()),
             hasher: Hasher::new(config.hash_function),
+            plain: Plain::Accepted,
             reported: BTreeSet::new(),
         };
         // A signal may have arrived during an upgrade or a wait for the database.

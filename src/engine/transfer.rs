@@ -80,13 +80,17 @@ pub fn import(site: &mut Site<'_>, mut input: impl BufRead, what: &str) -> Resul
     let (line, first) = lines.next()?.ok_or_else(|| lines.bad(2, "the line of the version is missing"))?;
     let version = dialect.version(&first).map_err(|text| lines.bad(line, &text))?;
     let _lock = site.locks.own(&version.uid)?;
-    let mut rows = Blocks { dialect, version: &version, lines, line: 0, found: 0, bytes: 0, ended: false };
+    let mut rows =
+        Blocks { dialect, version: &version, lines, line: 0, found: 0, bytes: 0, plain: false, ended: false };
     match site.meta.import(&version, &mut rows) {
         // The database refused a row. It does not know the line, so add it here.
         Err(Error::DumpFormat(text)) if !rows.ended => Err(rows.lines.bad(rows.line, &text)),
         result => result,
     }?;
     copies::follow(site);
+    if rows.plain {
+        copies::admit_plain(site);
+    }
     Ok(version.uid)
 }
 
@@ -156,6 +160,8 @@ struct Blocks<'v, 'w, R> {
     line: u64,
     found: u64,
     bytes: u64,
+    /// Whether a blob has no encryption.
+    plain: bool,
     ended: bool,
 }
 
@@ -168,6 +174,7 @@ impl<R: Read> Blocks<'_, '_, R> {
         let row =
             self.dialect.block(&record, self.version).map_err(|text| self.lines.bad(self.line, &text))?;
         self.found += 1;
+        self.plain |= row.uid.is_some() && row.encryption.version == 0;
         self.bytes = self.bytes.saturating_add(row.size);
         Ok(Some(row))
     }

@@ -13,6 +13,22 @@ use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Whether blobs without encryption are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plain {
+    /// They are.
+    Accepted,
+    /// They are damage: everything was encrypted.
+    Refused,
+}
+
+impl Plain {
+    /// Whether a blob must be refused.
+    pub(crate) fn refuses(self, blob: &Blob) -> bool {
+        self == Plain::Refused && blob.encryption.version == 0
+    }
+}
+
 /// The damage of a blob.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
@@ -25,6 +41,9 @@ pub(crate) enum Damage {
     /// The blob cannot be decrypted or decompressed.
     #[error("the blob is corrupt: {0}")]
     Corrupt(#[from] DecodeError),
+    /// The blob has no encryption, and can have been put there by anybody.
+    #[error("the blob is not encrypted, and all blobs were when this version was backed up")]
+    Plain,
     /// Its data is longer or shorter than the block.
     #[error("the blob has the wrong size: it holds {is} bytes, should be {should}")]
     Size {
@@ -50,7 +69,8 @@ impl Damage {
         match self {
             Damage::Unreadable(_) | Damage::Size { .. } | Damage::Checksum { .. } => true,
             Damage::Corrupt(Frame(_) | Tag | TooShort(_)) => true,
-            Damage::Corrupt(KeyField | KeyUnwrap | Memory(_) | NoKey | Version(_)) | Damage::Missing => false,
+            Damage::Corrupt(KeyField | KeyUnwrap | Memory(_) | NoKey | Version(_)) => false,
+            Damage::Missing | Damage::Plain => false,
         }
     }
 }
@@ -63,6 +83,8 @@ pub(crate) struct Fetch<'a> {
     pub keys: &'a Keyring,
     /// Computes the digests of blocks.
     pub hasher: Hasher,
+    /// Whether blobs without encryption are accepted.
+    pub plain: Plain,
     /// Number of blobs that are read at the same time.
     reads: usize,
     permits: Permits,
@@ -81,7 +103,8 @@ impl<'a> Fetch<'a> {
         bandwidth: u64,
     ) -> Self {
         let (permits, throttle) = (Permits::new(reads), Throttle::new(bandwidth));
-        Fetch { store, keys, hasher, reads, permits, throttle, doubtful: AtomicU64::new(0) }
+        let (plain, doubtful) = (Plain::Accepted, AtomicU64::new(0));
+        Fetch { store, keys, hasher, plain, reads, permits, throttle, doubtful }
     }
 
     /// Warns of blobs that were bad when they were read, and good when they were read again, if there were any.
@@ -256,6 +279,10 @@ impl<'a> Fetcher<'a> {
         stop: impl Fn() -> bool,
     ) -> Result<Option<Damage>> {
         let shared = self.fetch;
+        if shared.plain.refuses(blob) {
+            plain.clear();
+            return Ok(Some(Damage::Plain));
+        }
         let wanted = Wanted { uid: &blob.uid, block: id, size: length, again: attempt == Attempt::Second };
         let raw = &mut self.raw;
         let got = shared.permits.with(|| {

@@ -8,6 +8,7 @@ use super::fetch::{Damage, Fetch, Fetcher, Verifier};
 use crate::monitor::{Level, Monitor};
 use crate::pool::threads::Crew;
 use crate::pool::{Latch, cores};
+use crate::store::BlobStore;
 use crate::types::block::Blob;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
@@ -42,6 +43,9 @@ pub(crate) struct Request<T> {
     pub taker: T,
 }
 
+/// Something to do with the store.
+type Call = Box<dyn FnOnce(&dyn BlobStore) + Send>;
+
 enum Task<T> {
     /// A block to load.
     Load {
@@ -51,6 +55,8 @@ enum Task<T> {
     },
     /// A message for the monitor.
     Say(Level, String, Vec<Remedy>),
+    /// Something else to do with the store.
+    Call(Call),
 }
 
 /// Sends requests to the threads of [`run`]. After `run` has ended, all requests fail.
@@ -69,6 +75,17 @@ impl<T: Taker> Loader<T> {
     /// Requests a block that will probably be needed.
     pub(crate) fn load_ahead(&self, request: Request<T>) {
         let _ = self.ahead.send(Task::Load { request, urgent: false });
+    }
+
+    /// Lets a thread that has the store do something with it, and waits for the result. `None` after the threads have ended.
+    pub(crate) fn with_store<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn BlobStore) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (result_in, result) = bounded(1);
+        let call: Call = Box::new(move |store| drop(result_in.send(work(store))));
+        let _ = self.urgent.send(Task::Call(call));
+        result.recv().ok()
     }
 
     /// Sends a text to the monitor of the run, with what the user can do about it. May be called from any thread.
@@ -173,6 +190,7 @@ impl LoaderThreads<'_> {
             };
             match (job, &mut fetcher) {
                 (Ok(Task::Say(level, text, remedies)), _) => self.monitor.advise(level, &text, &remedies),
+                (Ok(Task::Call(call)), _) => call(self.fetch.store),
                 (Ok(Task::Load { request, urgent }), Ok(fetcher)) => {
                     self.loading.fetch_add(1, Ordering::Relaxed);
                     self.load_one(request, urgent, fetcher, &out);

@@ -28,7 +28,7 @@ pub(crate) type Decode<'d, T> = &'d (dyn Fn(&[u8]) -> Usable<T> + Sync);
 /// A function that is called with each object.
 pub(crate) type Visit<'v, T, E> = &'v mut dyn FnMut(&ObjectName, Usable<T>) -> std::result::Result<(), E>;
 
-/// Reads and opens one object.
+/// Reads and opens one object. `None` if there is none.
 ///
 /// # Errors
 /// [`Error::Store`], [`Error::Resources`].
@@ -36,19 +36,19 @@ pub(crate) fn load(
     store: &dyn BlobStore,
     sealer: &Sealer,
     name: &ObjectName,
-) -> Result<Usable<Zeroizing<Vec<u8>>>> {
+) -> Result<Option<Usable<Zeroizing<Vec<u8>>>>> {
     let sealed = match store.get_object(name, MOST_OBJECT) {
         Ok(Some(data)) => data,
-        Ok(None) => return Ok(Err("is gone".into())),
-        Err(GetError::Unreadable(why)) => return Ok(Err(format!("cannot be read: {why}"))),
+        Ok(None) => return Ok(None),
+        Err(GetError::Unreadable(why)) => return Ok(Some(Err(why))),
         Err(GetError::Store(error)) => return Err(error),
     };
     match sealer.open(name, sealed, MOST_DATA) {
-        Ok(data) => Ok(Ok(data)),
+        Ok(data) => Ok(Some(Ok(data))),
         Err(error @ ObjectError::Memory(_)) => {
             Err(Error::resources(because(format!("{name} cannot be opened"), error)))
         }
-        Err(error) => Ok(Err(format!("cannot be used: {error}"))),
+        Err(error) => Ok(Some(Err(format!("cannot be used: {error}")))),
     }
 }
 
@@ -73,7 +73,8 @@ impl ObjectReader<'_> {
     /// # Errors
     /// As [`load`].
     pub(crate) fn one<T>(&self, name: &ObjectName, decode: Decode<'_, T>) -> Result<Usable<T>> {
-        Ok(load(self.store, self.sealer, name)?.and_then(|data| decode(&data)))
+        let data = load(self.store, self.sealer, name)?.unwrap_or_else(|| Err("is gone".into()));
+        Ok(data.and_then(|data| decode(&data)))
     }
 
     /// Reads objects, several at the same time, and calls `visit` with each in the order of `names`. The next ones are

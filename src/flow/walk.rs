@@ -81,6 +81,8 @@ pub(crate) struct Walk<'a> {
 
 /// Receives the events of [`Walk::run`], in the calling thread.
 pub(crate) trait Observer {
+    /// A row was read from the database. Rows come in the order of their blocks, also those that are skipped.
+    fn read(&mut self, _row: &BlockRow) {}
     /// Block `id` is on its way.
     fn started(&mut self, _id: u64) {}
     /// Block `id` is skipped by chance.
@@ -216,7 +218,9 @@ impl Conductor<'_> {
     /// The row of the next block to visit.
     fn next_row(&mut self, meta: &mut Metadata) -> Result<Option<BlockRow>> {
         loop {
-            match self.rows.next(meta)? {
+            let row = self.rows.next(meta)?;
+            row.iter().for_each(|row| self.observer.read(row));
+            match row {
                 Some(row) if fastrand::u8(0..100) >= self.percentile => self.observer.skipped(&row),
                 row => return Ok(row),
             }

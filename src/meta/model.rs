@@ -262,6 +262,15 @@ impl SummedBlob {
     }
 }
 
+/// What the copy of a version says of its rows, so that other rows are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The sum of the rows ([`crate::copies::RowSum`]).
+    pub sum: [u8; 32],
+    /// Whether all of their blobs are encrypted.
+    pub encrypted: bool,
+}
+
 /// An object with a list of blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexRow {

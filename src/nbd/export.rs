@@ -75,7 +75,11 @@ impl<'a> Exports<'a> {
     /// # Errors
     /// As [`Depot::open`].
     pub(super) fn open(&self, version: &Version) -> Result<Export<'a>> {
-        let image = self.depot.open(&version.uid)?;
+        let image = self.depot.open(&version.uid).inspect_err(|error| {
+            if let Error::Refused(_) = error {
+                self.depot.advise(Level::Error, error.line(), error.remedies());
+            }
+        })?;
         let read_only = self.is_read_only(version);
         let copy = Mutex::new(CopyState::Untouched);
         let copies = self.copies.clone();

@@ -17,6 +17,7 @@ mod downgrade;
 mod exit_codes;
 mod fixture_lifecycle;
 mod fixtures;
+mod forgery;
 mod full_disk;
 mod generate;
 mod huge;

@@ -66,8 +66,8 @@ fn a_block_that_cannot_be_read_once_is_read_again_with_a_message() {
     let Some((fs, install)) = remote(name, "none") else { return };
     let version = install.backup(&[&install.image("a.img", &image()), "a"]);
     install.set_in("DataBackend", "simultaneous_reads", "1");
-    // The first read is that of the store's identity. Reading goes on without it.
-    fs.faults().read = Some((2, EIO));
+    // The first reads are those of the store's identity and of the copy of the version. Reading goes on without them.
+    fs.faults().read = Some((3, EIO));
     let run = install.run(&["scrub", &version]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stdout.contains("backy2.store cannot be read: Input/output error"), "{run:?}");

@@ -83,3 +83,25 @@ fn without_the_device_the_error_names_it() {
     let run = Run::from(namespace.output().expect("runs"));
     refused(&run, 100, &["/dev/fuse does not exist", "modprobe fuse"]);
 }
+
+#[test]
+fn a_forged_version_cannot_be_opened() {
+    if !Mount::possible("a_forged_version_cannot_be_opened") {
+        return;
+    }
+    let install = Install::new(65536);
+    let image = noise(1, 300_000);
+    let uid = install.backup(&[&install.image("image", &image), "vm"]);
+    let other = install.backup(&[&install.image("other", &noise(2, 300_000)), "other"]);
+    let from = "(SELECT id FROM versions WHERE name = 'other')";
+    install.change(&format!(
+        "UPDATE block_map SET blob_id = (SELECT blob_id FROM block_map WHERE version_id = {from} AND block_id = 1)
+         WHERE block_id = 2 AND version_id = (SELECT id FROM versions WHERE name = 'vm')"
+    ));
+    let mount = Mount::new(&install, &[]);
+    let error = fs::read(mount.data(&uid)).expect_err("refused");
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
+    assert!(fs::read(mount.data(&other)).expect("read") == noise(2, 300_000));
+    let ended = mount.unmount();
+    assert!(ended.stderr.contains("are not those that were sealed"), "{ended:?}");
+}

@@ -6,6 +6,7 @@ mod common;
 mod client;
 mod clients;
 mod copies;
+mod forgery;
 mod garbage;
 mod neighbours;
 mod protocol;

@@ -34,6 +34,8 @@ mod exit_codes;
 mod fixture_lifecycle;
 #[path = "../commands/fixtures.rs"]
 mod fixtures;
+#[path = "../commands/forgery.rs"]
+mod forgery;
 mod hostile;
 mod hosts;
 #[path = "../commands/json.rs"]

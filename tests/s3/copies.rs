@@ -109,3 +109,19 @@ fn a_version_is_valid_only_when_its_copy_is_written() {
         install.assert_copies_in(&server.bucket_folder());
     }
 }
+
+#[test]
+fn a_forged_row_is_noticed() {
+    let Some(server) = rclone("a_forged_row_is_noticed") else { return };
+    let (install, uid) = with_a_version(&server);
+    install.ok(&["scrub", &uid]);
+    install.change(
+        "UPDATE block_map SET blob_id = (SELECT max(blob_id) FROM block_map WHERE block_id = 1) WHERE block_id = 2",
+    );
+    for args in [&["restore", &uid, &install.url("out")][..], &["scrub", &uid]] {
+        let said = install.fails(20, args);
+        assert!(said.contains("are not those that were sealed"), "{said}");
+    }
+    server.delete(&format!("versions/{uid}"));
+    install.ok(&["scrub", &uid]);
+}

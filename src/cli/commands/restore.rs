@@ -31,11 +31,21 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
         },
     )?;
     let bad = |range: &Range<u64>| json!({"offset": range.start, "length": range.end - range.start});
-    context.report(
-        || json!({"bad": restored.bad.iter().map(bad).collect::<Vec<_>>(), "was_valid": restored.was_valid}),
-    )?;
-    if restored.bad.is_empty() && restored.was_valid {
+    context.report(|| {
+        let bad = restored.bad.iter().map(bad).collect::<Vec<_>>();
+        json!({"bad": bad, "was_valid": restored.was_valid, "rows_differ": restored.rows_differ})
+    })?;
+    if restored.rows_differ {
+        terminal.error(&format!(
+            "The restore went through, but {} may not have the data that was backed up.",
+            args.target
+        ));
+    }
+    if restored.bad.is_empty() && restored.was_valid && !restored.rows_differ {
         return Ok(Outcome::Done);
+    }
+    if restored.bad.is_empty() && restored.rows_differ {
+        return Ok(Outcome::Errors);
     }
     if restored.bad.is_empty() {
         terminal.error(
@@ -52,6 +62,7 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
         terminal.error(&format!("  and {} ranges more", restored.bad.len() - LISTED));
     }
     let bytes: u64 = restored.bad.iter().map(|range| range.end - range.start).sum();
-    terminal.error(&format!("{bytes} bytes in all. Everything else is as it was backed up."));
+    let rest = if restored.rows_differ { "" } else { " Everything else is as it was backed up." };
+    terminal.error(&format!("{bytes} bytes in all.{rest}"));
     Ok(Outcome::Errors)
 }

@@ -123,7 +123,8 @@ prop_compose! {
     pub(super) fn version()(
         version in row(), origin in option::of(origin()), runs in vec(run(), 0..3), hash_function in any_text(),
         block_size: u32, blocks in blocks(), bad in btree_set(signed().prop_map(BlobId), 0..5), row_sum: [u8; 32],
+        encrypted: bool,
     ) -> CopiedVersion {
-        CopiedVersion { version, origin, runs, hash_function, block_size, blocks, bad, row_sum }
+        CopiedVersion { version, origin, runs, hash_function, block_size, blocks, bad, row_sum, encrypted }
     }
 }

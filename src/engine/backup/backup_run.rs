@@ -1,6 +1,6 @@
 //! Carries out the plan of a backup: begins the version, carries unchanged blocks over, and reads the others.
 
-use crate::engine::copies::Copies;
+use crate::engine::copies::{Copies, Work};
 use crate::engine::{Site, future};
 use crate::flow::coordinator::Tally;
 use crate::flow::ingest::Ingest;
@@ -12,6 +12,7 @@ use crate::monitor::{Activity, Progress};
 use crate::store::BlobStore;
 use crate::throttle::Throttle;
 use crate::types::block::Geometry;
+use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
 use crate::types::time::Timestamp;
@@ -128,6 +129,8 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
             // Some blob of the base has gone bad since the plan was made.
             self.site.meta.missing(self.ingest.version)?
         };
+        let carried = if base.is_some() { plan.carry.subtract(&read) } else { BlockSet::default() };
+        let mut work = Work { base, carried };
         // Report this even if there is nothing to read.
         self.progress(Activity::BackupData { source: self.ingest.source.url() });
         for _ in 0..ROUNDS {
@@ -138,10 +141,11 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
             // If the store's folder was replaced meanwhile, readers would not find the blobs.
             self.ingest.store.check()?;
             self.tell_of_growth();
-            match self.finish(base, since, name)? {
+            match self.finish(&work, since, name)? {
                 Finish::Valid => return Ok(()),
                 Finish::Missing(blocks) => {
                     self.tally.done = self.tally.done.saturating_sub(blocks.count());
+                    work.carried = work.carried.subtract(&blocks);
                     read = blocks;
                 }
             }
@@ -154,11 +158,11 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
 
     /// Makes the version valid if it is complete. Its copy is written before. `since` is the newest blob from before this
     /// run.
-    fn finish(&mut self, base: Option<&Version>, since: BlobId, name: &str) -> Result<Finish> {
+    fn finish(&mut self, work: &Work<'_>, since: BlobId, name: &str) -> Result<Finish> {
         if let Some(copies) = self.copies {
             copies.cover_needed(self.site, since)?;
             let row = self.statistics_row(name);
-            return copies.finish(self.site, self.ingest.version, base, &row);
+            return copies.finish(self.site, self.ingest.version, work, &row);
         }
         let row = self.statistics_row(name);
         self.site.meta.finish_version(self.ingest.version, &row, None)

@@ -5,6 +5,7 @@ use super::finding::{Finding, Kind, plural};
 use super::{Check, NAMED};
 use crate::config::StoreConfig;
 use crate::engine::site;
+use crate::flow::fetch::Plain;
 use crate::flow::spot::{self, Examined};
 use crate::meta::Metadata;
 use crate::monitor::{Activity, Monitor, Progress};
@@ -28,7 +29,10 @@ pub(super) fn read(check: &mut Check<'_, '_>, percent: u8) -> Result<Finding> {
     let block_size = config.block_size as usize;
     let (site, store) = check.both()?;
     let total = site.meta.blob_count()?.blocks * u64::from(percent) / 100;
-    let fetch = site::fetch(config, store, &site.keys, site.hasher);
+    // Copies that are due may be those of versions without encryption that nothing has recorded yet.
+    let none_is_due = site.meta.last_due()?.is_some() && site.meta.due_copies(0, 1)?.is_empty();
+    let mut fetch = site::fetch(config, store, &site.keys, site.hasher);
+    fetch.plain = if none_is_due { site.plain } else { Plain::Accepted };
     let mut reading = Reading {
         choice: Choice { percent, after: BlobId(0), next: VecDeque::new(), ended: false },
         monitor: site.monitor,

@@ -1,11 +1,13 @@
 //! The objects of versions.
 
-use super::{Copies, Failures, Told};
+use super::{Copies, Failures, Found, Told};
 use crate::copies::{BlockMap, CopiedRun, CopiedVersion, RowSum};
 use crate::engine::Site;
 use crate::failpoint;
-use crate::meta::{DueCopy, Finish, StatisticsRow, VersionContent};
+use crate::flow::fetch::Plain;
+use crate::meta::{DueCopy, Finish, Seal, StatisticsRow, VersionContent};
 use crate::monitor::Level;
+use crate::store::BlobStore;
 use crate::types::block_set::BlockSet;
 use crate::types::error::{Error, Result};
 use crate::types::keys::BlobId;
@@ -26,9 +28,16 @@ struct Change {
     after: Option<BlobId>,
 }
 
+/// The work of a backup, as far as it matters for the sum of the new version's rows.
+pub(in crate::engine) struct Work<'w> {
+    /// The base.
+    pub base: Option<&'w Version>,
+    /// The blocks whose rows are those of the base. They were not stored by this backup.
+    pub carried: BlockSet,
+}
+
 impl Copies<'_> {
-    /// Writes the object of a version as it will be, and makes the version valid. `base` is a version with mostly the same
-    /// blocks.
+    /// Writes the object of a version as it will be, and makes the version valid.
     ///
     /// # Errors
     /// The store or the database fails. The version is not valid then.
@@ -36,7 +45,7 @@ impl Copies<'_> {
         &self,
         site: &mut Site<'_>,
         version: &Version,
-        base: Option<&Version>,
+        work: &Work<'_>,
         run: &StatisticsRow,
     ) -> Result<Finish> {
         let _lock = self.lock(site)?;
@@ -45,13 +54,24 @@ impl Copies<'_> {
         let Some(mut content) = content.filter(|content| content.is_complete() && content.bad.is_empty())
         else {
             // Some blocks must be stored again first.
+            self.delete(&version.uid)?;
             return site.meta.finish_version(version, run, None);
         };
         content.version.valid = true;
         content.runs.push(copied(run));
-        self.put_version(site, content, base.map(|base| &base.uid))?;
+        let seal = self.seal_of_backup(site, &content, work)?;
+        self.put_version(site, content, seal)?;
         failpoint::pass("copies-version-written");
-        site.meta.finish_version(version, run, Some(&due))
+        let finish = site.meta.finish_version(version, run, Some(&due))?;
+        if let Finish::Missing(_) = finish {
+            // Its blocks change once more, and nothing must be compared with what they were.
+            self.delete(&version.uid)?;
+        }
+        Ok(finish)
+    }
+
+    fn delete(&self, uid: &VersionUid) -> Result<()> {
+        ObjectName::version(uid).map_or(Ok(()), |name| self.store.delete_object(&name))
     }
 
     /// Brings due copies with a token above `after` up to date.
@@ -84,7 +104,6 @@ impl Copies<'_> {
     /// Writes or deletes the object of a version. The caller holds the lock.
     fn renew(&self, site: &mut Site<'_>, due: &DueCopy, failures: Failures) -> Result<()> {
         site.monitor.check()?;
-        let Some(name) = ObjectName::version(&due.uid) else { return site.meta.settle_copy(due).map(drop) };
         let content = match site.meta.version_content(&due.uid) {
             Ok(content) => content,
             Err(error @ Error::Metadata { .. }) => {
@@ -95,14 +114,18 @@ impl Copies<'_> {
             Err(error) => return Err(error),
         };
         let written = match content {
-            Some(content) if content.is_complete() => self.put_version(site, content, None),
+            Some(content) if content.is_complete() => self.put_again(site, content),
             // The rows of a version of 2.13 may come later, or were lost.
             Some(content) if content.version.valid => return Ok(()),
-            content => match self.kept(site, content)? {
-                Some(copied) => self.put(&name, &copied.encode()),
+            Some(content) if self.has_other_size(&content.version)? => {
+                self.keep_as_it_is(site, &content.version);
+                return Ok(());
+            }
+            content => match self.kept(site, content)?.zip(ObjectName::version(&due.uid)) {
+                Some((copied, name)) => self.put(&name, &copied.encode()).map(|()| true),
                 None => {
-                    self.store.delete_object(&name)?;
-                    Ok(())
+                    self.delete(&due.uid)?;
+                    Ok(true)
                 }
             },
         };
@@ -111,7 +134,8 @@ impl Copies<'_> {
                 super::say(site, Level::Warning, &error);
                 return Ok(());
             }
-            done => done?,
+            Ok(false) => return Ok(()),
+            done => drop(done?),
         }
         failpoint::pass("copies-version-renewed");
         site.meta.settle_copy(due).map(drop)
@@ -122,7 +146,9 @@ impl Copies<'_> {
     /// the object describes the blocks that the version has lost.
     fn kept(&self, site: &mut Site<'_>, content: Option<VersionContent>) -> Result<Option<CopiedVersion>> {
         let Some(content) = content else { return Ok(None) };
-        let Some(mut copied) = self.copied(&content.version.uid)? else { return Ok(None) };
+        let Found::Copy(mut copied) = self.keys.find(self.store, &content.version.uid)? else {
+            return Ok(None);
+        };
         let named = copied.blocks.blocks().filter_map(|(_, blob)| u64::try_from(blob.0).ok());
         let named: BlockSet = named.filter(|blob| *blob > 0).collect();
         if named.subtract(&site.meta.blob_keys()?).is_empty() {
@@ -131,72 +157,173 @@ impl Copies<'_> {
         copied.version = Version { valid: copied.version.valid, ..content.version };
         (copied.origin, copied.runs) = (content.origin, content.runs);
         copied.bad.extend(content.bad);
-        Ok(Some(copied))
+        Ok(Some(*copied))
     }
 
-    fn put_version(
-        &self,
-        site: &mut Site<'_>,
-        content: VersionContent,
-        base: Option<&VersionUid>,
-    ) -> Result<()> {
+    /// Writes the object of a version anew. Returns `false` if it was left as it is, because the rows in the database are
+    /// not those that it was sealed with.
+    fn put_again(&self, site: &mut Site<'_>, content: VersionContent) -> Result<bool> {
+        let Some(seal) = self.seal_again(site, &content)? else {
+            self.keep_as_it_is(site, &content.version);
+            return Ok(false);
+        };
+        self.put_version(site, content, seal)?;
+        Ok(true)
+    }
+
+    fn keep_as_it_is(&self, site: &Site<'_>, version: &Version) {
+        site.monitor.warning(&format!(
+            "The copy of version {} in the data store stays as it is: the rows in the database are not those that were sealed \
+             when the version was backed up. Scrub it.",
+            version.uid
+        ));
+    }
+
+    /// Whether the copy of a version says another size than the database.
+    fn has_other_size(&self, version: &Version) -> Result<bool> {
+        let Found::Copy(copied) = self.keys.find(self.store, &version.uid)? else { return Ok(false) };
+        let sealed = &copied.version;
+        let sizes = [(sealed.size, sealed.size_bytes), (version.size, version.size_bytes)];
+        Ok(sealed.key == version.key && sizes[0] != sizes[1])
+    }
+
+    fn put_version(&self, site: &mut Site<'_>, content: VersionContent, seal: Seal) -> Result<()> {
+        if !seal.encrypted && site.plain == Plain::Refused {
+            site.admit_plain(self.store)?;
+        }
         let Some(name) = ObjectName::version(&content.version.uid) else { return Ok(()) };
-        let row_sum = self.sum(site, &content, base)?;
         let VersionContent { version, origin, runs, blocks, bad } = content;
         let (hash_function, block_size) =
             (site.config.hash_function.name().to_owned(), site.config.block_size);
-        let copied = CopiedVersion { version, origin, runs, hash_function, block_size, blocks, bad, row_sum };
+        let Seal { sum: row_sum, encrypted } = seal;
+        let copied = CopiedVersion {
+            version,
+            origin,
+            runs,
+            hash_function,
+            block_size,
+            blocks,
+            bad,
+            row_sum,
+            encrypted,
+        };
         self.put(&name, &copied.encode())
     }
 
-    /// The sum of the rows of a version: from an earlier object of the version or of its base, or over all rows.
-    fn sum(
-        &self,
-        site: &mut Site<'_>,
-        content: &VersionContent,
-        base: Option<&VersionUid>,
-    ) -> Result<[u8; 32]> {
-        if let Some((blocks, sum)) = self.known_sum(base.unwrap_or(&content.version.uid))?
-            && let Some(changes) = changes(&blocks, &content.blocks)
-            && let Some(sum) = self.changed_sum(site, sum, &changes)?
-        {
-            return Ok(sum);
+    /// The seal of a version that has one. It stays, whatever the database says: only a backup changes rows. Without a copy
+    /// it is made from the database. `None` if the rows are not those that were sealed.
+    fn seal_again(&self, site: &mut Site<'_>, content: &VersionContent) -> Result<Option<Seal>> {
+        let VersionContent { version, blocks, .. } = content;
+        let copied = match self.keys.find(self.store, &version.uid)? {
+            Found::Copy(copied) => copied,
+            Found::Nothing => return self.seal_of_all(site, version).map(Some),
+            Found::Unusable(why) => {
+                site.monitor.info(&format!(
+                    "The copy of version {} in the data store {why}. It is written anew from the database.",
+                    version.uid
+                ));
+                return self.seal_of_all(site, version).map(Some);
+            }
+        };
+        let sealed = &copied.version;
+        let has_its_size = (sealed.size, sealed.size_bytes) == (version.size, version.size_bytes);
+        let seal = Seal { sum: copied.row_sum, encrypted: copied.encrypted };
+        if sealed.key != version.key {
+            let anew = self.seal_of_all(site, version)?;
+            if !has_its_size || anew.sum != seal.sum {
+                site.monitor.warning(&format!(
+                    "Version {} was removed, and a version with the same uid and other rows was put in its place. Its copy in \
+                     the data store is written anew.",
+                    version.uid
+                ));
+            }
+            return Ok(Some(anew));
         }
-        site.meta.row_sum(&content.version, &self.rows_key)
+        // A change of keys may merge rows, which have the same sum then.
+        let is_same =
+            has_its_size && (copied.blocks == *blocks || self.seal_of_all(site, version)?.sum == seal.sum);
+        Ok(is_same.then_some(seal))
     }
 
-    /// The blocks of an object and their sum. It does not matter how old the object is.
-    fn known_sum(&self, uid: &VersionUid) -> Result<Option<(BlockMap, [u8; 32])>> {
-        Ok(self.copied(uid)?.map(|copied| (copied.blocks, copied.row_sum)))
+    fn seal_of_all(&self, site: &mut Site<'_>, version: &Version) -> Result<Seal> {
+        site.meta.seal_of_rows(version, &self.keys.rows_key, &BlockSet::default())
     }
 
-    /// The object of a version. `None` if there is none, or it is damaged.
-    fn copied(&self, uid: &VersionUid) -> Result<Option<CopiedVersion>> {
-        let Some(name) = ObjectName::version(uid) else { return Ok(None) };
-        let data = self.get(&name)?;
-        Ok(data.and_then(|data| CopiedVersion::decode(&data).ok()))
+    /// The seal of a new version. Of rows that came from the base it counts what was sealed of the base, not what the
+    /// database says of them now, so that forged rows of the base do not pass as those of the new version.
+    fn seal_of_backup(&self, site: &mut Site<'_>, content: &VersionContent, work: &Work<'_>) -> Result<Seal> {
+        let Some(base) = work.base else { return self.seal_of_all(site, &content.version) };
+        let copied = match self.keys.find(self.store, &base.uid)? {
+            Found::Copy(copied) => copied,
+            Found::Nothing | Found::Unusable(_) => return self.seal_of_all(site, &content.version),
+        };
+        let before = Seal { sum: copied.row_sum, encrypted: copied.encrypted };
+        if let Some(changes) = changes(&copied.blocks, &content.blocks, &work.carried)
+            && let Some(seal) = self.changed_seal(site, before, &changes)?
+        {
+            return Ok(seal);
+        }
+        let after = site.meta.seal_of_rows(&content.version, &self.keys.rows_key, &work.carried)?;
+        let mut sum = RowSum::resume(&self.keys.rows_key, after.sum);
+        sum.sub_sum(&self.seal_of_all(site, base)?.sum);
+        sum.add_sum(&before.sum);
+        Ok(Seal { sum: sum.bytes(), encrypted: before.encrypted && after.encrypted })
     }
 
-    /// The sum after some changes. `None` if a blob has no row any more.
-    fn changed_sum(
-        &self,
-        site: &mut Site<'_>,
-        sum: [u8; 32],
-        changes: &[Change],
-    ) -> Result<Option<[u8; 32]>> {
+    /// The seal after some changes. `None` if a blob has no row any more.
+    fn changed_seal(&self, site: &mut Site<'_>, seal: Seal, changes: &[Change]) -> Result<Option<Seal>> {
         let keys = changes.iter().flat_map(|change| [change.before, change.after]).flatten();
         let keys: BlockSet = keys.filter_map(|blob| u64::try_from(blob.0).ok()).collect();
         let blobs = site.meta.summed_blobs(&keys)?;
-        let mut sum = RowSum::resume(&self.rows_key, sum);
+        let (mut sum, mut encrypted) = (RowSum::resume(&self.keys.rows_key, seal.sum), seal.encrypted);
         for Change { block, before, after } in changes {
-            for (blob, add) in [(before, RowSum::sub as fn(&mut RowSum, _)), (after, RowSum::add)] {
-                let Some(blob) = blob else { continue };
-                let Some(blob) = blobs.get(blob) else { return Ok(None) };
-                add(&mut sum, blob.at(*block));
+            if let Some(before) = before {
+                let Some(blob) = blobs.get(before) else { return Ok(None) };
+                sum.sub(blob.at(*block));
+            }
+            if let Some(after) = after {
+                let Some(blob) = blobs.get(after) else { return Ok(None) };
+                encrypted &= blob.enc_version != 0;
+                sum.add(blob.at(*block));
             }
         }
-        Ok(Some(sum.bytes()))
+        Ok(Some(Seal { sum: sum.bytes(), encrypted }))
     }
+}
+
+/// Deletes the copy of a version whose rows are going to change: its backup is continued, although it was complete before.
+/// Whoever continues it relies on the rows that stay, so that they must be those that were sealed.
+///
+/// # Errors
+/// They are not; the store or the database fails.
+pub(in crate::engine) fn unseal(
+    site: &mut Site<'_>,
+    store: &dyn BlobStore,
+    copies: Option<&Copies<'_>>,
+    version: &Version,
+) -> Result<()> {
+    let Some(name) = ObjectName::version(&version.uid).filter(|_| store.keeps_objects()) else {
+        return Ok(());
+    };
+    let Some(copies) = copies else { return store.delete_object(&name) };
+    let _lock = copies.lock(site)?;
+    match copies.keys.find(store, &version.uid)? {
+        Found::Nothing => return Ok(()),
+        Found::Unusable(_) => {}
+        Found::Copy(copied) => {
+            let is_complete = site.meta.missing(version)?.is_empty();
+            let is_same = copied.version.key == version.key;
+            if is_complete && is_same && copies.seal_of_all(site, version)?.sum != copied.row_sum {
+                return Err(Error::refused(format!(
+                    "Version {} cannot be continued: its rows are not those that were sealed when it was backed up. Start a \
+                     new backup. Nothing was changed.",
+                    version.uid
+                )));
+            }
+        }
+    }
+    site.meta.expect_copy(&version.uid)?;
+    store.delete_object(&name)
 }
 
 fn copied(run: &StatisticsRow) -> CopiedRun {
@@ -210,10 +337,11 @@ fn copied(run: &StatisticsRow) -> CopiedRun {
     }
 }
 
-/// The blocks that have different blobs in two versions. `None` if they are many.
-fn changes(before: &BlockMap, after: &BlockMap) -> Option<Vec<Change>> {
-    let mut old = before.blocks().filter(|(_, blob)| blob.0 > 0).peekable();
-    let mut new = after.blocks().filter(|(_, blob)| blob.0 > 0).peekable();
+/// The blocks that have different blobs in two versions, those of `except` aside. `None` if they are many.
+fn changes(before: &BlockMap, after: &BlockMap, except: &BlockSet) -> Option<Vec<Change>> {
+    let stored = |(_, blob): &(u64, BlobId)| blob.0 > 0;
+    let mut old = before.blocks().filter(stored).peekable();
+    let mut new = after.blocks().filter(stored).peekable();
     let mut changes = Vec::new();
     loop {
         let (before, after) = match (old.peek().copied(), new.peek().copied()) {
@@ -234,7 +362,7 @@ fn changes(before: &BlockMap, after: &BlockMap) -> Option<Vec<Change>> {
             new.next();
         }
         let (before, after) = (before.map(|(_, blob)| blob), after.map(|(_, blob)| blob));
-        if before != after {
+        if before != after && !except.contains(block) {
             if changes.len() >= FEW {
                 return None;
             }

@@ -1,5 +1,6 @@
 //! The rows of a version, read in batches on demand and cached.
 
+use crate::flow::fetch::Plain;
 use crate::meta::{Metadata, Rows as Which};
 use crate::types::block::Blob;
 use crate::types::error::Result;
@@ -16,6 +17,8 @@ const KEPT: usize = 16;
 pub(super) enum Place {
     /// In a blob.
     Blob(Arc<Blob>),
+    /// In a blob without encryption, which this version does not accept.
+    Refused(Arc<Blob>),
     /// None: the block is zeros.
     Hole,
     /// None: the block was never stored.
@@ -29,14 +32,15 @@ pub(super) type Connection = Mutex<Metadata>;
 pub(super) struct Rows {
     version: Version,
     blocks: u64,
+    plain: Plain,
     /// The most recently used batch comes last.
     kept: Mutex<Vec<(u64, Arc<Vec<Place>>)>>,
 }
 
 impl Rows {
     /// The rows of `version`, which has `blocks` blocks.
-    pub(super) fn new(version: Version, blocks: u64) -> Self {
-        Rows { version, blocks, kept: Mutex::default() }
+    pub(super) fn new(version: Version, blocks: u64, plain: Plain) -> Self {
+        Rows { version, blocks, plain, kept: Mutex::default() }
     }
 
     /// The place of the data of block `id`.
@@ -70,7 +74,11 @@ impl Rows {
         for row in meta.rows(&self.version, from, length as usize, Which::All)? {
             // If rows are missing, the result contains rows of the next batch. Ignore those.
             if let Some(place) = places.get_mut((row.id - from) as usize) {
-                *place = row.blob.map_or(Place::Hole, |blob| Place::Blob(Arc::new(blob)));
+                *place = match row.blob {
+                    None => Place::Hole,
+                    Some(blob) if self.plain.refuses(&blob) => Place::Refused(Arc::new(blob)),
+                    Some(blob) => Place::Blob(Arc::new(blob)),
+                };
             }
         }
         Ok(places)

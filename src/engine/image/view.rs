@@ -5,6 +5,7 @@ use super::cache::{Found, Key, Slot, Ticket};
 use super::overlay::{Held, Overlay};
 use super::rows::{Place, Rows};
 use super::{Depot, Fault};
+use crate::flow::fetch::{Damage, Plain};
 use crate::flow::loader::Request;
 use crate::locks::Guard;
 use crate::monitor::Level;
@@ -50,9 +51,15 @@ pub struct Image {
 }
 
 impl Image {
-    pub(super) fn new(depot: Arc<Depot>, version: Version, geometry: Geometry, pin: Guard) -> Self {
+    pub(super) fn new(
+        depot: Arc<Depot>,
+        version: Version,
+        plain: Plain,
+        geometry: Geometry,
+        pin: Guard,
+    ) -> Self {
         Image {
-            rows: Rows::new(version.clone(), geometry.blocks()),
+            rows: Rows::new(version.clone(), geometry.blocks(), plain),
             depot,
             version,
             geometry,
@@ -204,7 +211,7 @@ impl Image {
         let id = range.start / u64::from(self.geometry.block_size());
         let extent = match self.place(id)? {
             Place::Hole => Extent::Hole,
-            Place::Blob(_) | Place::Missing => Extent::Data,
+            Place::Blob(_) | Place::Missing | Place::Refused(_) => Extent::Data,
         };
         Ok((extent, self.geometry.offset(id + 1).min(end)))
     }
@@ -260,6 +267,11 @@ impl Image {
             Place::Missing => {
                 let uid = &self.version.uid;
                 let text = format!("Version {uid} is incomplete: block {id} was never stored.");
+                return Err(self.reported(text, &[]));
+            }
+            Place::Refused(blob) => {
+                let (uid, damage) = (&self.version.uid, Damage::Plain);
+                let text = format!("Version {uid}: block {id} (UID {}) is bad: {damage}.", blob.uid);
                 return Err(self.reported(text, &[]));
             }
         };

@@ -6,6 +6,7 @@ use super::Site;
 use crate::config::{Config, DataConfig, StoreConfig};
 use crate::crypt::{StoreKey, identity_key};
 use crate::failpoint;
+use crate::flow::fetch::Plain;
 use crate::meta::{SampleBlob, StoreRow};
 use crate::monitor::Monitor;
 use crate::store::identity::{self, Found, Identity};
@@ -67,6 +68,28 @@ impl<'a> Site<'a> {
         }
         let proof = Opening { site: self, store: &*store, usage }.proof()?;
         Ok(Box::new(Proven::new(store, proof)))
+    }
+
+    /// Records in the identity of `store`, which is open, that it may have blobs without encryption.
+    ///
+    /// # Errors
+    /// The store cannot be reached or written to, or is another one.
+    pub(in crate::engine) fn admit_plain(&mut self, store: &dyn BlobStore) -> Result<()> {
+        let Some(row) = self.meta.store()? else { return Ok(()) };
+        let opening = Opening { site: self, store, usage: Use::Write };
+        match (opening.found()?, &row.envkey) {
+            (Found::Identity(mut identity), Some(envkey)) if identity.uuid == row.uuid => {
+                let key = identity_key(&opening.site.keys, envkey).map_err(|_| opening.wrong_key())?;
+                if !identity.is_sealed(&key) {
+                    return Err(opening.unusable(Some(&row), CHANGED));
+                }
+                identity.plain = true;
+                opening.seal_and_put(identity, envkey)?;
+                self.plain = Plain::Accepted;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the key of the store into the store again, after it was wrapped anew in the database.
@@ -178,6 +201,10 @@ impl Opening<'_, '_> {
         if sealed_by.is_some_and(|key| !identity.is_sealed(key)) {
             return self.damaged_identity(Some(&row), CHANGED);
         }
+        if sealed_by.is_some() && !identity.plain {
+            self.site.plain = Plain::Refused;
+        }
+        let keys = &self.site.keys;
         let has_unknown_key = row.envkey.is_some() || identity.key.is_some();
         if keys.has_key() && has_unknown_key && ours.is_none() && theirs.is_none() {
             return if self.needs_key() { Err(self.wrong_key()) } else { Ok(proof) };
@@ -204,6 +231,9 @@ impl Opening<'_, '_> {
         let is_current = identity.key.as_ref() == Some(&envkey) && (identity.plain || !makes_plain);
         if !is_current {
             identity.plain |= makes_plain;
+            if identity.plain {
+                self.site.plain = Plain::Accepted;
+            }
             let put = self.seal_and_put(identity, &envkey);
             self.may_fail(put)?;
         }

@@ -7,7 +7,7 @@ use super::usage::{RUN, past_run};
 use super::{catalogue, origins};
 use crate::copies::{BlockMap, CopiedRun, RowSum};
 use crate::meta::sql::{Db, Fallible, Fault, Row, Value, Work, values};
-use crate::meta::{DueCopy, Metadata, PastRun, SchemaState, SummedBlob, VersionContent};
+use crate::meta::{DueCopy, Metadata, PastRun, SchemaState, Seal, SummedBlob, VersionContent};
 use crate::types::block_set::BlockSet;
 use crate::types::error::Result;
 use crate::types::keys::BlobId;
@@ -77,19 +77,38 @@ impl Metadata {
         self.read("reading a version", |db| content(db, uid))
     }
 
+    /// Whether the copy of a version is due. A database without tables for copies has none, so that all are due.
+    pub fn is_copy_due(&mut self, uid: &VersionUid) -> Result<bool> {
+        if self.state()? != SchemaState::Current {
+            return Ok(true);
+        }
+        self.read("looking for a due copy", |db| {
+            let sql = "SELECT count(*) FROM copies_due WHERE version_uid = ?1";
+            Ok(db.number(sql, values![uid])? > 0)
+        })
+    }
+
     /// The sum of all rows of a version that name a blob, with this key.
     pub fn row_sum(&mut self, version: &Version, key: &[u8; 32]) -> Result<[u8; 32]> {
+        Ok(self.seal_of_rows(version, key, &BlockSet::default())?.sum)
+    }
+
+    /// The sum of all rows of a version that name a blob, with this key, and whether all blobs are encrypted, those of the
+    /// blocks `except` aside.
+    pub fn seal_of_rows(&mut self, version: &Version, key: &[u8; 32], except: &BlockSet) -> Result<Seal> {
         self.read("adding up rows", |db| {
             let sql = format!(
                 "SELECT m.block_id, {SUMMED} FROM block_map m JOIN blobs b ON b.id = m.blob_id
                  WHERE m.version_id = ?1 AND m.block_id >= 0 AND m.block_id < ?2 AND m.blob_id > 0"
             );
-            let mut sum = RowSum::new(key);
+            let (mut sum, mut encrypted) = (RowSum::new(key), true);
             db.each(&sql, values![version.key, version.size], &mut |row| {
-                sum.add(summed(row, 1)?.at(row.count(0)?));
+                let (block, blob) = (row.count(0)?, summed(row, 1)?);
+                encrypted &= blob.enc_version != 0 || except.contains(block);
+                sum.add(blob.at(block));
                 Ok(())
             })?;
-            Ok(sum.bytes())
+            Ok(Seal { sum: sum.bytes(), encrypted })
         })
     }
 

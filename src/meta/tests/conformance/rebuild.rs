@@ -58,6 +58,7 @@ fn copied(key: i64, blobs: &[i64]) -> CopiedVersion {
         blocks,
         bad: Default::default(),
         row_sum: [0; 32],
+        encrypted: true,
     }
 }
 
