@@ -5,6 +5,7 @@
 //! (`values`, `settings`), so that each error can name file, line, section, key and value. Keys without effect give a
 //! warning (`known`). Secret keys and passwords never appear in a message (`mask`).
 
+mod copied;
 mod ini;
 mod interpolate;
 mod known;

@@ -184,6 +184,11 @@ fn the_commands_of_the_manual_on_scripts_work() {
     run_all("docs/scripting.md");
 }
 
+#[test]
+fn the_commands_of_the_manual_on_migration_work() {
+    run_all("docs/migration.md");
+}
+
 /// Two names and three nights: in the second night nothing is due, and in the third a source is missing and all
 /// versions have expired.
 #[test]

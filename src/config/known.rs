@@ -12,6 +12,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
     (
         "DEFAULTS",
         &[
+            "relative_paths",
             "logfile",
             "file_mode",
             "block_size",

@@ -2,7 +2,8 @@
 
 use super::raw::{INHERITED, Raw};
 use super::settings::settings;
-use super::{Config, Origin, Places, ini, toml};
+use super::values::Keys;
+use super::{Config, Origin, Places, copied, ini, toml};
 use crate::sys::trust::{self, Accept, Doubt, Opened};
 use crate::types::reason::{Reason, because};
 use crate::types::remedy::Remedy;
@@ -14,12 +15,25 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The name of the file, except in the home folder.
-const NAME: &str = "backy.cfg";
+pub(super) const NAME: &str = "backy.cfg";
 /// The largest configuration in bytes, so that reading a device ends.
 const MAX_SIZE: u64 = 1 << 20;
 /// The sections and keys whose values should not be readable by everybody.
 const CONFIDENTIAL: [(&str, &str); 2] =
     [("DEFAULTS", "encryption_key"), ("DataBackend", "aws_secret_access_key")];
+
+/// Where relative paths in a file begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RelativeTo {
+    /// The current folder, as in 2.13.
+    Current,
+    /// The folder of the file.
+    Folder,
+}
+
+/// The values of `relative_paths`.
+const RELATIVE_TO: [(&str, RelativeTo); 2] =
+    [("current", RelativeTo::Current), ("folder", RelativeTo::Folder)];
 
 /// Reads the configuration and checks it.
 ///
@@ -32,7 +46,10 @@ pub fn load(origin: &Origin, places: &Places) -> Result<Config> {
         Origin::Search => search(Path::new("/etc"), places, Path::new(".")),
         Origin::File(path) => explicit(path, places, Remedy::NameExistingConfig),
         Origin::Folder(folder) => {
-            explicit(&folder.join(NAME), places, Remedy::MakeInstallation(folder.clone()))
+            let remedy = Remedy::MakeInstallation(folder.clone());
+            let config = explicit(&folder.join(NAME), places, remedy)?;
+            copied::refuse(folder, &config)?;
+            Ok(config)
         }
     }
 }
@@ -180,9 +197,21 @@ fn parse(path: &Path, chosen: Chosen, (bytes, opened): (Vec<u8>, Opened)) -> Res
     })?;
     let is_toml = path.as_os_str().as_encoded_bytes().ends_with(b".toml");
     let text = Zeroizing::new(text);
-    let raw = if is_toml { toml::parse(&text, &name)? } else { ini::parse(&text, &name)? };
+    let mut raw = if is_toml { toml::parse(&text, &name)? } else { ini::parse(&text, &name)? };
+    if Keys::new(&raw, "DEFAULTS").choice("relative_paths", &RELATIVE_TO, RelativeTo::Current)?
+        == RelativeTo::Folder
+    {
+        raw.folders.push((Arc::clone(&name), folder_of(path)?));
+    }
     let mode = opened.metadata.is_file().then(|| opened.metadata.mode());
     Ok(Found { raw, mode, name, warnings })
+}
+
+/// The folder of the file at `path`, absolute and without links.
+fn folder_of(path: &Path) -> Result<PathBuf> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::canonicalize(above)
+        .map_err(|e| Error::config(because(format!("the folder of {} cannot be found", path.display()), e)))
 }
 
 fn combine(found: Vec<Found>, mut warnings: Vec<String>, places: &Places) -> Result<Config> {

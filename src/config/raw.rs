@@ -1,5 +1,6 @@
 //! Sections and keys as they are in the files, before their values are interpreted.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroize;
 
@@ -82,6 +83,8 @@ impl Section {
 pub(super) struct Raw {
     /// The sections. Each name occurs once.
     pub sections: Vec<Section>,
+    /// The files whose relative paths begin at a folder other than the current one, with that folder.
+    pub folders: Vec<(Arc<str>, PathBuf)>,
 }
 
 impl Raw {
@@ -90,8 +93,14 @@ impl Raw {
         self.sections.iter().find(|section| section.name == name)
     }
 
+    /// The folder at which relative paths in `file` begin, unless it is the current one.
+    pub(super) fn folder_of(&self, file: &str) -> Option<&Path> {
+        self.folders.iter().find(|(name, _)| **name == *file).map(|(_, folder)| folder.as_path())
+    }
+
     /// Overrides with the values of `later`, key by key.
     pub(super) fn merge(&mut self, later: Raw) {
+        self.folders.extend(later.folders);
         for section in later.sections {
             match self.sections.iter_mut().find(|known| known.name == section.name) {
                 Some(known) => merge_keys(&mut known.keys, section.keys),

@@ -39,7 +39,7 @@ impl Default for RbdConfig {
 pub(super) fn settings(keys: Keys) -> Result<RbdConfig> {
     let default = RbdConfig::default();
     Ok(RbdConfig {
-        conffile: keys.text("ceph_conffile")?.map_or(default.conffile, |(text, _)| text.into()),
+        conffile: keys.path("ceph_conffile")?.unwrap_or(default.conffile),
         user: user(keys)?.unwrap_or(default.user),
         cluster: cluster(keys)?.unwrap_or(default.cluster),
         parallel: parallel(keys, default.parallel)?,

@@ -213,9 +213,9 @@ pub(super) fn exposed(config: &S3Config) -> Option<String> {
 }
 
 fn credential(keys: Keys, key: &str, file: &str) -> Result<Credential> {
-    Ok(match (keys.text(key)?, keys.text(file)?) {
+    Ok(match (keys.text(key)?, keys.path(file)?) {
         (Some((text, _)), _) => Credential::Given(Secret::new(text)),
-        (None, Some((path, _))) => Credential::File(path.into()),
+        (None, Some(path)) => Credential::File(path),
         (None, None) => Credential::Unset,
     })
 }

@@ -47,7 +47,7 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
         file_mode,
         block_size: keys.number("block_size", 1..=MAX_BLOCK_SIZE, 4_194_304)? as u32,
         hash_function: hash_function(keys)?,
-        lock_dir: keys.text("lock_dir")?.map(|(text, _)| text.into()),
+        lock_dir: keys.path("lock_dir")?,
         cachedir,
         nbd_cachedir,
         mount_cache_size: keys.number("mount_cache_size", 0..=u64::MAX, MOUNT_CACHE_SIZE)?,
@@ -78,8 +78,8 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
 /// The path in `key`, or else `default`. The second value is the default again if it was used, because that folder may
 /// have to be created.
 fn own_place(keys: Keys, key: &str, default: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>)> {
-    match (keys.text(key)?, default) {
-        (Some((text, _)), _) => Ok((text.into(), None)),
+    match (keys.path(key)?, default) {
+        (Some(path), _) => Ok((path, None)),
         (None, Some(default)) => Ok((default.to_owned(), Some(default.to_owned()))),
         (None, None) => Err(Error::config(format!(
             "There is no {key} in the configuration, and no home folder for a default. Set it."
@@ -126,7 +126,16 @@ fn meta(keys: Keys) -> Result<MetaConfig> {
         let problem = "is not a URL that begins with sqlite:/// or postgresql://";
         return Err(keys.bad("engine", value, problem));
     }
-    Ok(MetaConfig { engine })
+    match engine.split_once(":///") {
+        Some((scheme, path)) if scheme.starts_with("sqlite") && !path.is_empty() => {
+            let path = keys.located(value, path);
+            let path = path.to_str().ok_or_else(|| {
+                keys.bad("engine", value, "is a path below a folder whose name is not UTF-8")
+            })?;
+            Ok(MetaConfig { engine: format!("{scheme}:///{path}") })
+        }
+        _ => Ok(MetaConfig { engine }),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -152,7 +161,10 @@ fn data(keys: Keys, mode: FileMode, warnings: &mut Vec<String>) -> Result<DataCo
         [("filesystem", Durability::Filesystem), ("file", Durability::File), ("none", Durability::None)];
     let sync = keys.choice("sync", &SYNC, Durability::default())?;
     let store = match keys.choice("type", &KINDS, StoreKind::File)? {
-        StoreKind::File => StoreConfig::File { path: keys.path("path", "/tmp")?, sync, mode },
+        StoreKind::File => {
+            let path = keys.path("path")?.unwrap_or_else(|| "/tmp".into());
+            StoreConfig::File { path, sync, mode }
+        }
         StoreKind::Null => StoreConfig::Null,
         StoreKind::S3 => {
             let (config, warning) = s3::s3(keys)?;

@@ -1,22 +1,20 @@
 //! The configuration of a self-contained folder.
 
-use std::path::Path;
-
-/// The text of the `backy.cfg` that `backy2 -b DIR init` writes to the folder `dir`.
+/// The text of the `backy.cfg` that `backy2 -b DIR init` writes.
 ///
-/// `dir` must be absolute, valid UTF-8 and without line breaks. `key_hex` is the new master key as 64 hex digits. All
-/// paths are inside `dir`, so the file must be written again if the folder moves.
-pub fn folder_template(dir: &Path, key_hex: &str) -> String {
-    let dir = dir.display().to_string();
-    let dir = dir.trim_end_matches('/').replace('%', "%%");
+/// `key_hex` is the new master key as 64 hex digits. All paths are relative to the folder of the file, so that the folder
+/// can be moved and copied.
+pub fn folder_template(key_hex: &str) -> String {
     format!(
         "# backy2: a self-contained folder. `backy2 -b DIR COMMAND` uses this file.
 # Comments have lines of their own, and a percent sign is written as %%.
 
 [DEFAULTS]
-logfile: {dir}/backy.log
-lock_dir: {dir}/lock
-cachedir: {dir}/cache
+# Relative paths in this file begin at its own folder, so that the folder can be moved and copied.
+relative_paths: folder
+logfile: backy.log
+lock_dir: lock
+cachedir: cache
 process_name: backy2
 # Bytes of a block. It cannot be changed once there are versions.
 block_size: 4194304
@@ -30,12 +28,12 @@ encryption_version: 1
 
 [MetaBackend]
 type: backy2.meta_backends.sql
-# Three slashes, and the path.
-engine: sqlite:///{dir}/backy.sqlite
+# Three slashes, and the path: sqlite:///relative or sqlite:////absolute.
+engine: sqlite:///backy.sqlite
 
 [DataBackend]
 type: backy2.data_backends.file
-path: {dir}/data
+path: data
 simultaneous_writes: 4
 simultaneous_reads: 4
 # Bytes a second, 0 = no limit.
@@ -53,7 +51,7 @@ simultaneous_reads: 4
 simultaneous_writes: 4
 
 [NBD]
-cachedir: {dir}/cache
+cachedir: cache
 
 # Schedulers, for `backy2 due` and `backy2 sla`: a backup is due every `interval` and may be late by `sla`.
 # `keep` backups are kept. Times are a number and s, m, h or d.
@@ -79,6 +77,7 @@ sla: 3d
 mod tests {
     use super::super::{Origin, Places, StoreConfig, load};
     use super::*;
+    use std::fs::canonicalize;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -88,10 +87,11 @@ mod tests {
             let dir = parent.path().join(name);
             std::fs::create_dir(&dir).expect("a folder");
             let file = dir.join("backy.cfg");
-            std::fs::write(&file, folder_template(&dir, &"0f".repeat(32))).expect("written");
+            std::fs::write(&file, folder_template(&"0f".repeat(32))).expect("written");
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("changed");
             let config = load(&Origin::Folder(dir.clone()), &Places::of_system()).expect("good");
             assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+            let dir = canonicalize(&dir).expect("there");
             assert_eq!(config.logfile, dir.join("backy.log"));
             assert_eq!(config.lock_dir, Some(dir.join("lock")));
             assert_eq!(config.cachedir, dir.join("cache"));

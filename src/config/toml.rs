@@ -31,7 +31,8 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
     }
     // The parser sorts by name, but schedulers keep the order of the file.
     sections.sort_by_key(|(start, _)| *start);
-    Ok(Raw { sections: sections.into_iter().map(|(_, section)| section).collect() })
+    let sections = sections.into_iter().map(|(_, section)| section).collect();
+    Ok(Raw { sections, ..Raw::default() })
 }
 
 fn section(text: &str, name: &str, at: Place, table: &DeTable) -> Result<Section> {

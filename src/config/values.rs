@@ -13,6 +13,7 @@ use std::time::Duration;
 /// The keys of a section, including inherited ones.
 #[derive(Clone, Copy)]
 pub(super) struct Keys<'a> {
+    raw: &'a Raw,
     section: Option<&'a Section>,
     inherited: Option<&'a Section>,
 }
@@ -21,7 +22,7 @@ impl<'a> Keys<'a> {
     /// The keys of the section `name`. Empty if there is no such section.
     pub(super) fn new(raw: &'a Raw, name: &str) -> Self {
         let section = raw.section(name);
-        Keys { section, inherited: section.and_then(|_| raw.section(INHERITED)) }
+        Keys { raw, section, inherited: section.and_then(|_| raw.section(INHERITED)) }
     }
 
     /// The value of `key` as it is in the file.
@@ -95,8 +96,14 @@ impl<'a> Keys<'a> {
     }
 
     /// A path, taken literally: `~` is an ordinary character.
-    pub(super) fn path(&self, key: &str, default: &str) -> Result<PathBuf> {
-        Ok(self.text(key)?.map_or_else(|| default.into(), |(text, _)| text.into()))
+    pub(super) fn path(&self, key: &str) -> Result<Option<PathBuf>> {
+        Ok(self.text(key)?.map(|(text, value)| self.located(value, &text)))
+    }
+
+    /// `path`, which is from `value`, as seen from the current folder.
+    pub(super) fn located(&self, value: &Value, path: &str) -> PathBuf {
+        // Joined with a folder, an absolute path stays as it is.
+        self.raw.folder_of(&value.place.file).map_or_else(|| path.into(), |folder| folder.join(path))
     }
 
     /// A whole number in `range`. A range up to `u64::MAX` counts as open.

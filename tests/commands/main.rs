@@ -25,6 +25,7 @@ mod json;
 mod kill;
 mod lost;
 mod migrate;
+mod moved;
 mod names;
 mod old_sql;
 mod packaging;

@@ -1,6 +1,7 @@
 //! Files that exist, files that do not, and files that others can read.
 
 use super::*;
+use crate::config::{Credential, StoreConfig};
 use crate::types::remedy::Remedy;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -291,4 +292,57 @@ fn a_file_of_a_key_that_others_can_read_is_a_warning() {
         let config = load(&Origin::File(path.clone()), &Places::of_system()).expect("good");
         assert_eq!(config.warnings.len(), warned, "{mode:o}: {:?}", config.warnings);
     }
+}
+
+#[test]
+fn relative_paths_begin_where_the_file_says() {
+    let dir = folder();
+    let at = fs::canonicalize(dir.path()).expect("there");
+    let path = dir.path().join("backy.cfg");
+    let text = |value: &str| {
+        format!(
+            "[DEFAULTS]\n{value}logfile: a/b.log\nlock_dir: l\ncachedir: /abs/c\n[MetaBackend]\n\
+             engine: sqlite:///d.sqlite\n[DataBackend]\ntype: s3\nbucket_name: b\n\
+             aws_secret_access_key_file: secret\n[io_rbd]\nceph_conffile: ceph.conf\n[NBD]\ncachedir: n\n"
+        )
+    };
+    for (value, base) in
+        [("", Path::new("")), ("relative_paths: current\n", Path::new("")), ("relative_paths: folder\n", &at)]
+    {
+        write(&path, text(value), 0o600);
+        for origin in [Origin::File(path.clone()), Origin::Folder(dir.path().into())] {
+            let config = load(&origin, &Places::of_system()).expect(value);
+            assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+            assert_eq!(config.logfile, base.join("a/b.log"));
+            assert_eq!(config.lock_dir, Some(base.join("l")));
+            assert_eq!(config.cachedir, Path::new("/abs/c"));
+            assert_eq!(config.nbd_cachedir, base.join("n"));
+            assert_eq!(config.meta.engine, format!("sqlite:///{}", base.join("d.sqlite").display()));
+            assert_eq!(config.io.rbd.conffile, base.join("ceph.conf"));
+            let StoreConfig::S3(s3) = config.data.store else { panic!("a bucket") };
+            assert!(matches!(s3.secret_access_key, Credential::File(file) if file == base.join("secret")));
+        }
+    }
+    write(&path, text("relative_paths: here\n"), 0o600);
+    let error = load_error(&Origin::File(path));
+    assert!(
+        error.contains(":2: [DEFAULTS] relative_paths: \"here\" is not one of current, folder"),
+        "{error}"
+    );
+}
+
+#[test]
+fn each_of_several_files_says_where_its_own_paths_begin() {
+    let dir = folder();
+    let etc = dir.path().join("etc");
+    write(&etc.join(NAME), format!("{REQUIRED_ONLY}path: data\n[NBD]\ncachedir: n\n"), 0o600);
+    write(
+        &etc.join("backy/conf.d/x"),
+        "[DEFAULTS]\nrelative_paths: folder\nlogfile: log\n[NBD]\ncachedir: m\n",
+        0o600,
+    );
+    let config = search(&etc, &Places::of_system(), Path::new("/nonexistent")).expect("good");
+    let at = fs::canonicalize(etc.join("backy/conf.d")).expect("there");
+    assert_eq!((config.logfile, config.nbd_cachedir), (at.join("log"), at.join("m")));
+    assert!(matches!(config.data.store, StoreConfig::File { path, .. } if path == Path::new("data")));
 }

@@ -48,6 +48,10 @@ pub fn folder(folder: &Path) -> Result<Made> {
     };
     private::make_folders(folder, FileMode::PRIVATE).map_err(|e| failed("the folder", e))?;
     let folder = fs::canonicalize(folder).map_err(|e| failed("an installation", e))?;
+    if folder.to_str().is_none() {
+        let why = "its name is not UTF-8. Choose another name";
+        return Err(Error::refused(format!("cannot make an installation in {}: {why}.", folder.display())));
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened =
         rustix::fs::open(&folder, flags, Mode::empty()).map_err(|e| failed("an installation", e.into()))?;
@@ -69,7 +73,7 @@ pub fn folder(folder: &Path) -> Result<Made> {
     }
     let mut key = [0u8; 32];
     getrandom::fill(&mut key).map_err(|e| Error::internal(because("no random numbers for a key", e)))?;
-    let text = config::folder_template(&folder, &to_hex(&key));
+    let text = config::folder_template(&to_hex(&key));
     let database = folder.join(DATABASE);
     if meta::begun(&database) == Begun::Nothing {
         meta::create(&DatabaseUrl::File(database), FileMode::PRIVATE, Handle::silent())?;
