@@ -257,6 +257,13 @@ fn the_documentation_leads_nowhere_else_than_to_files_and_headings() {
 }
 
 #[test]
+fn the_readme_is_short() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(project.join("README.md")).expect("the README");
+    assert!(text.lines().count() < 150);
+}
+
+#[test]
 fn the_first_commands_build_and_test() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(project.join("README.md")).expect("the README");
