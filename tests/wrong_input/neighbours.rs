@@ -79,7 +79,7 @@ fn created_files_are_private_under_every_umask() {
     let text = text.replace("[DEFAULTS]\n", "[DEFAULTS]\nfile_mode: 0660\n");
     fs::create_dir(at("shared")).expect("made");
     let text = text.replace("backy.sqlite", "shared.sqlite").replace("backy.log", "shared.log");
-    fs::write(&config, text.replace("backup/data\n", "shared\n")).expect("written");
+    fs::write(&config, text.replace("\npath: data\n", "\npath: ../shared\n")).expect("written");
     good(folder.path(), "077", &["-b", &dir, "initdb"]);
     good(folder.path(), "077", &["-b", &dir, "backup", "./a.img", "vm"]);
     good(folder.path(), "077", &["-b", &dir, "export", "vm:latest", "dump2"]);

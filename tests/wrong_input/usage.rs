@@ -17,7 +17,7 @@ fn no_command_shows_the_usage() {
     assert_eq!((run.code, &run.stderr[..]), (1, ""));
     assert!(run.stdout.starts_with("usage: backy2 [-h]"), "{run:?}");
     assert!(
-        run.stdout.contains("{initdb,") && run.stdout.contains(",ls,") && run.stdout.contains(",sla}"),
+        run.stdout.contains("{initdb,") && run.stdout.contains(",ls,") && run.stdout.contains(",sla,"),
         "{run:?}"
     );
 }
