@@ -15,6 +15,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   23   import: the file is not a dump, or the dump is damaged
   100  any other error
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
+  0, 1, 2, 3     sla --check: OK, WARNING, CRITICAL, UNKNOWN
 
 `backy2 COMMAND --help` explains one command.";
 

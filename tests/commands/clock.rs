@@ -141,3 +141,45 @@ fn every_command_works_whatever_the_clock_says() {
         assert!(std::fs::read(install.path("out.img")).expect("read") == noise(1, 3 * BLOCK), "{moment}");
     }
 }
+
+/// A script that backs up what is due, prunes, and looks at the agreements, with a clock that moves from night to night.
+#[test]
+fn nights_are_silent_but_for_the_missed_one() {
+    let name = "nights_are_silent_but_for_the_missed_one";
+    let (install, image) = scheduled();
+    let config = install.path("backy.cfg");
+    let text = std::fs::read_to_string(&config).expect("read").replace("keep: 2", "keep: 3");
+    std::fs::write(&config, text + "\n[weekly]\ninterval: 7d\nkeep: 2\nsla: 12h\n").expect("written");
+    for night in 1..20 {
+        if night == 13 {
+            continue;
+        }
+        let minute = night * 7 % 60;
+        let time = format!("2026-03-{night:02} 02:{minute:02}:00");
+        let Some(clock) = Clock::new(&time) else { return skip(name, "faketime is not installed") };
+        let due =
+            clock.ok(&install, &["-ms", "due", "-s", "daily,weekly", "-f", "schedulers,expire_date", "vm"]);
+        let (tags, expire) = due.trim().split_once('|').expect("a backup is due each night");
+        clock.backup(&install, &["-t", tags, "-e", expire, &image, "vm"]);
+        clock.ok(&install, &["-m", "prune"]);
+        let breaches = clock.ok(&install, &["-ms", "sla", "-s", "daily,weekly"]);
+        let is_near = (14..16).contains(&night);
+        assert_eq!(breaches.lines().count(), usize::from(is_near), "night {night}: {breaches}");
+        assert!(
+            !is_near || breaches.contains("It was created at 2026-03-14 02:"),
+            "night {night}: {breaches}"
+        );
+        let state = clock.run(&install, &["sla", "--check", "-s", "daily,weekly"]);
+        assert_eq!(state.code, i32::from(is_near), "night {night}: {state:?}");
+    }
+    let noon = Clock::new("2026-03-20 12:00:00").expect("installed");
+    let state = noon.run(&install, &["sla", "--check", "-s", "daily"]);
+    assert!(
+        state.code == 2 && state.stdout.starts_with("CRITICAL: vm: daily: Latest backup is"),
+        "{state:?}"
+    );
+    // A daily version expires a day after it is not needed any more. The weekly ones have not expired yet.
+    let left = noon.ok(&install, &["-ms", "ls", "-f", "tags"]);
+    assert_eq!(left.lines().filter(|tags| *tags == "daily").count(), 4, "{left}");
+    assert_eq!(left.lines().filter(|tags| tags.contains("weekly")).count(), 3, "{left}");
+}
