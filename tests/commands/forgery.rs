@@ -232,6 +232,41 @@ fn a_new_version_does_not_take_forged_rows_of_its_base_for_good() {
     }
 }
 
+/// With more changes than are counted one by one, the sum comes from all rows of both versions.
+#[test]
+fn many_changes_of_a_version_do_not_hide_forged_rows_of_its_base() {
+    const SMALL: usize = 512;
+    const CHANGED: usize = 50_100;
+    const KEPT: usize = 600;
+    let install = Install::new(SMALL as u32);
+    // All changed blocks have one blob before, and another one after.
+    let with = |filling: u8| {
+        let mut data = vec![filling; CHANGED * SMALL];
+        data.extend(noise(9, KEPT * SMALL));
+        data
+    };
+    let base = install.backup(&[&install.image("a.img", &with(1)), "a"]);
+    let other = install.backup(&[&install.image("b.img", &noise(6, SMALL)), "b"]);
+    let hints = format!(r#"[{{"offset": 0, "length": {}, "exists": true}}]"#, CHANGED * SMALL);
+    std::fs::write(install.path("hints"), hints).expect("written");
+    let source = install.image("a.img", &with(2));
+    let args = ["-m", "backup", "-r", "hints", "-f", &base, &source, "a"];
+    let good = install.backup(&args[2..]);
+    install.assert_copies();
+    install.ok(&["scrub", &good]);
+    let from = row_key(&install, &other, 0);
+    let last = CHANGED + KEPT - 1;
+    install.change(&format!("UPDATE block_map SET blob_id = {from} WHERE {}", block(&base, last)));
+    // One time in a hundred the forged block is among those that a backup compares.
+    let made = (0..5).map(|_| install.run(&args)).find(|run| run.code != 5).expect("one did not compare it");
+    assert_eq!(made.code, 0, "{made:?}");
+    let (forged, _) = install.newest("a").expect("it was made");
+    assert!(forged != good && forged != base);
+    let said = install.fails(20, &["scrub", &forged]);
+    assert!(said.contains(DIFFERS), "{said}");
+    install.ok(&["scrub", &good]);
+}
+
 #[test]
 fn a_copy_that_is_gone_or_damaged_is_not_compared_with() {
     let (install, uid, _) = with_versions();
