@@ -20,6 +20,7 @@ mod panic;
 mod progress;
 mod remedy;
 mod secret;
+pub(crate) mod sheet;
 pub(crate) mod table;
 #[cfg(test)]
 mod tape;

@@ -26,6 +26,7 @@ mod row_check;
 pub(crate) mod schedule;
 pub mod scrub;
 pub(crate) mod site;
+pub(crate) mod status;
 pub(crate) mod tags;
 pub mod transfer;
 pub(crate) mod upgrade;

@@ -29,7 +29,8 @@ pub use model::{
 };
 pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{
-    Dangling, DumpRow, DumpRows, Healed, MapSummary, NamedBlob, PastRun, Rekeyed, Rewrap, Rewrapped, Usage,
+    BadBlobs, Dangling, Deletions, DumpRow, DumpRows, Healed, MapSummary, NamedBlob, PastRun, Rekeyed,
+    Rewrap, Rewrapped, Usage,
 };
 pub use revision::SchemaState;
 pub use since::{GoingBack, LoneVersion, Since, since_upgrade};

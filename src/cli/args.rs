@@ -98,6 +98,11 @@ pub(crate) enum Command {
     ///
     /// Data is kept for an hour after the last version that used it was removed.
     Cleanup(CleanupArgs),
+    /// Show for each name how old its newest version is, and sums over all versions
+    ///
+    /// A name is late if its newest valid version is older than the shortest interval of its schedulers and their sla. The
+    /// command changes nothing, and works beside all others. Names are cut to the width of a terminal, but not in a pipe.
+    Status(StatusArgs),
     /// List versions
     Ls(LsArgs),
     /// List statistics of past backups
@@ -201,7 +206,7 @@ pub(crate) enum CommandKind {
     Backup,
     /// `restore`.
     Restore,
-    /// `sla --check`, which a monitoring system runs.
+    /// `sla --check` and `status --check`, which a monitoring system runs.
     Monitoring,
     /// Any other.
     Other,
@@ -214,6 +219,7 @@ impl Command {
             Command::Backup(_) => CommandKind::Backup,
             Command::Restore(_) => CommandKind::Restore,
             Command::Sla(args) if args.check => CommandKind::Monitoring,
+            Command::Status(args) if args.check => CommandKind::Monitoring,
             _ => CommandKind::Other,
         }
     }
@@ -412,12 +418,14 @@ mod backup;
 mod database;
 mod schedules;
 mod servers;
+mod status;
 pub(crate) use backup::BackupArgs;
 pub(crate) use database::{
     CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RebuildArgs, RekeyArgs,
 };
 pub(crate) use schedules::{PruneArgs, ScheduleArgs, SlaArgs};
 pub(crate) use servers::{FuseArgs, NbdArgs};
+pub(crate) use status::StatusArgs;
 
 #[cfg(test)]
 mod tests;

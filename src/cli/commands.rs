@@ -18,6 +18,7 @@ mod restore;
 mod schedule;
 mod scrub;
 pub(crate) mod stats;
+mod status;
 mod transfer;
 mod upgrade;
 
@@ -46,6 +47,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Prune(args) => prune::run(context, args),
         Command::Scrub(args) => scrub::run(context, args),
         Command::Cleanup(args) => cleanup::run(context, args),
+        Command::Status(args) => status::run(context, args),
         Command::Ls(args) => ls::run(context, args),
         Command::Stats(args) => stats::run(context, args),
         Command::Du(args) => du::run(context, args),

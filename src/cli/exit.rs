@@ -76,7 +76,7 @@ pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
         }
         Error::BaseMismatch { .. } | Error::ContinueMismatch { .. } => 5,
         Error::WrongStore { .. } => 6,
-        Error::Store { .. } if command != CommandKind::Other => 6,
+        Error::Store { .. } if matches!(command, CommandKind::Backup | CommandKind::Restore) => 6,
         Error::WrongKey(_) if command == CommandKind::Restore => 6,
         Error::VersionExists(_) => 22,
         Error::DumpFormat(_) => 23,
@@ -191,6 +191,8 @@ mod tests {
             {
                 assert_eq!(code(&error, kind), expected, "{error:?} in {kind:?}");
             }
+            let of_plugin = code(&error, CommandKind::Plugin);
+            assert_eq!(of_plugin, if codes[0] > 128 { codes[0] } else { 3 }, "{error:?}");
         }
     }
 

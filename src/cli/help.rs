@@ -38,6 +38,21 @@ pub(super) const DIFFERENCES: &str = "Each line has a result and the number of a
                                data. DIFF: they use different data. NEW LEFT: only the first version has the block. NEW \
                                RIGHT: only the second version has it.";
 
+/// The end of the help of `status`.
+pub(super) const STATES: &str = "States:
+  ok       the newest version is valid, and young enough
+  late     the newest valid version is too old
+  failed   the newest version is incomplete, and no process writes it
+  invalid  the newest version has bad blobs, or no version is valid
+  none     there is no version
+
+Exit codes with --check:
+  0  OK: every name is ok
+  1  WARNING: a name is late, or its newest version is incomplete
+  2  CRITICAL: a name has no valid version, or its newest one is older than two intervals; blobs are bad; there is
+     no version at all
+  3  UNKNOWN: the configuration or the database cannot be used";
+
 /// The end of the help of `due` and `sla`.
 pub(super) const SCHEDULERS: &str = "A scheduler is a section of the configuration with the keys interval, keep and sla. The \
                               valid versions that are tagged with its name belong to it.";

@@ -1,4 +1,6 @@
-//! Sizes for people (`-r`).
+//! Sizes (`-r`) and ages for people.
+
+use std::time::Duration;
 
 /// The units, each 1024 times the one before.
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -16,6 +18,18 @@ pub(crate) fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{number:.0} {}", UNITS[unit])
+}
+
+/// Formats an age in whole units: `45 s`, `7 min`, `23 h`, `2 d`.
+pub(crate) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        // Two days are a better unit for the age of a backup than one.
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +57,22 @@ mod tests {
             (u64::MAX, "16 EiB"),
         ] {
             assert_eq!(size(bytes), shown, "{bytes}");
+        }
+    }
+    #[test]
+    fn ages_are_rounded_down_to_whole_units() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (3600, "1 h"),
+            (86_400, "24 h"),
+            (172_799, "47 h"),
+            (172_800, "2 d"),
+            (u64::MAX, "213503982334601 d"),
+        ] {
+            assert_eq!(age(Duration::from_secs(seconds)), shown, "{seconds}");
         }
     }
 }

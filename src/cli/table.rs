@@ -109,7 +109,7 @@ fn rule(widths: &[usize]) -> String {
 }
 
 /// Appends `cell`, padded with blanks to `width` display columns.
-fn pad(text: &mut String, cell: &str, width: usize, align: Align) {
+pub(super) fn pad(text: &mut String, cell: &str, width: usize, align: Align) {
     let used = cell.width();
     let blanks = width.saturating_sub(used);
     let left = match align {

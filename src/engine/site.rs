@@ -63,7 +63,7 @@ impl<'a> Site<'a> {
     /// Another process has exclusive use; the database is missing, not initialised or unusable.
     pub fn open(config: &'a Config, monitor: &'a dyn Monitor, access: Access) -> Result<Self> {
         let mut locks = lock_dir::locks(config)?;
-        if access != Access::Observe {
+        if !matches!(access, Access::Observe | Access::Glance) {
             locks.startup_check()?;
         }
         let mut meta = open_database(config, &mut locks, monitor, access)?;
@@ -209,7 +209,7 @@ pub(super) fn open_database(
         }
     }
     // A command that only lists disturbs no other, and one that copies checks itself that it runs alone.
-    if !matches!(access, Access::Catalogue | Access::Observe | Access::Copy) {
+    if !access.only_lists() && !matches!(access, Access::Observe | Access::Copy) {
         locks.shared_check()?;
     }
     Ok(metadata)

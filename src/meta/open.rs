@@ -14,6 +14,8 @@ pub enum Access {
     Observe,
     /// Lists versions, tags or statistics, which a database of 2.13 has in the same form.
     Catalogue,
+    /// As `Catalogue`, and allowed even while another process needs to be alone.
+    Glance,
     /// Reads blocks; may mark some as bad.
     Read,
     /// Changes versions.
@@ -30,6 +32,11 @@ impl Access {
     /// Whether the command needs a database that can be written.
     pub fn writes(self) -> bool {
         matches!(self, Access::Write | Access::Remove | Access::Clean)
+    }
+
+    /// Whether the command reads no table that a database of 2.13 has in another form.
+    pub fn only_lists(self) -> bool {
+        matches!(self, Access::Catalogue | Access::Glance)
     }
 
     /// Whether the command may write. A command that reads blocks marks the bad ones.

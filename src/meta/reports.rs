@@ -7,6 +7,7 @@ use crate::types::keys::{BlobId, VersionKey};
 use crate::types::time::Timestamp;
 use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::{Count, Statistics};
+use std::collections::BTreeSet;
 
 /// The space that a version takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,4 +144,24 @@ pub struct NamedBlob {
     pub enc_version: u32,
     /// Whether a block names it.
     pub in_use: bool,
+}
+
+/// Blobs that are marked as bad and that blocks name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BadBlobs {
+    /// Number of these blobs.
+    pub number: u64,
+    /// The versions that name one of them.
+    pub versions: BTreeSet<VersionKey>,
+}
+
+/// The data that is listed for deletion, in plain bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deletions {
+    /// The next cleanup deletes it.
+    pub ready: Count,
+    /// Its hour of grace is not over.
+    pub waiting: Count,
+    /// Since when the newest data that waits is listed; `None` if none waits.
+    pub newest: Option<Timestamp>,
 }

@@ -15,6 +15,7 @@ mod origins;
 mod read;
 mod rebuild;
 mod rekey;
+mod status;
 mod stores;
 mod transfer;
 mod usage;

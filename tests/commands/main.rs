@@ -36,6 +36,7 @@ mod rekey;
 mod shortages;
 mod signals;
 mod sla;
+mod status;
 mod stores;
 mod transfer;
 mod unmounted;

@@ -68,6 +68,8 @@ mod server;
 mod signals;
 #[path = "../commands/sla.rs"]
 mod sla;
+#[path = "../commands/status.rs"]
+mod status;
 #[path = "../commands/stores.rs"]
 mod stores;
 #[path = "../commands/transfer.rs"]

@@ -24,7 +24,7 @@ pub(in crate::meta) fn open<G>(
         SchemaState::Behind { .. } => {}
         // The catalogue can be listed as it is. There are no tables for locks.
         SchemaState::Old { catalogue_is_current, .. }
-            if access == Access::Observe || access == Access::Catalogue && catalogue_is_current =>
+            if access == Access::Observe || access.only_lists() && catalogue_is_current =>
         {
             return Ok(Opened { metadata: database.into(), register: LockTables::None });
         }

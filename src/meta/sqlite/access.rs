@@ -29,8 +29,8 @@ pub(in crate::meta) fn open<G>(
         // The command does not need the missing tables.
         SchemaState::Behind { .. } => false,
         // The catalogue can be listed as it is.
-        SchemaState::Old { catalogue_is_current: true, .. } if access == Access::Catalogue => false,
-        SchemaState::Old { .. } if access == Access::Catalogue => {
+        SchemaState::Old { catalogue_is_current: true, .. } if access.only_lists() => false,
+        SchemaState::Old { .. } if access.only_lists() => {
             database = upgrade::catalogue(&database)?;
             false
         }

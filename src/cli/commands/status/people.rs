@@ -1,0 +1,143 @@
+//! The overview for people: a table of the names, notes on some of them, and sums.
+
+use super::fields;
+use crate::cli::human;
+use crate::cli::sheet::{Colour, Look, Row, Sheet};
+use crate::cli::table::{Align, Column};
+use crate::engine::status::{Attempt, Flaw, MOST_BAD, NameStatus, Severity, Status, Totals};
+use crate::types::text::line;
+
+/// Number of characters of a uid that are shown.
+const SHORT: usize = 8;
+
+/// The whole text.
+pub(super) fn text(status: &Status, look: Look) -> String {
+    let mut text = String::new();
+    if !status.names.is_empty() {
+        text += &sheet(&status.names).render(look);
+    }
+    let notes: Vec<String> = status.names.iter().filter_map(note).collect();
+    let sums = status.totals.as_ref().map(|totals| sums(totals, status.names.len()));
+    for block in [notes, bad(status.bad_blobs), sums.unwrap_or_default()] {
+        if !block.is_empty() && !text.is_empty() {
+            text.push('\n');
+        }
+        block.iter().for_each(|line| text += &format!("{line}\n"));
+    }
+    text
+}
+
+fn sheet(names: &[NameStatus]) -> Sheet {
+    let column = |(title, align)| Column { title, align };
+    let columns = [
+        ("name", Align::Left),
+        ("state", Align::Left),
+        ("age", Align::Right),
+        ("size", Align::Right),
+        ("new", Align::Right),
+        ("valid", Align::Right),
+        ("schedule", Align::Left),
+    ];
+    Sheet { columns: columns.map(column).to_vec(), rows: names.iter().map(row).collect() }
+}
+
+fn row(name: &NameStatus) -> Row {
+    let none = || "-".to_owned();
+    let version = name.newest.as_ref();
+    let schedule = name.scheduler.as_ref().map_or("no schedule", |scheduler| &scheduler.name);
+    let valid =
+        if name.valid == name.all { name.all.to_string() } else { format!("{}/{}", name.valid, name.all) };
+    let colour = match name.severity {
+        Severity::Ok => Colour::Green,
+        Severity::Warning => Colour::Yellow,
+        Severity::Critical => Colour::Red,
+    };
+    Row {
+        cells: vec![
+            name.name.clone(),
+            fields::state(name.state).to_owned(),
+            name.age.map_or_else(none, human::age),
+            version.map_or_else(none, |version| human::size(version.size_bytes)),
+            name.work.map_or_else(none, |work| human::size(work.bytes)),
+            valid,
+            schedule.to_owned(),
+        ],
+        colour: Some((1, colour)),
+    }
+}
+
+/// What the table does not say about a name.
+fn note(name: &NameStatus) -> Option<String> {
+    let mut texts = Vec::new();
+    if name.running {
+        texts.push("a version is being written now".to_owned());
+    }
+    if let Some(Attempt { uid, date, flaw }) = name.attempts.first() {
+        let uid: String = uid.as_str().chars().take(SHORT).collect();
+        let why = match flaw {
+            Flaw::BadBlobs => "has bad blobs",
+            Flaw::Incomplete => "is incomplete",
+        };
+        texts.push(format!("version {} of {date} {why}", line(&uid)));
+        if name.attempts.len() > 1 {
+            texts.push(format!("{} invalid ones since the last valid one", name.attempts.len()));
+        }
+    }
+    (!texts.is_empty()).then(|| format!("{}: {}", line(&name.name), texts.join("; ")))
+}
+
+fn bad(number: u64) -> Vec<String> {
+    match number {
+        0 => Vec::new(),
+        1 => vec!["1 blob that versions need is bad.".to_owned()],
+        n if n >= MOST_BAD as u64 => vec![format!("At least {n} blobs that versions need are bad.")],
+        n => vec![format!("{n} blobs that versions need are bad.")],
+    }
+}
+
+/// The sums, a line for each subject.
+fn sums(totals: &Totals, names: usize) -> Vec<String> {
+    let size = human::size;
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!(", ratio {ratio:.1}"));
+    let mut lines = vec![format!(
+        "versions  {} of {} names, {} valid: images of {}",
+        totals.versions,
+        names,
+        totals.valid,
+        size(totals.logical)
+    )];
+    if let Some(data) = totals.data {
+        lines.push(format!(
+            "data      {} in {} blobs after deduplication{}",
+            size(data.bytes),
+            data.blocks,
+            ratio(totals.deduplication())
+        ));
+    }
+    if let Some(stored) = totals.stored {
+        lines.push(format!(
+            "stored    {} in {} blobs after compression{}",
+            size(stored.bytes),
+            stored.blocks,
+            ratio(totals.compression())
+        ));
+    }
+    if let Some(space) = totals.space {
+        let percent = space.free as f64 * 100.0 / space.total.max(1) as f64;
+        lines.push(format!("free      {} of {} ({percent:.0} %)", size(space.free), size(space.total)));
+    }
+    lines.extend(deletions(totals));
+    lines
+}
+
+fn deletions(totals: &Totals) -> Option<String> {
+    let (ready, waiting) = (totals.deletions.ready, totals.deletions.waiting);
+    let mut texts = Vec::new();
+    if ready.blocks > 0 {
+        texts.push(format!("the next one deletes up to {}", human::size(ready.bytes)));
+    }
+    if let Some(until) = totals.deletable {
+        texts.push(format!("{} wait until {until} UTC", human::size(waiting.bytes)));
+    }
+    (!texts.is_empty()).then(|| format!("cleanup   {}", texts.join("; ")))
+}

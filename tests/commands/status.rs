@@ -1,0 +1,286 @@
+//! `status`: states, the line of the plugin and its exit codes, totals.
+
+use crate::common::install::{Install, Run, noise};
+use crate::common::skip;
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+use std::process::Command;
+use std::time::Instant;
+
+const BLOCK: usize = 4096;
+const HOUR: i64 = 3600;
+
+/// An installation with a daily schedule, and its image.
+fn scheduled() -> (Install, String) {
+    let install = Install::new(BLOCK as u32);
+    let config = install.path("backy.cfg");
+    let text = std::fs::read_to_string(&config).expect("read");
+    std::fs::write(&config, text + "\n[daily]\ninterval: 1d\nkeep: 7\nsla: 6h\n").expect("written");
+    let image = install.image("x.img", &noise(1, 3 * BLOCK));
+    (install, image)
+}
+
+/// The date so many seconds ago, as the database holds it.
+fn ago(seconds: i64) -> String {
+    (Utc::now() - TimeDelta::seconds(seconds)).format("%Y-%m-%d %H:%M:%S.000000").to_string()
+}
+
+fn set_age(install: &Install, uid: &str, seconds: i64) {
+    install.change(&format!("UPDATE versions SET date = '{}' WHERE uid = '{uid}'", ago(seconds)));
+}
+
+/// Runs `status --check`, which prints one line. Returns the line up to the numbers.
+fn check(install: &Install, code: i32, names: &[&str]) -> String {
+    let run = install.run(&[&["status", "--check"], names].concat());
+    assert_eq!((run.code, run.stdout.matches('\n').count()), (code, 1), "{run:?}");
+    let text = run.stdout.split(" | ").next().expect("a text");
+    text.trim_end().to_owned()
+}
+
+fn json(install: &Install, args: &[&str]) -> Value {
+    let out = install.ok(&[&["--json", "status"], args].concat());
+    serde_json::from_str(&out).expect(&out)
+}
+
+/// The state that `status` shows of a name.
+fn state(install: &Install, name: &str) -> String {
+    json(install, &[name])["names"][0]["state"].as_str().expect("a word").to_owned()
+}
+
+#[test]
+fn each_state_has_its_exit_code() {
+    let (install, image) = scheduled();
+    assert_eq!(check(&install, 2, &[]), "CRITICAL: there are no versions");
+    assert!(install.ok(&["status"]).contains("There are no versions."));
+    let uid = install.backup(&["-t", "daily", &image, "vm"]);
+    assert!(check(&install, 0, &[]).starts_with("OK: vm is "));
+    set_age(&install, &uid, 29 * HOUR);
+    assert_eq!(check(&install, 0, &[]), "OK: vm is 29 h old");
+    set_age(&install, &uid, 31 * HOUR);
+    assert_eq!(check(&install, 1, &[]), "WARNING: vm is late (31 h old, daily)");
+    set_age(&install, &uid, 49 * HOUR);
+    assert_eq!(check(&install, 2, &["vm"]), "CRITICAL: vm is late (2 d old, daily)");
+    assert_eq!(check(&install, 2, &["nosuch"]), "CRITICAL: nosuch has no version");
+    install.run(&["status", "vm", "nosuch"]);
+    // Without --check the exit code says only whether the command worked.
+    assert_eq!((state(&install, "vm"), state(&install, "nosuch")), ("late".into(), "none".into()));
+    let failed = install.backup(&["-t", "daily", &image, "vm"]);
+    set_age(&install, &uid, HOUR);
+    install.change(&format!("UPDATE versions SET valid = 0 WHERE uid = '{failed}'"));
+    let text = "WARNING: vm: the newest version is incomplete (1 h old without it)";
+    assert_eq!(check(&install, 1, &[]), text);
+    install.change("UPDATE versions SET valid = 0");
+    assert_eq!(check(&install, 2, &[]), "CRITICAL: vm has no valid version");
+    assert_eq!(state(&install, "vm"), "invalid");
+}
+
+#[test]
+fn bad_blobs_are_critical_until_no_version_needs_them() {
+    let (install, image) = scheduled();
+    let old = install.backup(&["-t", "daily", &image, "vm"]);
+    std::fs::write(install.path("x.img"), noise(2, 3 * BLOCK)).expect("written");
+    let new = install.backup(&["-t", "daily", &image, "vm"]);
+    std::fs::remove_file(install.blob(&install.blob_uid(&new, 1))).expect("removed");
+    install.fails(20, &["scrub", &new]);
+    let found = json(&install, &[]);
+    assert_eq!((&found["bad_blobs"], &found["severity"]), (&1.into(), &"critical".into()), "{found}");
+    let name = &found["names"][0];
+    assert_eq!((&name["state"], &name["uid"]), (&"invalid".into(), &old.as_str().into()), "{found}");
+    assert_eq!(name["newer_invalid"][0]["flaw"], "bad blobs", "{found}");
+    let text = check(&install, 2, &[]);
+    assert!(text.contains("the newest version has bad blobs") && text.ends_with("1 bad blobs"), "{text}");
+    let shown = install.ok(&["status"]);
+    assert!(
+        shown.contains(" has bad blobs\n") && shown.contains("1 blob that versions need is bad."),
+        "{shown}"
+    );
+    install.ok(&["rm", "-f", &new]);
+    check(&install, 0, &[]);
+}
+
+#[test]
+fn errors_are_unknown_and_one_line() {
+    let (install, _) = scheduled();
+    install.lose_database();
+    let is_unknown = |run: Run, word: &str| {
+        assert_eq!((run.code, run.stdout.matches('\n').count()), (3, 1), "{run:?}");
+        assert!(run.stdout.starts_with("UNKNOWN: ") && run.stdout.contains(word), "{run:?}");
+        assert!(run.stderr.contains(word), "the error is also on stderr: {run:?}");
+    };
+    is_unknown(install.run(&["status", "--check"]), "initdb");
+    let run = install.run(&["--json", "status", "--check"]);
+    assert!(run.code == 3 && run.stdout.contains("\"exit_code\":3"), "{run:?}");
+    assert_eq!(install.run(&["status"]).code, 1, "without --check it is an error like any other");
+    install.set("block_size", "many");
+    is_unknown(install.run(&["status", "--check"]), "block_size");
+}
+
+#[test]
+fn scripts_and_pipes_see_whole_names() {
+    let (install, image) = scheduled();
+    let long = format!("{}|日本\u{1b}[2J", "n".repeat(150));
+    let uid = install.backup(&["-t", "daily", &image, &long]);
+    let out = install.ok(&["status"]);
+    assert!(out.contains(&"n".repeat(150)) && !out.contains('\u{1b}') && !out.contains('…'), "{out}");
+    let out = install.ok(&["-m", "status"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    assert!(lines[0].starts_with("name|state|severity|running|date|age_seconds|uid|size_bytes|new_bytes|"));
+    let cells: Vec<&str> = lines[1].split('|').collect();
+    assert_eq!(cells.len(), lines[0].split('|').count());
+    assert_eq!((cells[1], cells[6], cells[7], cells[8]), ("ok", &uid[..], "12288", "12288"));
+    assert_eq!(install.ok(&["-ms", "status"]).lines().count(), 1);
+}
+
+#[test]
+fn a_terminal_gets_colours_and_lines_that_fit() {
+    let name = "a_terminal_gets_colours_and_lines_that_fit";
+    if Command::new("script").arg("--version").output().is_err() {
+        return skip(name, "script of util-linux is not installed");
+    }
+    let (install, image) = scheduled();
+    install.backup(&["-t", "daily", &image, &"n".repeat(150)]);
+    let shown = |environment: &str| {
+        let (program, config) = (env!("CARGO_BIN_EXE_backy2"), install.text("backy.cfg"));
+        let line = format!("stty cols 80; {environment} TERM=xterm {program} -c {config} status");
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TZ", "UTC");
+        Run::from(command.output().expect("runs")).stdout
+    };
+    let (coloured, plain) = (shown(""), shown("NO_COLOR=1"));
+    assert!(coloured.contains("\x1b[32mok"), "{coloured:?}");
+    assert!(!plain.contains("\x1b[32m"), "{plain:?}");
+    let row = plain.lines().find(|line| line.starts_with("nnn")).expect("a row").trim_end();
+    assert!(row.contains('…') && row.chars().count() < 80, "{row:?}");
+}
+
+/// Another process holds the lock, as a backup does with the lock of its version.
+fn while_locked(install: &Install, lock: &str, work: impl FnOnce()) {
+    let file = install.text(&format!("lock/backy_{lock}.lock"));
+    let mut holder =
+        Command::new("flock").args(["-o", "-x", &file, "sleep", "60"]).spawn().expect("flock of util-linux");
+    while install.ok(&["-ms", "locks"]).is_empty() {
+        std::thread::yield_now();
+    }
+    work();
+    holder.kill().expect("killed");
+    holder.wait().expect("ended");
+}
+
+#[test]
+fn a_version_that_is_being_written_is_no_failure() {
+    let (install, image) = scheduled();
+    install.backup(&["-t", "daily", &image, "vm"]);
+    let running = install.backup(&["-t", "daily", &image, "vm"]);
+    install.change(&format!("UPDATE versions SET valid = 0 WHERE uid = '{running}'"));
+    check(&install, 1, &[]);
+    while_locked(&install, &running, || {
+        check(&install, 0, &[]);
+        assert_eq!(json(&install, &[])["names"][0]["running"], true);
+        assert!(install.ok(&["status"]).contains("vm: a version is being written now"));
+    });
+    check(&install, 1, &[]);
+}
+
+#[test]
+fn it_works_while_another_command_must_be_alone() {
+    let (install, image) = scheduled();
+    install.backup(&["-t", "daily", &image, "vm"]);
+    while_locked(&install, "backy", || {
+        install.fails(100, &["ls"]);
+        check(&install, 0, &[]);
+    });
+}
+
+#[test]
+fn totals_know_what_is_stored_and_what_waits() {
+    let (install, image) = scheduled();
+    std::fs::write(install.path("x.img"), vec![7; 3 * BLOCK]).expect("written");
+    let first = install.backup(&["-t", "daily", &image, "vm"]);
+    install.backup(&["-t", "daily", &image, "vm"]);
+    let quick = json(&install, &[])["totals"].clone();
+    let block = BLOCK as u64;
+    assert_eq!((&quick["versions"], &quick["logical_bytes"]), (&2.into(), &(6 * block).into()), "{quick}");
+    assert_eq!((&quick["data_bytes"], &quick["deduplication"]), (&block.into(), &6.0.into()), "{quick}");
+    assert!(quick["stored_bytes"].is_null() && quick["compression"].is_null(), "{quick}");
+    assert!(quick["free_bytes"].as_u64() < quick["size_bytes"].as_u64(), "{quick}");
+    let whole = json(&install, &["--store"])["totals"].clone();
+    let file = install.blobs()[0].metadata().expect("a blob").len();
+    assert_eq!((&whole["stored_bytes"], &whole["stored_blobs"]), (&file.into(), &1.into()), "{whole}");
+    assert_eq!(whole["compression"], block as f64 / file as f64);
+    install.ok(&["rm", "-f", &first]);
+    assert_eq!(json(&install, &[])["totals"]["waiting_bytes"], 0, "the other version has the blob");
+    install.ok(&["rm", "-f", "vm"]);
+    let waits = json(&install, &[])["totals"].clone();
+    assert_eq!((&waits["waiting_bytes"], &waits["deletable_bytes"]), (&block.into(), &0.into()), "{waits}");
+    assert!(waits["waiting_until"].is_string(), "{waits}");
+    assert!(install.ok(&["status"]).contains("cleanup   4 KiB wait until "));
+    install.change(&format!("UPDATE deleted_blocks SET time = time - {}", 2 * HOUR));
+    let ready = json(&install, &[])["totals"].clone();
+    assert_eq!(
+        (&ready["deletable_bytes"], &ready["waiting_until"]),
+        (&block.into(), &Value::Null),
+        "{ready}"
+    );
+    install.ok(&["cleanup"]);
+    assert_eq!(json(&install, &["--store"])["totals"]["stored_blobs"], 0);
+    assert!(json(&install, &["vm"]).get("totals").is_none(), "sums are over everything");
+}
+
+#[test]
+fn a_database_of_2_13_is_shown_and_not_upgraded() {
+    for fixture in ["A", "E"] {
+        let install = Install::fixture(fixture);
+        let found = json(&install, &[]);
+        let names = found["names"].as_array().expect("a list");
+        assert!(!names.is_empty() && found["totals"]["data_bytes"].is_null(), "{found}");
+        assert!(names.iter().any(|name| name["uid"].is_string()), "{found}");
+        let listed = install.uids(&[]).len() as u64;
+        assert_eq!(found["totals"]["versions"], listed);
+    }
+}
+
+/// 365 nights with 20 names. The newest version of name N is N times 3 hours old, give or take a minute.
+#[test]
+fn after_a_year_each_name_is_judged_exactly_and_at_once() {
+    let (install, _) = scheduled();
+    let (mut versions, mut tags, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+    for name in 0..20_i64 {
+        for night in 0..365_i64 {
+            let uid = format!("{name:02}-{night:03}");
+            let newest = name * 3 * HOUR + if name % 2 == 0 { 60 } else { -60 };
+            let date = ago((newest + night * 24 * HOUR).max(0));
+            versions.push(format!("('{uid}', '{date}', 'vm{name:02}', '', 1, 4096, 1, 0)"));
+            tags.push(format!("('{uid}', 'daily')"));
+            runs.push(format!("('{date}', '{uid}', 'vm{name:02}', 4096, 1, 1, 1, 7, 1, 0, 0, 0, 0, 5)"));
+        }
+    }
+    for (table, rows) in [
+        ("versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)", versions),
+        ("tags (version_uid, name)", tags),
+        (
+            "stats (date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read, \
+             blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, \
+             blocks_sparse, duration_seconds)",
+            runs,
+        ),
+    ] {
+        install.change(&format!("INSERT INTO {table} VALUES {}", rows.join(", ")));
+    }
+    let start = Instant::now();
+    let found = json(&install, &[]);
+    let took = start.elapsed();
+    assert_eq!(found["totals"]["versions"], 7300);
+    for (index, name) in found["names"].as_array().expect("names").iter().enumerate() {
+        let hours = 3 * index as i64;
+        let late = hours > 30 || hours == 30 && index % 2 == 0;
+        let very = hours > 48 || hours == 48 && index % 2 == 0;
+        let expected = if late { "late" } else { "ok" };
+        assert_eq!((&name["state"], &name["new_bytes"]), (&expected.into(), &7.into()), "{name}");
+        let severity = ["ok", "warning", "critical"][usize::from(late) + usize::from(very)];
+        assert_eq!(name["severity"], severity, "{name}");
+    }
+    check(&install, 2, &[]);
+    // A generous limit, because other tests run at the same time.
+    assert!(took.as_secs() < 5, "{took:?}");
+}
