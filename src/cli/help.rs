@@ -17,6 +17,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM
   0, 1, 2, 3     sla --check: OK, WARNING, CRITICAL, UNKNOWN
 
+status --check, sla --check: exit codes of monitoring plugins (see their help)
 `backy2 COMMAND --help` explains one command.";
 
 /// The help of arguments that name a version.

@@ -34,6 +34,10 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ("22", "The version to import already exists."),
     ("23", "The file to import was not written by export, or is damaged."),
     ("100", "Every other error."),
+    (
+        "0, 1, 2, 3",
+        "status --check, sla --check: the states OK, WARNING, CRITICAL and UNKNOWN of monitoring plugins. Errors are UNKNOWN.",
+    ),
     ("130, 143", "Ended by SIGINT or SIGTERM, after the locks were released."),
 ];
 
