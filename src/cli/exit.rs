@@ -191,7 +191,7 @@ mod tests {
             {
                 assert_eq!(code(&error, kind), expected, "{error:?} in {kind:?}");
             }
-            let of_plugin = code(&error, CommandKind::Plugin);
+            let of_plugin = code(&error, CommandKind::Monitoring);
             assert_eq!(of_plugin, if codes[0] > 128 { codes[0] } else { 3 }, "{error:?}");
         }
     }

@@ -1,8 +1,8 @@
 //! The line for monitoring systems, in the form of Nagios plugins: a state, a text, and numbers behind a bar.
 
+use crate::cli::exit::one_line;
 use crate::cli::human;
 use crate::engine::status::{NameStatus, Severity, State, Status};
-use crate::types::text::{escape, is_unruly};
 
 /// The most names that the line explains.
 const NAMED: usize = 5;
@@ -10,12 +10,7 @@ const NAMED: usize = 5;
 /// The line, with a newline.
 pub(super) fn line(status: &Status) -> String {
     let word = super::state(status.severity()).word();
-    format!("{word}: {} | {}\n", tame(&text(status)), numbers(status).join(" "))
-}
-
-/// Escapes characters that would end the text or the line.
-fn tame(text: &str) -> String {
-    escape(text, |c| c == '|' || is_unruly(c)).into_owned()
+    format!("{word}: {} | {}\n", one_line(&text(status)), numbers(status).join(" "))
 }
 
 fn text(status: &Status) -> String {
