@@ -132,12 +132,7 @@ fn documented_and_occurring_keys_are_the_same() {
         all.run(&install, 0, args);
     }
     all.run(&install, 2, &["sla", "--check", "-s", "daily", "new"]);
-    all.run(&install, 0, &["status", "vm", "nosuch"]);
-    install.ok(&["add-tag", &uid, "daily"]);
-    install.change(&format!("UPDATE versions SET valid = 0 WHERE uid = '{small}'"));
-    all.run(&install, 0, &["status"]);
-    install.change(&format!("UPDATE versions SET valid = 1 WHERE uid = '{small}'"));
-    install.ok(&["remove-tag", &uid, "daily"]);
+    statuses(&mut all, &install, &uid, &small);
     let diff = all.run(&install, 0, &["diff-meta", &uid, &small]);
     let differences: Vec<&str> = diff["blocks"]
         .as_array()
@@ -182,6 +177,16 @@ fn documented_and_occurring_keys_are_the_same() {
     all.run(&install, 0, &["upgrade"]);
     of_files(&mut all);
     compare(&all);
+}
+
+/// `status` with and without a schedule, names that have no version, and versions that are not valid.
+fn statuses(all: &mut Occurring, install: &Install, uid: &str, small: &str) {
+    all.run(install, 0, &["status", "vm", "nosuch"]);
+    install.ok(&["add-tag", uid, "daily"]);
+    install.change(&format!("UPDATE versions SET valid = 0 WHERE uid = '{small}'"));
+    all.run(install, 0, &["status"]);
+    install.change(&format!("UPDATE versions SET valid = 1 WHERE uid = '{small}'"));
+    install.ok(&["remove-tag", uid, "daily"]);
 }
 
 /// Commands on SQLite files, whatever engine the other commands use.
