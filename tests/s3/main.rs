@@ -10,6 +10,7 @@ mod deletion;
 mod faults;
 mod hostile;
 mod identity;
+mod moved;
 mod outage;
 mod rebuild;
 mod setup;
