@@ -57,6 +57,8 @@ pub struct Context {
     pub style: Style,
     /// Whether results are printed as JSON instead of tables.
     pub json: bool,
+    /// The options that select the configuration, for further processes.
+    pub options: Vec<OsString>,
 }
 
 impl Context {
@@ -125,9 +127,12 @@ fn run(words: Vec<OsString>) -> u8 {
 /// # Errors
 /// The configuration or the logfile cannot be used, so there is no log yet.
 fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
+    // Cron mails whatever is printed.
+    let only_problems = matches!(command, Command::Run(_)) && !live::possible() && !global.verbose;
     let quiet = global.machine_output || global.json || command.kind() == CommandKind::Monitoring;
     let debug = global.verbose || global.debug;
-    let loudness = Loudness { quiet, debug, to_stderr: command.prints_data() };
+    let to_stderr = command.prints_data() || only_problems;
+    let loudness = Loudness { quiet, only_problems, debug, to_stderr };
     let origin = origin(global);
     if let Command::GenerateDocs { dir } = command {
         return commands::generate(dir).map(Outcome::code);
@@ -160,7 +165,7 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         skip_header: global.skip_header,
         human: global.human_readable,
     };
-    let context = Context { config, terminal, style, json: global.json };
+    let context = Context { config, terminal, style, json: global.json, options: options(global) };
     let result = panic::guarded(|| commands::run(&context, command));
     Ok(end(&context.terminal, result, command.kind(), global))
 }
@@ -237,10 +242,16 @@ fn print_answer(terminal: &Terminal, answer: &str) {
 
 /// The program and the options that select the configuration, for a command line that the user can repeat.
 fn words_before(global: &Global) -> Vec<String> {
-    let mut words = vec![env!("CARGO_PKG_NAME").to_owned()];
+    let options = options(global).into_iter().map(|word| word.to_string_lossy().into_owned());
+    std::iter::once(env!("CARGO_PKG_NAME").to_owned()).chain(options).collect()
+}
+
+/// The options that select the configuration.
+fn options(global: &Global) -> Vec<OsString> {
+    let mut words = Vec::new();
     for (option, value) in [("-c", &global.configfile), ("-b", &global.backupdir)] {
         if let Some(value) = value {
-            words.extend([option.to_owned(), value.to_string_lossy().into_owned()]);
+            words.extend([OsString::from(option), value.clone()]);
         }
     }
     words

@@ -8,6 +8,7 @@
 mod copied;
 mod ini;
 mod interpolate;
+pub(crate) mod jobs;
 mod known;
 mod load;
 mod mask;
@@ -30,7 +31,7 @@ pub use places::Places;
 pub use s3::{Addressing, Credential, Names, S3Config};
 pub use template::folder_template;
 
-use crate::types::retention::Retention;
+use crate::types::retention::{KeepRules, Retention};
 use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use std::fmt;
 use std::path::PathBuf;
@@ -85,6 +86,8 @@ pub struct Config {
     pub io: IoConfig,
     /// One scheduler for each section that has a scheduler's key and is not one of the program's own, in file order.
     pub schedulers: Vec<Scheduler>,
+    /// `[run]` and `[job:NAME]`.
+    pub run: RunConfig,
     /// `[retention]` and `[retention:PATTERN]`.
     pub retention: Retention,
     /// Folders in use because the configuration names no others. They are created if they are missing.
@@ -198,4 +201,53 @@ pub struct Scheduler {
     pub keep: u64,
     /// How much later than the interval a backup may be.
     pub sla: Duration,
+}
+
+/// The nightly jobs.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// The most jobs at the same time, at least 1.
+    pub simultaneous_jobs: usize,
+    /// How much of a new version is read again, in percent.
+    pub verify: u8,
+    /// The sections `[job:NAME]`, in file order.
+    pub jobs: Vec<Job>,
+}
+
+/// `[job:NAME]`.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The name of the job.
+    pub job: String,
+    /// What is backed up.
+    pub source: Source,
+    /// The name of the versions. Contains the placeholder if there are several sources.
+    pub name: String,
+    /// The schedulers that decide when a backup is due. If there are none, the retention rules decide, and without
+    /// rules, each run makes a backup.
+    pub schedulers: Vec<String>,
+    /// The retention rules; empty if those of `[retention]` apply.
+    pub keep: KeepRules,
+    /// Whether only changes are read.
+    pub incremental: bool,
+    /// A shell command that must succeed before the backup.
+    pub before: Option<String>,
+    /// A shell command that is run afterwards, however the backup ends.
+    pub after: Option<String>,
+    /// The time limit for `before` and the backup together.
+    pub timeout: Option<Duration>,
+}
+
+/// What a job backs up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This source.
+    One(String),
+    /// Each file, device or image that is found.
+    Each {
+        /// A path or an URL of RBD images with `*`, `?` or `[…]` in its last part.
+        pattern: String,
+        /// The source, with the placeholder for the name that was found. `None`: the file or image itself.
+        source: Option<String>,
+    },
 }

@@ -13,6 +13,7 @@ pub(crate) mod future;
 pub mod image;
 pub(crate) mod incremental;
 pub mod init;
+pub(crate) mod jobs;
 mod lock_dir;
 pub(crate) mod migrate;
 pub(crate) mod migrate_db;

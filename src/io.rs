@@ -8,6 +8,7 @@ use crate::types::remedy::Remedy;
 use crate::types::text;
 use crate::types::version::SnapshotOrigin;
 use file::{FileSource, FileTarget};
+pub(crate) use find::{Entry, find};
 use null::{NullSource, NullTarget};
 use rbd::{RbdSource, RbdTarget};
 use std::ops::Range;
@@ -16,6 +17,7 @@ use url::Location;
 
 mod bad_sector;
 pub(crate) mod file;
+mod find;
 pub(crate) mod null;
 pub(crate) mod rbd;
 mod touched;

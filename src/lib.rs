@@ -5,7 +5,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | terminal | [`cli`] |
-//! | servers | [`fuse`], [`nbd`] |
+//! | servers | [`fuse`], [`nbd`], [`runner`] |
 //! | engine | [`engine`] |
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
@@ -39,6 +39,7 @@ mod nbd;
 mod pem;
 mod pg;
 mod pool;
+mod runner;
 mod store;
 pub mod sys;
 mod throttle;

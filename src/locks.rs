@@ -9,6 +9,7 @@
 //! | UID | `backy_UID.lock` | a version that is read: as a base, by a restore, in a mount, … | one that is written or removed |
 //! | `backy-cleanup-fast` | `backy_backy-cleanup-fast.lock` | – | the fast cleanup |
 //! | `backy-copies` | `backy_backy-copies.lock` | – | writing copies of metadata |
+//! | `job-NAME` | `backy_job-NAME.lock` | – | a job of `run` that makes versions of that name |
 //! | `rbd-…` | `backy_rbd-….lock` | a snapshot that is read | one that is being made or removed |
 //! | `image-…` | `backy_image-….lock` | – | an image, by `backup --incremental` |
 //!

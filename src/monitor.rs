@@ -78,6 +78,11 @@ pub enum Activity<'a> {
         /// The current step: `1/2: versions`.
         step: &'a str,
     },
+    /// Carrying out jobs.
+    Run {
+        /// What has just ended.
+        step: &'a str,
+    },
     /// Verifying blobs.
     Scrub {
         /// Name of the version.

@@ -16,7 +16,7 @@ use std::path::Path;
 /// other module of its own layer. `docs/architecture.md` explains what each module is for.
 const LAYERS: &[(&str, &[&str])] = &[
     ("terminal", &["cli"]),
-    ("servers", &["fuse", "nbd"]),
+    ("servers", &["fuse", "nbd", "runner"]),
     ("engine", &["engine"]),
     ("flow", &["flow"]),
     ("ports", &["io", "store", "meta", "locks"]),
@@ -53,6 +53,7 @@ const NAMES_OPTIONS: &[(&str, &str)] = &[
     ("src/fuse/mountpoint.rs", "the option is one of container runtimes"),
     ("src/locks/verbs.rs", "scripts look for this text of 2.13"),
     ("src/meta/url.rs", "the options are those of 2.13"),
+    ("src/runner/step.rs", "the option is one of the shell"),
 ];
 
 /// Words that are allowed only in some places: the word, its places, and what to do elsewhere instead.
@@ -61,7 +62,11 @@ const CONFINED: &[(&str, &str, &str)] = &[
     ("Sqlite", "src/meta/", "engines differ below meta::Metadata only"),
     ("Postgres", "src/meta/,src/pg/,src/locks/", "engines differ below meta::Metadata only"),
     ("postgres::Client", "src/meta/postgres/,src/pg/,src/locks/", "add a verb to Metadata"),
-    ("thread::scope", "src/flow/,src/nbd.rs,src/pool/threads.rs", "compose the run of what src/flow has"),
+    (
+        "thread::scope",
+        "src/flow/,src/nbd.rs,src/runner.rs,src/pool/threads.rs",
+        "compose the run of what src/flow has",
+    ),
     ("thread::spawn", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
     ("scope.spawn(", "src/pool/threads.rs", "it panics where no thread can be started: use pool::threads"),
     ("spawn_scoped", "src/pool/threads.rs", "use pool::threads"),

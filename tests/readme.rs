@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +23,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/s3.md",
     "docs/mounts.md",
     "docs/maintenance.md",
+    "docs/jobs.md",
     "docs/schedules.md",
     "docs/retention.md",
     "docs/recovery.md",
@@ -70,8 +71,6 @@ fn install(bin: &Path) {
     std::fs::write(bin.join("backy2"), script).expect("written");
     let runnable = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(bin.join("backy2"), runnable).expect("changed");
-    let nightly = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/nightly.sh");
-    symlink(nightly, bin.join("backy2-nightly")).expect("a link");
 }
 
 /// Runs `script` with `home` as home folder, and returns its output.
@@ -170,6 +169,11 @@ fn the_commands_of_the_manual_on_schedules_work() {
 }
 
 #[test]
+fn the_commands_of_the_manual_on_jobs_work() {
+    run_all("docs/jobs.md");
+}
+
+#[test]
 fn the_commands_of_the_manual_on_retention_work() {
     run_all("docs/retention.md");
 }
@@ -187,43 +191,6 @@ fn the_commands_of_the_manual_on_scripts_work() {
 #[test]
 fn the_commands_of_the_manual_on_migration_work() {
     run_all("docs/migration.md");
-}
-
-/// Two names and three nights: in the second night nothing is due, and in the third a source is missing and all
-/// versions have expired.
-#[test]
-fn the_nightly_script_makes_due_backups_and_removes_nothing_in_a_bad_night() {
-    let script = r#"
-backy2 -b ~/backup init >/dev/null
-head -c 100000 /dev/urandom > a; head -c 200000 /dev/urandom > b
-printf '# comment\n\nvm-a %s/a\nother %s/b\n' "$HOME" "$HOME" > sources
-mkdir dumps
-export SOURCES=sources DUMPS=dumps BACKY2="backy2 -b $HOME/backup"
-night() { code=0; backy2-nightly >breaches 2>errors || code=$?; echo "code $code"; }
-list() { backy2 -b ~/backup -ms ls -f name,valid,tags; ls dumps | grep -c csv; }
-night; list
-night; list
-for uid in $(backy2 -b ~/backup -ms ls -f uid); do backy2 -b ~/backup -m expire $uid 2020-01-01; done
-mv a gone
-sed -i 's/^interval: .*/interval: 1s/; s/^keep: .*/keep: 8000/; s/^sla: .*/sla: 0s/' backup/backy.cfg
-sleep 2.1
-night; list
-grep -c 'the backup of vm-a' errors
-grep -c '^vm-a|daily: Latest backup is too old' breaches
-mv gone a
-sleep 1.1
-night; list
-"#;
-    let home = tempfile::tempdir().expect("a folder");
-    let said = run_script(home.path(), script).expect("all went through");
-    let (vm_a, other) = ("vm-a|1|daily,monthly,weekly", "other|1|daily,monthly,weekly");
-    let expected = [
-        &["code 0", other, vm_a, "2"][..],
-        &["code 0", other, vm_a, "2"],
-        &["code 1", other, other, vm_a, "3", "1", "1"],
-        &["code 0", other, other, vm_a, "3"],
-    ];
-    assert_eq!(said.lines().collect::<Vec<_>>(), expected.concat());
 }
 
 /// The anchors that code hosts make of a document's headings.

@@ -78,6 +78,11 @@ pub(crate) enum Command {
     Init,
     /// Back up an image or a block device
     Backup(BackupArgs),
+    /// Carry out the jobs of the configuration: back up what is due, prune, clean up, verify
+    ///
+    /// A job is a section [job:NAME]. If nothing is due, the command prints nothing. Backups of one job follow its
+    /// schedulers or its retention rules. The failure of one job touches no other.
+    Run(RunArgs),
     /// Write a version to a file or a block device
     Restore(RestoreArgs),
     /// Protect a version from being removed
@@ -234,6 +239,7 @@ impl Command {
         matches!(
             self,
             Command::Backup(_)
+                | Command::Run(_)
                 | Command::Restore(_)
                 | Command::Rm(_)
                 | Command::Prune(_)
@@ -416,6 +422,7 @@ pub(crate) struct LsArgs {
 
 mod backup;
 mod database;
+mod run;
 mod schedules;
 mod servers;
 mod status;
@@ -423,6 +430,7 @@ pub(crate) use backup::BackupArgs;
 pub(crate) use database::{
     CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RebuildArgs, RekeyArgs,
 };
+pub(crate) use run::RunArgs;
 pub(crate) use schedules::{PruneArgs, ScheduleArgs, SlaArgs};
 pub(crate) use servers::{FuseArgs, NbdArgs};
 pub(crate) use status::StatusArgs;

@@ -15,6 +15,7 @@ mod nbd;
 mod prune;
 mod rebuild;
 mod restore;
+mod run;
 mod schedule;
 mod scrub;
 pub(crate) mod stats;
@@ -41,6 +42,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Initdb | Command::Init => init::initdb(context),
         Command::Backup(args) => backup::run(context, args),
         Command::Restore(args) => restore::run(context, args),
+        Command::Run(args) => run::run(context, args),
         Command::Protect(args) => catalogue::set_protected(context, args, true),
         Command::Unprotect(args) => catalogue::set_protected(context, args, false),
         Command::Rm(args) => catalogue::rm(context, args),

@@ -23,6 +23,8 @@ pub(crate) enum Outcome {
     Done,
     /// The command has reported bad data.
     Errors,
+    /// The command has reported that something failed.
+    Failed,
     /// The command has reported a state to a monitoring system.
     Monitored(State),
 }
@@ -58,6 +60,7 @@ impl Outcome {
         match self {
             Outcome::Done => DONE,
             Outcome::Errors => BAD_DATA,
+            Outcome::Failed => FAILED,
             Outcome::Monitored(State::Ok) => DONE,
             Outcome::Monitored(State::Warning) => 1,
             Outcome::Monitored(State::Critical) => 2,

@@ -17,6 +17,7 @@ pub struct Log {
     err: Stream,
     file: Option<Logfile>,
     quiet: bool,
+    only_problems: bool,
     debug: bool,
     to_stderr: bool,
 }
@@ -26,6 +27,8 @@ pub struct Log {
 pub struct Loudness {
     /// Errors only (`-m`).
     pub quiet: bool,
+    /// Warnings and errors only, because cron mails whatever is printed.
+    pub only_problems: bool,
     /// Debug messages too (`-v`, `-d`), unless quiet.
     pub debug: bool,
     /// Send all messages to stderr, because stdout is for data.
@@ -92,15 +95,16 @@ impl Log {
         err: Box<dyn Write + Send>,
     ) -> Result<Self> {
         let file = logfile.map(Logfile::open).transpose()?;
-        let Loudness { quiet, debug, to_stderr } = loudness;
-        Ok(Log { out: Stream::new(out), err: Stream::new(err), file, quiet, debug, to_stderr })
+        let Loudness { quiet, only_problems, debug, to_stderr } = loudness;
+        Ok(Log { out: Stream::new(out), err: Stream::new(err), file, quiet, only_problems, debug, to_stderr })
     }
 
     /// Whether the console shows messages of this level.
     pub fn shows(&self, level: Level) -> bool {
         match level {
             Level::Debug => self.debug && !self.quiet,
-            Level::Info | Level::Warning => !self.quiet,
+            Level::Info => !self.quiet && !self.only_problems,
+            Level::Warning => !self.quiet,
             Level::Error => true,
         }
     }
@@ -249,8 +253,12 @@ mod tests {
         let (out, _, file) = sample(Loudness { debug: true, ..Loudness::default() });
         assert!(out.starts_with("   DEBUG: d\n    INFO: i\n"), "{out}");
         assert!(!file.contains("] d\n"), "{file}");
-        let (out, err, file) = sample(Loudness { quiet: true, debug: true, to_stderr: false });
+        let (out, err, file) = sample(Loudness { quiet: true, debug: true, ..Loudness::default() });
         assert_eq!((out.as_str(), err.as_str()), ("", "   ERROR: e\n"));
+        assert_eq!(file.lines().count(), 6, "{file}");
+        let problems = Loudness { only_problems: true, to_stderr: true, ..Loudness::default() };
+        let (out, err, file) = sample(problems);
+        assert_eq!((out.as_str(), err.as_str()), ("", " WARNING: w\n   ERROR: e\n WARNING: n\n"));
         assert_eq!(file.lines().count(), 6, "{file}");
     }
 

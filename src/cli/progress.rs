@@ -128,6 +128,7 @@ fn phase(activity: &Activity<'_>) -> u8 {
         Activity::Upgrade { step } | Activity::Rebuild { step } | Activity::Compare { step } => {
             step.bytes().next().unwrap_or(b'0')
         }
+        Activity::Run { .. } => 7,
     }
 }
 
@@ -139,6 +140,7 @@ pub(super) fn has_steps(activity: &Activity<'_>) -> bool {
             | Activity::Check { .. }
             | Activity::Rebuild { .. }
             | Activity::Compare { .. }
+            | Activity::Run { .. }
     )
 }
 
@@ -152,6 +154,7 @@ pub(super) fn what(activity: &Activity<'_>) -> String {
         Activity::Scrub { name, uid } => format!("Scrubbing {name} ({uid})"),
         Activity::Upgrade { step } => format!("Upgrading the database ({step})"),
         Activity::Check { step } => format!("Checking ({step})"),
+        Activity::Run { step } => format!("Carrying out jobs ({step})"),
         Activity::Rebuild { step } => format!("Rebuilding the database ({step})"),
         Activity::Compare { step } => format!("Comparing the database with its copies ({step})"),
     }

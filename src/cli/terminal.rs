@@ -154,6 +154,18 @@ impl Terminal {
         self.state().log.record(level, text);
     }
 
+    /// Passes a line of a step's stderr on to stderr. The step itself has written it to the logfile.
+    pub fn pass_on(&self, line: &str) {
+        let mut state = self.state();
+        state.clear();
+        state.log.hint(&format!("{}\n", super::log::clean(line)));
+    }
+
+    /// Whether somebody watches the output.
+    pub fn is_read_by_people(&self) -> bool {
+        self.reader == Reader::Screen || self.state().log.shows(Level::Info)
+    }
+
     /// Reports an error of several lines.
     pub fn error_lines(&self, lines: &[String]) {
         let mut state = self.state();

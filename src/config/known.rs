@@ -2,13 +2,13 @@
 
 use super::interpolate::references;
 use super::raw::{INHERITED, Raw, Section};
-use super::retention;
 use super::values::{Keys, has_comment};
+use super::{jobs, retention};
 
 /// Every section except those of schedulers and `[retention:PATTERN]`, with its keys.
 ///
 /// `[DataBackend]` has the keys of all kinds of store, so that its `type` can be changed back and forth.
-pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     (
         "DEFAULTS",
         &[
@@ -72,6 +72,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
     ("io_null", &["simultaneous_reads", "simultaneous_writes"]),
     ("NBD", &["cachedir"]),
     (retention::SECTION, retention::KEYS),
+    (jobs::SECTION, jobs::KEYS),
 ];
 
 /// The keys of a scheduler's section.
@@ -82,6 +83,9 @@ fn keys_of(name: &str) -> &'static [&'static str] {
     if retention::pattern(name).is_some() {
         return retention::KEYS;
     }
+    if jobs::name(name).is_some() {
+        return jobs::JOB_KEYS;
+    }
     SECTIONS.iter().find(|(section, _)| *section == name).map_or(SCHEDULER, |(_, keys)| *keys)
 }
 
@@ -89,6 +93,7 @@ fn keys_of(name: &str) -> &'static [&'static str] {
 fn is_foreign(section: &Section) -> bool {
     section.name != INHERITED
         && retention::pattern(&section.name).is_none()
+        && jobs::name(&section.name).is_none()
         && SECTIONS.iter().all(|(name, _)| *name != section.name)
 }
 

@@ -3,7 +3,7 @@
 use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Places, Scheduler, StoreConfig};
-use super::{known, rbd, retention, s3};
+use super::{jobs, known, rbd, retention, s3};
 use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
     let (nbd_cachedir, made) = own_place(Keys::new(raw, "NBD"), "cachedir", places.cachedir.as_deref())?;
     own_folders.extend(made);
     let mut warnings = known::warnings(raw);
+    let schedulers: Vec<Scheduler> =
+        known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?;
     Ok(Config {
         logfile,
         file_mode,
@@ -68,7 +70,8 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
             null: parallel(Keys::new(raw, "io_null"), ONE_EACH)?,
             rbd: rbd::settings(Keys::new(raw, "io_rbd"))?,
         },
-        schedulers: known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?,
+        run: jobs::settings(raw, &schedulers)?,
+        schedulers,
         retention: retention::settings(raw)?,
         own_folders,
         warnings,

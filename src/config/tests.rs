@@ -20,10 +20,10 @@ fn mentions() -> Vec<Mention> {
     let mut section = String::new();
     let mut mentions = Vec::new();
     for line in EXAMPLE.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let content = line.strip_prefix('#').unwrap_or(line);
+        if let Some(name) = content.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_owned();
         }
-        let content = line.strip_prefix('#').unwrap_or(line);
         if let Some((key, value)) = content.split_once(": ")
             && !key.contains(' ')
         {
@@ -73,7 +73,15 @@ fn every_line_that_may_be_uncommented_is_accepted() {
     for mention in mentions().iter().filter(|mention| !mention.active) {
         let Mention { section, key, value, .. } = mention;
         let line = format!("#{key}: {value}\n");
-        let mut text = EXAMPLE.replace(&line, &line[1..]);
+        let head = |mark: &str| format!("\n{mark}[{section}]\n");
+        let mut text = if let Some((before, after)) = EXAMPLE.split_once(&head("#")) {
+            // A section that is commented out as a whole is uncommented as a whole.
+            let (lines, rest) = after.split_once("\n\n").unwrap_or((after, ""));
+            format!("{before}{}{}\n\n{rest}", head(""), lines.replace('#', ""))
+        } else {
+            let (before, after) = EXAMPLE.split_once(&head("")).expect("the section");
+            format!("{before}{}{}", head(""), after.replacen(&line, &line[1..], 1))
+        };
         // An alternative replaces the active setting.
         for set in self::mentions().iter().filter(|m| m.active && m.section == *section && m.key == *key) {
             text = text.replace(&format!("\n{key}: {}\n", set.value), "\n");

@@ -130,6 +130,19 @@ fn open_pool(about: About<'_>, cluster: &Arc<Cluster>, spec: &Spec) -> Result<Ar
     })
 }
 
+/// The names of the images in `path`: a pool, or a pool, a slash and a namespace. `url` names them in errors.
+///
+/// # Errors
+/// [`Error::Source`], [`Error::NoSuchImage`], [`Error::Config`].
+pub(super) fn images(url: &str, path: &str, config: &RbdConfig) -> Result<Vec<String>> {
+    let about = About { url, side: Side::Source, config };
+    let (pool, namespace) = path.split_once('/').unwrap_or((path, ""));
+    let spec =
+        Spec { pool: pool.to_owned(), namespace: namespace.to_owned(), image: String::new(), snapshot: None };
+    let pool = open_pool(about, &connect(about, Caching::Off)?, &spec)?;
+    pool.images().map_err(|e| about.failed("the images cannot be listed", e))
+}
+
 /// The error for an image that does not exist.
 fn no_image(about: About<'_>, spec: &Spec) -> Error {
     let Spec { pool, namespace, image, .. } = spec;

@@ -1,6 +1,6 @@
 //! Programs that work on the same installation and take no lock of this one: release 2.13.
 
-use super::verbs::{CLEANUP, COPIES, IMAGE, INSTANT, PAUSE, SNAPSHOT};
+use super::verbs::{CLEANUP, COPIES, IMAGE, INSTANT, JOB, PAUSE, SNAPSHOT};
 use super::{Locks, holders, process};
 use crate::monitor::signalled;
 use crate::types::error::{Error, Result};
@@ -73,7 +73,8 @@ impl Locks {
         let files = self.files_of_others()?;
         let registered = self.register.as_ref().map_or(Ok(Vec::new()), |register| register.list())?;
         let special = |name: &str| {
-            [GLOBAL, CLEANUP, COPIES].contains(&name) || name.starts_with(SNAPSHOT) || name.starts_with(IMAGE)
+            [GLOBAL, CLEANUP, COPIES].contains(&name)
+                || [SNAPSHOT, IMAGE, JOB].iter().any(|start| name.starts_with(start))
         };
         let strangers = files
             .into_iter()

@@ -14,6 +14,8 @@ pub(super) const CLEANUP: &str = "backy-cleanup-fast";
 pub(super) const COPIES: &str = "backy-copies";
 /// Precedes the name of a snapshot.
 pub(super) const SNAPSHOT: &str = "rbd-";
+/// Precedes the name of versions.
+pub(super) const JOB: &str = "job-";
 /// Precedes the identity of an image.
 pub(super) const IMAGE: &str = "image-";
 
@@ -133,6 +135,18 @@ impl Locks {
                 by(holder)
             ))
         })
+    }
+
+    /// Keeps other runs from making versions with the name `name`. `None`: another run is doing that.
+    ///
+    /// # Errors
+    /// [`Error::LockDir`].
+    pub fn own_job(&self, name: &str) -> Result<Option<Guard>> {
+        // Names of versions may have any characters and any length.
+        let plain = name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        let digest = || blake3::hash(name.as_bytes()).to_hex().to_string();
+        let name = if plain { name.to_owned() } else { digest() };
+        Ok(self.try_exclusive(&format!("{JOB}{name}"))?.guard())
     }
 
     /// Protects a snapshot of an RBD image while it is read: other incremental backups cannot remove it. `name` consists of

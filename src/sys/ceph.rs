@@ -146,6 +146,28 @@ impl Pool {
         unsafe { (self.functions().rados_ioctx_get_id)(self.context) }
     }
 
+    /// The names of the images in the pool or namespace.
+    ///
+    /// # Errors
+    /// The namespace does not exist, or librbd reports another error.
+    pub(crate) fn images(&self) -> io::Result<Vec<String>> {
+        let mut room = 4096;
+        loop {
+            let mut names = vec![0_u8; room];
+            // SAFETY: the context is live, and `names` has `room` bytes. The call stores the number of bytes that it
+            // needs in `room`.
+            let listed = check(unsafe {
+                (self.functions().rbd_list)(self.context, names.as_mut_ptr().cast(), &mut room)
+            });
+            match listed {
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::RANGE.raw_os_error()) => continue,
+                listed => names.truncate(usize::try_from(listed?).unwrap_or(0)),
+            }
+            let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+            return Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect());
+        }
+    }
+
     /// Creates an image of `size` bytes with the given features (a sum of `RBD_FEATURE_*`).
     ///
     /// # Errors

@@ -176,6 +176,7 @@ fn documented_and_occurring_keys_are_the_same() {
     all.run(&install, 0, &["migrate-db", &format!("sqlite:///{}", install.text("copy.sqlite"))]);
     all.run(&install, 0, &["upgrade"]);
     of_files(&mut all);
+    of_jobs(&mut all);
     compare(&all);
 }
 
@@ -187,6 +188,21 @@ fn statuses(all: &mut Occurring, install: &Install, uid: &str, small: &str) {
     all.run(install, 0, &["status"]);
     install.change(&format!("UPDATE versions SET valid = 1 WHERE uid = '{small}'"));
     install.ok(&["remove-tag", uid, "daily"]);
+}
+
+/// Jobs that end in different ways.
+fn of_jobs(all: &mut Occurring) {
+    let install = Install::new(4096);
+    let source = install.image("x.img", &noise(1, 12 * 4096));
+    let config = std::fs::read_to_string(install.path("backy.cfg")).expect("read");
+    let jobs = format!(
+        "\n[daily]\ninterval: 1d\nkeep: 3\nsla: 1h\n\n[job:a]\nsource: {source}\n\n[job:b]\nsource: {source}.none\n"
+    );
+    std::fs::write(install.path("backy.cfg"), config + &jobs).expect("written");
+    all.run(&install, 0, &["run", "--dry-run"]);
+    all.run(&install, 100, &["run"]);
+    all.run(&install, 0, &["run", "--dry-run"]);
+    all.run(&install, 0, &["run", "a"]);
 }
 
 /// Commands on SQLite files, whatever engine the other commands use.

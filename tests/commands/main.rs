@@ -33,6 +33,7 @@ mod prune;
 mod quickstart;
 mod rebuild;
 mod rekey;
+mod run;
 mod shortages;
 mod signals;
 mod sla;

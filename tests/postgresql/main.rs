@@ -61,6 +61,8 @@ mod rebuild;
 #[path = "../commands/rekey.rs"]
 mod rekey;
 mod restart;
+#[path = "../commands/run.rs"]
+mod run;
 mod schemas;
 mod secure;
 mod server;

@@ -86,6 +86,7 @@ functions! {
     rbd: rbd_image_options_create(*mut Handle);
     rbd: rbd_image_options_destroy(Handle);
     rbd: rbd_image_options_set_uint64(Handle, c_int, u64) -> c_int;
+    rbd: rbd_list(Handle, *mut c_char, *mut usize) -> c_int;
     rbd: rbd_create4(Handle, *const c_char, u64, Handle) -> c_int;
     rbd: rbd_open(Handle, *const c_char, *mut Handle, *const c_char) -> c_int;
     rbd: rbd_open_read_only(Handle, *const c_char, *mut Handle, *const c_char) -> c_int;

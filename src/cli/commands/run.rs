@@ -1,0 +1,358 @@
+//! `run`.
+
+use crate::cli::args::RunArgs;
+use crate::cli::csv_list::Choice;
+use crate::cli::exit;
+use crate::cli::table::Align;
+use crate::cli::{Context, human, listing};
+use crate::engine::jobs::{self, Need, Task};
+use crate::engine::{Access, Site};
+use crate::monitor::{Level, Monitor};
+use crate::runner::{self, Outcome, Program, Report, Step, Verdict};
+use crate::types::error::Result;
+use crate::types::retention::{KeepRules, Rule, UNLIMITED};
+use crate::types::text;
+use crate::types::time::Timestamp;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::time::Duration;
+use unicode_width::UnicodeWidthStr;
+
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<exit::Outcome> {
+    let access = if args.dry_run { Access::Catalogue } else { Access::Write };
+    let mut site = Site::open(&context.config, &context.terminal, access)?;
+    let tasks = jobs::plan(&mut site, &context.config.run.jobs, &args.jobs, Timestamp::now())?;
+    if args.dry_run {
+        listing::show(context, "jobs", &tasks, PlanField::ALL, listing::complete)?;
+        return Ok(exit::Outcome::Done);
+    }
+    let terminal = &context.terminal;
+    let show = |name: &str, line: &str| terminal.pass_on(&format!("{name}: {line}"));
+    let words = |step: Step<'_>| {
+        let json = OsString::from("--json");
+        let words = words(step).into_iter().map(OsString::from);
+        context.options.iter().cloned().chain([json]).chain(words).collect()
+    };
+    let program = Program { words: &words, show: &show };
+    let tell = |outcome: &Outcome| {
+        for line in lines(std::slice::from_ref(outcome)) {
+            terminal.record(Level::Info, &line);
+        }
+    };
+    let report = runner::run(&site, &program, &tasks, &tell)?;
+    if context.json || context.style.machine {
+        listing::show(context, "jobs", &report.outcomes, Field::ALL, listing::complete)?;
+    } else if report.is_silent() {
+        terminal.info("Nothing is due.");
+    } else if !report.is_good() || terminal.is_read_by_people() {
+        terminal.print(&(lines(&report.outcomes).join("\n") + "\n"))?;
+    }
+    Ok(conclude(context, &report))
+}
+
+/// The command line of a step.
+fn words(step: Step<'_>) -> Vec<String> {
+    match step {
+        Step::Backup(task) => {
+            let mut words = vec!["backup".to_owned()];
+            if task.job.incremental {
+                words.push("--incremental".to_owned());
+            }
+            if let Need::Due { tags, expire, .. } = &task.need {
+                if !tags.is_empty() {
+                    words.push(format!("--tag={}", tags.join(",")));
+                }
+                words.extend(expire.map(|expire| format!("--expire={expire}")));
+            }
+            words.extend(["--".to_owned(), task.source.clone(), task.name.clone()]);
+            words
+        }
+        Step::Verify { uid, percent } => {
+            ["scrub", "-p", &percent.to_string(), "--", uid].map(str::to_owned).to_vec()
+        }
+        Step::Prune { name, keep } => {
+            let mut words = vec!["prune".to_owned()];
+            words.extend(rules(keep));
+            words.extend(["--".to_owned(), name.to_owned()]);
+            words
+        }
+        Step::Cleanup => vec!["cleanup".to_owned()],
+    }
+}
+
+/// Retention rules as options.
+fn rules(keep: &KeepRules) -> Vec<String> {
+    let option = |rule: Rule| match keep.count(rule) {
+        0 => None,
+        u64::MAX => Some(format!("--keep-{}={UNLIMITED}", rule.name())),
+        count => Some(format!("--keep-{}={count}", rule.name())),
+    };
+    let within = keep.within.map(|span| format!("--keep-within={span}"));
+    Rule::ALL.into_iter().filter_map(option).chain(within).collect()
+}
+
+/// Reports what went wrong, and chooses the exit code.
+fn conclude(context: &Context, report: &Report) -> exit::Outcome {
+    let mut failed = Vec::new();
+    for outcome in &report.outcomes {
+        let name = &outcome.name;
+        if let Verdict::Failed(why) = &outcome.verdict {
+            failed.push(&name[..]);
+            context.terminal.error(&format!("{name}: no backup was made: {why}"));
+        }
+        for problem in &outcome.problems {
+            context.terminal.error(&format!("{name}: {}", problem.text));
+        }
+    }
+    if let Some(why) = &report.cleanup {
+        context.terminal.error(&format!("The cleanup failed: {why}"));
+    }
+    match (report.is_good(), report.is_damage(), &failed[..]) {
+        (true, ..) => return exit::Outcome::Done,
+        (_, true, _) => return exit::Outcome::Errors,
+        (.., []) => {}
+        (.., failed) => {
+            let all = report.outcomes.len();
+            context.terminal.error(&format!(
+                "{} of {all} backups failed: {}.",
+                failed.len(),
+                failed.join(", ")
+            ));
+        }
+    }
+    exit::Outcome::Failed
+}
+
+/// The result in a word.
+fn word(outcome: &Outcome) -> &'static str {
+    match (&outcome.verdict, &outcome.problems[..]) {
+        (Verdict::NotDue, []) => "not due",
+        (Verdict::Busy, []) => "busy",
+        (Verdict::Made(_), []) => "done",
+        (Verdict::Failed(_), _) => "failed",
+        (Verdict::NotDue | Verdict::Busy | Verdict::Made(_), _) => "problem",
+    }
+}
+
+/// One line for each task, in columns.
+fn lines(outcomes: &[Outcome]) -> Vec<String> {
+    let width = outcomes.iter().map(|outcome| text::line(&outcome.name).width()).max().unwrap_or(0);
+    let line = |outcome: &Outcome| {
+        let name = text::line(&outcome.name);
+        let blanks = " ".repeat(width - name.width());
+        let mut line = format!("{name}{blanks}  {:7}", word(outcome));
+        if let Verdict::Made(made) = &outcome.verdict {
+            let (read, new) = (human::size(made.read), human::size(made.new));
+            line += &format!("  {read:>8} read  {new:>8} new  {:>9}", duration(outcome.duration));
+            line += match made.verified {
+                Some(true) => "  verified",
+                Some(false) => "  bad data",
+                None => "",
+            };
+        }
+        if outcome.removed > 0 {
+            line += &format!("  {} removed", outcome.removed);
+        }
+        line.trim_end().to_owned()
+    };
+    outcomes.iter().map(line).collect()
+}
+
+/// A duration for people: `12 s`, `3 min`, `2 h 5 min`.
+fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// The columns of `-m run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Job,
+    Name,
+    Result,
+    Uid,
+    Read,
+    New,
+    Seconds,
+    Verified,
+    Removed,
+    Problems,
+}
+
+impl Choice for Field {
+    const ALL: &'static [Self] = &[
+        Field::Job,
+        Field::Name,
+        Field::Result,
+        Field::Uid,
+        Field::Read,
+        Field::New,
+        Field::Seconds,
+        Field::Verified,
+        Field::Removed,
+        Field::Problems,
+    ];
+
+    fn title(self) -> &'static str {
+        match self {
+            Field::Job => "job",
+            Field::Name => "name",
+            Field::Result => "result",
+            Field::Uid => "uid",
+            Field::Read => "bytes_read",
+            Field::New => "bytes_new",
+            Field::Seconds => "duration_seconds",
+            Field::Verified => "verified",
+            Field::Removed => "removed",
+            Field::Problems => "problems",
+        }
+    }
+}
+
+/// All problems of a task, the failure of its backup first.
+fn problems(outcome: &Outcome) -> Vec<&str> {
+    let failure = match &outcome.verdict {
+        Verdict::Failed(why) => Some(&why[..]),
+        Verdict::NotDue | Verdict::Busy | Verdict::Made(_) => None,
+    };
+    failure.into_iter().chain(outcome.problems.iter().map(|problem| &problem.text[..])).collect()
+}
+
+impl listing::Field<Outcome> for Field {
+    fn align(self) -> Align {
+        match self {
+            Field::Read | Field::New | Field::Seconds | Field::Removed => Align::Right,
+            _ => Align::Left,
+        }
+    }
+
+    fn cell(self, outcome: &Outcome, human: bool) -> String {
+        match (self, self.value(outcome)) {
+            (Field::Read | Field::New, Value::Number(bytes)) if human => {
+                human::size(bytes.as_u64().unwrap_or_default())
+            }
+            (Field::Problems, _) => problems(outcome).join("; "),
+            (_, Value::String(text)) => text,
+            (_, Value::Null) => String::new(),
+            (_, Value::Bool(truth)) => u8::from(truth).to_string(),
+            (_, value) => value.to_string(),
+        }
+    }
+
+    fn value(self, outcome: &Outcome) -> Value {
+        let made = match &outcome.verdict {
+            Verdict::Made(made) => Some(made),
+            Verdict::NotDue | Verdict::Busy | Verdict::Failed(_) => None,
+        };
+        match self {
+            Field::Job => outcome.job.clone().into(),
+            Field::Name => outcome.name.clone().into(),
+            Field::Result => word(outcome).into(),
+            Field::Uid => made.map_or(Value::Null, |made| made.uid.clone().into()),
+            Field::Read => made.map_or(Value::Null, |made| made.read.into()),
+            Field::New => made.map_or(Value::Null, |made| made.new.into()),
+            Field::Seconds => outcome.duration.as_secs().into(),
+            Field::Verified => made.and_then(|made| made.verified).map_or(Value::Null, Value::Bool),
+            Field::Removed => outcome.removed.into(),
+            Field::Problems => json!(problems(outcome)),
+        }
+    }
+}
+
+/// The columns of `run --dry-run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PlanField {
+    Job,
+    Name,
+    Source,
+    Due,
+    Expire,
+}
+
+impl Choice for PlanField {
+    const ALL: &'static [Self] =
+        &[PlanField::Job, PlanField::Name, PlanField::Source, PlanField::Due, PlanField::Expire];
+
+    fn title(self) -> &'static str {
+        match self {
+            PlanField::Job => "job",
+            PlanField::Name => "name",
+            PlanField::Source => "source",
+            PlanField::Due => "due",
+            PlanField::Expire => "expire",
+        }
+    }
+}
+
+impl listing::Field<Task<'_>> for PlanField {
+    fn align(self) -> Align {
+        Align::Left
+    }
+
+    fn cell(self, task: &Task<'_>, _human: bool) -> String {
+        match (self, &task.need) {
+            (PlanField::Job, _) => task.job.job.clone(),
+            (PlanField::Name, _) => task.name.clone(),
+            (PlanField::Source, _) => task.source.clone(),
+            (PlanField::Due, Need::Due { why, .. }) => why.clone(),
+            (PlanField::Expire, Need::Due { expire: Some(expire), .. }) => expire.to_string(),
+            (PlanField::Due | PlanField::Expire, _) => String::new(),
+        }
+    }
+
+    fn value(self, task: &Task<'_>) -> Value {
+        match (self, &task.need) {
+            (PlanField::Expire, Need::Due { expire: Some(expire), .. }) => listing::date(*expire),
+            (PlanField::Due, Need::Due { why, .. }) => why.clone().into(),
+            (PlanField::Due | PlanField::Expire, _) => Value::Null,
+            _ => self.cell(task, false).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::BackedUp;
+
+    #[test]
+    fn rules_become_options() {
+        assert_eq!(rules(&KeepRules::default()), [""; 0]);
+        let mut keep = KeepRules::default().with(Rule::Daily, 8).with(Rule::Yearly, u64::MAX);
+        keep.within = "2d".parse().ok();
+        assert_eq!(rules(&keep), ["--keep-daily=8", "--keep-yearly=unlimited", "--keep-within=2d"]);
+    }
+
+    #[test]
+    fn lines_stand_in_columns() {
+        let outcome = |name: &str, verdict: Verdict| Outcome {
+            job: name.into(),
+            name: name.into(),
+            verdict,
+            duration: Duration::from_secs(200),
+            removed: 2,
+            problems: Vec::new(),
+        };
+        let made = BackedUp { uid: "u".into(), read: 20 << 30, new: 312 << 20, verified: Some(true) };
+        let outcomes = [outcome("web", Verdict::Made(made)), outcome("archive", Verdict::NotDue)];
+        assert_eq!(
+            lines(&outcomes),
+            [
+                "web      done       20 GiB read   312 MiB new      3 min  verified  2 removed",
+                "archive  not due  2 removed",
+            ]
+        );
+    }
+
+    #[test]
+    fn durations_have_one_or_two_units() {
+        for (seconds, text) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7500, "2 h 5 min")]
+        {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The nightly jobs: `[run]` and `[job:NAME]`.
+
+use super::raw::{Raw, Section};
+use super::retention;
+use super::values::Keys;
+use super::{Job, RunConfig, Scheduler, Source};
+use crate::types::{Error, Result};
+use std::time::Duration;
+
+/// The section with the settings for all jobs.
+pub(super) const SECTION: &str = "run";
+/// Its keys.
+pub(super) const KEYS: &[&str] = &["simultaneous_jobs", "verify"];
+/// Precedes the name of a job.
+const JOB: &str = "job:";
+/// The keys of a job.
+pub(super) const JOB_KEYS: &[&str] = &[
+    "each",
+    "source",
+    "name",
+    "schedulers",
+    "keep_last",
+    "keep_hourly",
+    "keep_daily",
+    "keep_weekly",
+    "keep_monthly",
+    "keep_yearly",
+    "keep_within",
+    "incremental",
+    "before",
+    "after",
+    "timeout",
+];
+/// Stands for the name of the file or image that a pattern has found.
+pub(crate) const PLACEHOLDER: &str = "{}";
+/// The most jobs at the same time.
+const MOST_JOBS: u64 = 64;
+/// How much of a new version is read again, in percent.
+const VERIFY: u64 = 1;
+
+/// The name of the job that a section with the name `section` describes.
+pub(super) fn name(section: &str) -> Option<&str> {
+    section.strip_prefix(JOB)
+}
+
+/// All jobs, in the order of the files, and the settings for all of them.
+pub(super) fn settings(raw: &Raw, schedulers: &[Scheduler]) -> Result<RunConfig> {
+    let keys = Keys::new(raw, SECTION);
+    let mut jobs = Vec::new();
+    for section in &raw.sections {
+        if let Some(name) = name(&section.name) {
+            jobs.push(job(raw, section, name, schedulers)?);
+        }
+    }
+    Ok(RunConfig {
+        simultaneous_jobs: keys.number("simultaneous_jobs", 1..=MOST_JOBS, 1)? as usize,
+        verify: keys.number("verify", 0..=100, VERIFY)? as u8,
+        jobs,
+    })
+}
+
+fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Result<Job> {
+    let wrong = |problem: &str| Error::config(format!("{}: [{}] {problem}", section.place, section.name));
+    if job.is_empty() {
+        return Err(wrong("has no name after the colon. Name the job after the machine, such as [job:web]."));
+    }
+    let keys = Keys::new(raw, &section.name);
+    let text = |key| keys.text(key).map(|found| found.map(|(text, _)| text));
+    let (each, source, version) = (text("each")?, text("source")?, text("name")?);
+    let has_place = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(PLACEHOLDER));
+    let (source, default_name) = match (each, source) {
+        (None, None) => {
+            return Err(wrong("has no key source. It says what is backed up, such as /dev/vg/web."));
+        }
+        (None, Some(source)) => (Source::One(source), job),
+        (Some(_), source) if source.is_some() && !has_place(&source) => {
+            return Err(wrong(
+                "has a pattern (each), but the source is the same for all. Write {} where the name of the file or \
+                 image belongs.",
+            ));
+        }
+        (Some(pattern), source) => (Source::Each { pattern, source }, PLACEHOLDER),
+    };
+    let name = version.unwrap_or_else(|| default_name.to_owned());
+    if matches!(source, Source::Each { .. }) && !name.contains(PLACEHOLDER) {
+        return Err(wrong("has a pattern (each), but the name is the same for all. Write {} into it."));
+    }
+    let keep = retention::rules(keys)?;
+    let schedulers = match keys.text("schedulers")? {
+        // Rules without schedulers say how often a backup is made, too.
+        None if !keep.is_empty() => Vec::new(),
+        None => configured.iter().map(|scheduler| scheduler.name.clone()).collect(),
+        Some((list, value)) => {
+            let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
+            if let Some(name) = names.iter().find(|name| configured.iter().all(|s| s.name != **name)) {
+                return Err(keys.bad(
+                    "schedulers",
+                    value,
+                    format!("names {name}, and there is no section [{name}]"),
+                ));
+            }
+            names
+        }
+    };
+    Ok(Job {
+        job: job.to_owned(),
+        source,
+        name,
+        schedulers,
+        keep,
+        incremental: keys.boolean("incremental", false)?,
+        before: text("before")?,
+        after: text("after")?,
+        timeout: keys.time("timeout", Duration::from_secs(1))?,
+    })
+}

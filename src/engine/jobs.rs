@@ -1,0 +1,187 @@
+//! What the nightly jobs have to do: the sources that their patterns find, and which backups are due.
+
+use super::Site;
+use super::schedule;
+use crate::config::jobs::PLACEHOLDER;
+use crate::config::{Job, Source};
+use crate::io::{self, Entry};
+use crate::meta::VersionFilter;
+use crate::types::error::{Error, Result};
+use crate::types::retention::{KeepRules, Rule};
+use crate::types::time::Timestamp;
+use crate::types::version::Version;
+use chrono::{Local, TimeZone};
+use std::collections::BTreeMap;
+
+/// A backup that a job may have to make.
+#[derive(Clone, Debug)]
+pub(crate) struct Task<'c> {
+    /// The job.
+    pub job: &'c Job,
+    /// The source.
+    pub source: String,
+    /// The name of the versions.
+    pub name: String,
+    /// The name of the file or image that the pattern of the job has found; empty without a pattern.
+    pub item: String,
+    /// Whether there are versions of that name.
+    pub is_known: bool,
+    /// What is to be done.
+    pub need: Need,
+}
+
+/// Whether a task has to make a backup now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A backup is due.
+    Due {
+        /// The schedulers that ask for it.
+        tags: Vec<String>,
+        /// The expiry of the new version; `None` if it does not expire.
+        expire: Option<Timestamp>,
+        /// Why, in a few words.
+        why: String,
+    },
+    /// Nothing is due.
+    Nothing,
+}
+
+/// The tasks of the jobs with the names `wanted`, or of all jobs.
+///
+/// # Errors
+/// There is no such job; a pattern finds nothing, or what it finds has a strange name; two tasks make versions of the same
+/// name; the database fails.
+pub(crate) fn plan<'c>(
+    site: &mut Site<'_>,
+    jobs: &'c [Job],
+    wanted: &[String],
+    now: Timestamp,
+) -> Result<Vec<Task<'c>>> {
+    let mut tasks = Vec::new();
+    for job in chosen(jobs, wanted)? {
+        for (item, source) in sources(site, job)? {
+            let name = job.name.replace(PLACEHOLDER, &item);
+            let filter = VersionFilter { name: Some(name.clone()), ..VersionFilter::default() };
+            let versions = site.versions(&filter)?;
+            let need = need(site, job, &name, &versions, now)?;
+            tasks.push(Task { job, source, name, item, is_known: !versions.is_empty(), need });
+        }
+    }
+    let mut seen: BTreeMap<&str, &Task<'_>> = BTreeMap::new();
+    for task in &tasks {
+        if let Some(other) = seen.insert(&task.name, task) {
+            return Err(Error::config(format!(
+                "[job:{}] and [job:{}] both make versions of the name {}. Give them different names.",
+                other.job.job, task.job.job, task.name
+            )));
+        }
+    }
+    Ok(tasks)
+}
+
+fn chosen<'c>(jobs: &'c [Job], wanted: &[String]) -> Result<Vec<&'c Job>> {
+    if jobs.is_empty() {
+        return Err(Error::config(
+            "There are no jobs in the configuration. A job is a section [job:NAME] with at least a source, such as \
+             \"source: /dev/vg/web\".",
+        ));
+    }
+    for name in wanted {
+        if jobs.iter().all(|job| job.job != *name) {
+            let known: Vec<&str> = jobs.iter().map(|job| &job.job[..]).collect();
+            return Err(Error::refused(format!("There is no job {name}. There are: {}", known.join(", "))));
+        }
+    }
+    Ok(jobs.iter().filter(|job| wanted.is_empty() || wanted.contains(&job.job)).collect())
+}
+
+/// The sources of a job, each with the name that stands for the placeholder.
+fn sources(site: &Site<'_>, job: &Job) -> Result<Vec<(String, String)>> {
+    let (pattern, source) = match &job.source {
+        Source::One(source) => return Ok(vec![(String::new(), source.clone())]),
+        Source::Each { pattern, source } => (pattern, source),
+    };
+    let found = io::find(pattern, &site.config.io)?;
+    if found.is_empty() {
+        return Err(Error::config(format!(
+            "[job:{}] finds nothing to back up: nothing matches {pattern}. Is it mounted, or is the volume group active?",
+            job.job
+        )));
+    }
+    let source_of = |Entry { name, url }: Entry| {
+        let source = source.as_ref().map_or(url, |source| source.replace(PLACEHOLDER, &name));
+        (name, source)
+    };
+    Ok(found.into_iter().map(source_of).collect())
+}
+
+/// Whether a backup of `name` is due at `now`. It has `versions`.
+fn need(site: &mut Site<'_>, job: &Job, name: &str, versions: &[Version], now: Timestamp) -> Result<Need> {
+    if !job.schedulers.is_empty() {
+        let due = schedule::due(site, Some(name), &job.schedulers, now)?.pop();
+        return Ok(due.map_or(Need::Nothing, |due| Need::Due {
+            why: due.schedulers.join(", "),
+            tags: due.schedulers,
+            expire: Some(due.expire_date),
+        }));
+    }
+    let due = |why: &str| Need::Due { tags: Vec::new(), expire: None, why: why.to_owned() };
+    let Some(period) = shortest(&job.keep) else { return Ok(due("each run")) };
+    let newest = versions.iter().filter(|v| v.valid && !v.date.is_future(now)).map(|v| v.date).max();
+    let begun = |date: Timestamp| begin_of(period, date, &Local);
+    Ok(match newest {
+        Some(newest) if begun(newest) == begun(now) => Need::Nothing,
+        _ => due(period.name()),
+    })
+}
+
+/// The rule with the shortest period. There is a backup in each period.
+fn shortest(keep: &KeepRules) -> Option<Rule> {
+    Rule::ALL.into_iter().filter(|rule| *rule != Rule::Last).find(|rule| keep.count(*rule) > 0)
+}
+
+/// A text that is the same for all moments in one period.
+fn begin_of<Z: TimeZone>(period: Rule, date: Timestamp, zone: &Z) -> String
+where
+    Z::Offset: std::fmt::Display,
+{
+    let format = match period {
+        Rule::Last | Rule::Hourly => "%Y-%m-%d %H",
+        Rule::Daily => "%Y-%m-%d",
+        Rule::Weekly => "%G-%V",
+        Rule::Monthly => "%Y-%m",
+        Rule::Yearly => "%Y",
+    };
+    zone.from_utc_datetime(&date.naive()).format(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::FixedOffset;
+
+    #[test]
+    fn the_rule_with_the_shortest_period_says_how_often_a_backup_is_made() {
+        let keep = KeepRules::default().with(Rule::Last, 3);
+        assert_eq!(shortest(&keep), None, "the newest versions have no period");
+        assert_eq!(shortest(&keep.with(Rule::Yearly, 1).with(Rule::Daily, 7)), Some(Rule::Daily));
+        assert_eq!(shortest(&keep.with(Rule::Weekly, u64::MAX)), Some(Rule::Weekly));
+    }
+
+    #[test]
+    fn periods_begin_by_the_local_calendar() {
+        let east = FixedOffset::east_opt(3600).expect("a zone");
+        let begin = |period, text| begin_of(period, Timestamp::parse(text).expect(text), &east);
+        // 2026-12-31 is a Thursday.
+        for (period, same, other) in [
+            (Rule::Hourly, ["2026-12-31 22:00:00", "2026-12-31 22:59:59"], "2026-12-31 23:00:00"),
+            (Rule::Daily, ["2026-12-30 23:00:00", "2026-12-31 22:59:59"], "2026-12-31 23:00:00"),
+            (Rule::Weekly, ["2026-12-27 23:00:00", "2027-01-03 22:59:59"], "2027-01-03 23:00:00"),
+            (Rule::Monthly, ["2026-11-30 23:00:00", "2026-12-31 22:59:59"], "2026-12-31 23:00:00"),
+            (Rule::Yearly, ["2025-12-31 23:00:00", "2026-12-31 22:59:59"], "2026-12-31 23:00:00"),
+        ] {
+            assert_eq!(begin(period, same[0]), begin(period, same[1]), "{period:?}");
+            assert_ne!(begin(period, same[1]), begin(period, other), "{period:?}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The steps of a job: commands of this program, and hooks.
+
+use super::child::{self, Ended, Finished};
+use super::failed;
+use crate::engine::jobs::Task;
+use crate::monitor::{Level, Monitor};
+use crate::types::error::{Error, Result, Signal};
+use crate::types::retention::KeepRules;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// This program, even if another release has been installed in the meantime.
+const ITSELF: &str = "/proc/self/exe";
+/// The time limit for a hook after a job without a time limit.
+const AFTER: Duration = Duration::from_secs(3600);
+/// The exit code of a scrub that has found bad data.
+pub(super) const BAD_DATA: u8 = 20;
+
+/// A command of this program.
+#[derive(Clone, Copy)]
+pub(crate) enum Step<'s> {
+    /// Makes the backup of a task.
+    Backup(&'s Task<'s>),
+    /// Reads `percent` of the version `uid` again.
+    Verify {
+        /// The uid of the version.
+        uid: &'s str,
+        /// How much is read, in percent.
+        percent: u8,
+    },
+    /// Removes the versions of a name that need not stay.
+    Prune {
+        /// The name.
+        name: &'s str,
+        /// The rules; if there are none, those of the configuration apply.
+        keep: &'s KeepRules,
+    },
+    /// Deletes data that no version uses.
+    Cleanup,
+}
+
+/// How this program is called.
+pub(crate) struct Program<'a> {
+    /// The arguments for a step whose result is a JSON document.
+    pub words: &'a (dyn Fn(Step<'_>) -> Vec<OsString> + Sync),
+    /// Shows a line of the stderr of a step, with the name of the versions. The step itself has written it to the logfile.
+    pub show: &'a (dyn Fn(&str, &str) + Sync),
+}
+
+/// The environment of a hook.
+pub(super) struct Facts<'a> {
+    pub task: &'a Task<'a>,
+    /// For the hook afterwards: `done`, `failed` or `interrupted`.
+    pub result: Option<&'static str>,
+    /// The uid of the new version.
+    pub version: Option<&'a str>,
+}
+
+impl Program<'_> {
+    /// Runs a step, and returns its document and its exit code, which is 0 or one of `accepted`.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; any other exit code; the time is up.
+    fn call(
+        &self,
+        step: Step<'_>,
+        accepted: &[u8],
+        until: Option<Instant>,
+        monitor: &dyn Monitor,
+    ) -> Result<(Value, u8)> {
+        let mut command = Command::new(ITSELF);
+        command.args((self.words)(step));
+        let finished = child::run(command, until, &|| monitor.interrupted())?;
+        for line in &finished.stderr {
+            (self.show)(step.about(), line);
+        }
+        let value: Value = serde_json::from_str(finished.stdout.trim()).unwrap_or_default();
+        match finished.ended {
+            Ended::Exit(code) if code == 0 || accepted.contains(&code) => Ok((value, code)),
+            Ended::Stopped(signal) => Err(Error::Interrupted(signal)),
+            ended => {
+                let why = value.get("error").and_then(Value::as_str).map(str::to_owned);
+                Err(failed(why.unwrap_or_else(|| format!("{} {}", step.noun(), how(ended)))))
+            }
+        }
+    }
+
+    /// Makes the backup of a task. Returns the document.
+    ///
+    /// # Errors
+    /// The backup fails.
+    pub(super) fn backup(
+        &self,
+        task: &Task<'_>,
+        until: Option<Instant>,
+        monitor: &dyn Monitor,
+    ) -> Result<Value> {
+        self.call(Step::Backup(task), &[], until, monitor).map(|(value, _)| value)
+    }
+
+    /// Reads `percent` of a version again. Returns whether it is good.
+    ///
+    /// # Errors
+    /// The scrub fails.
+    pub(super) fn verify(&self, uid: &str, percent: u8, monitor: &dyn Monitor) -> Result<bool> {
+        let (_, code) = self.call(Step::Verify { uid, percent }, &[BAD_DATA], None, monitor)?;
+        Ok(code != BAD_DATA)
+    }
+
+    /// Removes the versions of a name that need not stay. Returns the document.
+    ///
+    /// # Errors
+    /// A version cannot be removed.
+    pub(super) fn prune(&self, name: &str, keep: &KeepRules, monitor: &dyn Monitor) -> Result<Value> {
+        self.call(Step::Prune { name, keep }, &[], None, monitor).map(|(value, _)| value)
+    }
+
+    /// Deletes data that no version uses.
+    ///
+    /// # Errors
+    /// The cleanup fails.
+    pub(super) fn cleanup(&self, monitor: &dyn Monitor) -> Result<()> {
+        self.call(Step::Cleanup, &[], None, monitor).map(drop)
+    }
+}
+
+impl Step<'_> {
+    /// The subject of messages about the step.
+    fn about(&self) -> &str {
+        match self {
+            Step::Backup(task) => &task.name,
+            Step::Verify { uid, .. } => uid,
+            Step::Prune { name, .. } => name,
+            Step::Cleanup => "cleanup",
+        }
+    }
+
+    /// The step, as the subject of a sentence.
+    fn noun(&self) -> &'static str {
+        match self {
+            Step::Backup(_) => "the backup",
+            Step::Verify { .. } => "the scrub",
+            Step::Prune { .. } => "the removal",
+            Step::Cleanup => "the cleanup",
+        }
+    }
+}
+
+/// Runs the command `before` of a task.
+///
+/// # Errors
+/// It fails, or the time is up.
+pub(super) fn before(facts: &Facts<'_>, until: Option<Instant>, monitor: &dyn Monitor) -> Result<()> {
+    let Some(script) = &facts.task.job.before else { return Ok(()) };
+    hook("before", script, facts, until, monitor, &|| monitor.interrupted())
+}
+
+/// Runs the command `after` of a task, also after a signal.
+///
+/// # Errors
+/// It fails, or takes longer than the job may.
+pub(super) fn after(facts: &Facts<'_>, monitor: &dyn Monitor) -> Result<()> {
+    let Some(script) = &facts.task.job.after else { return Ok(()) };
+    let until = Instant::now() + facts.task.job.timeout.unwrap_or(AFTER);
+    hook("after", script, facts, Some(until), monitor, &|| None)
+}
+
+fn hook(
+    key: &str,
+    script: &str,
+    facts: &Facts<'_>,
+    until: Option<Instant>,
+    monitor: &dyn Monitor,
+    stop: &dyn Fn() -> Option<Signal>,
+) -> Result<()> {
+    let Task { job, source, name, item, .. } = facts.task;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    command.env("BACKY2_JOB", &job.job).env("BACKY2_NAME", name).env("BACKY2_SOURCE", source);
+    command.env("BACKY2_ITEM", item);
+    if let Some(result) = facts.result {
+        command.env("BACKY2_RESULT", result).env("BACKY2_VERSION", facts.version.unwrap_or_default());
+    }
+    monitor.say(Level::Info, &format!("{name}: {key}: {script}"));
+    let Finished { ended, stdout, stderr } = child::run(command, until, stop)?;
+    let is_good = ended == Ended::Exit(0);
+    let level = if is_good { Level::Info } else { Level::Error };
+    for line in stdout.lines().map(str::trim_end).chain(stderr.iter().map(String::as_str)) {
+        monitor.say(level, &format!("{name}: {key}: {line}"));
+    }
+    match ended {
+        Ended::Exit(0) => Ok(()),
+        Ended::Stopped(signal) => Err(Error::Interrupted(signal)),
+        ended => Err(failed(format!("the command `{key}` {}", how(ended)))),
+    }
+}
+
+/// How a step ended, as the end of a sentence.
+fn how(ended: Ended) -> String {
+    match ended {
+        Ended::Exit(code) => format!("ended with exit code {code}"),
+        Ended::Killed(signal) => format!("was killed by signal {signal}"),
+        Ended::TimedOut => "took longer than the job's timeout, and was ended".to_owned(),
+        Ended::Stopped(signal) => format!("was interrupted by {}", signal.name()),
+    }
+}
