@@ -6,6 +6,7 @@ pub(crate) mod args;
 pub(crate) mod commands;
 pub(crate) mod csv_list;
 pub(crate) mod dates;
+mod environment;
 pub(crate) mod exit;
 pub(crate) mod grammar;
 mod help;
@@ -16,7 +17,9 @@ pub(crate) mod listing;
 mod live;
 pub(crate) mod log;
 mod manual;
+mod overview;
 mod panic;
+mod paths;
 mod progress;
 mod remedy;
 mod secret;
@@ -25,6 +28,8 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tape;
 pub(crate) mod terminal;
+mod trailing;
+mod wrong_usage;
 
 use crate::config::{self, Config, Origin, Places, StoreConfig};
 use crate::monitor::{self, Monitor};
@@ -59,9 +64,21 @@ pub struct Context {
     pub json: bool,
     /// The options that select the configuration, for further processes.
     pub options: Vec<OsString>,
+    /// The width of the terminal in columns, if people read the results there; `None` for scripts, pipes and JSON.
+    pub screen: Option<usize>,
 }
 
 impl Context {
+    /// The width for a listing for people, unless `wide` or a choice of `fields` asks for the table.
+    pub fn screen_for(&self, wide: bool, fields: Option<&str>) -> Option<usize> {
+        self.screen.filter(|_| !wide && fields.is_none())
+    }
+
+    /// How a sheet is shown on a terminal of `width` columns.
+    pub(crate) fn look(&self, width: usize) -> sheet::Look {
+        sheet::Look { width: Some(width), colours: false, skip_header: self.style.skip_header }
+    }
+
     /// Prints one JSON document on a line of its own.
     ///
     /// # Errors
@@ -104,7 +121,12 @@ fn run(words: Vec<OsString>) -> u8 {
         Err(answer) => print_clap_answer(&answer, &words, wants_json),
         Ok(Cli { command: None, global }) => {
             let error = || format!("{}\n", exit::json("No command was given.", exit::CANNOT_BEGIN));
-            to_stdout(&if global.json { error() } else { grammar::usage() });
+            to_stdout(&match global {
+                Global { json: true, .. } => error(),
+                Global { machine_output: false, .. } if live::is_watched() => grammar::overview(),
+                // The shipped bash completion of 2.13 reads this.
+                _ => grammar::usage(),
+            });
             exit::CANNOT_BEGIN
         }
         Ok(Cli { global, command: Some(command) }) => {
@@ -137,6 +159,10 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     if let Command::GenerateDocs { dir } = command {
         return commands::generate(dir).map(Outcome::code);
     }
+    if let Command::Completion { shell } = command {
+        to_stdout(&commands::completion(*shell)?);
+        return Ok(exit::DONE);
+    }
     if let (Command::Init, Origin::Folder(dir)) = (command, &origin) {
         // The installation and its logfile do not exist yet.
         let log = Log::open(loudness, None)?;
@@ -165,7 +191,8 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         skip_header: global.skip_header,
         human: global.human_readable,
     };
-    let context = Context { config, terminal, style, json: global.json, options: options(global) };
+    let screen = (!quiet && live::is_watched()).then(live::width);
+    let context = Context { config, terminal, style, json: global.json, options: options(global), screen };
     let result = panic::guarded(|| commands::run(&context, command));
     Ok(end(&context.terminal, result, command.kind(), global))
 }
@@ -271,29 +298,40 @@ fn first_line(words: &[OsString], command: &Command) -> String {
     secret::without_keys(&line, words)
 }
 
-/// Prints clap's answer if no command is run: help, the version, or a usage error. Masks words of the command line that
-/// could be a key, and escapes words that would move the cursor.
+/// Prints clap's answer if no command is run: help, the version, or a usage error in one line. Masks words of the command
+/// line that could be a key, and escapes words that would move the cursor.
 fn print_clap_answer(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
-    let text = answer.to_string();
+    if answer.kind() == ErrorKind::DisplayVersion {
+        let version = env!("CARGO_PKG_VERSION");
+        let document = || serde_json::json!({ "version": version }).to_string();
+        to_stdout(&format!("{}\n", if wants_json { document() } else { version.to_owned() }));
+        return exit::DONE;
+    }
+    if !answer.use_stderr() {
+        // If the stream is closed, nothing can be done about it.
+        let _ = answer.print();
+        return exit::DONE;
+    }
+    let grammar = grammar::grammar();
     // The escaped words are just as wrong, so parsing them gives the same error with a safe text.
     let is_unruly = |word: &OsString| word.to_string_lossy().contains(text::is_unruly);
-    let shown = if words.iter().any(is_unruly) && answer.use_stderr() {
+    let line = if words.iter().any(is_unruly) {
         let tame = words.iter().map(|word| OsString::from(text::line(&word.to_string_lossy()).into_owned()));
-        grammar::parse(tame).map_or_else(|error| error.to_string(), |_| "error: wrong usage\n".to_owned())
+        let tame: Vec<OsString> = tame.collect();
+        let error = grammar::parse(tame.clone()).err();
+        error.map_or_else(
+            || "error: wrong usage".to_owned(),
+            |error| wrong_usage::line(&error, &grammar, &tame),
+        )
     } else {
-        text.clone()
+        wrong_usage::line(answer, &grammar, words)
     };
-    let shown = secret::without_keys(&text::without_numbers(&shown), words);
-    if answer.use_stderr() && wants_json {
-        to_stdout(&format!("{}\n", exit::json(shown.trim(), WRONG_USAGE)));
+    let line = secret::without_keys(&text::without_numbers(&line), words);
+    if wants_json {
+        to_stdout(&format!("{}\n", exit::json(&line, WRONG_USAGE)));
     }
-    match answer.kind() {
-        ErrorKind::DisplayVersion => to_stdout(concat!(env!("CARGO_PKG_VERSION"), "\n")),
-        // If the stream is closed, nothing can be done about it.
-        _ if shown != text => drop(write!(std::io::stderr(), "{shown}")),
-        _ => drop(answer.print()),
-    }
-    if answer.use_stderr() { WRONG_USAGE } else { exit::DONE }
+    let _ = writeln!(std::io::stderr(), "{line}");
+    WRONG_USAGE
 }
 
 /// Writes to stdout, and ignores errors.

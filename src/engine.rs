@@ -28,6 +28,7 @@ pub(crate) mod schedule;
 pub mod scrub;
 pub(crate) mod site;
 pub(crate) mod status;
+mod store_parts;
 pub(crate) mod tags;
 pub mod transfer;
 pub(crate) mod upgrade;

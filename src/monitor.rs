@@ -83,6 +83,11 @@ pub enum Activity<'a> {
         /// What has just ended.
         step: &'a str,
     },
+    /// Adding up the sizes of blobs.
+    Measure {
+        /// What is measured: `the blobs of the data store`.
+        step: &'a str,
+    },
     /// Verifying blobs.
     Scrub {
         /// Name of the version.

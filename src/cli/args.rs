@@ -7,6 +7,7 @@
 
 use super::help;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ use std::path::PathBuf;
     args_override_self = true
 )]
 pub(crate) struct Cli {
-    /// Options that stand before the command.
+    /// Options of all commands. They stand before the command, or behind it where it has none of the same name.
     #[command(flatten)]
     pub global: Global,
     /// The command. Without one the usage is shown.
@@ -31,7 +32,7 @@ pub(crate) struct Cli {
     pub command: Option<Command>,
 }
 
-/// Options that stand before the command.
+/// Options of all commands. They stand before the command, or behind it where it has none of the same name.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Show debug messages on the console
@@ -72,8 +73,8 @@ pub(crate) enum Command {
     /// Make a self-contained installation: backy2 -b DIR init
     ///
     /// The folder must be empty or absent. It gets a configuration with a new random key, a database and a data
-    /// folder. Keep a copy of the key elsewhere: without it the backups cannot be read. To use the installation, put
-    /// the same -b DIR before other commands.
+    /// folder. Keep a copy of the key elsewhere: without it the backups cannot be read. To use the installation, give
+    /// the same -b DIR with other commands.
     #[command(override_usage = "backy2 -b DIR init")]
     Init,
     /// Back up an image or a block device
@@ -89,7 +90,7 @@ pub(crate) enum Command {
     Protect(VersionArgs),
     /// Allow a protected version to be removed
     Unprotect(VersionArgs),
-    /// Remove a version (its data goes with the next cleanup)
+    /// Remove versions (their data goes with the next cleanup)
     Rm(RmArgs),
     /// Verify the stored data of a version
     Scrub(ScrubArgs),
@@ -196,6 +197,12 @@ pub(crate) enum Command {
     /// (disallow_rm_when_younger_than_days), those in use and the last valid version of each name always stay. The table
     /// says for each version why it stays or goes. The data goes with the next cleanup.
     Prune(PruneArgs),
+    /// Print the completions for a shell
+    #[command(after_help = "Example:\n  backy2 completion bash > /etc/bash_completion.d/backy2")]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
     /// Write the completions and manual pages into a folder (for packages)
     #[command(hide = true)]
     GenerateDocs {
@@ -306,12 +313,16 @@ pub(crate) struct VersionArgs {
 /// Arguments of `rm`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RmArgs {
-    /// Remove the version even if it is young. A protected version is never removed
+    /// Remove versions even if they are young. A protected version is never removed
     #[arg(short, long)]
     pub force: bool,
-    /// The version.
-    #[arg(help = help::VERSION)]
-    pub version_uid: String,
+    /// Remove nothing, and show what would be removed (with -m: the uids)
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The versions, by uid, the first 6 or more characters of it, NAME:latest, or NAME:N (0 is the newest). A name alone
+    /// is not enough
+    #[arg(required = true)]
+    pub version_uid: Vec<String>,
 }
 
 /// Arguments of `scrub`.
@@ -345,41 +356,6 @@ pub(crate) struct CleanupArgs {
     pub dry_run: bool,
 }
 
-/// Arguments of `stats`.
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct StatsArgs {
-    /// Columns, comma-separated [default: all]
-    #[arg(short, long, value_name = "LIST")]
-    pub fields: Option<String>,
-    /// Show only the newest N
-    #[arg(short, long, value_name = "N")]
-    pub limit: Option<String>,
-    /// Show only backups of this version. A removed version must be named by its uid
-    pub version_uid: Option<String>,
-}
-
-/// Arguments of `diff-meta`.
-#[derive(Args, Clone, Debug, Default)]
-#[command(after_help = help::DIFFERENCES)]
-pub(crate) struct DiffMetaArgs {
-    /// The first version ("left"): its uid, NAME or NAME:N
-    pub version_uid1: String,
-    /// The second version ("right")
-    pub version_uid2: String,
-}
-
-/// Arguments of `du`.
-#[derive(Args, Clone, Debug, Default)]
-#[command(after_help = help::SPACE)]
-pub(crate) struct DuArgs {
-    /// Columns, comma-separated
-    /// [default: Real,Null,Dedup Own,Dedup Others,Individual,Est. Space,Est. Space freed]
-    #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
-    pub fields: Option<String>,
-    /// Show only this version
-    pub version_uid: Option<String>,
-}
-
 /// Arguments of `add-tag` and `remove-tag`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct TagArgs {
@@ -396,32 +372,14 @@ pub(crate) struct ExpireArgs {
     /// The version.
     #[arg(help = help::VERSION)]
     pub version_uid: String,
-    /// The date in UTC: YYYY-MM-DD, optionally followed by " HH:MM:SS" or "THH:MM:SS". An empty date ('') removes it
+    /// The date in UTC: YYYY-MM-DD, optionally followed by " HH:MM:SS" or "THH:MM:SS"; or a time from now on, such as 30d. An
+    /// empty date ('') removes it
     pub expire: String,
-}
-
-/// Arguments of `ls`.
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct LsArgs {
-    /// Show only versions of this snapshot
-    #[arg(short, long, value_name = "NAME")]
-    pub snapshot_name: Option<String>,
-    /// Show only versions with this tag
-    #[arg(short, long)]
-    pub tag: Option<String>,
-    /// Show only versions that have expired
-    #[arg(short, long)]
-    pub expired: bool,
-    /// Columns, comma-separated
-    /// [default: date,name,snapshot_name,size,size_bytes,uid,valid,protected,tags,expire]
-    #[arg(short, long, value_name = "LIST", verbatim_doc_comment)]
-    pub fields: Option<String>,
-    /// Show only versions of this name
-    pub name: Option<String>,
 }
 
 mod backup;
 mod database;
+mod listings;
 mod run;
 mod schedules;
 mod servers;
@@ -430,6 +388,7 @@ pub(crate) use backup::BackupArgs;
 pub(crate) use database::{
     CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RebuildArgs, RekeyArgs,
 };
+pub(crate) use listings::{DiffMetaArgs, DuArgs, LsArgs, StatsArgs};
 pub(crate) use run::RunArgs;
 pub(crate) use schedules::{PruneArgs, ScheduleArgs, SlaArgs};
 pub(crate) use servers::{FuseArgs, NbdArgs};

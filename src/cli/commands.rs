@@ -29,7 +29,7 @@ use super::exit::Outcome;
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 
-pub(crate) use generate::generate;
+pub(crate) use generate::{completion, generate};
 pub(crate) use init::init;
 
 /// Runs a command other than `init`.
@@ -72,6 +72,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
         Command::Due(args) => schedule::due(context, args),
         Command::Sla(args) => schedule::sla(context, args),
         Command::GenerateDocs { dir } => generate(dir),
+        Command::Completion { shell } => context.terminal.print(&completion(*shell)?).map(|()| Outcome::Done),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
+use chrono::TimeDelta;
 
-/// The expiry date of `-e DATE`, in UTC. An empty text means none.
+/// The expiry date of `-e DATE`, in UTC: a date, or a time from now on, such as `30d`. An empty text means none.
 ///
 /// # Errors
 /// [`Error::Config`] with the forms that are accepted; this kind, because a bad date has exit code 1.
@@ -11,13 +12,35 @@ pub(crate) fn expire(text: &str) -> Result<Option<Timestamp>> {
     if text.is_empty() {
         return Ok(None);
     }
+    if let Some(moment) = from_now(text, Timestamp::now()) {
+        return Ok(Some(moment));
+    }
     let moment = if has_form(text) { Timestamp::parse(text) } else { None };
     moment.map(Some).ok_or_else(|| {
         Error::config(format!(
             "'{text}' is not a date. Please give it as YYYY-MM-DD, 'YYYY-MM-DD HH:MM:SS' or \
-             YYYY-MM-DDTHH:MM:SS (UTC)."
+             YYYY-MM-DDTHH:MM:SS (UTC), or as a time from now on, such as 12h, 30d, 8w or 2y."
         ))
     })
+}
+
+/// The time that is a number of hours, days, weeks or years (of 365 days) after `now`. `None` for other text.
+fn from_now(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let unit = text.chars().next_back()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let hours: i64 = match unit {
+        'h' => 1,
+        'd' => 24,
+        'w' => 7 * 24,
+        'y' => 365 * 24,
+        _ => return None,
+    };
+    // What is too far away is as good as the end of all dates.
+    let number = digits.parse().unwrap_or(i64::MAX).saturating_mul(hours);
+    Some(now.after(TimeDelta::try_hours(number).unwrap_or(TimeDelta::MAX)))
 }
 
 /// Whether the text has the digits and separators of a date in the right places. The parser accepts more than that, and
@@ -66,6 +89,26 @@ mod tests {
             assert_eq!(moment.to_string(), shown);
         }
         assert_eq!(expire("").expect("none"), None);
+    }
+
+    #[test]
+    fn times_from_now_on_are_dates() {
+        let now = Timestamp::parse("2026-11-28 12:00:00").expect("a date");
+        for (text, shown) in [
+            ("12h", "2026-11-29 00:00:00"),
+            ("30d", "2026-12-28 12:00:00"),
+            ("0d", "2026-11-28 12:00:00"),
+            ("1w", "2026-12-05 12:00:00"),
+            ("2y", "2028-11-27 12:00:00"),
+            ("99999999999999999999d", "9999-12-31 00:00:00"),
+        ] {
+            assert_eq!(from_now(text, now).expect(text).to_string(), shown, "{text}");
+        }
+        for text in ["d", "", "30", "-1d", "1.5d", "30 d", "3m", "30dd", "２d", "d30"] {
+            assert_eq!(from_now(text, now), None, "{text}");
+        }
+        let soon = expire("1h").expect("read").expect("a date");
+        assert!(soon > Timestamp::now());
     }
 
     #[test]

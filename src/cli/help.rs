@@ -18,7 +18,8 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0, 1, 2, 3     sla --check: OK, WARNING, CRITICAL, UNKNOWN
 
 status --check, sla --check: exit codes of monitoring plugins (see their help)
-`backy2 COMMAND --help` explains one command.";
+`backy2 help COMMAND` explains one command. Global options may also follow the command, if it has no option of the
+same name.";
 
 /// The help of arguments that name a version.
 pub(super) const VERSION: &str = "The version: its uid, the first 6 or more characters of it, NAME or NAME:latest for \
@@ -72,24 +73,15 @@ pub(super) const NBD: &str = "Examples:\n  \
 
 /// Replaces the tip in an error of clap if clap's own tip would mislead.
 pub(super) fn with_tip(mut error: Error, grammar: &Command) -> Error {
-    let word = |kind| match error.get(kind) {
-        Some(ContextValue::String(word)) => Some(word.as_str()),
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => Some(word.as_str()),
         _ => None,
     };
-    let tip = match error.kind() {
-        ErrorKind::UnknownArgument => word(ContextKind::InvalidArg)
-            .filter(|word| is_option_of(grammar, word))
-            .map(|word| format!("'{word}' must stand before the command: backy2 {word} ... COMMAND")),
-        ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand) {
-            Some("help") => Some("'backy2 --help' and 'backy2 COMMAND --help' show the help".to_owned()),
-            _ => None,
-        },
-        _ => None,
-    };
+    let tip = word
+        .filter(|word| is_option_of(grammar, word))
+        .map(|word| format!("'{word}' must stand before the command: backy2 {word} ... COMMAND"));
     if let Some(tip) = tip {
-        for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
-            error.remove(kind);
-        }
+        error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error

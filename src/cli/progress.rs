@@ -120,6 +120,7 @@ fn phase(activity: &Activity<'_>) -> u8 {
         Activity::RestoreSparse { .. } => 2,
         Activity::RestoreData { .. } => 3,
         Activity::Scrub { .. } => 4,
+        Activity::Measure { .. } => 5,
         // Each step has another text.
         Activity::Check { step } => {
             128 | step.bytes().fold(0, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte))
@@ -141,6 +142,7 @@ pub(super) fn has_steps(activity: &Activity<'_>) -> bool {
             | Activity::Rebuild { .. }
             | Activity::Compare { .. }
             | Activity::Run { .. }
+            | Activity::Measure { .. }
     )
 }
 
@@ -157,6 +159,24 @@ pub(super) fn what(activity: &Activity<'_>) -> String {
         Activity::Run { step } => format!("Carrying out jobs ({step})"),
         Activity::Rebuild { step } => format!("Rebuilding the database ({step})"),
         Activity::Compare { step } => format!("Comparing the database with its copies ({step})"),
+        Activity::Measure { step } => format!("Measuring {step}"),
+    }
+}
+
+/// The activity in as few words as tell it from others: a verb and its object, such as `Backing up` and the source.
+pub(super) fn in_short<'a>(activity: &Activity<'a>) -> (&'static str, &'a str) {
+    match activity {
+        Activity::BackupPrep { source } => ("Preparing", source),
+        Activity::BackupData { source } => ("Backing up", source),
+        Activity::RestoreSparse { target } => ("Zeroing", target),
+        Activity::RestoreData { target, .. } => ("Restoring to", target),
+        Activity::Scrub { name, .. } => ("Scrubbing", name),
+        Activity::Upgrade { step } => ("Upgrading the database:", step),
+        Activity::Check { step } => ("Checking:", step),
+        Activity::Rebuild { step } => ("Rebuilding the database:", step),
+        Activity::Compare { step } => ("Comparing:", step),
+        Activity::Run { step } => ("Carrying out jobs:", step),
+        Activity::Measure { step } => ("Measuring", step),
     }
 }
 

@@ -1,13 +1,53 @@
-//! Tables without borders, for people: as wide as their content, or as wide as a terminal.
+//! Listings for people: columns without borders, as wide as their content, or as wide as a terminal.
 
-use super::table::{Column, pad};
-use crate::types::text::line;
+use super::table::{Align, pad};
+use crate::types::text;
+use crate::types::time::Timestamp;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns between two cells.
+/// Blanks between two columns.
 const GAP: usize = 2;
-/// The name of an entry is cut to this width at least, however narrow the terminal is.
-const NARROWEST: usize = 8;
+/// A column that may shrink keeps this width as long as others can give way.
+const LEAST: usize = 12;
+
+/// The head of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The title.
+    pub title: &'static str,
+    /// The alignment.
+    pub align: Align,
+    /// How texts in this column are cut, so that the others fit.
+    pub cut: Cut,
+}
+
+/// How a text gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It does not.
+    Never,
+    /// An ellipsis replaces its middle.
+    Middle,
+    /// An ellipsis replaces its end.
+    End,
+}
+
+impl Head {
+    /// A column that keeps its width.
+    pub(crate) const fn new(title: &'static str, align: Align) -> Self {
+        Head { title, align, cut: Cut::Never }
+    }
+
+    /// A column of names. Names differ at their ends, so the middle is cut.
+    pub(crate) const fn name(title: &'static str) -> Self {
+        Head { title, align: Align::Left, cut: Cut::Middle }
+    }
+
+    /// A column of texts, whose ends may be cut.
+    pub(crate) const fn text(title: &'static str) -> Self {
+        Head { title, align: Align::Left, cut: Cut::End }
+    }
+}
 
 /// The colour of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,77 +84,87 @@ pub(crate) struct Look {
     pub skip_header: bool,
 }
 
-/// A row. It has as many cells as the sheet has columns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// From left to right.
-    pub cells: Vec<String>,
-    /// The column that has a colour.
-    pub colour: Option<(usize, Colour)>,
-}
-
-/// A table whose first column is cut in the middle if the terminal is too narrow.
+/// Columns and rows. Each row has as many cells as there are columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sheet {
     /// From left to right.
-    pub columns: Vec<Column>,
+    pub columns: Vec<Head>,
     /// From top to bottom.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Vec<String>>,
+    /// The column with colours, and the colour for each row. `None`: there are no colours.
+    pub colours: Option<(usize, Vec<Colour>)>,
 }
 
 impl Sheet {
-    /// The sheet as text; every line ends with a newline.
+    /// The sheet as text. Every line ends with a newline and has no blanks before it. On a terminal, lines are narrower
+    /// than the terminal, since some wrap when the last column is written.
     pub(crate) fn render(&self, look: Look) -> String {
-        let mut rows = self.rows.clone();
-        for cell in rows.iter_mut().flat_map(|row| &mut row.cells) {
-            *cell = line(cell).into_owned();
+        let titles = self.columns.iter().map(|head| head.title.to_owned()).collect();
+        let rows: Vec<Vec<String>> = (!look.skip_header)
+            .then_some(titles)
+            .into_iter()
+            .chain(self.rows.iter().map(|row| row.iter().map(|cell| text::line(cell).into_owned()).collect()))
+            .collect();
+        let needs =
+            |index: usize| rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.width()).max();
+        let mut widths: Vec<usize> = (0..self.columns.len()).map(|n| needs(n).unwrap_or(0)).collect();
+        if let Some(width) = look.width {
+            self.shrink(&mut widths, width.saturating_sub(1));
         }
-        let width = |(index, column): (usize, &Column)| {
-            let header = if look.skip_header { 0 } else { column.title.width() };
-            let cells = rows.iter().filter_map(|row| row.cells.get(index)).map(|cell| cell.width());
-            cells.fold(header, usize::max)
-        };
-        let mut widths: Vec<usize> = self.columns.iter().enumerate().map(width).collect();
-        if let (Some(room), Some((first, others))) = (look.width, widths.split_first_mut()) {
-            let taken: usize = others.iter().map(|width| width + GAP).sum();
-            // Some terminals wrap when the last column is written.
-            let left = room.saturating_sub(1).saturating_sub(taken);
-            *first = (*first).min(left.max(NARROWEST));
-        }
+        let header = usize::from(!look.skip_header);
         let mut text = String::new();
-        if !look.skip_header {
-            let cells = self.columns.iter().map(|column| column.title.to_owned()).collect();
-            self.line(&mut text, &Row { cells, colour: None }, &widths, look);
-        }
-        for row in &rows {
-            self.line(&mut text, row, &widths, look);
+        for (number, row) in rows.iter().enumerate() {
+            let colours = self.colours.as_ref().filter(|_| look.colours);
+            let colour = number.checked_sub(header).zip(colours);
+            let colour = colour.and_then(|(n, (column, colours))| Some((*column, *colours.get(n)?)));
+            text += self.line(row, &widths, colour).trim_end();
+            text.push('\n');
         }
         text
     }
 
-    fn line(&self, text: &mut String, row: &Row, widths: &[usize], look: Look) {
-        let start = text.len();
-        for (index, ((column, cell), width)) in self.columns.iter().zip(&row.cells).zip(widths).enumerate() {
+    fn line(&self, row: &[String], widths: &[usize], colour: Option<(usize, Colour)>) -> String {
+        let mut line = String::new();
+        for (index, ((head, cell), width)) in self.columns.iter().zip(row).zip(widths).enumerate() {
             if index > 0 {
-                text.extend(std::iter::repeat_n(' ', GAP));
+                line.extend(std::iter::repeat_n(' ', GAP));
             }
-            let cell = middle(cell, *width);
-            match row.colour.filter(|(coloured, _)| look.colours && *coloured == index) {
-                None => pad(text, &cell, *width, column.align),
-                Some((_, colour)) => {
-                    *text += colour.code();
-                    pad(text, &cell, *width, column.align);
-                    *text += PLAIN;
-                }
+            let colour = colour.filter(|(column, _)| *column == index).map(|(_, colour)| colour.code());
+            line += colour.unwrap_or_default();
+            let cell = match head.cut {
+                Cut::Never | Cut::End => cut(cell, *width),
+                Cut::Middle => middle(cell, *width),
+            };
+            pad(&mut line, &cell, *width, head.align);
+            line += colour.map_or("", |_| PLAIN);
+        }
+        line
+    }
+
+    /// Takes width from the columns that may shrink, always from the widest, until all columns fit into `room`.
+    fn shrink(&self, widths: &mut [usize], room: usize) {
+        let gaps = GAP * widths.len().saturating_sub(1);
+        for least in [LEAST, 1] {
+            let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(room);
+            while excess > 0 {
+                let may_give = |n: &usize| self.columns[*n].cut != Cut::Never && widths[*n] > least;
+                let Some(widest) = (0..widths.len()).filter(may_give).max_by_key(|&n| widths[n]) else {
+                    break;
+                };
+                widths[widest] -= 1;
+                excess -= 1;
             }
         }
-        text.truncate(text.trim_end_matches(' ').len().max(start));
-        text.push('\n');
     }
 }
 
-/// Cuts `text` to `room` columns. An ellipsis replaces its middle, because names differ at their ends.
-pub(crate) fn middle(text: &str, room: usize) -> String {
+/// A date without seconds, in UTC.
+pub(crate) fn minute(date: Timestamp) -> String {
+    date.naive().format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Cuts `text` to `room` columns. An ellipsis replaces its middle.
+fn middle(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
     }
@@ -134,52 +184,71 @@ fn take(characters: impl Iterator<Item = char>, room: usize) -> String {
     characters.take_while(fits).collect()
 }
 
+/// Cuts `text` to `room` columns, with an ellipsis if it was longer. Escapes characters that move the cursor.
+pub(super) fn cut(text: &str, room: usize) -> String {
+    let text = text::line(text);
+    if text.width() <= room {
+        return text.into_owned();
+    }
+    let Some(left) = room.checked_sub(1) else { return String::new() };
+    take(text.chars(), left) + "…"
+}
+
+/// As [`cut`], but keeps the end of the text.
+pub(super) fn cut_before(text: &str, room: usize) -> String {
+    let backward = |text: &str| text.chars().rev().collect::<String>();
+    backward(&cut(&backward(&text::line(text)), room))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::table::Align;
 
-    fn sheet(names: &[&str]) -> Sheet {
-        let column = |title, align| Column { title, align };
-        let row = |name: &&str| Row {
-            cells: vec![(*name).to_owned(), "ok".to_owned(), "3 h".to_owned()],
-            colour: Some((1, Colour::Green)),
-        };
-        Sheet {
-            columns: vec![
-                column("name", Align::Left),
-                column("state", Align::Left),
-                column("age", Align::Right),
-            ],
-            rows: names.iter().map(row).collect(),
-        }
+    fn sheet(rows: &[[&str; 3]]) -> Sheet {
+        let columns = vec![Head::name("name"), Head::new("size", Align::Right), Head::text("tags")];
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect();
+        let colours = Some((1, vec![Colour::Green; rows.len()]));
+        Sheet { columns, rows, colours }
+    }
+
+    fn at(width: usize) -> Look {
+        Look { width: Some(width), ..Look::default() }
     }
 
     #[test]
-    fn cells_are_aligned_and_lines_have_no_blanks_at_their_ends() {
-        let sheet = sheet(&["vm1", "日本"]);
-        let text = "name  state  age\nvm1   ok     3 h\n日本  ok     3 h\n";
-        assert_eq!(sheet.render(Look::default()), text);
+    fn columns_have_no_borders_and_lines_no_blanks_at_the_end() {
+        let sheet = sheet(&[["vm1", "5 MiB", "a,b"], ["日本", "10 GiB", ""]]);
+        let text = "name    size  tags\nvm1    5 MiB  a,b\n日本  10 GiB\n";
+        assert_eq!((&sheet.render(at(80))[..], &sheet.render(Look::default())[..]), (text, text));
         let bare = Look { skip_header: true, ..Look::default() };
-        assert_eq!(sheet.render(bare), "vm1   ok  3 h\n日本  ok  3 h\n");
-        let coloured = Look { colours: true, skip_header: true, width: None };
-        assert!(sheet.render(coloured).starts_with("vm1   \x1b[32mok\x1b[0m  3 h\n"));
+        assert_eq!(sheet.render(bare), "vm1    5 MiB  a,b\n日本  10 GiB\n");
+        let coloured = Look { colours: true, ..bare };
+        assert!(sheet.render(coloured).starts_with("vm1   \x1b[32m 5 MiB\x1b[0m  a,b\n"));
+        assert!(sheet.render(Look { skip_header: false, ..coloured }).starts_with("name    size  tags\n"));
     }
 
     #[test]
-    fn no_line_is_wider_than_the_terminal() {
-        let long = "a".repeat(200);
-        let wide = "日本".repeat(50);
-        let names = ["x", &long, &wide, "web01.example.com-vda", "a\u{1b}[2J\nb\u{202e}"];
-        for width in 30..120 {
-            let look = Look { width: Some(width), ..Look::default() };
-            for line in sheet(&names).render(look).lines() {
-                assert!(line.width() < width, "{width}: {line}");
-                assert!(!line.contains(char::is_control), "{line:?}");
-            }
+    fn long_texts_give_way_and_numbers_do_not() {
+        let tags = "b_daily,b_monthly,b_weekly,manual";
+        let (long, wide) = ("a".repeat(200), "日本".repeat(50));
+        let sheet = sheet(&[
+            ["a-name-of-thirty-characters-or-so", "1023 MiB", tags],
+            ["x\u{1b}[2J\nb\u{202e}", "0", "t"],
+            [&long, "1 MiB", &wide],
+        ]);
+        for width in 0..=120 {
+            let text = sheet.render(at(width));
+            let widest = text.lines().map(UnicodeWidthStr::width).max().unwrap_or(0);
+            // The sizes, the gaps, and one column for each of the others.
+            assert!(widest < width.max(15), "{width}: {text}");
+            assert!(text.lines().count() == 4 && !text.contains('\u{1b}'), "{text}");
+            assert!(text.contains("1023 MiB"), "{text}");
         }
-        let whole = sheet(&names).render(Look::default());
-        assert!(whole.contains(&long) && whole.contains(&wide), "nothing is cut in a pipe");
+        let whole = sheet.render(Look::default());
+        assert!(
+            whole.contains(tags) && whole.contains(&long) && whole.contains(&wide),
+            "nothing is cut in a pipe"
+        );
     }
 
     #[test]
@@ -194,5 +263,11 @@ mod tests {
         ] {
             assert_eq!(middle(text, room), shown);
         }
+    }
+
+    #[test]
+    fn texts_are_cut_at_one_end() {
+        assert_eq!((&cut("abcdef", 4)[..], &cut_before("abcdef", 4)[..]), ("abc…", "…def"));
+        assert_eq!((&cut("abc", 3)[..], &cut("日本", 2)[..], &cut("abc", 0)[..]), ("abc", "…", ""));
     }
 }

@@ -11,7 +11,6 @@ mod database;
 mod finding;
 mod keys;
 mod leftovers;
-mod listing;
 mod reading;
 mod references;
 mod settings;

@@ -60,6 +60,26 @@ pub(crate) fn find(versions: &mut dyn Catalogue, text: &str) -> Result<Version> 
     }
 }
 
+/// As [`find`], for a command that must not take another version than the user has in mind: a bare name is refused,
+/// because it means another version after each backup.
+///
+/// # Errors
+/// As [`find`]; [`Error::Refused`] for a bare name. It lists the versions of that name.
+pub(crate) fn find_exactly(versions: &mut dyn Catalogue, text: &str) -> Result<Version> {
+    let version = find(versions, text)?;
+    if version.name != text || version.uid.as_str() == text {
+        return Ok(version);
+    }
+    let filter = VersionFilter { name: Some(text.to_owned()), ..VersionFilter::default() };
+    let mut same = versions.versions(&filter)?;
+    same.reverse();
+    Err(Error::Similar(format!(
+        "'{0}' is a name, and names no single version. Give {0}:latest, {0}:1 for the one before it, or a uid:{1}",
+        line(text),
+        listed(&same.iter().collect::<Vec<_>>())
+    )))
+}
+
 /// All versions that `text` may mean.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Removes a version.
 
-use super::{Site, copies};
+use super::{Site, copies, names};
 use crate::types::error::{Error, Result};
 use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
@@ -24,18 +24,42 @@ pub enum AgeLimit {
 /// There is no such version, or it is protected, too young, or in use.
 pub fn run(site: &mut Site<'_>, version: &str, age_limit: AgeLimit) -> Result<(VersionUid, u64)> {
     let (version, _lock) = site.own(version)?;
+    check(site, &version, age_limit)?;
+    let blocks = with_lock(site, &version)?;
+    copies::follow(site);
+    Ok((version.uid, blocks))
+}
+
+/// Fails if the version is protected or too young.
+fn check(site: &Site<'_>, version: &Version, age_limit: AgeLimit) -> Result<()> {
     let uid = &version.uid;
     if version.protected {
         return Err(Error::refused(format!(
             "Version {uid} is protected. Will not delete. `backy2 unprotect {uid}` ends the protection."
         )));
     }
-    if age_limit == AgeLimit::Respect {
-        check_age(&version, site.config.disallow_rm_when_younger_than_days, Timestamp::now())?;
+    match age_limit {
+        AgeLimit::Respect => {
+            check_age(version, site.config.disallow_rm_when_younger_than_days, Timestamp::now())
+        }
+        AgeLimit::Ignore => Ok(()),
     }
-    let blocks = with_lock(site, &version)?;
-    copies::follow(site);
-    Ok((version.uid, blocks))
+}
+
+/// The versions that `texts` mean, each of them once. Nothing is removed yet.
+///
+/// # Errors
+/// One of the texts means no version, or is a bare name; one of the versions is protected or too young.
+pub fn chosen(site: &mut Site<'_>, texts: &[String], age_limit: AgeLimit) -> Result<Vec<Version>> {
+    let mut chosen: Vec<Version> = Vec::new();
+    for text in texts {
+        let version = names::find_exactly(site, text)?;
+        check(site, &version, age_limit)?;
+        if chosen.iter().all(|other| other.uid != version.uid) {
+            chosen.push(version);
+        }
+    }
+    Ok(chosen)
 }
 
 /// Removes `version` if it still is as it was when it was judged. Returns the number of its blocks, or `None` if it has

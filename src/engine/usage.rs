@@ -1,25 +1,24 @@
 //! Reports the space that versions use, past backup runs, and differences between versions.
 
-use super::{Site, names};
+use super::store_parts::Part;
+use super::{Site, Use, names};
 use crate::flow::rows::RowReader;
 use crate::meta::{PastRun, Rows, Usage, VersionFilter};
+use crate::monitor::{Activity, Progress};
 use crate::types::block::BlockRow;
 use crate::types::error::Result;
-use crate::types::uid::VersionUid;
+use crate::types::keys::VersionKey;
+use crate::types::uid::{BlobUid, VersionUid};
 use crate::types::version::Version;
+use std::collections::HashMap;
 
 /// The space that one version uses, or that of each version, sorted by name, then date.
 ///
 /// # Errors
 /// There is no such version; the database fails.
 pub(crate) fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(Version, Usage)>> {
-    let (versions, only) = match version {
-        Some(text) => {
-            let version = names::find(site, text)?;
-            (vec![version.clone()], Some(version))
-        }
-        None => (site.versions(&VersionFilter::default())?, None),
-    };
+    let versions = measured(site, version)?;
+    let only = version.and_then(|_| versions.first().cloned());
     let mut usage = site.meta.usage(only.as_ref())?;
     Ok(versions
         .into_iter()
@@ -28,6 +27,46 @@ pub(crate) fn space(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<(V
             (version, usage)
         })
         .collect())
+}
+
+/// The version to measure, or all versions, sorted by name, then date.
+///
+/// # Errors
+/// There is no such version; the database fails.
+pub(crate) fn measured(site: &mut Site<'_>, version: Option<&str>) -> Result<Vec<Version>> {
+    match version {
+        Some(text) => Ok(vec![names::find(site, text)?]),
+        None => site.versions(&VersionFilter::default()),
+    }
+}
+
+/// The bytes that each version takes in the data store: the sizes of its blobs there, each divided among all versions
+/// that use it. The sum over all versions is the size of the store, without data that waits for a cleanup.
+///
+/// # Errors
+/// The database or the store fails.
+pub(crate) fn on_disk(site: &mut Site<'_>) -> Result<HashMap<VersionKey, u64>> {
+    let store = site.open_store(Use::Read)?;
+    store.check()?;
+    let parts = Part::all(site.meta.blob_count()?.blocks);
+    let mut sums: HashMap<VersionKey, u64> = HashMap::new();
+    for (number, part) in parts.iter().enumerate() {
+        let activity = Activity::Measure { step: "the blobs of the data store" };
+        site.monitor.progress(&Progress::new(activity, number as u64, parts.len() as u64, 0));
+        part.list(&*store, &mut Vec::new(), &mut |part, stored| {
+            site.monitor.check()?;
+            let bytes = |uid: &BlobUid| match stored.binary_search_by(|found| found.uid.cmp(uid)) {
+                Ok(index) => stored[index].bytes.unwrap_or_default(),
+                Err(_) => 0,
+            };
+            for (version, bytes) in site.meta.shares(&part.from, part.to.as_deref(), &bytes)? {
+                let sum = sums.entry(version).or_default();
+                *sum = sum.saturating_add(bytes);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(sums)
 }
 
 /// Past runs of a version, or of all versions, oldest first. The version may have been removed since; then only its

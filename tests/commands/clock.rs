@@ -132,7 +132,7 @@ fn every_command_works_whatever_the_clock_says() {
             &["restore", "vm:latest", &install.url("out.img")],
             &["export", "vm", &install.text("dump")],
             &["expire", "vm", "2030-01-01"],
-            &["rm", "vm"],
+            &["rm", "vm:latest"],
             &["cleanup"],
             &["cleanup", "--full"],
         ] {

@@ -160,6 +160,7 @@ fn a_dry_run_shows_the_effects_of_the_cleanup() {
 #[test]
 fn locks_shows_the_holder_of_each_lock() {
     let (install, uid, _) = used();
+    install.ok(&["unprotect", &uid]);
     assert_eq!(install.ok(&["-ms", "locks"]), "");
     install.bandwidth(0, 8 * BLOCK as u64);
     let child = install.start(&["restore", &uid, &install.url("slow")]);
@@ -175,7 +176,6 @@ fn locks_shows_the_holder_of_each_lock() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::KILL)
         .expect("killed");
     ended(child);
-    install.ok(&["unprotect", &uid]);
     install.ok(&["rm", "-f", &uid]);
     assert_eq!(install.ok(&["-ms", "locks"]), "");
 }

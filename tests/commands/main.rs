@@ -29,6 +29,7 @@ mod moved;
 mod names;
 mod old_sql;
 mod packaging;
+mod people;
 mod prune;
 mod quickstart;
 mod rebuild;

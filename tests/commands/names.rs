@@ -59,6 +59,10 @@ fn every_command_takes_every_form() {
                     install.ok(&["rm", "-f", extra]);
                 }
             }
+            if command[0] == "rm" && form == "vm" {
+                install.refuses(100, &args, &["'vm' is a name", "vm:latest", &uids[0], &uids[1]]);
+                continue;
+            }
             install.ok(&args);
             match command[0] {
                 "restore" => {

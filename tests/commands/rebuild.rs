@@ -87,7 +87,7 @@ fn everything_comes_back() {
     install.ok(&["cleanup", "--dangerous-force"]);
     install.ok(&["cleanup", "--full"]);
     install.assert_no_waste();
-    install.ok(&["rm", "-f", "b"]);
+    install.ok(&["rm", "-f", "b:latest"]);
     install.ok(&["cleanup", "--dangerous-force"]);
     let before = shown_without_b(&install);
     install.lose_database();

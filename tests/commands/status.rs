@@ -210,7 +210,7 @@ fn totals_know_what_is_stored_and_what_waits() {
     assert_eq!(whole["compression"], block as f64 / file as f64);
     install.ok(&["rm", "-f", &first]);
     assert_eq!(json(&install, &[])["totals"]["waiting_bytes"], 0, "the other version has the blob");
-    install.ok(&["rm", "-f", "vm"]);
+    install.ok(&["rm", "-f", "vm:latest"]);
     let waits = json(&install, &[])["totals"].clone();
     assert_eq!((&waits["waiting_bytes"], &waits["deletable_bytes"]), (&block.into(), &0.into()), "{waits}");
     assert!(waits["waiting_until"].is_string(), "{waits}");

@@ -418,7 +418,7 @@ fn a_store_whose_blobs_are_all_known_to_be_lost_may_be_empty() {
     assert_known(&install);
     // And one whose versions are removed, and whose cleanup was killed after it had deleted the data.
     install.ok(&["rm", "-f", &uid]);
-    install.ok(&["rm", "-f", "a"]);
+    install.ok(&["rm", "-f", "a:latest"]);
     assert!(install.killed_at("cleanup-deleted", &["cleanup", "--dangerous-force"]));
     empty();
     install.ok(&["cleanup"]);

@@ -252,7 +252,12 @@ impl Install {
         hear_hangups();
         let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
         command.arg("-c").arg(&self.config).args(args).current_dir(self.folder.path());
-        command.env_remove("BACKY2_FAILPOINT").env_remove("RUST_BACKTRACE").env("TZ", "UTC");
+        command
+            .env_remove("BACKY2_DIR")
+            .env_remove("BACKY2_CONFIG")
+            .env_remove("BACKY2_FAILPOINT")
+            .env_remove("RUST_BACKTRACE")
+            .env("TZ", "UTC");
         command
     }
 

@@ -25,6 +25,7 @@ pub mod old_database;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
+pub mod pty;
 pub mod rust_source;
 pub mod s3_server;
 pub mod told;

@@ -208,7 +208,7 @@ fn an_unusable_source_is_named() {
     for (source, word) in [
         ("null://64XB", "64XB"),
         ("null://", "size"),
-        ("a.img", "You must provide the type"),
+        ("nosuch.img", "You must provide the type"),
         ("", "You must provide the type"),
         ("foo://x", "foo://"),
         ("file://", "no path"),

@@ -79,7 +79,7 @@ fn an_impossible_target_is_named() {
     let (install, uid) = with_version();
     let (folder, inside) = (install.url("lock"), install.url("a.img/x"));
     for (target, word) in [
-        ("out", "You must provide the type"),
+        ("vm:latest", "You must provide the type"),
         ("", "You must provide the type"),
         ("foo://x", "foo://"),
         ("file://", "no path"),

@@ -41,9 +41,9 @@ fn wrong_usage_names_the_word_and_exits_2() {
         (&["scrub"], "<VERSION_UID>"),
         (&["protect"], "<VERSION_UID>"),
         (&["ls", "--nope"], "--nope"),
-        (&["ls", "-m"], "-m"),
+        (&["ls", "-V"], "-V"),
         (&["ls", "a", "b"], "'b'"),
-        (&["rm", "a", "b"], "'b'"),
+        (&["protect", "a", "b"], "'b'"),
         (&["scrub", "-p"], "--percentile"),
         (&["--nope", "ls"], "--nope"),
         (&["backup", "-e"], "--expire"),
@@ -51,7 +51,39 @@ fn wrong_usage_names_the_word_and_exits_2() {
         (&["init"], "-b DIR"),
     ] {
         install.refuses(2, args, &[word]);
+        let said = install.fails(2, args);
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "one line: {said}");
     }
+    for (word, meant) in
+        [("forget", "Did you mean"), ("verify", "'scrub'"), ("mount", "'fuse'"), ("delete", "'rm'")]
+    {
+        install.refuses(2, &[word], &[meant]);
+    }
+}
+
+#[test]
+fn commands_about_the_program_need_no_configuration() {
+    assert_eq!(bare(&["version"]).stdout, concat!(env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        bare(&["--json", "version"]).stdout,
+        concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}\n")
+    );
+    let help = bare(&["help", "backup"]);
+    assert_eq!((help.code, &help.stderr[..]), (0, ""));
+    assert_eq!(help.stdout, bare(&["backup", "--help"]).stdout);
+    assert!(bare(&["help"]).stdout.contains("Back up and restore:"));
+    for shell in ["bash", "fish", "zsh"] {
+        let run = bare(&["completion", shell]);
+        assert!(
+            run.code == 0 && run.stdout.contains("backy2") && run.stdout.contains("diff-meta"),
+            "{shell}"
+        );
+    }
+    let wrong = bare(&["completion", "tcsh"]);
+    assert!(
+        wrong.code == 2 && wrong.stderr.contains("zsh") && wrong.stderr.lines().count() == 1,
+        "{wrong:?}"
+    );
 }
 
 #[test]

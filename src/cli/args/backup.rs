@@ -33,7 +33,8 @@ pub(crate) struct BackupArgs {
     /// Tags, comma-separated [default: those of b_daily, b_weekly and b_monthly that are due]
     #[arg(short, long, value_name = "TAGS")]
     pub tag: Option<String>,
-    /// Expiry in UTC: YYYY-MM-DD, optionally followed by " HH:MM:SS" or "THH:MM:SS" [default: never]
+    /// Expiry: a time from now on, such as 12h, 30d, 8w or 2y, or a date in UTC: YYYY-MM-DD, optionally followed by
+    /// " HH:MM:SS" or "THH:MM:SS" [default: never]
     #[arg(short, long, value_name = "DATE")]
     pub expire: Option<String>,
     /// The source: file://PATH, rbd://POOL/IMAGE@SNAPSHOT, null://SIZE, or a path that starts with /, ./ or ../

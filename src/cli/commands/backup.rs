@@ -4,7 +4,7 @@ use crate::cli::args::BackupArgs;
 use crate::cli::commands::{ls, stats};
 use crate::cli::exit::Outcome;
 use crate::cli::input::Input;
-use crate::cli::{Context, csv_list, dates};
+use crate::cli::{Context, csv_list, dates, paths};
 use crate::engine::backup::{self, Options};
 use crate::engine::incremental;
 use crate::engine::{Access, Site};
@@ -32,8 +32,9 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         (Some(file), Some(label)) => Some((open_hints(file, terminal)?, label.as_str())),
         _ => None,
     };
+    let source = paths::source(&args.source);
     let options = Options {
-        source: &args.source,
+        source: &source,
         name: &args.name,
         snapshot_name: &args.snapshot_name,
         hints,
@@ -47,7 +48,7 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     let made = if args.incremental {
         incremental::run(&mut site, options).inspect_err(|_| {
             if terminal.has_begun() {
-                terminal.can_continue_with(&["backup", "--incremental", &args.source, &args.name]);
+                terminal.can_continue_with(&["backup", "--incremental", &source, &args.name]);
             }
         })?
     } else {

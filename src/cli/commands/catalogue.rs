@@ -7,6 +7,7 @@ use crate::engine::remove::{self, AgeLimit};
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
+use crate::types::version::Version;
 use serde_json::json;
 
 pub(super) fn set_protected(context: &Context, args: &VersionArgs, protected: bool) -> Result<Outcome> {
@@ -16,10 +17,39 @@ pub(super) fn set_protected(context: &Context, args: &VersionArgs, protected: bo
 }
 
 pub(super) fn rm(context: &Context, args: &RmArgs) -> Result<Outcome> {
-    let mut site = Site::open(&context.config, &context.terminal, Access::Remove)?;
+    let access = if args.dry_run { Access::Read } else { Access::Remove };
+    let mut site = Site::open(&context.config, &context.terminal, access)?;
     let age_limit = if args.force { AgeLimit::Ignore } else { AgeLimit::Respect };
-    let (uid, blocks) = remove::run(&mut site, &args.version_uid, age_limit)?;
-    context.terminal.info(&format!("Removed backup version {uid} with {blocks} blocks."));
-    context.report(|| json!({"uid": uid, "blocks": blocks}))?;
+    // All are found before one goes, because that changes the meaning of NAME:N.
+    let chosen = remove::chosen(&mut site, &args.version_uid, age_limit)?;
+    if args.dry_run {
+        return preview(context, &chosen);
+    }
+    let mut removed = Vec::new();
+    for version in &chosen {
+        let (uid, blocks) = remove::run(&mut site, version.uid.as_str(), age_limit)?;
+        context.terminal.info(&format!("Removed backup version {uid} with {blocks} blocks."));
+        removed.push(json!({"uid": uid, "blocks": blocks}));
+    }
+    context.report(|| match removed.len() {
+        // Scripts that remove one version have always got this.
+        1 => removed.remove(0),
+        _ => json!({"removed": removed}),
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// Reports what `rm` would remove: for scripts the uids.
+fn preview(context: &Context, chosen: &[Version]) -> Result<Outcome> {
+    for Version { uid, name, date, size, .. } in chosen {
+        context
+            .terminal
+            .info(&format!("Would remove backup version {uid} ({name}, {date}) with {size} blocks."));
+        if context.style.machine && !context.json {
+            context.terminal.print(&format!("{uid}\n"))?;
+        }
+    }
+    let uids: Vec<_> = chosen.iter().map(|version| &version.uid).collect();
+    context.report(|| json!({"would_remove": uids}))?;
     Ok(Outcome::Done)
 }

@@ -12,12 +12,22 @@ use crate::types::error::Result;
 use crate::types::version::Version;
 use serde_json::{Map, Value};
 
+mod people;
+
 /// A line of the listing.
 type Line = (Version, Usage);
 
 pub(super) fn run(context: &Context, args: &DuArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Read)?;
+    if let Some(width) = context.screen_for(args.wide, args.fields.as_deref()) {
+        let versions = engine::usage::measured(&mut site, args.version_uid.as_deref())?;
+        let details = engine::catalogue::details(&mut site)?;
+        let on_disk = engine::usage::on_disk(&mut site)?;
+        let sheet = people::sheet(versions, &details, &on_disk);
+        context.terminal.print(&sheet.render(context.look(width)))?;
+        return Ok(Outcome::Done);
+    }
     let lines = engine::usage::space(&mut site, args.version_uid.as_deref())?;
     listing::show(context, "usage", &lines, &fields, identity)?;
     Ok(Outcome::Done)

@@ -17,21 +17,32 @@ use std::path::Path;
 /// # Errors
 /// A folder or a file cannot be written.
 pub(crate) fn generate(dir: &Path) -> Result<Outcome> {
-    let made = completions(&dir.join("completions")).and_then(|()| pages(&dir.join("man")));
-    made.map_err(|e| Error::refused(because(format!("cannot write into {}", dir.display()), e)))?;
+    completions(&dir.join("completions"))?;
+    pages(&dir.join("man"))
+        .map_err(|e| Error::refused(because(format!("cannot write into {}", dir.display()), e)))?;
     Ok(Outcome::Done)
 }
 
-fn completions(dir: &Path) -> io::Result<()> {
-    private::make_folders(dir, FileMode::PUBLIC)?;
+/// The completions for a shell, as a script for it.
+///
+/// # Errors
+/// None in practice, since the text is written to memory.
+pub(crate) fn completion(shell: Shell) -> Result<String> {
     let mut grammar = grammar::documented();
     let name = grammar.get_name().to_owned();
     grammar.set_bin_name(&name);
     grammar.build();
+    let mut text = Vec::new();
+    shell.try_generate(&grammar, &mut text).map_err(|e| Error::internal(because("no completions", e)))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn completions(dir: &Path) -> Result<()> {
+    let failed = |e| Error::refused(because(format!("cannot write into {}", dir.display()), e));
+    private::make_folders(dir, FileMode::PUBLIC).map_err(failed)?;
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-        let mut text = Vec::new();
-        shell.try_generate(&grammar, &mut text)?;
-        put(&dir.join(shell.file_name(&name)), &text)?;
+        let file = dir.join(shell.file_name(env!("CARGO_PKG_NAME")));
+        put(&file, completion(shell)?.as_bytes()).map_err(failed)?;
     }
     Ok(())
 }

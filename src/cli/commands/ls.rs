@@ -13,6 +13,8 @@ use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use serde_json::Value;
 
+mod people;
+
 pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
@@ -23,7 +25,17 @@ pub(super) fn run(context: &Context, args: &LsArgs) -> Result<Outcome> {
         expired_at: args.expired.then(Timestamp::now),
     };
     let versions = engine::catalogue::list(&mut site, &filter)?;
-    listing::show(context, "versions", &versions, &fields, listing::complete)?;
+    if let (true, Some(name)) = (versions.is_empty(), &args.name) {
+        engine::catalogue::tell_unknown(&mut site, name)?;
+    }
+    match context.screen_for(args.wide, args.fields.as_deref()) {
+        Some(width) => {
+            let details = engine::catalogue::details(&mut site)?;
+            let sheet = people::sheet(versions, &details, Timestamp::now());
+            context.terminal.print(&sheet.render(context.look(width)))?;
+        }
+        None => listing::show(context, "versions", &versions, &fields, listing::complete)?,
+    }
     Ok(Outcome::Done)
 }
 

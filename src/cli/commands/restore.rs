@@ -2,7 +2,7 @@
 
 use crate::cli::args::RestoreArgs;
 use crate::cli::exit::Outcome;
-use crate::cli::{Context, dates};
+use crate::cli::{Context, dates, paths};
 use crate::engine::restore::{self, Options};
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
@@ -20,11 +20,12 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
     };
     let terminal = &context.terminal;
     let mut site = Site::open(&context.config, terminal, Access::Read)?;
+    let target = paths::target(&args.target);
     let restored = restore::run(
         &mut site,
         &Options {
             version: &args.version_uid,
-            target: &args.target,
+            target: &target,
             sparse: args.sparse,
             force: args.force,
             continue_from,
@@ -53,7 +54,7 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
         );
         return Ok(Outcome::Errors);
     }
-    terminal.error(&format!("The restore went through, but in {} the data is bad or missing:", args.target));
+    terminal.error(&format!("The restore went through, but in {target} the data is bad or missing:"));
     for range in restored.bad.iter().take(LISTED) {
         let length = range.end - range.start;
         terminal.error(&format!("  offset {} length {length} (to {})", range.start, range.end - 1));

@@ -7,7 +7,7 @@ use crate::cli::listing;
 use crate::cli::table::Align;
 use crate::cli::{Context, dates};
 use crate::engine::schedule::{self, Breach, Due, Severity, Sla};
-use crate::engine::{Access, Site};
+use crate::engine::{Access, Site, catalogue};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ pub(super) fn due(context: &Context, args: &ScheduleArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<DueField>(args.fields.as_deref())?;
     let schedulers = csv_list::items(&args.schedulers)?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
+    if let Some(name) = &args.name {
+        catalogue::tell_unknown(&mut site, name)?;
+    }
     let due = schedule::due(&mut site, args.name.as_deref(), &schedulers, Timestamp::now())?;
     listing::show(context, "due", &due, &fields, listing::complete)?;
     Ok(Outcome::Done)

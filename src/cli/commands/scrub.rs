@@ -2,7 +2,7 @@
 
 use crate::cli::args::ScrubArgs;
 use crate::cli::exit::Outcome;
-use crate::cli::{Context, dates};
+use crate::cli::{Context, dates, paths};
 use crate::engine::scrub::{self, Options, Verdict};
 use crate::engine::{Access, Site};
 use crate::types::error::Result;
@@ -11,11 +11,12 @@ use serde_json::json;
 pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Outcome> {
     let percentile = dates::number("-p/--percentile", &args.percentile, 100)?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Write)?;
+    let source = args.source.as_deref().filter(|url| !url.is_empty()).map(paths::source);
     let verdict = scrub::run(
         &mut site,
         &Options {
             version: &args.version_uid,
-            source: args.source.as_deref().filter(|url| !url.is_empty()),
+            source: source.as_deref(),
             percentile: u8::try_from(percentile).unwrap_or(100),
         },
     )?;

@@ -8,8 +8,11 @@ use crate::cli::table::Align;
 use crate::cli::{Context, dates, human};
 use crate::engine::{self, Access, Site};
 use crate::meta::PastRun;
+use crate::monitor::Monitor;
 use crate::types::error::Result;
 use serde_json::Value;
+
+mod people;
 
 pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
@@ -20,6 +23,14 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<Outcome> {
     };
     let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
     let runs = engine::usage::past_runs(&mut site, args.version_uid.as_deref(), limit)?;
+    if let (true, Some(version)) = (runs.is_empty() && limit != Some(0), &args.version_uid) {
+        context.terminal.notice(&format!("There are no statistics of '{version}'."));
+    }
+    if let Some(width) = context.screen_for(args.wide, args.fields.as_deref()) {
+        let sheet = people::sheet(&runs, &engine::catalogue::details(&mut site)?);
+        context.terminal.print(&sheet.render(context.look(width)))?;
+        return Ok(Outcome::Done);
+    }
     listing::show(context, "stats", &runs, &fields, listing::complete)?;
     Ok(Outcome::Done)
 }

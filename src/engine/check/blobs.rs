@@ -1,11 +1,11 @@
 //! Compares the blobs in the store with those of the database, without reading them.
 
 use super::finding::{Finding, Kind, plural};
-use super::listing::{Part, Stored};
 use super::{Check, NAMED};
 use crate::config::StoreConfig;
 use crate::engine::Site;
 use crate::engine::cleanup::GRACE;
+use crate::engine::store_parts::{Part, Stored};
 use crate::flow::reuse::{flaw, flaw_of_read, is_possible};
 use crate::meta::NamedBlob;
 use crate::monitor::{Activity, Progress};

@@ -23,6 +23,18 @@ impl Metadata {
     pub fn usage(&mut self, version: Option<&Version>) -> Result<HashMap<VersionKey, Usage>> {
         self.read("adding up sizes", |db| usage(db, version.map(|v| v.key)))
     }
+
+    /// Divides the blobs whose uids are at or after `from` and before `to` among the versions that name them, by the
+    /// number of their rows. `stored` returns the bytes that a blob takes in the store. The result has the bytes of each
+    /// version that names one of these blobs.
+    pub fn shares(
+        &mut self,
+        from: &str,
+        to: Option<&str>,
+        stored: &dyn Fn(&BlobUid) -> u64,
+    ) -> Result<HashMap<VersionKey, u64>> {
+        self.read("adding up sizes", |db| shares(db, from, to, stored))
+    }
 }
 
 /// The number of rows with which each version names each blob, blob by blob. In SQLite they come from the index in that
@@ -148,6 +160,48 @@ fn usage(db: &mut dyn Db, version: Option<VersionKey>) -> Fallible<HashMap<Versi
         Ok(())
     })?;
     Ok(all)
+}
+
+fn shares(
+    db: &mut dyn Db,
+    from: &str,
+    to: Option<&str>,
+    stored: &dyn Fn(&BlobUid) -> u64,
+) -> Fallible<HashMap<VersionKey, u64>> {
+    let mut parameters: Vec<Value> = vec![from.into()];
+    parameters.extend(to.map(Value::from));
+    let end = if to.is_some() { "AND b.uid < ?2" } else { "" };
+    let dialect = db.dialect();
+    let sql = format!(
+        "SELECT b.uid, m.version_id, count(*) FROM blobs b {} block_map m ON m.blob_id = b.id
+         WHERE b.uid >= ?1 AND b.uid <> '' AND b.id > 0 {end}
+         GROUP BY b.uid, m.version_id{}",
+        dialect.join, dialect.sorted
+    );
+    let mut sums: HashMap<VersionKey, u64> = HashMap::new();
+    let mut divide = |blob: &Option<BlobUid>, shares: &[(VersionKey, u64)]| {
+        let Some(uid) = blob else { return };
+        let bytes = u128::from(stored(uid));
+        let rows: u128 = shares.iter().map(|(_, rows)| u128::from(*rows)).sum();
+        for (version, own) in shares {
+            let part = bytes * u128::from(*own) / rows.max(1);
+            let sum = sums.entry(*version).or_default();
+            *sum = sum.saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
+        }
+    };
+    let (mut blob, mut shares): (Option<BlobUid>, Vec<(VersionKey, u64)>) = (None, Vec::new());
+    db.each(&sql, &parameters, &mut |row| {
+        let uid: Option<BlobUid> = Some(row.text(0)?.into());
+        if uid != blob {
+            divide(&blob, &shares);
+            shares.clear();
+            blob = uid;
+        }
+        shares.push((VersionKey(row.int(1)?), row.count(2)?));
+        Ok(())
+    })?;
+    divide(&blob, &shares);
+    Ok(sums)
 }
 
 /// The columns of a run, for [`past_run`].

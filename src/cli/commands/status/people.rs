@@ -2,8 +2,8 @@
 
 use super::fields;
 use crate::cli::human;
-use crate::cli::sheet::{Colour, Look, Row, Sheet};
-use crate::cli::table::{Align, Column};
+use crate::cli::sheet::{Colour, Head, Look, Sheet};
+use crate::cli::table::Align;
 use crate::engine::status::{Attempt, Flaw, MOST_BAD, NameStatus, Severity, Status, Totals};
 use crate::types::text::line;
 
@@ -28,42 +28,40 @@ pub(super) fn text(status: &Status, look: Look) -> String {
 }
 
 fn sheet(names: &[NameStatus]) -> Sheet {
-    let column = |(title, align)| Column { title, align };
-    let columns = [
-        ("name", Align::Left),
-        ("state", Align::Left),
-        ("age", Align::Right),
-        ("size", Align::Right),
-        ("new", Align::Right),
-        ("valid", Align::Right),
-        ("schedule", Align::Left),
+    let right = |title| Head::new(title, Align::Right);
+    let columns = vec![
+        Head::name("name"),
+        Head::new("state", Align::Left),
+        right("age"),
+        right("size"),
+        right("new"),
+        right("valid"),
+        Head::new("schedule", Align::Left),
     ];
-    Sheet { columns: columns.map(column).to_vec(), rows: names.iter().map(row).collect() }
+    let colour = |name: &NameStatus| match name.severity {
+        Severity::Ok => Colour::Green,
+        Severity::Warning => Colour::Yellow,
+        Severity::Critical => Colour::Red,
+    };
+    let colours = Some((1, names.iter().map(colour).collect()));
+    Sheet { columns, rows: names.iter().map(row).collect(), colours }
 }
 
-fn row(name: &NameStatus) -> Row {
+fn row(name: &NameStatus) -> Vec<String> {
     let none = || "-".to_owned();
     let version = name.newest.as_ref();
     let schedule = name.scheduler.as_ref().map_or("no schedule", |scheduler| &scheduler.name);
     let valid =
         if name.valid == name.all { name.all.to_string() } else { format!("{}/{}", name.valid, name.all) };
-    let colour = match name.severity {
-        Severity::Ok => Colour::Green,
-        Severity::Warning => Colour::Yellow,
-        Severity::Critical => Colour::Red,
-    };
-    Row {
-        cells: vec![
-            name.name.clone(),
-            fields::state(name.state).to_owned(),
-            name.age.map_or_else(none, human::age),
-            version.map_or_else(none, |version| human::size(version.size_bytes)),
-            name.work.map_or_else(none, |work| human::size(work.bytes)),
-            valid,
-            schedule.to_owned(),
-        ],
-        colour: Some((1, colour)),
-    }
+    vec![
+        name.name.clone(),
+        fields::state(name.state).to_owned(),
+        name.age.map_or_else(none, human::age),
+        version.map_or_else(none, |version| human::size(version.size_bytes)),
+        name.work.map_or_else(none, |work| human::size(work.bytes)),
+        valid,
+        schedule.to_owned(),
+    ]
 }
 
 /// What the table does not say about a name.

@@ -17,7 +17,7 @@ const DIGITS: &str = "0123456789abcdef";
 
 /// A blob in the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Stored {
+pub(in crate::engine) struct Stored {
     pub uid: BlobUid,
     /// Its size in bytes, if the store tells it.
     pub bytes: Option<u64>,
@@ -27,7 +27,7 @@ pub(super) struct Stored {
 
 /// A part: the uids that begin with `prefix`, and in the database also those between them and the neighbouring parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(in crate::engine) struct Part {
     prefix: String,
     /// The uids in the database begin here.
     pub from: String,
@@ -37,7 +37,7 @@ pub(super) struct Part {
 
 impl Part {
     /// The parts of a store that should have `blobs` blobs, in order.
-    pub(super) fn all(blobs: u64) -> Vec<Part> {
+    pub(in crate::engine) fn all(blobs: u64) -> Vec<Part> {
         let mut parts = vec![Part { prefix: String::new(), from: String::new(), to: None }];
         while (parts.len() as u64) * WANTED < blobs && parts[0].prefix.len() < DEEPEST / 2 {
             parts = parts.iter().flat_map(Part::divided).collect();
@@ -62,7 +62,7 @@ impl Part {
     ///
     /// # Errors
     /// The store or `visit` fails.
-    pub(super) fn list(
+    pub(in crate::engine) fn list(
         &self,
         store: &dyn BlobStore,
         unfinished: &mut Vec<String>,
