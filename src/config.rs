@@ -204,7 +204,7 @@ pub struct Scheduler {
 }
 
 /// The nightly jobs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RunConfig {
     /// The most jobs at the same time, at least 1.
     pub simultaneous_jobs: usize,

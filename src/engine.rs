@@ -33,6 +33,7 @@ pub(crate) mod tags;
 pub mod transfer;
 pub(crate) mod upgrade;
 pub(crate) mod usage;
+mod verified;
 
 pub use crate::meta::Access;
 pub use site::{Site, Use};

@@ -30,7 +30,7 @@ pub use model::{
 pub use open::{Access, LockTables, Opened, create, open};
 pub use reports::{
     BadBlobs, Dangling, Deletions, DumpRow, DumpRows, Healed, MapSummary, NamedBlob, PastRun, Rekeyed,
-    Rewrap, Rewrapped, Usage,
+    Rewrap, Rewrapped, Usage, VerifiedBy,
 };
 pub use revision::SchemaState;
 pub use since::{GoingBack, LoneVersion, Since, since_upgrade};

@@ -6,16 +6,18 @@ use common::rust_source::{files_below, strings};
 use std::path::Path;
 
 /// The files that define the tables of a database.
-const SCHEMAS: [&str; 9] = [
+const SCHEMAS: [&str; 11] = [
     "src/meta/sqlite/schema.sql",
     "src/meta/sqlite/rbd.sql",
     "src/meta/sqlite/claims.sql",
     "src/meta/sqlite/stores.sql",
     "src/meta/sqlite/copies.sql",
+    "src/meta/sqlite/verifications.sql",
     "src/meta/postgres/schema.sql",
     "src/meta/postgres/later.sql",
     "src/meta/postgres/stores.sql",
     "src/meta/postgres/copies.sql",
+    "src/meta/postgres/verifications.sql",
 ];
 
 fn read(file: &str) -> String {

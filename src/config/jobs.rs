@@ -3,7 +3,8 @@
 use super::raw::{Raw, Section};
 use super::retention;
 use super::values::Keys;
-use super::{Job, RunConfig, Scheduler, Source};
+use super::{Config, Job, RunConfig, Scheduler, Source};
+use crate::types::retention::KeepRules;
 use crate::types::{Error, Result};
 use std::time::Duration;
 
@@ -113,4 +114,30 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
         after: text("after")?,
         timeout: keys.time("timeout", Duration::from_secs(1))?,
     })
+}
+
+impl RunConfig {
+    /// The job that makes the versions with the name `name`.
+    pub fn of(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.makes(name))
+    }
+}
+
+impl Job {
+    fn makes(&self, name: &str) -> bool {
+        match (&self.source, self.name.split_once(PLACEHOLDER)) {
+            (Source::Each { .. }, Some((before, after))) => name
+                .strip_prefix(before)
+                .is_some_and(|rest| rest.len() > after.len() && rest.ends_with(after)),
+            _ => self.name == name,
+        }
+    }
+}
+
+impl Config {
+    /// The retention rules for the versions with the name `name`: those of its job, or else those of `[retention]`.
+    pub fn keep_rules(&self, name: &str) -> KeepRules {
+        let of_job = self.run.of(name).map(|job| job.keep).filter(|keep| !keep.is_empty());
+        of_job.unwrap_or_else(|| self.retention.of(name))
+    }
 }

@@ -3,7 +3,7 @@
 use super::Site;
 use super::schedule;
 use crate::config::jobs::PLACEHOLDER;
-use crate::config::{Job, Source};
+use crate::config::{Job, Scheduler, Source};
 use crate::io::{self, Entry};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
@@ -12,6 +12,7 @@ use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use chrono::{Local, TimeZone};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A backup that a job may have to make.
 #[derive(Clone, Debug)]
@@ -138,6 +139,21 @@ fn need(site: &mut Site<'_>, job: &Job, name: &str, versions: &[Version], now: T
 /// The rule with the shortest period. There is a backup in each period.
 fn shortest(keep: &KeepRules) -> Option<Rule> {
     Rule::ALL.into_iter().filter(|rule| *rule != Rule::Last).find(|rule| keep.count(*rule) > 0)
+}
+
+/// The schedule of a job that follows its retention rules: a backup in each period, up to half a period late.
+pub(crate) fn rhythm(job: &Job) -> Option<Scheduler> {
+    const HOUR: u64 = 3600;
+    let rule = shortest(&job.keep).filter(|_| job.schedulers.is_empty())?;
+    let hours = match rule {
+        Rule::Last | Rule::Hourly => 1,
+        Rule::Daily => 24,
+        Rule::Weekly => 7 * 24,
+        Rule::Monthly => 31 * 24,
+        Rule::Yearly => 366 * 24,
+    };
+    let interval = Duration::from_secs(hours * HOUR);
+    Some(Scheduler { name: rule.name().to_owned(), interval, keep: job.keep.count(rule), sla: interval / 2 })
 }
 
 /// A text that is the same for all moments in one period.

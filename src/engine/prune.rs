@@ -3,9 +3,10 @@
 pub(crate) mod policy;
 
 use super::{Site, copies, future, remove};
+use crate::config::Config;
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
-use crate::types::retention::{KeepRules, Retention};
+use crate::types::retention::KeepRules;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use chrono::Local;
@@ -73,7 +74,7 @@ fn judge(site: &mut Site<'_>, options: &Options<'_>) -> Result<Vec<Judged>> {
     };
     let mut judged = Vec::with_capacity(versions.len());
     for versions in versions.chunk_by(|a, b| a.name == b.name) {
-        let rules = options.rules.unwrap_or_else(|| rules_of(&site.config.retention, versions));
+        let rules = options.rules.unwrap_or_else(|| rules_of(site.config, versions));
         let all: Vec<&Version> = versions.iter().collect();
         let decisions = judge.decide(&all, &rules);
         judged.extend(versions.iter().zip(decisions).map(|(version, decision)| Judged {
@@ -86,8 +87,8 @@ fn judge(site: &mut Site<'_>, options: &Options<'_>) -> Result<Vec<Judged>> {
 }
 
 /// The configured rules for the name of these versions.
-fn rules_of(retention: &Retention, versions: &[Version]) -> KeepRules {
-    versions.first().map(|version| retention.of(&version.name)).unwrap_or_default()
+fn rules_of(config: &Config, versions: &[Version]) -> KeepRules {
+    versions.first().map(|version| config.keep_rules(&version.name)).unwrap_or_default()
 }
 
 /// Removes the versions that must go, and notes which ones stay nevertheless.

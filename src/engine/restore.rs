@@ -3,11 +3,11 @@
 use super::damage::Casualties;
 use super::row_check::{Completeness, RowCheck};
 use super::site::Key;
-use super::{Site, Use, copies, site};
+use super::{Site, Use, copies, site, verified};
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::io::{self, Existing, Target, Zeroing};
-use crate::meta::{Metadata, Rows};
+use crate::meta::{Metadata, Rows, VerifiedBy};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::Result;
@@ -104,6 +104,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Restored> {
         .inspect_err(|_| can_continue(observer.last_id().unwrap_or(from)))?;
     let rows_differ = !observer.rows.conclude(site, completeness);
     copies::follow(site);
+    if version.valid && from == 0 && !rows_differ && observer.casualties.is_empty() {
+        verified::record(site, &version, VerifiedBy::Restore, 100);
+    }
     Ok(Restored { bad: observer.casualties.ranges(geometry), was_valid: version.valid, rows_differ })
 }
 

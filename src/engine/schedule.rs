@@ -111,7 +111,7 @@ pub(crate) fn breaches(
         let machine = Machine {
             versions,
             all_schedulers: &site.config.schedulers,
-            rules: site.config.retention.of(name),
+            rules: site.config.keep_rules(name),
             is_young: &|version| check_age(version, limit, now).is_err(),
             now,
         };

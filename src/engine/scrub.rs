@@ -3,13 +3,13 @@
 use super::damage::Casualties;
 use super::row_check::{Completeness, RowCheck};
 use super::site::Key;
-use super::{Site, Use, copies, site};
+use super::{Site, Use, copies, site, verified};
 use crate::config::Config;
 use crate::flow::fetch::Damage;
 use crate::flow::walk::{Agreement, Observer, Report, Route, Sink, Walk};
 use crate::hash::is_zero;
 use crate::io::{self, Source};
-use crate::meta::{Metadata, Rows};
+use crate::meta::{Metadata, Rows, VerifiedBy};
 use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::{BlockRow, Geometry};
 use crate::types::error::{Error, Result};
@@ -110,6 +110,9 @@ pub fn run(site: &mut Site<'_>, options: &Options<'_>) -> Result<Verdict> {
     };
     let verdict = conclude(site, &version, options.percentile, &findings)?;
     copies::follow(site);
+    if verdict == (Verdict::Good { marked_valid: true }) {
+        verified::record(site, &version, VerifiedBy::Scrub, options.percentile);
+    }
     Ok(verdict)
 }
 

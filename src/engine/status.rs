@@ -13,7 +13,7 @@ use crate::types::error::Result;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) use judge::Severity;
 #[cfg(test)]
@@ -63,7 +63,8 @@ pub(crate) struct Options<'o> {
 pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>, now: Timestamp) -> Result<Status> {
     let versions = site.versions(&VersionFilter::default())?;
     future::tell(site, &versions, "They do not count as recent backups here.");
-    let current = !matches!(site.meta.state()?, SchemaState::Old { .. });
+    let state = site.meta.state()?;
+    let current = !matches!(state, SchemaState::Old { .. });
     // A database of an older release has no list of bad blobs.
     let bad = if current { site.meta.bad_blobs(MOST_BAD)? } else { BadBlobs::default() };
     let held: BTreeSet<VersionUid> = under_way(site)?;
@@ -81,7 +82,15 @@ pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>, now: Timestamp) -> 
         }
         by_name = chosen;
     }
-    let facts = names::Facts { held: &held, bad: &bad.versions, schedulers: &site.config.schedulers, now };
+    let verified = if state == SchemaState::Current { site.meta.verifications()? } else { HashMap::new() };
+    let facts = names::Facts {
+        held: &held,
+        bad: &bad.versions,
+        verified: &verified,
+        schedulers: &site.config.schedulers,
+        run: &site.config.run,
+        now,
+    };
     let mut names: Vec<NameStatus> =
         by_name.into_iter().map(|(name, versions)| names::of(name, versions, &facts)).collect();
     names::add_work(site, &mut names)?;

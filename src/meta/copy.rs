@@ -33,7 +33,7 @@ struct Table {
 const DUE: &str = "copies_due";
 
 /// All tables with data of the user, referenced ones first.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 13] = [
     Table {
         name: "versions",
         columns: &[
@@ -155,6 +155,13 @@ const TABLES: [Table; 12] = [
         key: "first_id",
         numbers: false,
         since: 5,
+    },
+    Table {
+        name: "verifications",
+        columns: &[("version_uid", Text), ("share", Int), ("date", Time), ("kind", Text)],
+        key: "version_uid, share",
+        numbers: false,
+        since: 6,
     },
     Table { name: DUE, columns: &[("version_uid", Text)], key: "version_uid", numbers: false, since: 5 },
 ];

@@ -155,6 +155,15 @@ pub struct BadBlobs {
     pub versions: BTreeSet<VersionKey>,
 }
 
+/// The command that verified a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifiedBy {
+    /// `scrub`.
+    Scrub,
+    /// `restore`.
+    Restore,
+}
+
 /// The data that is listed for deletion, in plain bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deletions {

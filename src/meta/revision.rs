@@ -5,10 +5,10 @@ use crate::types::reason::Reason;
 use crate::types::remedy::Remedy;
 
 /// The revision of the schema, as in its table `schema_version`.
-const REVISION: i64 = 5;
-/// Earlier revisions. 1 lacks the tables for RBD snapshots, 1 and 2 lack claims, 1 to 3 lack stores, and all lack the
-/// tables for copies. Their other tables are the same.
-const BEHIND: std::ops::RangeInclusive<i64> = 1..=4;
+const REVISION: i64 = 6;
+/// Earlier revisions. 1 lacks the tables for RBD snapshots, 1 and 2 lack claims, 1 to 3 lack stores, 1 to 4 lack the
+/// tables for copies, and all lack verifications. Their other tables are the same.
+const BEHIND: std::ops::RangeInclusive<i64> = 1..=5;
 /// Tables that older releases may have.
 pub(super) const OLD_TABLES: [&str; 7] =
     ["versions", "tags", "blocks", "deleted_blocks", "stats", "stats_old", "alembic_version"];

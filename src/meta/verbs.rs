@@ -19,6 +19,7 @@ mod status;
 mod stores;
 mod transfer;
 mod usage;
+mod verifications;
 
 pub(super) use backup::{hole, keep};
 pub use rebuild::{Filled, Filling, Halt, NewBlobRow};

@@ -5,7 +5,6 @@ use super::failed;
 use crate::engine::jobs::Task;
 use crate::monitor::{Level, Monitor};
 use crate::types::error::{Error, Result, Signal};
-use crate::types::retention::KeepRules;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::process::Command;
@@ -30,13 +29,8 @@ pub(crate) enum Step<'s> {
         /// How much is read, in percent.
         percent: u8,
     },
-    /// Removes the versions of a name that need not stay.
-    Prune {
-        /// The name.
-        name: &'s str,
-        /// The rules; if there are none, those of the configuration apply.
-        keep: &'s KeepRules,
-    },
+    /// Removes the versions of this name that need not stay.
+    Prune(&'s str),
     /// Deletes data that no version uses.
     Cleanup,
 }
@@ -113,8 +107,8 @@ impl Program<'_> {
     ///
     /// # Errors
     /// A version cannot be removed.
-    pub(super) fn prune(&self, name: &str, keep: &KeepRules, monitor: &dyn Monitor) -> Result<Value> {
-        self.call(Step::Prune { name, keep }, &[], None, monitor).map(|(value, _)| value)
+    pub(super) fn prune(&self, name: &str, monitor: &dyn Monitor) -> Result<Value> {
+        self.call(Step::Prune(name), &[], None, monitor).map(|(value, _)| value)
     }
 
     /// Deletes data that no version uses.
@@ -132,7 +126,7 @@ impl Step<'_> {
         match self {
             Step::Backup(task) => &task.name,
             Step::Verify { uid, .. } => uid,
-            Step::Prune { name, .. } => name,
+            Step::Prune(name) => name,
             Step::Cleanup => "cleanup",
         }
     }
@@ -142,7 +136,7 @@ impl Step<'_> {
         match self {
             Step::Backup(_) => "the backup",
             Step::Verify { .. } => "the scrub",
-            Step::Prune { .. } => "the removal",
+            Step::Prune(_) => "the removal",
             Step::Cleanup => "the cleanup",
         }
     }

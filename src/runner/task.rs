@@ -96,7 +96,7 @@ fn verify_some(
 
 /// Removes the versions of a task that need not stay.
 pub(super) fn prune(program: &Program<'_>, task: &Task<'_>, outcome: &mut Outcome, monitor: &dyn Monitor) {
-    match program.prune(&task.name, &task.job.keep, monitor) {
+    match program.prune(&task.name, monitor) {
         Ok(document) => outcome.removed = removed(&document),
         Err(error) => {
             let text = format!("versions that need not stay were not all removed: {}", error.line());

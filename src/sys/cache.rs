@@ -46,7 +46,12 @@ mod tests {
         file.sync_all().expect("flushed");
         assert!(holds(&file, 0) && holds(&file, 99_999));
         assert!(!holds(&file, 100_000), "the end");
-        drop_behind(&file, 0..100_000);
-        assert!(!holds(&file, 0) && !holds(&file, 99_999));
+        // The kernel keeps pages that another processor has just handled.
+        let dropped = (0..100).any(|_| {
+            drop_behind(&file, 0..100_000);
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            !holds(&file, 0) && !holds(&file, 99_999)
+        });
+        assert!(dropped);
     }
 }

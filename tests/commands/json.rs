@@ -183,6 +183,8 @@ fn documented_and_occurring_keys_are_the_same() {
 /// `status` with and without a schedule, names that have no version, and versions that are not valid.
 fn statuses(all: &mut Occurring, install: &Install, uid: &str, small: &str) {
     all.run(install, 0, &["status", "vm", "nosuch"]);
+    install.ok(&["scrub", small]);
+    install.ok(&["scrub", uid]);
     install.ok(&["add-tag", uid, "daily"]);
     install.change(&format!("UPDATE versions SET valid = 0 WHERE uid = '{small}'"));
     all.run(install, 0, &["status"]);

@@ -77,6 +77,15 @@ fn retention_rules_say_how_often_and_what_stays() {
         assert_eq!(tasks[0]["verified"], true);
     }
     assert_eq!(install.ok(&["-ms", "ls", "-f", "name"]), "daily\neach\neach\n");
+    // The rules of a job are those of its versions for other commands, too.
+    install.ok(&["backup", &install.url("a.img"), "each"]);
+    let judged = install.ok(&["-ms", "prune", "--dry-run", "-f", "name,action"]);
+    assert_eq!(judged, "daily|keep\neach|remove\neach|keep\neach|keep\n");
+    let status: serde_json::Value = serde_json::from_str(&install.ok(&["--json", "status"])).expect("JSON");
+    assert_eq!(
+        (&status["names"][0]["scheduler"], &status["names"][1]["scheduler"]),
+        (&"daily".into(), &().into())
+    );
 }
 
 #[test]

@@ -313,15 +313,16 @@ fn a_database_of_the_first_revision_gets_the_tables_when_something_is_changed() 
          DROP TRIGGER copies_due_new_version; DROP TRIGGER copies_due_version; DROP TRIGGER copies_due_old_version;
          DROP TRIGGER copies_due_new_tag; DROP TRIGGER copies_due_tag; DROP TRIGGER copies_due_old_tag;
          DROP TRIGGER copies_due_statistics; DROP TRIGGER copies_due_blob; DROP TRIGGER index_objects_live;
+         DROP TRIGGER verifications_go; DROP TABLE verifications;
          UPDATE schema_version SET revision = 1",
     );
     install.ok(&["ls"]);
     assert_eq!(install.count("SELECT revision FROM schema_version"), 1);
     // A restore upgrades the database, since it may mark blobs.
     install.ok(&["restore", &uid, "null://"]);
-    assert_eq!(install.count("SELECT revision FROM schema_version"), 5);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 6);
     install.backup(&["-f", &uid, &source, "vm"]);
-    assert_eq!(install.count("SELECT revision FROM schema_version"), 5);
+    assert_eq!(install.count("SELECT revision FROM schema_version"), 6);
     assert_eq!(install.count("SELECT count(*) FROM version_origins"), 0);
     install.assert_sound();
 }

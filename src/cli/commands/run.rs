@@ -10,7 +10,6 @@ use crate::engine::{Access, Site};
 use crate::monitor::{Level, Monitor};
 use crate::runner::{self, Outcome, Program, Report, Step, Verdict};
 use crate::types::error::Result;
-use crate::types::retention::{KeepRules, Rule, UNLIMITED};
 use crate::types::text;
 use crate::types::time::Timestamp;
 use serde_json::{Value, json};
@@ -70,25 +69,9 @@ fn words(step: Step<'_>) -> Vec<String> {
         Step::Verify { uid, percent } => {
             ["scrub", "-p", &percent.to_string(), "--", uid].map(str::to_owned).to_vec()
         }
-        Step::Prune { name, keep } => {
-            let mut words = vec!["prune".to_owned()];
-            words.extend(rules(keep));
-            words.extend(["--".to_owned(), name.to_owned()]);
-            words
-        }
+        Step::Prune(name) => ["prune", "--", name].map(str::to_owned).to_vec(),
         Step::Cleanup => vec!["cleanup".to_owned()],
     }
-}
-
-/// Retention rules as options.
-fn rules(keep: &KeepRules) -> Vec<String> {
-    let option = |rule: Rule| match keep.count(rule) {
-        0 => None,
-        u64::MAX => Some(format!("--keep-{}={UNLIMITED}", rule.name())),
-        count => Some(format!("--keep-{}={count}", rule.name())),
-    };
-    let within = keep.within.map(|span| format!("--keep-within={span}"));
-    Rule::ALL.into_iter().filter_map(option).chain(within).collect()
 }
 
 /// Reports what went wrong, and chooses the exit code.
@@ -317,14 +300,6 @@ impl listing::Field<Task<'_>> for PlanField {
 mod tests {
     use super::*;
     use crate::runner::BackedUp;
-
-    #[test]
-    fn rules_become_options() {
-        assert_eq!(rules(&KeepRules::default()), [""; 0]);
-        let mut keep = KeepRules::default().with(Rule::Daily, 8).with(Rule::Yearly, u64::MAX);
-        keep.within = "2d".parse().ok();
-        assert_eq!(rules(&keep), ["--keep-daily=8", "--keep-yearly=unlimited", "--keep-within=2d"]);
-    }
 
     #[test]
     fn lines_stand_in_columns() {

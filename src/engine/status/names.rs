@@ -2,8 +2,8 @@
 
 use super::Site;
 use super::judge::{self, Punctuality, Severity};
-use crate::config::Scheduler;
-use crate::engine::future;
+use crate::config::{RunConfig, Scheduler};
+use crate::engine::{future, jobs};
 use crate::types::error::Result;
 use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
@@ -79,6 +79,8 @@ pub(crate) struct NameStatus {
     pub valid: u64,
     /// Number of all versions.
     pub all: u64,
+    /// When a valid version was last read as a whole and found good; `None` if none ever was, as far as is known.
+    pub verified: Option<Timestamp>,
     /// The work for the newest valid version; `None` if there are no statistics of it.
     pub work: Option<Work>,
 }
@@ -89,8 +91,12 @@ pub(super) struct Facts<'f> {
     pub held: &'f BTreeSet<VersionUid>,
     /// Versions with bad blobs.
     pub bad: &'f BTreeSet<VersionKey>,
+    /// When versions were last verified.
+    pub verified: &'f HashMap<VersionUid, Timestamp>,
     /// The configured schedulers.
     pub schedulers: &'f [Scheduler],
+    /// The configured jobs.
+    pub run: &'f RunConfig,
     /// The current time.
     pub now: Timestamp,
 }
@@ -106,7 +112,8 @@ pub(super) fn of(name: String, mut versions: Vec<Version>, facts: &Facts<'_>) ->
     let attempts: Vec<Attempt> = left.into_iter().rev().map(|version| attempt(version, facts)).collect();
     let dates = versions.iter().filter(|version| version.valid).map(|version| version.date);
     let age = dates.filter(|date| !date.is_future(now)).max().map(|date| now.since(date));
-    let scheduler = judge::scheduler(&versions, facts.schedulers);
+    let rhythm = facts.run.of(&name).and_then(jobs::rhythm);
+    let scheduler = judge::scheduler(&versions, facts.schedulers).or(rhythm.as_ref());
     let punctuality = age.map_or(Punctuality::InTime, |age| judge::punctuality(age, scheduler));
     let state = match (newest, attempts.first()) {
         (None, None) => State::None,
@@ -117,6 +124,8 @@ pub(super) fn of(name: String, mut versions: Vec<Version>, facts: &Facts<'_>) ->
         (Some(_), Some(Attempt { flaw: Flaw::Incomplete, .. })) => State::Failed,
     };
     let running = !held.is_empty();
+    let valid = versions.iter().filter(|version| version.valid);
+    let verified = valid.filter_map(|version| facts.verified.get(&version.uid)).max().copied();
     NameStatus {
         name,
         state,
@@ -128,6 +137,7 @@ pub(super) fn of(name: String, mut versions: Vec<Version>, facts: &Facts<'_>) ->
         valid: versions.iter().filter(|version| version.valid).count() as u64,
         all: versions.len() as u64,
         newest: newest.map(|index| versions.swap_remove(index)),
+        verified,
         work: None,
     }
 }

@@ -1,7 +1,8 @@
 use super::names::{Facts, of};
 use super::*;
-use crate::config::Scheduler;
+use crate::config::{Job, RunConfig, Scheduler, Source};
 use crate::types::keys::VersionKey;
+use crate::types::retention::{KeepRules, Rule};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
@@ -38,7 +39,10 @@ fn status(versions: Vec<Version>, held: &[&str], bad: &[i64], now: &str) -> Name
     let schedulers = [scheduler("weekly", 7 * DAY, DAY), scheduler("daily", DAY, 6 * HOUR)];
     let held = held.iter().map(|uid| (*uid).into()).collect();
     let bad = bad.iter().map(|key| VersionKey(*key)).collect();
-    of("vm".into(), versions, &Facts { held: &held, bad: &bad, schedulers: &schedulers, now: at(now) })
+    let verified = &HashMap::from([("2026-03-01".into(), at("2026-03-04"))]);
+    let run = &RunConfig::default();
+    let facts = Facts { held: &held, bad: &bad, verified, schedulers: &schedulers, run, now: at(now) };
+    of("vm".into(), versions, &facts)
 }
 
 #[test]
@@ -67,13 +71,46 @@ fn a_version_is_late_from_the_second_after_its_tolerance() {
 #[test]
 fn a_tolerance_longer_than_the_interval_counts() {
     let schedulers = [scheduler("hourly", HOUR, 5 * HOUR)];
-    let (held, bad) = Default::default();
+    let (held, bad, verified) = Default::default();
     let judged = |now| {
         let versions = vec![version(1, "2026-03-01 00:00:00", true, "hourly")];
-        of("vm".into(), versions, &Facts { held: &held, bad: &bad, schedulers: &schedulers, now: at(now) })
+        let (held, bad, verified, schedulers) = (&held, &bad, &verified, &schedulers);
+        of(
+            "vm".into(),
+            versions,
+            &Facts { held, bad, verified, schedulers, run: &RunConfig::default(), now: at(now) },
+        )
     };
     assert_eq!(judged("2026-03-01 06:00:00").severity, Severity::Ok);
     assert_eq!(judged("2026-03-01 06:00:01").severity, Severity::Critical, "older than two intervals");
+}
+
+#[test]
+fn the_rules_of_a_job_say_when_a_version_is_late() {
+    let job = Job {
+        job: "all".into(),
+        source: Source::Each { pattern: "/dev/vg/*".into(), source: None },
+        name: "lv-{}".into(),
+        schedulers: Vec::new(),
+        keep: KeepRules::default().with(Rule::Daily, 8).with(Rule::Weekly, 5),
+        incremental: false,
+        before: None,
+        after: None,
+        timeout: None,
+    };
+    let run = RunConfig { jobs: vec![job], ..RunConfig::default() };
+    let (held, bad, verified) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
+    let judged = |name: &str, now| {
+        let versions = vec![version(1, "2026-03-01 00:00:00", true, "")];
+        let facts =
+            Facts { held: &held, bad: &bad, verified: &verified, schedulers: &[], run: &run, now: at(now) };
+        of(name.into(), versions, &facts).state
+    };
+    assert_eq!(judged("lv-vm1", "2026-03-02 12:00:00"), State::Ok);
+    assert_eq!(judged("lv-vm1", "2026-03-02 12:00:01"), State::Late);
+    for name in ["lv-", "vm1"] {
+        assert_eq!(judged(name, "2027-03-01 00:00:00"), State::Ok, "{name} is of no job");
+    }
 }
 
 #[test]
@@ -131,6 +168,15 @@ fn a_version_dated_in_the_future_is_no_recent_backup() {
     // With nothing else, its age is unknown.
     let found = status(vec![version(2, "2026-05-01", true, "daily")], &[], &[], "2026-03-05");
     assert_eq!((found.state, found.age), (State::Ok, None));
+}
+
+#[test]
+fn the_last_verification_of_any_valid_version_counts() {
+    let status = |valid| {
+        let versions = vec![version(1, "2026-03-01", valid, ""), version(2, "2026-03-02", true, "")];
+        status(versions, &[], &[], "2026-03-05").verified
+    };
+    assert_eq!((status(true), status(false)), (Some(at("2026-03-04")), None));
 }
 
 #[test]

@@ -12,11 +12,16 @@ pub(super) const DDL: &str = concat!(
     include_str!("schema.sql"),
     include_str!("later.sql"),
     include_str!("stores.sql"),
-    include_str!("copies.sql")
+    include_str!("copies.sql"),
+    include_str!("verifications.sql")
 );
 /// The SQL that each revision added to the previous one. The first revision on PostgreSQL was 2.
-const ADDITIONS: [(i64, &str); 3] =
-    [(3, include_str!("later.sql")), (4, include_str!("stores.sql")), (5, include_str!("copies.sql"))];
+const ADDITIONS: [(i64, &str); 4] = [
+    (3, include_str!("later.sql")),
+    (4, include_str!("stores.sql")),
+    (5, include_str!("copies.sql")),
+    (6, include_str!("verifications.sql")),
+];
 
 /// Adds the tables that a database of revision `revision` lacks.
 pub(super) fn add(db: &mut dyn Db, revision: i64) -> Fallible<()> {

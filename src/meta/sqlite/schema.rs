@@ -18,14 +18,16 @@ pub(super) const DDL: &str = concat!(
     include_str!("rbd.sql"),
     include_str!("claims.sql"),
     include_str!("stores.sql"),
-    include_str!("copies.sql")
+    include_str!("copies.sql"),
+    include_str!("verifications.sql")
 );
 /// The SQL that each revision added to the previous one.
-const ADDITIONS: [(i64, &str); 4] = [
+const ADDITIONS: [(i64, &str); 5] = [
     (2, include_str!("rbd.sql")),
     (3, include_str!("claims.sql")),
     (4, include_str!("stores.sql")),
     (5, include_str!("copies.sql")),
+    (6, include_str!("verifications.sql")),
 ];
 
 /// Whether the database has a table or view with that name.

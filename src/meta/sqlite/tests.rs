@@ -75,6 +75,7 @@ fn schema_of(database: &Metadata) -> Vec<String> {
 #[test]
 fn earlier_revisions_get_the_missing_tables() {
     let (_kept, new) = database();
+    let without_verifications = "DROP TRIGGER verifications_go; DROP TABLE verifications;";
     let without_copies = "DROP TABLE copies_due; DROP TABLE index_objects; DROP TABLE index_runs;
         DROP TRIGGER copies_due_new_version; DROP TRIGGER copies_due_version; DROP TRIGGER copies_due_old_version;
         DROP TRIGGER copies_due_new_tag; DROP TRIGGER copies_due_tag; DROP TRIGGER copies_due_old_tag;
@@ -84,10 +85,11 @@ fn earlier_revisions_get_the_missing_tables() {
     let without_snapshots =
         "DROP TRIGGER version_origins_go; DROP TABLE version_origins; DROP TABLE made_snapshots;";
     for (revision, lacks) in [
-        (4, vec![without_copies]),
-        (3, vec![without_copies, without_stores]),
-        (2, vec![without_copies, without_stores, without_claims]),
-        (1, vec![without_copies, without_stores, without_claims, without_snapshots]),
+        (5, vec![without_verifications]),
+        (4, vec![without_verifications, without_copies]),
+        (3, vec![without_verifications, without_copies, without_stores]),
+        (2, vec![without_verifications, without_copies, without_stores, without_claims]),
+        (1, vec![without_verifications, without_copies, without_stores, without_claims, without_snapshots]),
     ] {
         let (_folder, mut database) = database();
         database.sqlite().connection.execute_batch(&lacks.concat()).expect("drops");

@@ -3,6 +3,7 @@
 mod copies;
 mod given;
 mod rebuild;
+mod status;
 
 use crate::meta::*;
 use crate::types::block::Geometry;
@@ -46,6 +47,8 @@ pub const CASES: &[(&str, Case)] = &[
     ("lists cover blobs", copies::covering),
     ("lists that are not needed, and lists with gaps", copies::lists_go),
     ("nothing in the store can be relied on", copies::forgetting),
+    ("the overview counts bad blobs, deletions and runs", status::overview),
+    ("verifications are recorded and go with their version", status::verifications),
     ("a database is filled from copies", rebuild::filling),
     ("a filling that fails leaves nothing", rebuild::a_filling_that_fails_leaves_nothing),
 ];

@@ -20,6 +20,7 @@ pub(super) enum Field {
     SizeBytes,
     NewBytes,
     Duration,
+    Verified,
     Valid,
     Versions,
     Scheduler,
@@ -42,8 +43,8 @@ pub(super) fn state(state: State) -> &'static str {
 
 impl Choice for Field {
     const ALL: &'static [Self] = &[
-        Name, State, Severity, Running, Date, Age, Uid, SizeBytes, NewBytes, Duration, Valid, Versions,
-        Scheduler, Protected, Tags,
+        Name, State, Severity, Running, Date, Age, Uid, SizeBytes, NewBytes, Duration, Verified, Valid,
+        Versions, Scheduler, Protected, Tags,
     ];
 
     fn title(self) -> &'static str {
@@ -58,6 +59,7 @@ impl Choice for Field {
             SizeBytes => "size_bytes",
             NewBytes => "new_bytes",
             Duration => "duration_seconds",
+            Verified => "verified",
             Valid => "valid",
             Versions => "versions",
             Scheduler => "scheduler",
@@ -86,6 +88,7 @@ impl listing::Field<NameStatus> for Field {
             SizeBytes => version.map(|version| size(version.size_bytes)).unwrap_or_default(),
             NewBytes => name.work.map(|work| size(work.bytes)).unwrap_or_default(),
             Duration => name.work.map(|work| work.seconds.to_string()).unwrap_or_default(),
+            Verified => name.verified.map(|date| date.to_string()).unwrap_or_default(),
             Valid => name.valid.to_string(),
             Versions => name.all.to_string(),
             Scheduler => name.scheduler.as_ref().map(|it| it.name.clone()).unwrap_or_default(),
@@ -105,6 +108,7 @@ impl listing::Field<NameStatus> for Field {
             SizeBytes => version.map(|version| version.size_bytes).into(),
             NewBytes => name.work.map(|work| work.bytes).into(),
             Duration => name.work.map(|work| work.seconds).into(),
+            Verified => name.verified.map_or(Value::Null, listing::date),
             Valid => name.valid.into(),
             Versions => name.all.into(),
             Scheduler => name.scheduler.as_ref().map(|it| it.name.as_str()).into(),

@@ -6,6 +6,7 @@ use crate::cli::sheet::{Colour, Head, Look, Sheet};
 use crate::cli::table::Align;
 use crate::engine::status::{Attempt, Flaw, MOST_BAD, NameStatus, Severity, Status, Totals};
 use crate::types::text::line;
+use crate::types::time::Timestamp;
 
 /// Number of characters of a uid that are shown.
 const SHORT: usize = 8;
@@ -14,7 +15,7 @@ const SHORT: usize = 8;
 pub(super) fn text(status: &Status, look: Look) -> String {
     let mut text = String::new();
     if !status.names.is_empty() {
-        text += &sheet(&status.names).render(look);
+        text += &sheet(status).render(look);
     }
     let notes: Vec<String> = status.names.iter().filter_map(note).collect();
     let sums = status.totals.as_ref().map(|totals| sums(totals, status.names.len()));
@@ -27,7 +28,8 @@ pub(super) fn text(status: &Status, look: Look) -> String {
     text
 }
 
-fn sheet(names: &[NameStatus]) -> Sheet {
+fn sheet(status: &Status) -> Sheet {
+    let names = &status.names;
     let right = |title| Head::new(title, Align::Right);
     let columns = vec![
         Head::name("name"),
@@ -36,6 +38,7 @@ fn sheet(names: &[NameStatus]) -> Sheet {
         right("size"),
         right("new"),
         right("valid"),
+        right("verified"),
         Head::new("schedule", Align::Left),
     ];
     let colour = |name: &NameStatus| match name.severity {
@@ -44,11 +47,13 @@ fn sheet(names: &[NameStatus]) -> Sheet {
         Severity::Critical => Colour::Red,
     };
     let colours = Some((1, names.iter().map(colour).collect()));
-    Sheet { columns, rows: names.iter().map(row).collect(), colours }
+    let rows = names.iter().map(|name| row(name, status.at)).collect();
+    Sheet { columns, rows, colours }
 }
 
-fn row(name: &NameStatus) -> Vec<String> {
+fn row(name: &NameStatus, now: Timestamp) -> Vec<String> {
     let none = || "-".to_owned();
+    let since = |date: Timestamp| human::age(now.since(date).to_std().unwrap_or_default());
     let version = name.newest.as_ref();
     let schedule = name.scheduler.as_ref().map_or("no schedule", |scheduler| &scheduler.name);
     let valid =
@@ -60,6 +65,7 @@ fn row(name: &NameStatus) -> Vec<String> {
         version.map_or_else(none, |version| human::size(version.size_bytes)),
         name.work.map_or_else(none, |work| human::size(work.bytes)),
         valid,
+        name.verified.map_or_else(|| "never".to_owned(), since),
         schedule.to_owned(),
     ]
 }

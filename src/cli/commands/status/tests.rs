@@ -38,6 +38,7 @@ fn name(name: &str, state: State, severity: Severity) -> NameStatus {
         running: false,
         valid: 30,
         all: 30,
+        verified: Some(at("2026-11-17 12:00:00")),
         work: Some(Work { bytes: 16 << 20, seconds: 63 }),
     }
 }
@@ -50,7 +51,16 @@ fn failed(of: &str) -> NameStatus {
 
 fn never(of: &str) -> NameStatus {
     let none = name(of, State::None, Severity::Critical);
-    NameStatus { newest: None, age: None, scheduler: None, work: None, valid: 0, all: 0, ..none }
+    NameStatus {
+        newest: None,
+        age: None,
+        scheduler: None,
+        verified: None,
+        work: None,
+        valid: 0,
+        all: 0,
+        ..none
+    }
 }
 
 fn totals() -> Totals {
@@ -82,10 +92,10 @@ fn people_see_a_table_notes_and_sums() {
     assert_eq!(
         people::text(&status(names), EIGHTY),
         "\
-name  state    age    size     new  valid  schedule
-vm1   ok      12 h  40 GiB  16 MiB     30  daily
-vm2   failed  12 h  40 GiB  16 MiB  30/31  daily
-vm3   none       -       -       -      0  no schedule
+name  state    age    size     new  valid  verified  schedule
+vm1   ok      12 h  40 GiB  16 MiB     30       3 d  daily
+vm2   failed  12 h  40 GiB  16 MiB  30/31       3 d  daily
+vm3   none       -       -       -      0     never  no schedule
 
 vm2: version 0a1b2c3d of 2026-11-20 14:15:00 is incomplete
 
