@@ -341,3 +341,15 @@ fn a_migrated_database_knows_the_copies() {
     install.ok(&["rm", "-f", &first]);
     install.assert_copies();
 }
+
+#[test]
+fn wrong_settings_are_not_copied() {
+    let (install, uid) = with_a_version(8);
+    install.set("block_size", "8192");
+    install.set("hash_function", "sha256");
+    install.ok(&["add-tag", &uid, "kept"]);
+    install.set("block_size", &BLOCK.to_string());
+    install.set("hash_function", "sha512");
+    install.ok(&["rebuild", "--check"]);
+    install.assert_copies();
+}

@@ -60,7 +60,8 @@ impl Copies<'_> {
         content.version.valid = true;
         content.runs.push(copied(run));
         let seal = self.seal_of_backup(site, &content, work)?;
-        self.put_version(site, content, seal)?;
+        let settings = Settings::configured(site);
+        self.put_version(site, content, seal, settings)?;
         failpoint::pass("copies-version-written");
         let finish = site.meta.finish_version(version, run, Some(&due))?;
         if let Finish::Missing(_) = finish {
@@ -163,11 +164,11 @@ impl Copies<'_> {
     /// Writes the object of a version anew. Returns `false` if it was left as it is, because the rows in the database are
     /// not those that it was sealed with.
     fn put_again(&self, site: &mut Site<'_>, content: VersionContent) -> Result<bool> {
-        let Some(seal) = self.seal_again(site, &content)? else {
+        let Some((seal, settings)) = self.seal_again(site, &content)? else {
             self.keep_as_it_is(site, &content.version);
             return Ok(false);
         };
-        self.put_version(site, content, seal)?;
+        self.put_version(site, content, seal, settings)?;
         Ok(true)
     }
 
@@ -187,14 +188,19 @@ impl Copies<'_> {
         Ok(sealed.key == version.key && sizes[0] != sizes[1])
     }
 
-    fn put_version(&self, site: &mut Site<'_>, content: VersionContent, seal: Seal) -> Result<()> {
+    fn put_version(
+        &self,
+        site: &mut Site<'_>,
+        content: VersionContent,
+        seal: Seal,
+        settings: Settings,
+    ) -> Result<()> {
         if !seal.encrypted && site.plain == Plain::Refused {
             site.admit_plain(self.store)?;
         }
         let Some(name) = ObjectName::version(&content.version.uid) else { return Ok(()) };
         let VersionContent { version, origin, runs, blocks, bad } = content;
-        let (hash_function, block_size) =
-            (site.config.hash_function.name().to_owned(), site.config.block_size);
+        let Settings { hash_function, block_size } = settings;
         let Seal { sum: row_sum, encrypted } = seal;
         let copied = CopiedVersion {
             version,
@@ -212,17 +218,18 @@ impl Copies<'_> {
 
     /// The seal of a version that has one. It stays, whatever the database says: only a backup changes rows. Without a copy
     /// it is made from the database. `None` if the rows are not those that were sealed.
-    fn seal_again(&self, site: &mut Site<'_>, content: &VersionContent) -> Result<Option<Seal>> {
+    fn seal_again(&self, site: &mut Site<'_>, content: &VersionContent) -> Result<Option<(Seal, Settings)>> {
         let VersionContent { version, blocks, .. } = content;
+        let configured = Settings::configured(site);
         let copied = match self.keys.find(self.store, &version.uid)? {
             Found::Copy(copied) => copied,
-            Found::Nothing => return self.seal_of_all(site, version).map(Some),
+            Found::Nothing => return Ok(Some((self.seal_of_all(site, version)?, configured))),
             Found::Unusable(why) => {
                 site.monitor.info(&format!(
                     "The copy of version {} in the data store {why}. It is written anew from the database.",
                     version.uid
                 ));
-                return self.seal_of_all(site, version).map(Some);
+                return Ok(Some((self.seal_of_all(site, version)?, configured)));
             }
         };
         let sealed = &copied.version;
@@ -237,12 +244,14 @@ impl Copies<'_> {
                     version.uid
                 ));
             }
-            return Ok(Some(anew));
+            return Ok(Some((anew, configured)));
         }
         // A change of keys may merge rows, which have the same sum then.
         let is_same =
             has_its_size && (copied.blocks == *blocks || self.seal_of_all(site, version)?.sum == seal.sum);
-        Ok(is_same.then_some(seal))
+        // Commands that read no data do not notice wrong settings.
+        let settings = Settings { hash_function: copied.hash_function, block_size: copied.block_size };
+        Ok(is_same.then_some((seal, settings)))
     }
 
     fn seal_of_all(&self, site: &mut Site<'_>, version: &Version) -> Result<Seal> {
@@ -288,6 +297,22 @@ impl Copies<'_> {
             }
         }
         Ok(Some(Seal { sum: sum.bytes(), encrypted }))
+    }
+}
+
+/// The settings that a version was made with.
+struct Settings {
+    hash_function: String,
+    block_size: u32,
+}
+
+impl Settings {
+    /// Those of the configuration. A backup has compared them with a sample of the blobs.
+    fn configured(site: &Site<'_>) -> Self {
+        Settings {
+            hash_function: site.config.hash_function.name().to_owned(),
+            block_size: site.config.block_size,
+        }
     }
 }
 
