@@ -127,8 +127,8 @@ fn repair(world: &mut World, seen: &mut Seen) {
 
 /// Loses the database and rebuilds it.
 fn lose_database(world: &mut World, seen: &mut Seen) {
-    // Before the first version is complete, nothing has a copy.
-    if !world.install.path("data/versions").exists() {
+    // As long as no version is complete, nothing has a copy, and a store with nothing but blobs is refused.
+    if ["versions", "index"].into_iter().all(|folder| world.install.objects(folder).is_empty()) {
         return;
     }
     println!("rebuild");
