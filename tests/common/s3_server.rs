@@ -98,7 +98,9 @@ impl S3Server {
         let entries = std::fs::read_dir(self.bucket_folder()).expect("listed");
         let names = entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
         let ours = ["backy2.store", "index", "versions"];
-        let mut names: Vec<String> = names.filter(|name| !ours.contains(&&name[..])).collect();
+        // If rclone is killed during an upload, its temporary file stays. It is no object.
+        let is_object = |name: &String| !ours.contains(&&name[..]) && !name.starts_with(".rclone_temp");
+        let mut names: Vec<String> = names.filter(is_object).collect();
         names.sort();
         names
     }
