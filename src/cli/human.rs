@@ -32,6 +32,15 @@ pub(crate) fn age(age: Duration) -> String {
     }
 }
 
+/// Formats a duration: `12 s`, `3 min`, `2 h 5 min`.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +82,15 @@ mod tests {
             (u64::MAX, "213503982334601 d"),
         ] {
             assert_eq!(age(Duration::from_secs(seconds)), shown, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn durations_have_one_or_two_units() {
+        for (seconds, text) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7500, "2 h 5 min")]
+        {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
         }
     }
 }

@@ -218,3 +218,20 @@ fn a_name_that_matches_nothing_is_said() {
         assert_eq!(install.run(args).stderr, "", "{args:?}");
     }
 }
+
+#[test]
+fn a_command_ends_with_a_summary_on_a_terminal() {
+    let (install, [one, ..]) = installation();
+    let source = install.url("vm1-later.img");
+    for (args, words) in [
+        (&["backup", &source, "vm1"][..], "4 MiB read, 0 new, "),
+        (&["restore", &one, &install.url("out")], "Every block was verified, and all data is on the target."),
+        (&["scrub", &one], "Every block was verified."),
+        (&["scrub", "-p", "50", &one], "All blocks that were read are good."),
+    ] {
+        let shown = pty::run(&install, 80, args);
+        assert!(shown.code == 0 && shown.stdout.contains(words), "{args:?}: {shown:?}");
+        let forced = if args[0] == "restore" { [args, &["-f"]].concat() } else { args.to_vec() };
+        assert!(!install.ok(&forced).contains(words), "{args:?}: pipes are as they were");
+    }
+}

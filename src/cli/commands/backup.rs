@@ -4,16 +4,19 @@ use crate::cli::args::BackupArgs;
 use crate::cli::commands::{ls, stats};
 use crate::cli::exit::Outcome;
 use crate::cli::input::Input;
-use crate::cli::{Context, csv_list, dates, paths};
+use crate::cli::{Context, csv_list, dates, human, paths};
 use crate::engine::backup::{self, Options};
 use crate::engine::incremental;
 use crate::engine::{Access, Site};
+use crate::meta::PastRun;
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
+use crate::types::version::Statistics;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::io::Read;
+use std::time::Duration;
 
 pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     // Check the arguments before anything is opened.
@@ -60,6 +63,9 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     };
     let uid = &made.version.uid;
     terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
+    if context.screen.is_some() {
+        terminal.info(&summary(&made.run.past()));
+    }
     if context.style.machine && !context.json {
         terminal.print(&format!("{uid}\n"))?;
     }
@@ -67,6 +73,13 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
         || json!({"version": ls::json(&made.version), "statistics": stats::json(&made.run.past())}),
     )?;
     Ok(Outcome::Done)
+}
+
+/// The work of a backup in a line.
+fn summary(run: &PastRun) -> String {
+    let Statistics { read, written, .. } = run.statistics;
+    let (read, new) = (human::size(read.bytes), human::size(written.bytes));
+    format!("{read} read, {new} new, {}", human::duration(Duration::from_secs(run.duration)))
 }
 
 fn open_hints(file: &OsStr, monitor: &dyn Monitor) -> Result<Box<dyn Read>> {

@@ -43,6 +43,9 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
         ));
     }
     if restored.bad.is_empty() && restored.was_valid && !restored.rows_differ {
+        if context.screen.is_some() {
+            terminal.info("Every block was verified, and all data is on the target.");
+        }
         return Ok(Outcome::Done);
     }
     if restored.bad.is_empty() && restored.rows_differ {

@@ -14,7 +14,6 @@ use crate::types::text;
 use crate::types::time::Timestamp;
 use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<exit::Outcome> {
@@ -126,7 +125,7 @@ fn lines(outcomes: &[Outcome]) -> Vec<String> {
         let mut line = format!("{name}{blanks}  {:7}", word(outcome));
         if let Verdict::Made(made) = &outcome.verdict {
             let (read, new) = (human::size(made.read), human::size(made.new));
-            line += &format!("  {read:>8} read  {new:>8} new  {:>9}", duration(outcome.duration));
+            line += &format!("  {read:>8} read  {new:>8} new  {:>9}", human::duration(outcome.duration));
             line += match made.verified {
                 Some(true) => "  verified",
                 Some(false) => "  bad data",
@@ -139,15 +138,6 @@ fn lines(outcomes: &[Outcome]) -> Vec<String> {
         line.trim_end().to_owned()
     };
     outcomes.iter().map(line).collect()
-}
-
-/// A duration for people: `12 s`, `3 min`, `2 h 5 min`.
-fn duration(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds @ 0..=119 => format!("{seconds} s"),
-        seconds @ 120..=7199 => format!("{} min", seconds / 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
 }
 
 /// The columns of `-m run`.
@@ -300,6 +290,7 @@ impl listing::Field<Task<'_>> for PlanField {
 mod tests {
     use super::*;
     use crate::runner::BackedUp;
+    use std::time::Duration;
 
     #[test]
     fn lines_stand_in_columns() {
@@ -320,14 +311,5 @@ mod tests {
                 "archive  not due  2 removed",
             ]
         );
-    }
-
-    #[test]
-    fn durations_have_one_or_two_units() {
-        for (seconds, text) in
-            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7500, "2 h 5 min")]
-        {
-            assert_eq!(duration(Duration::from_secs(seconds)), text);
-        }
     }
 }

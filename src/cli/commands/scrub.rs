@@ -5,6 +5,7 @@ use crate::cli::exit::Outcome;
 use crate::cli::{Context, dates, paths};
 use crate::engine::scrub::{self, Options, Verdict};
 use crate::engine::{Access, Site};
+use crate::monitor::Monitor;
 use crate::types::error::Result;
 use serde_json::json;
 
@@ -28,7 +29,15 @@ pub(super) fn run(context: &Context, args: &ScrubArgs) -> Result<Outcome> {
     };
     context.report(|| json!({"verdict": word}))?;
     match verdict {
-        Verdict::Good { .. } => Ok(Outcome::Done),
+        Verdict::Good { .. } => {
+            if context.screen.is_some() {
+                context.terminal.info(match percentile {
+                    100 => "Every block was verified.",
+                    _ => "All blocks that were read are good.",
+                });
+            }
+            Ok(Outcome::Done)
+        }
         Verdict::Bad { .. } | Verdict::Incomplete => Ok(Outcome::Errors),
     }
 }
