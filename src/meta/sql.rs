@@ -334,6 +334,8 @@ pub(super) enum Marks {
 pub(super) enum Work {
     /// Ordinary work.
     Small,
+    /// A few rows that nobody needs. If another process is writing, this fails after a moment.
+    Optional,
     /// Many rows whose references are known to be right, so the engine need not check each of them.
     Bulk,
     /// Many rows, in an order that no index has.

@@ -30,6 +30,7 @@ use db::Statements;
 use open::{Obstacle, Reserve, Unopened, Wait};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(super) use schema::initialise;
 pub(crate) use schema::{Begun, begun};
@@ -268,6 +269,9 @@ fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     }
 }
 
+/// How long optional work waits for another process.
+const BRIEFLY: Duration = Duration::from_millis(200);
+
 /// The operations that [`crate::meta::Metadata`] needs from each engine.
 impl Sqlite {
     pub(super) fn location(&self) -> &str {
@@ -311,7 +315,14 @@ impl Sqlite {
         if is_scattered {
             self.page_cache(open::LARGE_CACHE);
         }
+        if kind == Work::Optional {
+            // If it cannot be set, the work waits longer.
+            let _ = self.connection.busy_timeout(BRIEFLY);
+        }
         let done = self.transact(what, work);
+        if kind == Work::Optional {
+            let _ = self.connection.busy_handler(Some(open::wait));
+        }
         if is_scattered {
             self.page_cache(open::CACHE);
         }
@@ -338,7 +349,7 @@ fn error(location: &str, what: &str, error: rusqlite::Error) -> Error {
         Some(ErrorCode::OperationInterrupted) if let Some(signal) = signalled() => {
             return Error::Interrupted(signal);
         }
-        Some(ErrorCode::DatabaseBusy) => "Another process has been writing to it for a minute",
+        Some(ErrorCode::DatabaseBusy) => "Another process is writing to it",
         Some(ErrorCode::DatabaseCorrupt) => "Check it with `sqlite3 FILE 'pragma integrity_check'`",
         Some(ErrorCode::NotADatabase) => "Check that `engine` in [MetaBackend] names the right file",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {

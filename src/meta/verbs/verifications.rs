@@ -25,7 +25,7 @@ impl Metadata {
             VerifiedBy::Scrub => "scrub",
             VerifiedBy::Restore => "restore",
         };
-        self.write("recording a verification", Work::Small, |db| {
+        self.write("recording a verification", Work::Optional, |db| {
             db.execute(
                 "INSERT INTO verifications (version_uid, share, date, kind)
                  SELECT uid, ?2, ?3, ?4 FROM versions WHERE uid = ?1
