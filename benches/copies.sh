@@ -18,7 +18,7 @@ installation() { # BLOCK_SIZE COPIES
     rm -rf "$work/b"
     backy2 init >/dev/null
     sed -i "/^block_size:/d; s/^\[DEFAULTS\]/[DEFAULTS]\nblock_size: $1/" "$work/b/backy.cfg"
-    sed -i "s/^\[DataBackend\]/[DataBackend]\nsync: none\nmetadata_copies: $2/" "$work/b/backy.cfg"
+    sed -i "/^sync:/d; s/^\[DataBackend\]/[DataBackend]\nsync: none\nmetadata_copies: $2/" "$work/b/backy.cfg"
 }
 timed() { # TEXT COMMAND…
     local text=$1
