@@ -11,6 +11,7 @@
 //! [`RowSum`] is a digest of the rows of a version that can be brought up to date row by row.
 
 mod block_map;
+mod difference;
 mod index;
 mod row_sum;
 mod version;

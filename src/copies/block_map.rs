@@ -1,7 +1,8 @@
 //! The blocks of a version, as extents.
 
-use super::CopyError;
 use super::wire::{Reader, Writer};
+use super::{CopyError, difference};
+use crate::types::block_set::BlockSet;
 use crate::types::keys::BlobId;
 
 /// The name of this part in errors.
@@ -67,6 +68,19 @@ impl BlockMap {
     /// The blocks, ascending, with their blobs.
     pub fn blocks(&self) -> impl Iterator<Item = (u64, BlobId)> {
         self.extents.iter().copied().flat_map(Extent::blocks)
+    }
+
+    /// The blob of a block; `None` if the block is missing.
+    pub fn get(&self, block: u64) -> Option<BlobId> {
+        let behind = self.extents.partition_point(|extent| extent.first <= block);
+        let extent = self.extents[..behind].last().filter(|extent| block < extent.end())?;
+        let step = if extent.is_hole() { 0 } else { block - extent.first };
+        extent.blob.0.checked_add_unsigned(step).map(BlobId)
+    }
+
+    /// The blocks that are not the same in both maps.
+    pub fn changed(&self, other: &BlockMap) -> BlockSet {
+        difference::changed(self, other)
     }
 
     /// Number of blocks.

@@ -14,7 +14,6 @@ use crate::types::keys::BlobId;
 use crate::types::object::ObjectName;
 use crate::types::uid::VersionUid;
 use crate::types::version::Version;
-use std::cmp::Ordering;
 
 /// Number of due copies that are handled while the lock is held.
 const BATCH: usize = 8;
@@ -364,34 +363,13 @@ fn copied(run: &StatisticsRow) -> CopiedRun {
 
 /// The blocks that have different blobs in two versions, those of `except` aside. `None` if they are many.
 fn changes(before: &BlockMap, after: &BlockMap, except: &BlockSet) -> Option<Vec<Change>> {
-    let stored = |(_, blob): &(u64, BlobId)| blob.0 > 0;
-    let mut old = before.blocks().filter(stored).peekable();
-    let mut new = after.blocks().filter(stored).peekable();
-    let mut changes = Vec::new();
-    loop {
-        let (before, after) = match (old.peek().copied(), new.peek().copied()) {
-            (None, None) => return Some(changes),
-            (before, None) => (before, None),
-            (None, after) => (None, after),
-            (Some(before), Some(after)) => match before.0.cmp(&after.0) {
-                Ordering::Less => (Some(before), None),
-                Ordering::Greater => (None, Some(after)),
-                Ordering::Equal => (Some(before), Some(after)),
-            },
-        };
-        let block = before.or(after)?.0;
-        if before.is_some() {
-            old.next();
-        }
-        if after.is_some() {
-            new.next();
-        }
-        let (before, after) = (before.map(|(_, blob)| blob), after.map(|(_, blob)| blob));
-        if before != after && !except.contains(block) {
-            if changes.len() >= FEW {
-                return None;
-            }
-            changes.push(Change { block, before, after });
-        }
-    }
+    let blob = |map: &BlockMap, block| map.get(block).filter(|blob| blob.0 > 0);
+    let changed = before.changed(after).subtract(except);
+    let changes = changed.blocks().map(|block| {
+        let (before, after) = (blob(before, block), blob(after, block));
+        Change { block, before, after }
+    });
+    // A hole is as good as a block that is missing.
+    let changes: Vec<Change> = changes.filter(|change| change.before != change.after).take(FEW + 1).collect();
+    (changes.len() <= FEW).then_some(changes)
 }
