@@ -189,13 +189,26 @@ fn show(site: &Site<'_>, step: &str, done: u64, total: u64) {
 }
 
 /// The keys of the copies in a store.
-struct CopyKeys {
-    sealer: Sealer,
+pub(super) struct CopyKeys {
+    /// Opens and seals them.
+    pub sealer: Sealer,
     /// The key of the sums of rows.
-    rows_key: Zeroizing<[u8; 32]>,
+    pub rows_key: Zeroizing<[u8; 32]>,
 }
 
 impl CopyKeys {
+    /// Those of the store with this UUID and this key, if it has one.
+    ///
+    /// # Errors
+    /// None in practice: the derivation refuses only to make longer keys.
+    pub(super) fn new(uuid: Uuid, key: Option<&StoreKey>) -> Result<Self> {
+        let failed = |e: std::io::Error| Error::internal(because("no keys for copies of metadata", e));
+        Ok(CopyKeys {
+            sealer: Sealer::new(uuid, key).map_err(failed)?,
+            rows_key: rows_key(key).map_err(failed)?,
+        })
+    }
+
     /// Those of the store that the database remembers, if it has copies. If the master key does not open the key of the
     /// store, the text says why.
     fn of(site: &mut Site<'_>) -> Result<Option<std::result::Result<Self, String>>> {
@@ -204,11 +217,9 @@ impl CopyKeys {
             Ok(key) => key,
             Err(error) => return Ok(Some(Err(error.to_string()))),
         };
-        let failed = |e: std::io::Error| Error::internal(because("no keys for copies of metadata", e));
         let uuid = Uuid::parse_str(&row.uuid)
             .map_err(|e| Error::database(because("The database is damaged: the UUID of its store", e)))?;
-        let sealer = Sealer::new(uuid, key.as_ref()).map_err(failed)?;
-        Ok(Some(Ok(CopyKeys { sealer, rows_key: rows_key(key.as_ref()).map_err(failed)? })))
+        CopyKeys::new(uuid, key.as_ref()).map(|keys| Some(Ok(keys)))
     }
 }
 

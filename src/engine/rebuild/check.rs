@@ -111,7 +111,7 @@ fn difference(
         return Ok(Some("is the copy of a version that the database does not have".into()));
     };
     let mut parts = differing(&copied, &content, site.config);
-    if parts.is_empty() && site.meta.row_sum(&content.version, &vault.rows_key)? != copied.row_sum {
+    if parts.is_empty() && site.meta.row_sum(&content.version, &vault.copy_keys.rows_key)? != copied.row_sum {
         parts.push("the sum of its rows");
     }
     Ok((!parts.is_empty()).then(|| format!("is not up to date: {}", parts.join(", "))))

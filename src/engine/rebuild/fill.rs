@@ -184,7 +184,7 @@ impl<'f, 'd, 'a> Fill<'f, 'd, 'a> {
         self.runs.extend(copied.runs.drain(..).map(|run| (uid.clone(), run)));
         self.filling.blocks(key, &blocks)?;
         let is_short = blocks.count() < copied.blocks.count();
-        let rows_key = &*self.vault.rows_key;
+        let rows_key = &*self.vault.copy_keys.rows_key;
         let summed = Summed::new(self.filling, rows_key, key, blocks, self.before.as_ref())?;
         let loss = if is_short {
             Some(Loss::Unlisted)

@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use crate::copies::CopiedKey;
-use crate::crypt::{DecodeError, Keyring, Sealer, StoreKey, identity_key, rows_key};
+use crate::crypt::{DecodeError, Keyring, StoreKey, identity_key};
+use crate::engine::copies::CopyKeys;
 use crate::flow::objects::{Decode, ObjectReader, Usable, Visit};
 use crate::monitor::Monitor;
 use crate::store::identity::{self, Found, Identity};
@@ -13,7 +14,6 @@ use crate::types::object::{ObjectFolder, ObjectName};
 use crate::types::reason::{Reason, because};
 use crate::types::uid::VersionUid;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 /// Something that cannot be used and was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +29,7 @@ pub(super) struct Vault<'a> {
     pub(super) store: Box<dyn BlobStore + 'a>,
     pub(super) identity: Identity,
     keys: Keyring,
-    /// The key of the sums of rows.
-    pub(super) rows_key: Zeroizing<[u8; 32]>,
-    sealer: Sealer,
+    pub(super) copy_keys: CopyKeys,
     threads: usize,
     monitor: &'a dyn Monitor,
 }
@@ -54,12 +52,10 @@ impl<'a> Vault<'a> {
         let keys = Keyring::new(config.encryption_key.as_ref());
         let identity = identity_of(&*store)?;
         let key = store_key(&*store, &identity, &keys)?;
-        let derived = |e| Error::internal(because("the keys of the data store cannot be derived", e));
         let uuid = Uuid::parse_str(&identity.uuid).map_err(|e| Error::internal(because("no UUID", e)))?;
-        let sealer = Sealer::new(uuid, key.as_ref()).map_err(derived)?;
-        let rows_key = rows_key(key.as_ref()).map_err(derived)?;
+        let copy_keys = CopyKeys::new(uuid, key.as_ref())?;
         let threads = config.data.simultaneous_reads.max(1);
-        Ok(Vault { store, identity, keys, rows_key, sealer, threads, monitor })
+        Ok(Vault { store, identity, keys, copy_keys, threads, monitor })
     }
 
     /// Fails if the store is not the one any more that was opened. To be called after blobs or objects were missing.
@@ -112,8 +108,8 @@ impl<'a> Vault<'a> {
     }
 
     fn reader(&self) -> ObjectReader<'_> {
-        let Vault { store, sealer, threads, monitor, .. } = self;
-        ObjectReader { store: &**store, sealer, threads: *threads, monitor: *monitor }
+        let Vault { store, copy_keys, threads, monitor, .. } = self;
+        ObjectReader { store: &**store, sealer: &copy_keys.sealer, threads: *threads, monitor: *monitor }
     }
 
     /// The data key of a blob as the configured master key wraps it.
