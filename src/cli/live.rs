@@ -37,12 +37,6 @@ pub(super) fn shows_symbols() -> bool {
     is_watched() && (locale.contains("utf-8") || locale.contains("utf8"))
 }
 
-/// Whether stdout is a terminal.
-pub(super) fn is_terminal() -> bool {
-    use std::io::IsTerminal;
-    std::io::stdout().is_terminal()
-}
-
 /// Whether stdout is a terminal that shows colours, and the user wants them (https://no-color.org).
 pub(super) fn shows_colours() -> bool {
     possible() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -117,9 +117,9 @@ fn sources(site: &Site<'_>, job: &Job) -> Result<Vec<(String, String)>> {
 }
 
 /// Whether a backup of `name` is due at `now`. It has `versions`.
-fn need(site: &mut Site<'_>, job: &Job, name: &str, versions: &[Version], now: Timestamp) -> Result<Need> {
+fn need(site: &Site<'_>, job: &Job, name: &str, versions: &[Version], now: Timestamp) -> Result<Need> {
     if !job.schedulers.is_empty() {
-        let due = schedule::due(site, Some(name), &job.schedulers, now)?.pop();
+        let due = schedule::due_among(site, name, versions, &job.schedulers, now)?;
         return Ok(due.map_or(Need::Nothing, |due| Need::Due {
             why: due.schedulers.join(", "),
             tags: due.schedulers,

@@ -91,6 +91,21 @@ pub(crate) fn due(
     Ok(all)
 }
 
+/// As [`due`], for one name with these versions, oldest first.
+///
+/// # Errors
+/// A scheduler is not configured.
+pub(crate) fn due_among(
+    site: &Site<'_>,
+    name: &str,
+    versions: &[Version],
+    schedulers: &[String],
+    now: Timestamp,
+) -> Result<Option<Due>> {
+    future::tell(site, versions, IGNORED);
+    Ok(due_of(name, versions, &configured(site, schedulers)?, now))
+}
+
 /// The breaches of every name, or of one name, at `now`, sorted by name. Versions dated in the future do not count, and
 /// cause a warning.
 ///
@@ -162,8 +177,11 @@ fn tagged<'v>(versions: &'v [Version], tag: &str, now: Timestamp) -> Vec<&'v Ver
     versions.iter().filter(counts).collect()
 }
 
+/// What becomes of versions dated in the future.
+const IGNORED: &str = "They are ignored here.";
+
 fn tell_of_future(site: &Site<'_>, names: &[(String, Vec<Version>)]) {
-    future::tell(site, names.iter().flat_map(|(_, versions)| versions), "They are ignored here.");
+    future::tell(site, names.iter().flat_map(|(_, versions)| versions), IGNORED);
 }
 
 /// A duration longer than the distance of any two dates. It is short enough that a few of them can be added without

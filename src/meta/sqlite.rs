@@ -30,7 +30,6 @@ use db::Statements;
 use open::{Obstacle, Reserve, Unopened, Wait};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub(super) use schema::initialise;
 pub(crate) use schema::{Begun, begun};
@@ -269,9 +268,6 @@ fn in_place(anchor: &Option<Anchor>, path: &Path) -> Fallible<()> {
     }
 }
 
-/// How long optional work waits for another process.
-const BRIEFLY: Duration = Duration::from_millis(200);
-
 /// The operations that [`crate::meta::Metadata`] needs from each engine.
 impl Sqlite {
     pub(super) fn location(&self) -> &str {
@@ -317,7 +313,7 @@ impl Sqlite {
         }
         if kind == Work::Optional {
             // If it cannot be set, the work waits longer.
-            let _ = self.connection.busy_timeout(BRIEFLY);
+            let _ = self.connection.busy_timeout(open::BRIEFLY);
         }
         let done = self.transact(what, work);
         if kind == Work::Optional {

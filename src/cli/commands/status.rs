@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<Outcome> {
         listing::show(context, "names", &status.names, Field::ALL, listing::complete)?;
     } else {
         let look = Look {
-            width: live::is_terminal().then(live::width),
+            width: live::is_watched().then(live::width),
             colours: live::shows_colours(),
             skip_header: context.style.skip_header,
         };

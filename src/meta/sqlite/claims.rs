@@ -166,9 +166,6 @@ impl Claims {
 /// most.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long a claim whose row is optional waits for transactions of other processes. Most are finished by then.
-const BRIEFLY: Duration = Duration::from_millis(200);
-
 fn write(
     connection: &mut Connection,
     wish: &Wish<'_>,
@@ -178,7 +175,7 @@ fn write(
 ) -> rusqlite::Result<Answer> {
     match record {
         Record::Required => connection.busy_handler(Some(open::wait))?,
-        Record::Optional => connection.busy_timeout(BRIEFLY)?,
+        Record::Optional => connection.busy_timeout(open::BRIEFLY)?,
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let dead = all(&transaction)?.into_iter().filter(|(_, claim)| gone(claim)).map(|(row, _)| row);

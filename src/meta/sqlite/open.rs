@@ -17,6 +17,8 @@ const BUSY_AT_THE_END: Duration = Duration::from_millis(500);
 /// Pause between two attempts to get the lock.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// How long optional work waits for transactions of other processes. Most are finished by then.
+pub(super) const BRIEFLY: Duration = Duration::from_millis(200);
 /// A busy handler. SQLite calls it when another process holds a lock, with the number of earlier calls. Returns
 /// whether to try again.
 pub(super) type Wait = fn(i32) -> bool;
