@@ -135,7 +135,11 @@ pub(crate) fn run(
     monitor.check()?;
     let mut done = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
     for (n, task) in tasks.iter().enumerate().filter(|(n, _)| !work.contains(n)) {
-        let verdict = if task.need == Need::Nothing { Verdict::NotDue } else { Verdict::Busy };
+        let verdict = match &task.need {
+            Need::Nothing => Verdict::NotDue,
+            Need::Due { .. } => Verdict::Busy,
+            Need::Impossible(why) => Verdict::Failed(why.clone()),
+        };
         done.push((n, Outcome::of(task, verdict)));
     }
     done.sort_by_key(|(n, _)| *n);

@@ -45,13 +45,16 @@ pub(crate) enum Need {
     },
     /// Nothing is due.
     Nothing,
+    /// The pattern of the job finds no sources. The text says why.
+    Impossible(String),
 }
 
 /// The tasks of the jobs with the names `wanted`, or of all jobs.
 ///
+/// The failure of one pattern touches no other job.
+///
 /// # Errors
-/// There is no such job; a pattern finds nothing, or what it finds has a strange name; two tasks make versions of the same
-/// name; the database fails.
+/// There is no such job; no job has a source; two tasks make versions of the same name; the database fails.
 pub(crate) fn plan<'c>(
     site: &mut Site<'_>,
     jobs: &'c [Job],
@@ -59,8 +62,27 @@ pub(crate) fn plan<'c>(
     now: Timestamp,
 ) -> Result<Vec<Task<'c>>> {
     let mut tasks = Vec::new();
+    let mut failure = None;
     for job in chosen(jobs, wanted)? {
-        for (item, source) in sources(site, job)? {
+        let found = match sources(site, job) {
+            Ok(found) => found,
+            Err(error @ (Error::Interrupted(_) | Error::Internal(_))) => return Err(error),
+            Err(error) => {
+                let need = Need::Impossible(error.line());
+                let name = job.job.clone();
+                tasks.push(Task {
+                    job,
+                    source: String::new(),
+                    name,
+                    item: String::new(),
+                    is_known: false,
+                    need,
+                });
+                failure = Some(error);
+                continue;
+            }
+        };
+        for (item, source) in found {
             let name = job.name.replace(PLACEHOLDER, &item);
             let filter = VersionFilter { name: Some(name.clone()), ..VersionFilter::default() };
             let versions = site.versions(&filter)?;
@@ -68,8 +90,12 @@ pub(crate) fn plan<'c>(
             tasks.push(Task { job, source, name, item, is_known: !versions.is_empty(), need });
         }
     }
+    let is_possible = |task: &&Task<'_>| !matches!(task.need, Need::Impossible(_));
+    if let Some(error) = failure.filter(|_| !tasks.iter().any(|task| is_possible(&task))) {
+        return Err(error);
+    }
     let mut seen: BTreeMap<&str, &Task<'_>> = BTreeMap::new();
-    for task in &tasks {
+    for task in tasks.iter().filter(is_possible) {
         if let Some(other) = seen.insert(&task.name, task) {
             return Err(Error::config(format!(
                 "[job:{}] and [job:{}] both make versions of the name {}. Give them different names.",

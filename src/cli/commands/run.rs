@@ -270,7 +270,7 @@ impl listing::Field<Task<'_>> for PlanField {
             (PlanField::Job, _) => task.job.job.clone(),
             (PlanField::Name, _) => task.name.clone(),
             (PlanField::Source, _) => task.source.clone(),
-            (PlanField::Due, Need::Due { why, .. }) => why.clone(),
+            (PlanField::Due, Need::Due { why, .. } | Need::Impossible(why)) => why.clone(),
             (PlanField::Expire, Need::Due { expire: Some(expire), .. }) => expire.to_string(),
             (PlanField::Due | PlanField::Expire, _) => String::new(),
         }
@@ -279,7 +279,7 @@ impl listing::Field<Task<'_>> for PlanField {
     fn value(self, task: &Task<'_>) -> Value {
         match (self, &task.need) {
             (PlanField::Expire, Need::Due { expire: Some(expire), .. }) => listing::date(*expire),
-            (PlanField::Due, Need::Due { why, .. }) => why.clone().into(),
+            (PlanField::Due, Need::Due { why, .. } | Need::Impossible(why)) => why.clone().into(),
             (PlanField::Due | PlanField::Expire, _) => Value::Null,
             _ => self.cell(task, false).into(),
         }
