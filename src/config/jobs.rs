@@ -4,6 +4,7 @@ use super::raw::{Raw, Section};
 use super::retention;
 use super::values::Keys;
 use super::{Config, Job, RunConfig, Scheduler, Source};
+use crate::types::pattern;
 use crate::types::retention::KeepRules;
 use crate::types::{Error, Result};
 use std::time::Duration;
@@ -86,6 +87,9 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
     if matches!(source, Source::Each { .. }) && !name.contains(PLACEHOLDER) {
         return Err(wrong("has a pattern (each), but the name is the same for all. Write {} into it."));
     }
+    if name.matches(PLACEHOLDER).count() > 1 {
+        return Err(wrong("has {} in its name more than once."));
+    }
     let keep = retention::rules(keys)?;
     let schedulers = match keys.text("schedulers")? {
         // Rules without schedulers say how often a backup is made, too.
@@ -117,27 +121,90 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
 }
 
 impl RunConfig {
-    /// The job that makes the versions with the name `name`.
+    /// The job that makes the versions with the name `name`, if it is certain.
     pub fn of(&self, name: &str) -> Option<&Job> {
-        self.jobs.iter().find(|job| job.makes(name))
+        match self.makers(name)[..] {
+            [job] => Some(job),
+            _ => None,
+        }
+    }
+
+    /// The jobs that may make versions with the name `name`: the one that names it, or those whose patterns match.
+    fn makers(&self, name: &str) -> Vec<&Job> {
+        let named = self.jobs.iter().find(|job| matches!(job.source, Source::One(_)) && job.name == name);
+        named.map_or_else(|| self.jobs.iter().filter(|job| job.may_find(name)).collect(), |job| vec![job])
     }
 }
 
 impl Job {
-    fn makes(&self, name: &str) -> bool {
-        match (&self.source, self.name.split_once(PLACEHOLDER)) {
-            (Source::Each { .. }, Some((before, after))) => name
-                .strip_prefix(before)
-                .is_some_and(|rest| rest.len() > after.len() && rest.ends_with(after)),
-            _ => self.name == name,
-        }
+    /// Whether the pattern of the job matches what its version with the name `name` is made of.
+    fn may_find(&self, name: &str) -> bool {
+        let Source::Each { pattern, .. } = &self.source else { return false };
+        let last = pattern.rsplit('/').next().unwrap_or(pattern);
+        let Some((before, after)) = self.name.split_once(PLACEHOLDER) else { return false };
+        let item = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        item.is_some_and(|item| !item.is_empty() && pattern::matches(last, item))
     }
 }
 
 impl Config {
-    /// The retention rules for the versions with the name `name`: those of its job, or else those of `[retention]`.
+    /// The retention rules for the versions with the name `name`: those of its job, or else those of `[retention]`. If
+    /// several jobs may make them, a version stays that the rules of any of these keep.
     pub fn keep_rules(&self, name: &str) -> KeepRules {
-        let of_job = self.run.of(name).map(|job| job.keep).filter(|keep| !keep.is_empty());
-        of_job.unwrap_or_else(|| self.retention.of(name))
+        let common = self.retention.of(name);
+        let of_job = |job: &Job| if job.keep.is_empty() { common } else { job.keep };
+        let all: Vec<KeepRules> = self.run.makers(name).into_iter().map(of_job).collect();
+        if all.iter().any(KeepRules::is_empty) {
+            // Without rules, nothing has to go.
+            return KeepRules::default();
+        }
+        all.into_iter().reduce(KeepRules::or).unwrap_or(common)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::retention::Rule;
+
+    fn job(source: Source, name: &str, daily: u64) -> Job {
+        Job {
+            job: "x".into(),
+            source,
+            name: name.into(),
+            schedulers: Vec::new(),
+            keep: KeepRules::default().with(Rule::Daily, daily),
+            incremental: false,
+            before: None,
+            after: None,
+            timeout: None,
+        }
+    }
+
+    fn each(pattern: &str, name: &str, daily: u64) -> Job {
+        job(Source::Each { pattern: pattern.into(), source: None }, name, daily)
+    }
+
+    #[test]
+    fn a_version_belongs_to_the_job_that_names_it_or_to_those_whose_patterns_match() {
+        let jobs = vec![
+            each("/dev/vg0/vm-*", "{}", 2),
+            each("/dev/vg1/*", "{}", 30),
+            each("rbd://pool/*", "ceph-{}.img", 0),
+            job(Source::One("/dev/sda".into()), "vm-boot", 7),
+        ];
+        let run = RunConfig { jobs, ..RunConfig::default() };
+        let makers =
+            |name| run.makers(name).iter().map(|job| job.keep.count(Rule::Daily)).collect::<Vec<_>>();
+        for (name, daily) in [
+            ("vm-boot", &[7][..]),
+            ("db", &[30]),
+            ("vm-1", &[2, 30]),
+            ("ceph-a.img", &[30, 0]),
+            ("ceph-.img", &[30]),
+        ] {
+            assert_eq!(makers(name), daily, "{name}");
+            assert_eq!(run.of(name).is_some(), daily.len() == 1, "{name}");
+        }
     }
 }

@@ -62,6 +62,18 @@ impl KeepRules {
         self.counts[rule as usize]
     }
 
+    /// Rules that keep whatever these rules or `other` keep.
+    pub fn or(mut self, other: KeepRules) -> Self {
+        for (count, other) in self.counts.iter_mut().zip(other.counts) {
+            *count = (*count).max(other);
+        }
+        self.within = match (self.within, other.within) {
+            (Some(one), Some(other)) => Some(one.or(other)),
+            (one, other) => one.or(other),
+        };
+        self
+    }
+
     /// Whether there is no rule: then no version has to go.
     pub fn is_empty(&self) -> bool {
         *self == KeepRules::default()
@@ -93,6 +105,16 @@ pub struct Span {
 const MOST: u32 = 100_000;
 
 impl Span {
+    /// A time that is not shorter than this one and `other`, whatever the lengths of the months are.
+    fn or(self, other: Span) -> Span {
+        Span {
+            years: self.years.max(other.years),
+            months: self.months.max(other.months),
+            days: self.days.max(other.days),
+            hours: self.hours.max(other.hours),
+        }
+    }
+
     /// The moment that is this much before `end`, by the calendar of `zone`. A day that the month does not have becomes
     /// its last day.
     pub fn before<Z: TimeZone>(&self, end: Timestamp, zone: &Z) -> Timestamp {
@@ -220,6 +242,16 @@ mod tests {
         for text in ["", "-1", "+1", "8 ", "x", "Unlimited", "99999999999999999999"] {
             assert_eq!(parse_count(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn rules_are_joined_so_that_both_are_kept() {
+        let rules = |text: &str| KeepRules { within: text.parse().ok(), ..KeepRules::default() };
+        let joined = rules("1m2d").with(Rule::Daily, 3).with(Rule::Last, 9);
+        let joined = joined.or(rules("30d").with(Rule::Daily, 8).with(Rule::Yearly, u64::MAX));
+        assert_eq!([Rule::Last, Rule::Daily, Rule::Yearly].map(|rule| joined.count(rule)), [9, 8, u64::MAX]);
+        assert_eq!(joined.within.map(|span| span.to_string()), Some("1m30d".to_owned()));
+        assert_eq!(rules("").or(rules("3d")), rules("3d"));
     }
 
     #[test]

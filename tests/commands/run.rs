@@ -134,6 +134,27 @@ fn a_pattern_finds_the_sources() {
 }
 
 #[test]
+fn a_pattern_that_finds_nothing_stops_no_other_job() {
+    let install = with_jobs(
+        "[job:gone]\neach: DIR/gone/*\n\n[job:none]\neach: DIR/x*.img\n\n[job:a]\nsource: DIR/a.img\nkeep_last: 1\n",
+    );
+    let planned = install.ok(&["-ms", "run", "--dry-run"]);
+    let due: Vec<&str> = planned.lines().map(|line| line.split('|').nth(3).expect("a column")).collect();
+    assert!(due[0].contains("cannot be read") && due[1].contains("nothing matches"), "{planned}");
+    assert_eq!(due[2..], ["each run"]);
+    for _ in 0..2 {
+        let run = install.run(&["run"]);
+        assert_eq!(run.code, 100, "{run:?}");
+        for words in
+            ["gone: no backup was made: ", "none: no backup was made: ", "2 of 3 backups failed: gone, none."]
+        {
+            assert!(run.stderr.contains(words), "{words}: {run:?}");
+        }
+    }
+    assert_eq!(install.ok(&["-ms", "ls", "-f", "name,valid"]), "a|1\n", "it was made, and pruned");
+}
+
+#[test]
 fn a_timeout_ends_the_backup_and_what_hooks_have_started() {
     let install = with_jobs(
         "[job:slow]\nsource: DIR/a.img\nbefore: sleep 600 & echo $! > pid; wait\nafter: echo \"$BACKY2_RESULT\" > after\n\
@@ -214,6 +235,7 @@ fn mistakes_in_the_configuration_are_explained() {
         ("[job:a]\nsource: DIR/a.img\nschedulers: dayly\n", &["run"], "no section [dayly]"),
         ("[job:a]\neach: DIR/*\nsource: DIR/a.img\n", &["run"], "the source is the same for all"),
         ("[job:a]\neach: DIR/*\nname: x\n", &["run"], "the name is the same for all"),
+        ("[job:a]\neach: DIR/*\nname: {}-{}\n", &["run"], "more than once"),
         ("[job:a]\nsource: DIR/a.img\ntimeout: soon\n", &["run"], "is not a time"),
         (
             "[job:a]\nsource: x\nname: v\n\n[job:b]\nsource: y\nname: v\n",
