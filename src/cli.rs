@@ -236,25 +236,27 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: CommandKind, 
         Some(Ok(outcome)) => outcome.code(),
         Some(Err(error)) => {
             let lines = exit::describe(&error, global.debug);
-            terminal.error_lines(&lines);
             let code = exit::code(&error, kind);
+            match code {
+                exit::FAILED => terminal.fail(&lines, exit::CLOSING),
+                _ => terminal.error_lines(&lines),
+            }
             print_answer(terminal, &exit::answer(&lines.join("\n"), code, kind, global.json));
             code
         }
         None => {
             let code = exit::code_of_panic(kind);
+            if code == exit::FAILED {
+                terminal.error(&format!("{}\n", exit::CLOSING));
+            }
             print_answer(terminal, &exit::answer("internal error", code, kind, global.json));
             code
         }
     };
-    let failed = code != exit::DONE && code != exit::BAD_DATA;
     match code {
         exit::DONE => terminal.info("Backy complete.\n"),
-        exit::FAILED => terminal.error("Backy failed.\n"),
-        _ => {}
-    }
-    if failed {
-        terminal.show_way_on(&words_before(global));
+        exit::BAD_DATA => {}
+        _ => terminal.show_way_on(&words_before(global)),
     }
     code
 }

@@ -15,6 +15,8 @@ pub(crate) const BAD_DATA: u8 = 20;
 const UNKNOWN: u8 = 3;
 /// Any error without an exit code of its own.
 pub(crate) const FAILED: u8 = 100;
+/// The last line of a command that ends with [`FAILED`], as 2.13 writes it.
+pub(crate) const CLOSING: &str = "Backy failed.";
 
 /// The result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(crate) enum Outcome {
     Done,
     /// The command has reported bad data.
     Errors,
-    /// The command has reported that something failed.
+    /// The command has reported that something failed, the last line included.
     Failed,
     /// The command has reported a state to a monitoring system.
     Monitored(State),

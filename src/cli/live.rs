@@ -28,6 +28,12 @@ pub(super) fn is_watched() -> bool {
     std::io::stdout().is_terminal()
 }
 
+/// Whether stderr is a terminal.
+pub(super) fn shows_errors() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal()
+}
+
 /// Whether stdout is a terminal that shows all characters, as far as the environment tells.
 pub(super) fn shows_symbols() -> bool {
     // The first one that is set decides.

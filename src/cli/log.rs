@@ -121,13 +121,30 @@ impl Log {
         self.put(level, &lines.join("\n"));
     }
 
+    /// Reports the error that ends the command, and the line that 2.13 writes after it. On the console `closing` is a
+    /// message of its own, or left out. In the logfile it begins the record of the error, so that the last record
+    /// gives the reason.
+    pub fn fail(&mut self, lines: &[String], closing: &str, shows_closing: bool) {
+        let text = lines.iter().map(|line| clean(line)).collect::<Vec<_>>().join("\n");
+        self.show(Level::Error, &text);
+        if shows_closing {
+            self.show(Level::Error, &format!("{closing}\n"));
+        }
+        self.append(Level::Error, &format!("{closing} {text}\n"));
+    }
+
     fn put(&mut self, level: Level, text: &str) {
+        self.show(level, text);
+        self.append(level, text);
+    }
+
+    /// Writes to the console, if it shows messages of this level.
+    fn show(&mut self, level: Level, text: &str) {
         if self.shows(level) {
             let stream = if level == Level::Error || self.to_stderr { &mut self.err } else { &mut self.out };
             // There is no other place to report the failure.
             let _ = stream.put(&console_line(level, text));
         }
-        self.append(level, text);
     }
 
     /// Writes a warning that 2.13 does not have. It goes to stderr: cron may mail stdout, which stays as in 2.13.
@@ -163,7 +180,7 @@ impl Log {
             return;
         }
         let Some(file) = &mut self.file else { return };
-        if let Some(complaint) = file.append(text) {
+        if let Some(complaint) = file.append(level, text) {
             let _ = self.err.put(&console_line(Level::Warning, &clean(&complaint)));
         }
     }
@@ -195,9 +212,13 @@ impl Logfile {
 
     /// Appends one record in one write, as other processes append, too. Returns an error text at the first failure.
     /// Later failures are ignored: a full disk for logs does not stop a backup.
-    fn append(&mut self, text: &str) -> Option<String> {
-        let time = Timestamp::now().local().format("%Y-%m-%d %H:%M:%S,%3f");
-        let record = format!("{time} [{}] {text}\n", std::process::id());
+    ///
+    /// A record begins as in 2.13, `2026-03-29 02:59:59,123 [4711] `. The offset of the time zone, without which the hour
+    /// that a change of clocks repeats is ambiguous, and the level follow: `+01:00 INFO: text`.
+    fn append(&mut self, level: Level, text: &str) -> Option<String> {
+        let now = Timestamp::now().local();
+        let (time, offset) = (now.format("%Y-%m-%d %H:%M:%S,%3f"), now.format("%:z"));
+        let record = format!("{time} [{}] {offset} {}: {text}\n", std::process::id(), label(level));
         let error = self.file.write_all(record.as_bytes()).err()?;
         let first = !std::mem::replace(&mut self.failed, true);
         first.then(|| format!("Cannot write to the logfile {}: {error}", self.path.display()))
@@ -213,13 +234,17 @@ pub(crate) fn clean(text: &str) -> String {
 
 /// A line of the console: `    INFO: text`, with a newline.
 pub(crate) fn console_line(level: Level, text: &str) -> String {
-    let name = match level {
+    format!("{:>8}: {text}\n", label(level))
+}
+
+/// The name of a level, as 2.13 wrote it.
+fn label(level: Level) -> &'static str {
+    match level {
         Level::Debug => "DEBUG",
         Level::Info => "INFO",
         Level::Warning => "WARNING",
         Level::Error => "ERROR",
-    };
-    format!("{name:>8}: {text}\n")
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +277,7 @@ mod tests {
         assert_eq!(err, "   ERROR: e\n WARNING: n\n");
         let (out, _, file) = sample(Loudness { debug: true, ..Loudness::default() });
         assert!(out.starts_with("   DEBUG: d\n    INFO: i\n"), "{out}");
-        assert!(!file.contains("] d\n"), "{file}");
+        assert!(!file.contains("DEBUG"), "{file}");
         let (out, err, file) = sample(Loudness { quiet: true, debug: true, ..Loudness::default() });
         assert_eq!((out.as_str(), err.as_str()), ("", "   ERROR: e\n"));
         assert_eq!(file.lines().count(), 6, "{file}");
@@ -263,13 +288,40 @@ mod tests {
     }
 
     #[test]
-    fn records_of_the_logfile_have_time_and_process() {
+    fn records_of_the_logfile_have_time_process_offset_and_level() {
         let (_, _, file) = sample(Loudness::default());
-        let record = file.lines().next().expect("a record");
-        let (time, rest) = record.split_at(23);
-        assert!(chrono::NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S,%3f").is_ok(), "{time}");
-        assert_eq!(rest, format!(" [{}] i", std::process::id()));
-        assert!(file.ends_with("] Backy complete.\n\n"), "{file}");
+        let records: Vec<&str> = file.lines().filter(|line| !line.is_empty()).collect();
+        let levels = ["INFO: i", "WARNING: w", "ERROR: e", "WARNING: n", "INFO: Backy complete."];
+        assert_eq!(records.len(), levels.len(), "{file}");
+        for (record, level) in records.into_iter().zip(levels) {
+            let (time, rest) = record.split_at(23);
+            let rest = rest.strip_prefix(&format!(" [{}] ", std::process::id())).expect("the process");
+            let (offset, rest) = rest.split_at(6);
+            let whole = format!("{time} {offset}");
+            assert!(chrono::DateTime::parse_from_str(&whole, "%Y-%m-%d %H:%M:%S,%3f %:z").is_ok(), "{whole}");
+            assert_eq!(rest, format!(" {level}"));
+        }
+        assert!(file.ends_with("INFO: Backy complete.\n\n"), "{file}");
+    }
+
+    #[test]
+    fn the_last_record_of_a_failed_command_gives_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let lines = ["x: gone".to_owned(), "  caused by: y".to_owned()];
+        for (shows_closing, console) in [
+            (true, "   ERROR: x: gone\n  caused by: y\n   ERROR: Backy failed.\n\n"),
+            (false, "   ERROR: x: gone\n  caused by: y\n"),
+        ] {
+            let (out, err) = (Tape::default(), Tape::default());
+            let logfile = Some((&*path, FileMode::PRIVATE));
+            let mut log =
+                Log::with_streams(Loudness::default(), logfile, out.sink(), err.sink()).expect("a log");
+            log.fail(&lines, "Backy failed.", shows_closing);
+            assert_eq!((out.text().as_str(), err.text().as_str()), ("", console));
+            let file = std::fs::read_to_string(&path).expect("the logfile");
+            assert!(file.ends_with(" ERROR: Backy failed. x: gone\n  caused by: y\n\n"), "{file}");
+        }
     }
 
     #[test]
@@ -287,7 +339,7 @@ mod tests {
         .expect("a log");
         log.say_lines(Level::Info, &["two".to_owned(), "lines".to_owned()]);
         let text = std::fs::read_to_string(&path).expect("the logfile");
-        assert!(text.starts_with("old\n") && text.ends_with("] two\nlines\n"), "{text}");
+        assert!(text.starts_with("old\n") && text.ends_with(" INFO: two\nlines\n"), "{text}");
         assert_eq!(tape.writes(), ["    INFO: two\nlines\n"]);
     }
 

@@ -173,6 +173,14 @@ impl Terminal {
         state.log.say_lines(Level::Error, lines);
     }
 
+    /// Reports the error that ends a command with `closing`, the last line of 2.13. Somebody in front of a terminal sees
+    /// the reason last, without that line.
+    pub fn fail(&self, lines: &[String], closing: &str) {
+        let mut state = self.state();
+        state.clear();
+        state.log.fail(lines, closing, self.reader != Reader::Screen || !live::shows_errors());
+    }
+
     /// Handles SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first signal is only noted, for
     /// [`Monitor::interrupted`] and in `waits`, and a second one of the same kind ends the process at once; without
     /// `mind` the first one does. SIGHUP stays ignored if the process was started so, as by `nohup`.

@@ -42,7 +42,7 @@ fn a_version_made_while_the_clock_was_ahead_is_reported_and_hides_nothing() {
         assert_eq!((quiet.stderr.as_str(), quiet.stdout.contains("clock")), ("", false), "{quiet:?}");
     }
     let log = std::fs::read_to_string(install.path("backy.log")).expect("a log");
-    assert!(log.matches("] The clock says").count() >= 8, "scripts leave it in the log: {log}");
+    assert!(log.matches(" WARNING: The clock says").count() >= 8, "scripts leave it in the log: {log}");
     assert!(install.ok(&["-ms", "due", "-s", "daily"]).starts_with("vm|daily|"), "due nonetheless");
     let breaches = install.ok(&["-ms", "sla", "-s", "daily"]);
     assert!(breaches.contains("Latest backup is too old") && breaches.lines().count() == 1, "{breaches}");

@@ -220,6 +220,32 @@ fn a_name_that_matches_nothing_is_said() {
 }
 
 #[test]
+fn the_summary_of_a_backup_has_what_the_new_blobs_take_in_the_store() {
+    let (install, _) = installation();
+    // Half of each block compresses to almost nothing.
+    let mut data = noise(7, 1 << 20);
+    data.chunks_mut(65536).for_each(|block| block[32768..].fill(7));
+    let source = install.image("half.img", &data);
+    let shown = pty::run(&install, 80, &["backup", &source, "half"]).stdout;
+    assert!(shown.contains("1 MiB read, 1 MiB new (514 KiB stored), "), "{shown}");
+}
+
+#[test]
+fn a_failed_command_ends_with_the_reason() {
+    let (install, _) = installation();
+    let last = |text: &str| text.trim_end().lines().last().unwrap_or_default().to_owned();
+    let shown = pty::run_all(&install, 80, &["rm", "nosuch"]);
+    assert_eq!(shown.code, 100, "{shown:?}");
+    let reason = "Version nosuch not found.";
+    assert!(last(&shown.stdout).contains(reason), "{shown:?}");
+    let log = std::fs::read_to_string(install.path("backy.log")).expect("the logfile");
+    assert!(last(&log).contains(&format!(" ERROR: Backy failed. {reason}")), "{log}");
+    for as_in_2_13 in [install.run(&["rm", "nosuch"]), pty::run(&install, 80, &["rm", "nosuch"])] {
+        assert_eq!(last(&as_in_2_13.stderr), "   ERROR: Backy failed.");
+    }
+}
+
+#[test]
 fn a_command_ends_with_a_summary_on_a_terminal() {
     let (install, [one, ..]) = installation();
     let source = install.url("vm1-later.img");

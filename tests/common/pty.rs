@@ -4,14 +4,25 @@ use super::install::{Install, Run};
 use nix::pty::{Winsize, openpty};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 /// Runs a command whose stdout is a terminal of `width` columns. The line ends in its output are those of a file.
 pub fn run(install: &Install, width: u16, args: &[&str]) -> Run {
+    run_with(install, width, args, |_| Stdio::piped())
+}
+
+/// As [`run`], with stderr on the terminal as well.
+pub fn run_all(install: &Install, width: u16, args: &[&str]) -> Run {
+    run_with(install, width, args, |terminal| terminal.into())
+}
+
+fn run_with(install: &Install, width: u16, args: &[&str], stderr: impl Fn(OwnedFd) -> Stdio) -> Run {
     let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).expect("a pseudo terminal");
     let mut command = install.command(args);
-    command.env("TERM", "xterm").stdin(Stdio::null()).stdout(pty.slave).stderr(Stdio::piped());
+    command.env("TERM", "xterm").stdin(Stdio::null()).stderr(stderr(pty.slave.try_clone().expect("copied")));
+    command.stdout(pty.slave);
     let child = command.spawn().expect("starts");
     // It holds the other end of the terminal.
     drop(command);

@@ -73,36 +73,40 @@ fn words(step: Step<'_>) -> Vec<String> {
     }
 }
 
-/// Reports what went wrong, and chooses the exit code.
+/// Reports what went wrong, and chooses the exit code. The last line gives a reason.
 fn conclude(context: &Context, report: &Report) -> exit::Outcome {
-    let mut failed = Vec::new();
+    let (terminal, complaints) = (&context.terminal, complaints(report));
+    match &complaints[..] {
+        _ if report.is_good() => exit::Outcome::Done,
+        [others @ .., last] if !report.is_damage() => {
+            others.iter().for_each(|line| terminal.error(line));
+            terminal.fail(std::slice::from_ref(last), exit::CLOSING);
+            exit::Outcome::Failed
+        }
+        all => {
+            all.iter().for_each(|line| terminal.error(line));
+            exit::Outcome::Errors
+        }
+    }
+}
+
+/// Everything that went wrong: how many backups failed, then a line for each problem.
+fn complaints(report: &Report) -> Vec<String> {
+    let (mut failed, mut lines) = (Vec::new(), Vec::new());
     for outcome in &report.outcomes {
         let name = &outcome.name;
         if let Verdict::Failed(why) = &outcome.verdict {
             failed.push(&name[..]);
-            context.terminal.error(&format!("{name}: no backup was made: {why}"));
+            lines.push(format!("{name}: no backup was made: {why}"));
         }
-        for problem in &outcome.problems {
-            context.terminal.error(&format!("{name}: {}", problem.text));
-        }
+        lines.extend(outcome.problems.iter().map(|problem| format!("{name}: {}", problem.text)));
     }
-    if let Some(why) = &report.cleanup {
-        context.terminal.error(&format!("The cleanup failed: {why}"));
+    lines.extend(report.cleanup.iter().map(|why| format!("The cleanup failed: {why}")));
+    if !failed.is_empty() {
+        let (count, all) = (failed.len(), report.outcomes.len());
+        lines.insert(0, format!("{count} of {all} backups failed: {}.", failed.join(", ")));
     }
-    match (report.is_good(), report.is_damage(), &failed[..]) {
-        (true, ..) => return exit::Outcome::Done,
-        (_, true, _) => return exit::Outcome::Errors,
-        (.., []) => {}
-        (.., failed) => {
-            let all = report.outcomes.len();
-            context.terminal.error(&format!(
-                "{} of {all} backups failed: {}.",
-                failed.len(),
-                failed.join(", ")
-            ));
-        }
-    }
-    exit::Outcome::Failed
+    lines
 }
 
 /// The result in a word.
