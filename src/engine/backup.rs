@@ -25,7 +25,7 @@ mod compare;
 mod opening;
 
 pub use backup_run::Naming;
-use backup_run::{BackupRun, Ends, begin};
+use backup_run::{BackupRun, Completed, Ends, begin};
 use opening::{Base, Changed, Unfinished, changes, check_size, open_base, open_unfinished, tell_of_others};
 
 /// Options of a backup.
@@ -59,6 +59,8 @@ pub struct Made {
     pub version: Version,
     /// Statistics of the run, as `stats` lists them.
     pub run: StatisticsRow,
+    /// Size of the new blobs in the store, in bytes.
+    pub stored: u64,
     /// The tags that this run gave the version.
     pub tags: Vec<String>,
 }
@@ -88,15 +90,15 @@ pub fn run(site: &mut Site<'_>, mut options: Options<'_>) -> Result<Made> {
     let reads = site.parallel(options.source)?.reads;
     let ends = Ends { source: &*source, reads, store: &*store, copies: copies.as_ref(), version };
     let base = base.as_ref().map(|base| &base.version);
-    let row = BackupRun::new(site, ends, tally, started).complete(&plan, base, options.name);
-    let run = row.inspect_err(|_| {
+    let run = BackupRun::new(site, ends, tally, started).complete(&plan, base, options.name);
+    let Completed { row: run, stored } = run.inspect_err(|_| {
         let again = options.source_stays.then_some((options.source, options.name));
         tell_way_on(site.monitor, &version.uid, again);
     })?;
     if let Some(copies) = &copies {
         copies.catch_up(site);
     }
-    Ok(Made { version: site.meta.version(&version.uid)?, run, tags: begun.tags })
+    Ok(Made { version: site.meta.version(&version.uid)?, run, stored, tags: begun.tags })
 }
 
 /// The findings of a backup before it makes a version.
@@ -202,13 +204,13 @@ pub fn copy(
     let reads = site.config.data.simultaneous_reads;
     let ends = Ends { source, reads, store, copies: copies.as_ref(), version: &version };
     let run = BackupRun::new(site, ends, Tally::default(), started).complete(&plan, None, name);
-    let run = run.inspect_err(|_| {
+    let Completed { row: run, stored } = run.inspect_err(|_| {
         tell_way_on(site.monitor, &version.uid, None);
     })?;
     if let Some(copies) = &copies {
         copies.catch_up(site);
     }
-    Ok(Made { version: site.meta.version(&version.uid)?, run, tags })
+    Ok(Made { version: site.meta.version(&version.uid)?, run, stored, tags })
 }
 
 /// Refuses wrong settings, and a store that cannot be written to, before a version is made.

@@ -1,6 +1,6 @@
 //! Copy on write: data written to an image becomes a new version that shares all other blocks with the original.
 
-use super::backup::backup_run::{self, BackupRun, Ends, begin};
+use super::backup::backup_run::{self, BackupRun, Completed, Ends, begin};
 use super::backup::{self, Made};
 use super::copies::Copies;
 use super::image::Image;
@@ -109,11 +109,11 @@ impl<'a> Copy<'a> {
         let ends =
             Ends { source: &source, reads, store: &*store, copies: copies.as_ref(), version: &self.version };
         let run = BackupRun::new(site, ends, Tally::default(), started);
-        let run = run.complete(&plan, Some(&self.original), &self.version.name)?;
+        let Completed { row: run, stored } = run.complete(&plan, Some(&self.original), &self.version.name)?;
         if let Some(copies) = &copies {
             copies.catch_up(&mut self.site);
         }
-        Ok(Made { version: self.site.meta.version(&self.version.uid)?, run, tags: Vec::new() })
+        Ok(Made { version: self.site.meta.version(&self.version.uid)?, run, stored, tags: Vec::new() })
     }
 }
 

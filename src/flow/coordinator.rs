@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     pub done: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Bytes put into the store: compressed and encrypted.
+    pub stored: u64,
 }
 
 /// Number of new blobs that are made durable and committed together. After [`PAUSE`], fewer are enough. The batches are
@@ -298,6 +300,7 @@ impl<'a> Coordinator<'a> {
 
     fn take_stored(&mut self, stored: Stored) {
         self.tally.statistics.written.add(stored.blob.fingerprint.size);
+        self.tally.stored += stored.length;
         self.tally.done += 1;
         self.unsynced_bytes += stored.blob.fingerprint.size;
         self.unsynced.push(stored);

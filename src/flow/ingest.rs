@@ -189,17 +189,10 @@ impl Ingest<'_> {
                 }
             }
         };
-        let blob = self.put(job, encoder, permits, latch)?;
-        Ok(Done::Stored { stored: Stored { id: job.id, blob }, instead })
+        Ok(Done::Stored { stored: self.put(job, encoder, permits, latch)?, instead })
     }
 
-    fn put(
-        &self,
-        job: &StoreJob,
-        encoder: &mut Encoder,
-        permits: &Permits,
-        latch: &Latch,
-    ) -> Result<NewBlob> {
+    fn put(&self, job: &StoreJob, encoder: &mut Encoder, permits: &Permits, latch: &Latch) -> Result<Stored> {
         let uid = BlobUid::generate();
         let (bytes, encryption) = encoder.encode(&job.data).map_err(|e| match e.kind() {
             ErrorKind::OutOfMemory => Error::resources(e),
@@ -209,7 +202,8 @@ impl Ingest<'_> {
             self.throttle.take(bytes.len(), || latch.is_closed() || self.monitor.interrupted().is_some());
             self.store.put(&uid, bytes)
         })?;
-        Ok(NewBlob { uid, fingerprint: self.fingerprint(job.id, job.digest), encryption })
+        let blob = NewBlob { uid, fingerprint: self.fingerprint(job.id, job.digest), encryption };
+        Ok(Stored { id: job.id, blob, length: bytes.len() as u64 })
     }
 
     /// The fingerprint of a blob with the data of block `id`, which has this digest.

@@ -64,22 +64,24 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
     let uid = &made.version.uid;
     terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
     if context.screen.is_some() {
-        terminal.info(&summary(&made.run.past()));
+        terminal.info(&summary(&made.run.past(), made.stored));
     }
     if context.style.machine && !context.json {
         terminal.print(&format!("{uid}\n"))?;
     }
     context.report(
-        || json!({"version": ls::json(&made.version), "statistics": stats::json(&made.run.past())}),
+        || json!({"version": ls::json(&made.version), "statistics": stats::json(&made.run.past()), "bytes_stored": made.stored}),
     )?;
     Ok(Outcome::Done)
 }
 
-/// The work of a backup in a line.
-fn summary(run: &PastRun) -> String {
+/// The work of a backup in a line. `stored` is the size of the new blobs in the store, in bytes.
+fn summary(run: &PastRun, stored: u64) -> String {
     let Statistics { read, written, .. } = run.statistics;
     let (read, new) = (human::size(read.bytes), human::size(written.bytes));
-    format!("{read} read, {new} new, {}", human::duration(Duration::from_secs(run.duration)))
+    let stored =
+        if written.bytes == 0 { String::new() } else { format!(" ({} stored)", human::size(stored)) };
+    format!("{read} read, {new} new{stored}, {}", human::duration(Duration::from_secs(run.duration)))
 }
 
 fn open_hints(file: &OsStr, monitor: &dyn Monitor) -> Result<Box<dyn Read>> {

@@ -83,6 +83,14 @@ pub(in crate::engine) struct Ends<'r> {
     pub version: &'r Version,
 }
 
+/// The result of a run that made its version valid.
+pub(crate) struct Completed {
+    /// Statistics of the run.
+    pub row: StatisticsRow,
+    /// Size of the new blobs in the store, in bytes.
+    pub stored: u64,
+}
+
 impl<'r, 's: 'r> BackupRun<'r, 's> {
     /// A run that began at `started`. `tally` counts the work done so far.
     pub(crate) fn new(site: &'r mut Site<'s>, ends: Ends<'r>, tally: Tally, started: Instant) -> Self {
@@ -105,12 +113,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
     }
 
     /// Fills the version and makes it valid. After an error it can be continued.
-    pub(crate) fn complete(
-        mut self,
-        plan: &Plan,
-        base: Option<&Version>,
-        name: &str,
-    ) -> Result<StatisticsRow> {
+    pub(crate) fn complete(mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<Completed> {
         self.site.monitor.version_created(&self.ingest.version.uid);
         let result = self.run(plan, base, name);
         let row = self.statistics_row(name);
@@ -118,7 +121,7 @@ impl<'r, 's: 'r> BackupRun<'r, 's> {
             // Ignore errors here: the user needs to see the error that ended the run.
             let _ = self.site.meta.add_statistics(&row);
         }
-        result.map(|()| row)
+        result.map(|()| Completed { row, stored: self.tally.stored })
     }
 
     fn run(&mut self, plan: &Plan, base: Option<&Version>, name: &str) -> Result<()> {

@@ -62,6 +62,8 @@ pub(crate) struct Stored {
     pub id: u64,
     /// The blob's entry for the metadata.
     pub blob: NewBlob,
+    /// The length of the blob in the store, in bytes: compressed and encrypted.
+    pub length: u64,
 }
 
 /// The ends of the channels that the coordinator holds.
