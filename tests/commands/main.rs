@@ -27,6 +27,7 @@ mod lost;
 mod migrate;
 mod moved;
 mod names;
+mod nights;
 mod old_sql;
 mod packaging;
 mod people;

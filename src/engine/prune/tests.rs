@@ -1,8 +1,9 @@
-//! A year of nights with twenty names: backups that are due, `prune`, `sla`.
+//! A year of nights with twenty names: backups that are due, `prune`, `sla`, `status`.
 
 use super::*;
 use crate::config::{self, Config, Origin, Places};
 use crate::engine::schedule::{self, Due};
+use crate::engine::status::{self, Severity, Status};
 use crate::engine::{Access, catalogue, init, usage};
 use crate::meta::StatisticsRow;
 use crate::monitor::Silent;
@@ -92,6 +93,10 @@ fn config(folder: &std::path::Path) -> Config {
     config
 }
 
+fn status(site: &mut Site<'_>, now: Timestamp) -> Result<Status> {
+    status::run(site, status::Options { names: &[], sizes: true }, now)
+}
+
 /// Runs `work`, which must take less than a second.
 fn quickly<T>(what: &str, work: impl FnOnce() -> Result<T>) -> T {
     let start = Instant::now();
@@ -139,6 +144,12 @@ fn in_a_year_prune_keeps_what_the_rules_and_dates_say_and_sla_is_silent() {
         for later in [now.after(TimeDelta::minutes(5)), now.after(TimeDelta::hours(11))] {
             let sla = schedule::breaches(&mut site, None, &schedulers, later).expect("checked");
             assert_eq!(sla.breaches, [], "night {night}");
+            let status = status(&mut site, later).expect("looked at");
+            let newest: Vec<_> =
+                status.names.iter().map(|n| (&n.name[..], n.newest.as_ref().map(|v| v.date))).collect();
+            let wanted: Vec<_> =
+                histories.iter().map(|(name, all)| (*name, all.last().map(|(date, _)| *date))).collect();
+            assert_eq!((status.severity(), newest), (Severity::Ok, wanted), "night {night}");
         }
     }
     assert_eq!(histories.values().map(Vec::len).sum::<usize>(), 20 * 365 - 10 * 190);
@@ -146,9 +157,13 @@ fn in_a_year_prune_keeps_what_the_rules_and_dates_say_and_sla_is_silent() {
     quickly("due", || schedule::due(&mut site, None, &schedulers, now));
     quickly("sla", || schedule::breaches(&mut site, None, &schedulers, now));
     quickly("du", || usage::space(&mut site, None));
+    quickly("status", || status(&mut site, now));
     quickly("prune", || run(&mut site, &Options { names: &[], rules: None, dry_run: true, now }));
     // In the next night nothing is backed up, and only that is reported.
     let late = now.after(TimeDelta::hours(31));
+    let status = status(&mut site, late).expect("looked at");
+    assert_eq!(status.severity(), Severity::Warning);
+    assert!(status.names.iter().all(|name| name.severity == Severity::Warning));
     let sla = schedule::breaches(&mut site, None, &schedulers, late).expect("checked");
     assert_eq!(sla.breaches.len(), 20, "{sla:?}");
     assert!(
