@@ -114,8 +114,8 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
         schedulers,
         keep,
         incremental: keys.boolean("incremental", false)?,
-        before: text("before")?,
-        after: text("after")?,
+        before: keys.script("before")?,
+        after: keys.script("after")?,
         timeout: keys.time("timeout", Duration::from_secs(1))?,
     })
 }

@@ -73,15 +73,30 @@ impl<'a> Keys<'a> {
 
     /// A string on one line, not empty. In TOML it must be a string.
     pub(super) fn text(&self, key: &str) -> Result<Option<(String, &'a Value)>> {
+        let Some((text, value)) = self.lines(key)? else { return Ok(None) };
+        if text.contains(['\n', '\r', '\0']) {
+            return Err(self.bad(key, value, "is longer than one line (indented lines continue it)"));
+        }
+        Ok(Some((text, value)))
+    }
+
+    /// Commands for a shell, on any number of lines, not empty. In TOML they must be a string.
+    pub(super) fn script(&self, key: &str) -> Result<Option<String>> {
+        let Some((text, value)) = self.lines(key)? else { return Ok(None) };
+        if text.contains('\0') {
+            return Err(self.bad(key, value, "contains a NUL character"));
+        }
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    /// A string on any number of lines, not blank.
+    fn lines(&self, key: &str) -> Result<Option<(String, &'a Value)>> {
         let Some((text, value)) = self.expanded(key)? else { return Ok(None) };
         if !matches!(value.kind, ValueKind::Ini | ValueKind::Text) {
             return Err(self.bad(key, value, "is not a string (in quotes)"));
         }
         if text.is_empty() {
             return Err(self.error(key, value, "the value is empty"));
-        }
-        if text.contains(['\n', '\r', '\0']) {
-            return Err(self.bad(key, value, "is longer than one line (indented lines continue it)"));
         }
         Ok(Some((text, value)))
     }

@@ -1,6 +1,7 @@
 //! `run`: the nightly jobs of the configuration.
 
 use crate::common::checks::{ended, wait_until};
+use crate::common::documented;
 use crate::common::install::{Install, Run, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
@@ -131,6 +132,16 @@ fn a_pattern_finds_the_sources() {
     assert_eq!(std::fs::read_to_string(install.path("items")).expect("items"), "a.img\nb.img\n");
     let install = with_jobs("[job:images]\neach: DIR/x*.img\n");
     assert!(install.fails(1, &["run"]).contains("finds nothing to back up"));
+}
+
+#[test]
+fn the_recipe_for_image_files_backs_up_each_of_a_folder() {
+    let install = with_jobs("");
+    let recipe = documented::job("images").replace("/var/lib/libvirt/images", &install.text(""));
+    documented::add(&install, &recipe);
+    let run = install.run(&["run"]);
+    assert_eq!((run.code, &run.stdout[..], &run.stderr[..]), (0, "", ""));
+    assert_eq!(install.ok(&["-ms", "ls", "-f", "name"]), "a.img\nb.img\n");
 }
 
 #[test]

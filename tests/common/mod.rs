@@ -16,6 +16,7 @@ pub mod clock;
 pub mod copies;
 pub mod database;
 pub mod disk;
+pub mod documented;
 pub mod faulty_fs;
 pub mod fixture;
 pub mod hostile;

@@ -1,6 +1,7 @@
 //! Nightly jobs on RBD images.
 
 use crate::common::ceph::Ceph;
+use crate::common::documented;
 use crate::common::install::noise;
 
 #[test]
@@ -18,10 +19,14 @@ fn a_job_finds_the_images_of_a_pool_and_reads_their_changes() {
         let name = format!("nightly/vm-{n}-{}", "x".repeat(60));
         ceph.rbd(&["import", install.path("image").to_str().expect("text"), &name]);
     }
-    let path = install.path("backy.cfg");
-    let config = std::fs::read_to_string(&path).expect("read");
-    let job = "\n[job:ceph]\neach: rbd://nightly/vm-*\nname: {}\nincremental: yes\nkeep_last: 2\n";
-    std::fs::write(&path, config + job).expect("written");
+    let recipe = documented::job("ceph").replace("rbd://vms/*", "rbd://nightly/vm-*");
+    let often = recipe.replace("keep_daily: 8\nkeep_weekly: 5\n", "keep_last: 2\n");
+    assert!(
+        often.contains("rbd://nightly/vm-*")
+            && often.contains("keep_last")
+            && often.contains("incremental: yes")
+    );
+    documented::add(&install, &often);
     let run = |new: u64| {
         let out = install.ok(&["--json", "run"]);
         let document: serde_json::Value = serde_json::from_str(&out).expect("JSON");
