@@ -121,6 +121,12 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
 }
 
 impl RunConfig {
+    /// The names of the versions that jobs with one source make.
+    pub fn certain_names(&self) -> impl Iterator<Item = &str> {
+        let certain = self.jobs.iter().filter(|job| matches!(job.source, Source::One(_)));
+        certain.map(|job| &job.name[..])
+    }
+
     /// The job that makes the versions with the name `name`, if it is certain.
     pub fn of(&self, name: &str) -> Option<&Job> {
         match self.makers(name)[..] {

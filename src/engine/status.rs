@@ -50,7 +50,7 @@ impl Status {
 /// Options of a status.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options<'o> {
-    /// Only these names, even if they have no version; empty for all.
+    /// Only these names, even if they have no version; empty for all, and for those that jobs are to make.
     pub names: &'o [String],
     /// Count the bytes in the store, by listing it, and the bytes of all blobs in the database.
     pub sizes: bool,
@@ -74,7 +74,11 @@ pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>, now: Timestamp) -> 
     for version in versions {
         by_name.entry(version.name.clone()).or_default().push(version);
     }
-    if !options.names.is_empty() {
+    if options.names.is_empty() {
+        for name in site.config.run.certain_names() {
+            by_name.entry(name.to_owned()).or_default();
+        }
+    } else {
         let mut chosen = BTreeMap::new();
         for name in options.names {
             let versions = by_name.remove(name).unwrap_or_default();
@@ -93,6 +97,12 @@ pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>, now: Timestamp) -> 
     };
     let mut names: Vec<NameStatus> =
         by_name.into_iter().map(|(name, versions)| names::of(name, versions, &facts)).collect();
+    if options.names.is_empty() {
+        // The first night of a new job may not have come yet.
+        for name in names.iter_mut().filter(|name| name.all == 0) {
+            name.severity = Severity::Warning;
+        }
+    }
     names::add_work(site, &mut names)?;
     Ok(Status { at: now, names, bad_blobs: bad.number, totals })
 }

@@ -46,6 +46,10 @@ fn what_is_due_is_backed_up_and_then_nothing_is() {
     assert_eq!((lines[0][0], lines[0][1], lines[0][3]), ("a", "a", "daily"));
     assert_eq!((lines[1][0], lines[1][1], lines[1][3]), ("b", "second", "daily"));
     assert_eq!(install.ok(&["-ms", "ls"]), "", "a dry run does nothing");
+    let early = install.run(&["status", "--check"]);
+    assert!(
+        early.code == 1 && early.stdout.starts_with("WARNING: a has no version, second has no version |")
+    );
     // Not to a terminal: cron mails what is printed.
     let first = install.run(&["run"]);
     assert_eq!((first.code, &first.stdout[..], &first.stderr[..]), (0, "", ""));
@@ -55,6 +59,7 @@ fn what_is_due_is_backed_up_and_then_nothing_is() {
     let again = install.run(&["run"]);
     assert_eq!((again.code, &again.stdout[..], &again.stderr[..]), (0, "", ""));
     assert_eq!(install.ok(&["-ms", "ls"]).lines().count(), 2, "nothing was due");
+    assert_eq!(install.run(&["status", "--check"]).code, 0);
     let log = std::fs::read_to_string(install.path("backy.log")).expect("a logfile");
     assert!(log.contains("a  done") && log.contains("80 KiB read") && log.contains("verified"), "{log}");
     let none = install.run(&["--json", "run", "a"]);
