@@ -8,8 +8,10 @@ pub(crate) mod csv_list;
 pub(crate) mod dates;
 mod environment;
 pub(crate) mod exit;
+pub(crate) mod facts;
 pub(crate) mod grammar;
 mod help;
+mod hooks;
 pub(crate) mod human;
 mod input;
 mod limits;
@@ -17,6 +19,7 @@ pub(crate) mod listing;
 mod live;
 pub(crate) mod log;
 mod manual;
+mod metrics;
 mod overview;
 mod panic;
 mod paths;
@@ -41,6 +44,8 @@ use crate::types::text;
 use args::{Cli, Command, CommandKind, Global};
 use clap::error::ErrorKind;
 use exit::Outcome;
+use facts::{Facts, Start};
+use hooks::Around;
 use log::{Log, Loudness};
 use std::ffi::OsString;
 use std::io::Write;
@@ -167,9 +172,9 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
         // The installation and its logfile do not exist yet.
         let log = Log::open(loudness, None)?;
         let terminal = terminal(log, global, env!("CARGO_PKG_NAME"));
-        begin(&terminal, first_line, &[], command)?;
+        begin(&terminal, first_line, &[], command, false)?;
         let result = panic::guarded(|| commands::init(&terminal, dir));
-        return Ok(end(&terminal, result, command.kind(), global));
+        return Ok(end(&terminal, result, command.kind(), global, |_, _| ()));
     }
     let root = rustix::process::geteuid().is_root();
     let places = Places::new(root, std::env::home_dir(), |name| std::env::var_os(name));
@@ -185,7 +190,9 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     title::set(&log::clean(&config.process_name));
     let log = Log::open(loudness, Some((&config.logfile, config.file_mode)))?;
     let terminal = terminal(log, global, &config.process_name);
-    begin(&terminal, first_line, &config.warnings, command)?;
+    let mut facts = Facts::of(command);
+    let has_more_to_do = facts.command.is_some() && (config.metrics_file.is_some() || config.hooks.any());
+    begin(&terminal, first_line, &config.warnings, command, has_more_to_do)?;
     let style = Style {
         machine: global.machine_output,
         skip_header: global.skip_header,
@@ -193,8 +200,17 @@ fn session(global: &Global, command: &Command, first_line: &str) -> Result<u8> {
     };
     let screen = (!quiet && live::is_watched()).then(live::width);
     let context = Context { config, terminal, style, json: global.json, options: options(global), screen };
-    let result = panic::guarded(|| commands::run(&context, command));
-    Ok(end(&context.terminal, result, command.kind(), global))
+    let start = Start::now();
+    let hooks = Around::new(&context.config.hooks, &context.terminal, global);
+    let result = panic::guarded(|| {
+        hooks.before(&facts)?;
+        commands::run(&context, command, &mut facts)
+    });
+    Ok(end(&context.terminal, result, command.kind(), global, |code, error| {
+        let ended = start.end(code, error);
+        metrics::write(&context, &facts, &ended);
+        hooks.after(&facts, &ended);
+    }))
 }
 
 /// The configuration to read.
@@ -217,25 +233,40 @@ fn terminal(log: Log, global: &Global, process_name: &str) -> Terminal {
     Terminal::new(log, reader, process_name, Box::new(title::set))
 }
 
-/// Logs the first line and warnings about the configuration, and watches for signals from now on.
-fn begin(terminal: &Terminal, first_line: &str, warnings: &[String], command: &Command) -> Result<()> {
+/// Logs the first line and warnings about the configuration, and watches for signals from now on. `has_more_to_do` says that
+/// the program has work to do even after a signal has ended the command.
+fn begin(
+    terminal: &Terminal,
+    first_line: &str,
+    warnings: &[String],
+    command: &Command,
+    has_more_to_do: bool,
+) -> Result<()> {
     terminal.info(first_line);
     for warning in warnings {
         terminal.notice(warning);
     }
     let waits = command.gives_up_waiting().then(monitor::signal_cell);
-    let watched = terminal.watch_signals(command.minds_signals(), waits);
+    let watched = terminal.watch_signals(command.minds_signals() || has_more_to_do, waits);
     watched.map_err(|error| Error::internal(because("cannot install signal handlers", error)))
 }
 
-/// Reports the error, if there is one, and logs the last line. Without a result the command has panicked, and the hook
-/// has reported that.
-fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: CommandKind, global: &Global) -> u8 {
+/// Reports the error, if there is one, calls `afterwards` with the exit code and the last error, and logs the last line.
+/// Without a result the command has panicked, and the hook of the standard library has reported that.
+fn end(
+    terminal: &Terminal,
+    result: Option<Result<Outcome>>,
+    kind: CommandKind,
+    global: &Global,
+    afterwards: impl FnOnce(u8, Option<String>),
+) -> u8 {
     terminal.finish();
+    let mut last_error = terminal.last_error();
     let code = match result {
         Some(Ok(outcome)) => outcome.code(),
         Some(Err(error)) => {
             let lines = exit::describe(&error, global.debug);
+            last_error = Some(log::clean(&exit::describe(&error, false).join(" ")));
             let code = exit::code(&error, kind);
             match code {
                 exit::FAILED => terminal.fail(&lines, exit::CLOSING),
@@ -250,9 +281,11 @@ fn end(terminal: &Terminal, result: Option<Result<Outcome>>, kind: CommandKind, 
                 terminal.error(&format!("{}\n", exit::CLOSING));
             }
             print_answer(terminal, &exit::answer("internal error", code, kind, global.json));
+            last_error = Some("internal error".to_owned());
             code
         }
     };
+    afterwards(code, last_error);
     match code {
         exit::DONE => terminal.info("Backy complete.\n"),
         exit::BAD_DATA => {}
@@ -351,7 +384,7 @@ mod tests {
         let (out, err) = (Tape::default(), Tape::default());
         let log = Log::with_streams(Loudness::default(), None, out.sink(), err.sink()).expect("a log");
         let terminal = Terminal::new(log, Reader::Lines, "backy2", Box::new(|_| ()));
-        let code = end(&terminal, result, CommandKind::Other, &Global::default());
+        let code = end(&terminal, result, CommandKind::Other, &Global::default(), |_, _| ());
         (code, out.text(), err.text())
     }
 

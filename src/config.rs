@@ -6,6 +6,7 @@
 //! warning (`known`). Secret keys and passwords never appear in a message (`mask`).
 
 mod copied;
+mod hooks;
 mod ini;
 mod interpolate;
 pub(crate) mod jobs;
@@ -90,6 +91,10 @@ pub struct Config {
     pub run: RunConfig,
     /// `[retention]` and `[retention:PATTERN]`.
     pub retention: Retention,
+    /// The file with metrics for Prometheus, if there is to be one.
+    pub metrics_file: Option<PathBuf>,
+    /// `[hooks]`.
+    pub hooks: Hooks,
     /// Folders in use because the configuration names no others. They are created if they are missing.
     pub own_folders: Vec<PathBuf>,
     /// Problems that do not prevent the work, such as unknown keys or a key that others can read.
@@ -212,6 +217,19 @@ pub struct RunConfig {
     pub verify: u8,
     /// The sections `[job:NAME]`, in file order.
     pub jobs: Vec<Job>,
+}
+
+/// `[hooks]`: shell commands around other commands.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// Must succeed before the command begins.
+    pub before: Option<String>,
+    /// Is run at the end, however the command ended.
+    pub after: Option<String>,
+    /// Is run before `after` if the command has failed.
+    pub on_failure: Option<String>,
+    /// The time limit of each of them.
+    pub timeout: Duration,
 }
 
 /// `[job:NAME]`.

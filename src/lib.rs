@@ -10,7 +10,7 @@
 //! | flow | [`flow`] |
 //! | ports | [`io`], [`store`], [`meta`], [`locks`] |
 //! | connections | [`pg`] |
-//! | mechanisms | [`config`], [`copies`], [`crypt`], [`hash`], [`pem`], [`pool`], [`throttle`], [`monitor`] |
+//! | mechanisms | [`config`], [`copies`], [`crypt`], [`hash`], [`metrics`], [`pem`], [`pool`], [`throttle`], [`monitor`] |
 //! | system | [`sys`] |
 //! | failpoints | [`failpoint`] |
 //! | types | [`types`] |
@@ -34,6 +34,7 @@ pub mod hash;
 pub mod io;
 mod locks;
 pub mod meta;
+mod metrics;
 pub mod monitor;
 mod nbd;
 mod pem;

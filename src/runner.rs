@@ -5,6 +5,7 @@
 //! So a step that takes too long can be ended, and the failure of one job touches no other.
 
 mod child;
+mod hook;
 mod step;
 mod task;
 
@@ -14,12 +15,18 @@ use crate::locks::Guard;
 use crate::monitor::{Activity, Progress};
 use crate::pool::threads;
 use crate::types::error::{Error, Result};
+use child::Ended;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+pub(crate) use hook::{Hook, Variable};
 pub(crate) use step::{Program, Step};
 pub(crate) use task::BackedUp;
+
+/// The variable that tells programs that a run or a hook has started them. A command of this program that finds it runs no
+/// hooks, so that a hook which calls this program does not call itself for ever.
+pub(crate) const NESTED: &str = "BACKY2_NESTED";
 
 /// The result of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,15 +84,12 @@ impl Report {
 
     /// Whether nothing went wrong.
     pub(crate) fn is_good(&self) -> bool {
-        let is_good = |o: &Outcome| !matches!(o.verdict, Verdict::Failed(_)) && o.problems.is_empty();
-        self.cleanup.is_none() && self.outcomes.iter().all(is_good)
+        self.cleanup.is_none() && self.outcomes.iter().all(Outcome::is_good)
     }
 
     /// Whether the only problems are bad data.
     pub(crate) fn is_damage(&self) -> bool {
-        let only_damage = |o: &Outcome| {
-            !matches!(o.verdict, Verdict::Failed(_)) && o.problems.iter().all(|problem| problem.is_damage)
-        };
+        let only_damage = |outcome: &Outcome| outcome.is_good() || outcome.is_damage();
         !self.is_good() && self.cleanup.is_none() && self.outcomes.iter().all(only_damage)
     }
 }
@@ -159,6 +163,17 @@ pub(crate) fn run(
 }
 
 impl Outcome {
+    /// Whether nothing went wrong.
+    pub(crate) fn is_good(&self) -> bool {
+        !matches!(self.verdict, Verdict::Failed(_)) && self.problems.is_empty()
+    }
+
+    /// Whether the only problems are bad data.
+    pub(crate) fn is_damage(&self) -> bool {
+        let is_made = !matches!(self.verdict, Verdict::Failed(_));
+        is_made && !self.problems.is_empty() && self.problems.iter().all(|problem| problem.is_damage)
+    }
+
     fn of(task: &Task<'_>, verdict: Verdict) -> Self {
         Outcome {
             job: task.job.job.clone(),
@@ -174,4 +189,14 @@ impl Outcome {
 /// The error for a step that failed.
 fn failed(text: String) -> Error {
     Error::refused(text)
+}
+
+/// How a program ended, as the end of a sentence.
+fn how(ended: Ended) -> String {
+    match ended {
+        Ended::Exit(code) => format!("ended with exit code {code}"),
+        Ended::Killed(signal) => format!("was killed by signal {signal}"),
+        Ended::TimedOut => "took longer than the timeout, and was ended".to_owned(),
+        Ended::Stopped(signal) => format!("was interrupted by {}", signal.name()),
+    }
 }

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("flow", &["flow"]),
     ("ports", &["io", "store", "meta", "locks"]),
     ("connections", &["pg"]),
-    ("mechanisms", &["config", "copies", "crypt", "hash", "pem", "pool", "throttle", "monitor"]),
+    ("mechanisms", &["config", "copies", "crypt", "hash", "metrics", "pem", "pool", "throttle", "monitor"]),
     ("system", &["sys"]),
     ("failpoints", &["failpoint"]),
     ("types", &["types"]),
@@ -53,7 +53,7 @@ const NAMES_OPTIONS: &[(&str, &str)] = &[
     ("src/fuse/mountpoint.rs", "the option is one of container runtimes"),
     ("src/locks/verbs.rs", "scripts look for this text of 2.13"),
     ("src/meta/url.rs", "the options are those of 2.13"),
-    ("src/runner/step.rs", "the option is one of the shell"),
+    ("src/runner/hook.rs", "the option is one of the shell"),
 ];
 
 /// Words that are allowed only in some places: the word, its places, and what to do elsewhere instead.

@@ -26,28 +26,29 @@ mod upgrade;
 use super::Context;
 use super::args::Command;
 use super::exit::Outcome;
+use super::facts::Facts;
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 
 pub(crate) use generate::{completion, generate};
 pub(crate) use init::init;
 
-/// Runs a command other than `init`.
+/// Runs a command other than `init`, which adds what it learns to `facts`.
 ///
 /// # Errors
 /// Those of the command.
-pub(crate) fn run(context: &Context, command: &Command) -> Result<Outcome> {
+pub(crate) fn run(context: &Context, command: &Command, facts: &mut Facts) -> Result<Outcome> {
     warn_of_weak_checksums(context, command);
     match command {
         Command::Initdb | Command::Init => init::initdb(context),
-        Command::Backup(args) => backup::run(context, args),
-        Command::Restore(args) => restore::run(context, args),
-        Command::Run(args) => run::run(context, args),
+        Command::Backup(args) => backup::run(context, args, facts),
+        Command::Restore(args) => restore::run(context, args, facts),
+        Command::Run(args) => run::run(context, args, facts),
         Command::Protect(args) => catalogue::set_protected(context, args, true),
         Command::Unprotect(args) => catalogue::set_protected(context, args, false),
-        Command::Rm(args) => catalogue::rm(context, args),
+        Command::Rm(args) => catalogue::rm(context, args, facts),
         Command::Prune(args) => prune::run(context, args),
-        Command::Scrub(args) => scrub::run(context, args),
+        Command::Scrub(args) => scrub::run(context, args, facts),
         Command::Cleanup(args) => cleanup::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Ls(args) => ls::run(context, args),

@@ -2,7 +2,7 @@
 
 use super::args::CommandKind;
 use super::remedy;
-use crate::types::error::Error;
+use crate::types::error::{Error, Signal};
 use crate::types::text::{line, without_numbers};
 
 /// Success.
@@ -102,6 +102,11 @@ pub(crate) fn code(error: &Error, command: CommandKind) -> u8 {
     }
 }
 
+/// Whether a command ends with `code` if a signal has ended it.
+pub(crate) fn is_interrupt(code: u8) -> bool {
+    Signal::from_number(usize::from(code.saturating_sub(128))).is_some()
+}
+
 /// The exit code of a command that has panicked.
 pub(crate) fn code_of_panic(command: CommandKind) -> u8 {
     if command == CommandKind::Monitoring { UNKNOWN } else { FAILED }
@@ -149,7 +154,6 @@ pub(crate) fn describe(error: &Error, causes: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::error::Signal;
     use crate::types::reason::{Reason, because};
 
     fn text() -> String {

@@ -38,6 +38,8 @@ pub struct Terminal {
     begun: AtomicBool,
     /// The number of the last signal; 0 before one arrives.
     signal: Arc<AtomicUsize>,
+    /// For each kind of signal that is minded, whether the next one ends the process.
+    armed: Mutex<Vec<Arc<AtomicBool>>>,
 }
 
 /// Sets the title of the process.
@@ -51,6 +53,7 @@ struct State {
     meter: Meter,
     live: Live,
     way_on: Option<Vec<String>>,
+    last_error: Option<String>,
 }
 
 /// Whether progress is shown as a live line.
@@ -75,7 +78,11 @@ impl State {
         if self.log.shows(level) {
             self.clear();
         }
-        self.log.say(level, &remedy::advised(text, remedies));
+        let text = remedy::advised(text, remedies);
+        self.log.say(level, &text);
+        if level == Level::Error {
+            self.last_error = Some(text);
+        }
     }
 
     fn draw(&mut self, line: &str) {
@@ -91,11 +98,18 @@ impl Terminal {
     pub fn new(log: Log, reader: Reader, process_name: &str, set_title: SetTitle) -> Self {
         let live = if reader == Reader::Screen { Live::On { drawn: false } } else { Live::Off };
         Terminal {
-            state: Arc::new(Mutex::new(State { log, meter: Meter::default(), live, way_on: None })),
+            state: Arc::new(Mutex::new(State {
+                log,
+                meter: Meter::default(),
+                live,
+                way_on: None,
+                last_error: None,
+            })),
             reader,
             title: Arc::new(Title { process_name: process_name.to_owned(), set: set_title }),
             begun: AtomicBool::new(false),
             signal: Arc::default(),
+            armed: Mutex::default(),
         }
     }
 
@@ -178,7 +192,22 @@ impl Terminal {
     pub fn fail(&self, lines: &[String], closing: &str) {
         let mut state = self.state();
         state.clear();
+        state.last_error = lines.last().cloned();
         state.log.fail(lines, closing, self.reader != Reader::Screen || !live::shows_errors());
+    }
+
+    /// The last message of [`Level::Error`], but for those of [`error_lines`](Self::error_lines).
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.state().last_error.clone()
+    }
+
+    /// Forgets the signals that have arrived: the next one of each kind is noted again. For work that has to be done after
+    /// an interrupt, and can be interrupted itself.
+    pub(crate) fn forgive_signals(&self) {
+        for armed in self.armed.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            armed.store(false, Ordering::SeqCst);
+        }
+        self.signal.store(0, Ordering::SeqCst);
     }
 
     /// Handles SIGHUP, SIGINT and SIGTERM from now on. With `mind` the first signal is only noted, for
@@ -199,7 +228,10 @@ impl Terminal {
                 // Actions run in the order of registration: this one must run before the flag is set.
                 flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
             }
-            flag::register(number, armed)?;
+            flag::register(number, Arc::clone(&armed))?;
+            if mind {
+                self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(armed);
+            }
             for cell in [Some(&self.signal), waits].into_iter().flatten() {
                 flag::register_usize(number, Arc::clone(cell), usize::from(signal.number()))?;
             }

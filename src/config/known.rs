@@ -3,12 +3,12 @@
 use super::interpolate::references;
 use super::raw::{INHERITED, Raw, Section};
 use super::values::{Keys, has_comment};
-use super::{jobs, retention};
+use super::{hooks, jobs, retention};
 
 /// Every section except those of schedulers and `[retention:PATTERN]`, with its keys.
 ///
 /// `[DataBackend]` has the keys of all kinds of store, so that its `type` can be changed back and forth.
-pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 10] = [
     (
         "DEFAULTS",
         &[
@@ -21,6 +21,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
             "cachedir",
             "mount_cache_size",
             "process_name",
+            "metrics_file",
             "disallow_rm_when_younger_than_days",
             "deduplication",
             "encryption_key",
@@ -73,6 +74,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     ("NBD", &["cachedir"]),
     (retention::SECTION, retention::KEYS),
     (jobs::SECTION, jobs::KEYS),
+    (hooks::SECTION, hooks::KEYS),
 ];
 
 /// The keys of a scheduler's section.

@@ -3,7 +3,7 @@
 use super::raw::{Raw, Section};
 use super::values::Keys;
 use super::{Config, DataConfig, IoConfig, MetaConfig, Parallel, Places, Scheduler, StoreConfig};
-use super::{jobs, known, rbd, retention, s3};
+use super::{hooks, jobs, known, rbd, retention, s3};
 use crate::types::settings::{Durability, FileMode, HashFunction, MasterKey};
 use crate::types::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,8 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
         run: jobs::settings(raw, &schedulers)?,
         schedulers,
         retention: retention::settings(raw)?,
+        metrics_file: keys.path("metrics_file")?,
+        hooks: hooks::settings(raw)?,
         own_folders,
         warnings,
     })

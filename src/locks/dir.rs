@@ -1,14 +1,14 @@
 //! Taking and releasing lock files.
 
-use crate::sys::private;
+use crate::sys::private::open_lock;
 use crate::types::error::{Error, Result};
 use crate::types::reason::{Reason, because};
 use crate::types::settings::FileMode;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -97,7 +97,7 @@ impl LockDir {
             if self.ours.paths().contains(&entry.path()) {
                 continue;
             }
-            let file = match open(&entry.path(), None) {
+            let file = match open_lock(&entry.path(), None) {
                 Ok(file) => file,
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 // A file that cannot be opened belongs to another user, and does not count.
@@ -118,7 +118,7 @@ impl LockDir {
     fn take(&self, name: &str, operation: FlockOperation) -> Result<Option<Guard>> {
         let path = self.path(name)?;
         for _ in 0..ATTEMPTS {
-            let file = match open(&path, Some(self.mode)) {
+            let file = match open_lock(&path, Some(self.mode)) {
                 Ok(file) => file,
                 // It was removed between the two ways of opening it.
                 Err(e) if e.kind() == ErrorKind::NotFound && self.dir.is_dir() => continue,
@@ -179,25 +179,6 @@ impl LockDir {
     fn error(&self, reason: impl Into<Reason>) -> Error {
         Error::LockDir { path: self.dir.clone(), reason: reason.into() }
     }
-}
-
-/// Opens a lock file. Creates it if `create` is its mode. It never follows a symbolic link and never waits for the other
-/// end of a pipe, because lock_dir may be a folder that everybody can write to.
-fn open(path: &Path, create: Option<FileMode>) -> io::Result<File> {
-    if let Some(mode) = create {
-        match private::create(path, mode) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            done => return done,
-        }
-    }
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    // A file that can only be read can be locked, too. But 2.13 opens it for writing, and network file systems require
-    // that.
-    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
-        Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
-        done => return done,
-    }
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Whether `file` is the file that is at `path` now.

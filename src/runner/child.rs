@@ -1,5 +1,6 @@
 //! Runs another program with a time limit, and ends it with everything that it has started.
 
+use super::NESTED;
 use crate::types::error::{Error, Result, Signal};
 use crate::types::reason::because;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -55,7 +56,7 @@ pub(super) fn run(
     let failed = |e: std::io::Error| Error::resources(because(format!("{program} cannot be run"), e));
     // Not pipes: a program that goes on in the background would keep them open.
     let (mut stdout, mut stderr) = (scratch().map_err(failed)?, scratch().map_err(failed)?);
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).env(NESTED, "1");
     command.stdout(stdout.try_clone().map_err(failed)?).stderr(stderr.try_clone().map_err(failed)?);
     // Signals reach everything that the program has started.
     command.process_group(0);

@@ -1,10 +1,11 @@
-//! The steps of a job: commands of this program, and hooks.
+//! The steps of a job: commands of this program, and the commands before and after.
 
-use super::child::{self, Ended, Finished};
-use super::failed;
+use super::child::{self, Ended};
+use super::hook::{Hook, Variable};
+use super::{failed, how};
 use crate::engine::jobs::Task;
 use crate::monitor::{Level, Monitor};
-use crate::types::error::{Error, Result, Signal};
+use crate::types::error::{Error, Result};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::process::Command;
@@ -148,7 +149,7 @@ impl Step<'_> {
 /// It fails, or the time is up.
 pub(super) fn before(facts: &Facts<'_>, until: Option<Instant>, monitor: &dyn Monitor) -> Result<()> {
     let Some(script) = &facts.task.job.before else { return Ok(()) };
-    hook("before", script, facts, until, monitor, &|| monitor.interrupted())
+    hook("before", script, facts).run(until, monitor, &|| monitor.interrupted())
 }
 
 /// Runs the command `after` of a task, also after a signal.
@@ -158,45 +159,19 @@ pub(super) fn before(facts: &Facts<'_>, until: Option<Instant>, monitor: &dyn Mo
 pub(super) fn after(facts: &Facts<'_>, monitor: &dyn Monitor) -> Result<()> {
     let Some(script) = &facts.task.job.after else { return Ok(()) };
     let until = Instant::now() + facts.task.job.timeout.unwrap_or(AFTER);
-    hook("after", script, facts, Some(until), monitor, &|| None)
+    hook("after", script, facts).run(Some(until), monitor, &|| None)
 }
 
-fn hook(
-    key: &str,
-    script: &str,
-    facts: &Facts<'_>,
-    until: Option<Instant>,
-    monitor: &dyn Monitor,
-    stop: &dyn Fn() -> Option<Signal>,
-) -> Result<()> {
+/// The command of a job.
+fn hook<'a>(key: &'a str, script: &'a str, facts: &Facts<'a>) -> Hook<'a> {
     let Task { job, source, name, item, .. } = facts.task;
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", script]);
-    command.env("BACKY2_JOB", &job.job).env("BACKY2_NAME", name).env("BACKY2_SOURCE", source);
-    command.env("BACKY2_ITEM", item);
+    let of_job =
+        [("BACKY2_JOB", &job.job), ("BACKY2_NAME", name), ("BACKY2_SOURCE", source), ("BACKY2_ITEM", item)];
+    let mut environment: Vec<Variable> =
+        of_job.into_iter().map(|(variable, value)| (variable, Some(value.into()))).collect();
     if let Some(result) = facts.result {
-        command.env("BACKY2_RESULT", result).env("BACKY2_VERSION", facts.version.unwrap_or_default());
+        environment.push(("BACKY2_RESULT", Some(result.into())));
+        environment.push(("BACKY2_VERSION", Some(facts.version.unwrap_or_default().into())));
     }
-    monitor.say(Level::Info, &format!("{name}: {key}: {script}"));
-    let Finished { ended, stdout, stderr } = child::run(command, until, stop)?;
-    let is_good = ended == Ended::Exit(0);
-    let level = if is_good { Level::Info } else { Level::Error };
-    for line in stdout.lines().map(str::trim_end).chain(stderr.iter().map(String::as_str)) {
-        monitor.say(level, &format!("{name}: {key}: {line}"));
-    }
-    match ended {
-        Ended::Exit(0) => Ok(()),
-        Ended::Stopped(signal) => Err(Error::Interrupted(signal)),
-        ended => Err(failed(format!("the command `{key}` {}", how(ended)))),
-    }
-}
-
-/// How a step ended, as the end of a sentence.
-fn how(ended: Ended) -> String {
-    match ended {
-        Ended::Exit(code) => format!("ended with exit code {code}"),
-        Ended::Killed(signal) => format!("was killed by signal {signal}"),
-        Ended::TimedOut => "took longer than the job's timeout, and was ended".to_owned(),
-        Ended::Stopped(signal) => format!("was interrupted by {}", signal.name()),
-    }
+    Hook { job: Some(name), key, script, environment, level: Level::Error }
 }

@@ -7,9 +7,10 @@
 use crate::types::settings::FileMode;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// How many random names to try.
@@ -115,6 +116,28 @@ pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
     }
     let (file, path) = temporary(folder, "backy2-", FileMode::PRIVATE)?;
     std::fs::remove_file(path).map(|()| file)
+}
+
+/// Opens a lock file. Creates it if `create` is its mode. It never follows a symbolic link and never waits for the other
+/// end of a pipe, because the folder may be one that everybody can write to.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if the file was removed while it was opened. Otherwise the error that the kernel reports.
+pub(crate) fn open_lock(path: &Path, create: Option<FileMode>) -> io::Result<File> {
+    if let Some(mode) = create {
+        match self::create(path, mode) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            done => return done,
+        }
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    // A file that can only be read can be locked, too. But 2.13 opens it for writing, and network file systems require
+    // that.
+    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Restores the permissions for the group and others that the umask has removed. Some file systems have no modes, so

@@ -50,17 +50,32 @@ impl Whole {
             Err(Errno::NOENT) => (path.to_owned(), None),
             Err(e) => return Err(e.into()),
         };
-        let name = target.file_name().ok_or(ErrorKind::IsADirectory)?;
-        let begin = format!(".{}.", name.to_string_lossy().chars().take(40).collect::<String>());
-        let (file, temporary) = private::temporary(&folder_of(&target), &begin, mode)?;
-        if let Some(old) = old {
+        let whole = Self::beside(target, mode)?;
+        if let (Some(old), Some(file)) = (old, &whole.file) {
             // Only root can give files away. If the owner changes, the new file must not have the permissions that were
             // meant for the old file's group.
             let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
-            if rustix::fs::fchown(&file, Some(owner), Some(group)).is_ok() {
-                let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(old.mode() & 0o777));
+            if rustix::fs::fchown(file, Some(owner), Some(group)).is_ok() {
+                let _ = rustix::fs::fchmod(file, Mode::from_raw_mode(old.mode() & 0o777));
             }
         }
+        Ok(whole)
+    }
+
+    /// Begins a file that replaces whatever is at `path`. It never follows a link there, so nobody who can write to the
+    /// folder can redirect it.
+    ///
+    /// # Errors
+    /// No file can be created in the folder.
+    pub(crate) fn begin_anew(path: &Path, mode: FileMode) -> io::Result<Self> {
+        Self::beside(path.to_owned(), mode)
+    }
+
+    /// The new file, in the folder of `target`.
+    fn beside(target: PathBuf, mode: FileMode) -> io::Result<Self> {
+        let name = target.file_name().ok_or(ErrorKind::IsADirectory)?;
+        let begin = format!(".{}.", name.to_string_lossy().chars().take(40).collect::<String>());
+        let (file, temporary) = private::temporary(&folder_of(&target), &begin, mode)?;
         Ok(Whole { file: Some(file), target, temporary: Some(temporary) })
     }
 
@@ -188,6 +203,19 @@ mod tests {
         std::fs::remove_file(&file).expect("removed");
         put(&link, "new").expect_err("it leads nowhere");
         assert_eq!((names(here.path()).len(), names(there.path()).len()), (1, 0));
+    }
+
+    #[test]
+    fn a_link_is_replaced_if_nothing_may_be_redirected() {
+        let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (link, file) = (here.path().join("link"), there.path().join("file"));
+        std::fs::write(&file, "old").expect("written");
+        symlink(&file, &link).expect("linked");
+        let mut new = Whole::begin_anew(&link, FileMode::PUBLIC).expect("begun");
+        new.write_all(b"new").and_then(|()| new.finish()).expect("finished");
+        assert_eq!(std::fs::read(&file).expect("read"), b"old");
+        assert!(!link.is_symlink() && names(here.path()) == ["link"]);
+        assert_eq!(std::fs::metadata(&link).expect("there").permissions().mode() & 0o777, 0o644);
     }
 
     #[test]

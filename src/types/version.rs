@@ -122,3 +122,13 @@ pub struct Statistics {
     /// Blocks neither read nor stored.
     pub sparse: Count,
 }
+
+/// Addition saturates, as that of counts.
+impl std::ops::AddAssign for Statistics {
+    fn add_assign(&mut self, other: Statistics) {
+        self.read += other.read;
+        self.written += other.written;
+        self.dedup += other.dedup;
+        self.sparse += other.sparse;
+    }
+}

@@ -3,6 +3,7 @@
 use crate::cli::args::BackupArgs;
 use crate::cli::commands::{ls, stats};
 use crate::cli::exit::Outcome;
+use crate::cli::facts::Facts;
 use crate::cli::input::Input;
 use crate::cli::{Context, csv_list, dates, human, paths};
 use crate::engine::backup::{self, Options};
@@ -18,7 +19,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::time::Duration;
 
-pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
+pub(super) fn run(context: &Context, args: &BackupArgs, facts: &mut Facts) -> Result<Outcome> {
     // Check the arguments before anything is opened.
     let expire = args.expire.as_deref().map(dates::expire).transpose()?.flatten();
     let tags = match args.tag.as_deref() {
@@ -61,6 +62,9 @@ pub(super) fn run(context: &Context, args: &BackupArgs) -> Result<Outcome> {
             error => error,
         })?
     };
+    facts.take(&made.version);
+    facts.read = Some(made.run.statistics.read.bytes);
+    facts.new = Some(made.run.statistics.written.bytes);
     let uid = &made.version.uid;
     terminal.info(&format!("New version: {uid} (Tags: [{}])", made.tags.join(",")));
     if context.screen.is_some() {

@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::args::{RmArgs, VersionArgs};
 use crate::cli::exit::Outcome;
+use crate::cli::facts::Facts;
 use crate::engine::remove::{self, AgeLimit};
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
@@ -16,7 +17,7 @@ pub(super) fn set_protected(context: &Context, args: &VersionArgs, protected: bo
     Ok(Outcome::Done)
 }
 
-pub(super) fn rm(context: &Context, args: &RmArgs) -> Result<Outcome> {
+pub(super) fn rm(context: &Context, args: &RmArgs, facts: &mut Facts) -> Result<Outcome> {
     let access = if args.dry_run { Access::Read } else { Access::Remove };
     let mut site = Site::open(&context.config, &context.terminal, access)?;
     let age_limit = if args.force { AgeLimit::Ignore } else { AgeLimit::Respect };
@@ -24,6 +25,9 @@ pub(super) fn rm(context: &Context, args: &RmArgs) -> Result<Outcome> {
     let chosen = remove::chosen(&mut site, &args.version_uid, age_limit)?;
     if args.dry_run {
         return preview(context, &chosen);
+    }
+    if let [version] = &chosen[..] {
+        facts.take(version);
     }
     let mut removed = Vec::new();
     for version in &chosen {

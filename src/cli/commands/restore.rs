@@ -2,9 +2,10 @@
 
 use crate::cli::args::RestoreArgs;
 use crate::cli::exit::Outcome;
+use crate::cli::facts::Facts;
 use crate::cli::{Context, dates, paths};
 use crate::engine::restore::{self, Options};
-use crate::engine::{Access, Site};
+use crate::engine::{Access, Site, names};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 use serde_json::json;
@@ -13,18 +14,20 @@ use std::ops::Range;
 /// The most bad ranges that are listed one by one.
 const LISTED: usize = 100;
 
-pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<Outcome> {
+pub(super) fn run(context: &Context, args: &RestoreArgs, facts: &mut Facts) -> Result<Outcome> {
     let continue_from = match &args.continue_from {
         Some(text) => Some(dates::number("-c/--continue-from", text, u64::MAX)?),
         None => None,
     };
     let terminal = &context.terminal;
     let mut site = Site::open(&context.config, terminal, Access::Read)?;
+    let version = names::find(&mut site, &args.version_uid)?;
+    facts.take(&version);
     let target = paths::target(&args.target);
     let restored = restore::run(
         &mut site,
         &Options {
-            version: &args.version_uid,
+            version: version.uid.as_str(),
             target: &target,
             sparse: args.sparse,
             force: args.force,

@@ -3,12 +3,13 @@
 use crate::cli::args::RunArgs;
 use crate::cli::csv_list::Choice;
 use crate::cli::exit;
+use crate::cli::facts::{Facts, Failure};
 use crate::cli::table::Align;
 use crate::cli::{Context, human, listing};
 use crate::engine::jobs::{self, Need, Task};
 use crate::engine::{Access, Site};
 use crate::monitor::{Level, Monitor};
-use crate::runner::{self, Outcome, Program, Report, Step, Verdict};
+use crate::runner::{self, BackedUp, Outcome, Program, Report, Step, Verdict};
 use crate::types::error::Result;
 use crate::types::text;
 use crate::types::time::Timestamp;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use unicode_width::UnicodeWidthStr;
 
-pub(super) fn run(context: &Context, args: &RunArgs) -> Result<exit::Outcome> {
+pub(super) fn run(context: &Context, args: &RunArgs, facts: &mut Facts) -> Result<exit::Outcome> {
     let access = if args.dry_run { Access::Catalogue } else { Access::Write };
     let mut site = Site::open(&context.config, &context.terminal, access)?;
     let tasks = jobs::plan(&mut site, &context.config.run.jobs, &args.jobs, Timestamp::now())?;
@@ -38,6 +39,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<exit::Outcome> {
         }
     };
     let report = runner::run(&site, &program, &tasks, &tell)?;
+    take(facts, &tasks, &report);
     if context.json || context.style.machine {
         listing::show(context, "jobs", &report.outcomes, Field::ALL, listing::complete)?;
     } else if report.is_silent() {
@@ -70,6 +72,38 @@ fn words(step: Step<'_>) -> Vec<String> {
         }
         Step::Prune(name) => ["prune", "--", name].map(str::to_owned).to_vec(),
         Step::Cleanup => vec!["cleanup".to_owned()],
+    }
+}
+
+/// Notes what hooks and metrics need.
+fn take(facts: &mut Facts, tasks: &[Task<'_>], report: &Report) {
+    let made = report.outcomes.iter().filter_map(made).map(|made| (made.read, made.new));
+    let sum = made.reduce(|a, b| (a.0.saturating_add(b.0), a.1.saturating_add(b.1)));
+    (facts.read, facts.new) = (sum.map(|sum| sum.0), sum.map(|sum| sum.1));
+    for (task, outcome) in tasks.iter().zip(&report.outcomes).filter(|(_, outcome)| !outcome.is_good()) {
+        // A job whose pattern finds nothing has no version.
+        let is_known = !matches!(task.need, Need::Impossible(_));
+        let of_task = |text: &str| Some(text.to_owned()).filter(|_| is_known);
+        facts.failures.push(Failure {
+            job: Some(outcome.job.clone()),
+            name: of_task(&task.name),
+            source: of_task(&task.source),
+            is_backup: matches!(outcome.verdict, Verdict::Failed(_)),
+            error: problems(outcome).join("; "),
+            code: if outcome.is_damage() { exit::BAD_DATA } else { exit::FAILED },
+        });
+    }
+    if let Some(why) = &report.cleanup {
+        let (error, code) = (format!("The cleanup failed: {why}"), exit::FAILED);
+        facts.failures.push(Failure { job: None, name: None, source: None, is_backup: false, error, code });
+    }
+}
+
+/// The backup that was made.
+fn made(outcome: &Outcome) -> Option<&BackedUp> {
+    match &outcome.verdict {
+        Verdict::Made(made) => Some(made),
+        Verdict::NotDue | Verdict::Busy | Verdict::Failed(_) => None,
     }
 }
 
@@ -220,10 +254,7 @@ impl listing::Field<Outcome> for Field {
     }
 
     fn value(self, outcome: &Outcome) -> Value {
-        let made = match &outcome.verdict {
-            Verdict::Made(made) => Some(made),
-            Verdict::NotDue | Verdict::Busy | Verdict::Failed(_) => None,
-        };
+        let made = made(outcome);
         match self {
             Field::Job => outcome.job.clone().into(),
             Field::Name => outcome.name.clone().into(),
@@ -293,7 +324,6 @@ impl listing::Field<Task<'_>> for PlanField {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::BackedUp;
     use std::time::Duration;
 
     #[test]

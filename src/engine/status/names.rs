@@ -8,7 +8,7 @@ use crate::types::error::Result;
 use crate::types::keys::VersionKey;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
-use crate::types::version::Version;
+use crate::types::version::{Statistics, Version};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ pub(crate) struct Attempt {
 /// The work that was done for a version, in all runs that made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
-    /// Bytes newly stored, before compression.
-    pub bytes: u64,
+    /// The work, as the `stats` table records it.
+    pub statistics: Statistics,
     /// Seconds.
     pub seconds: u64,
 }
@@ -157,7 +157,7 @@ pub(super) fn add_work(site: &mut Site<'_>, names: &mut [NameStatus]) -> Result<
     let mut work: HashMap<VersionUid, Work> = HashMap::new();
     for run in site.meta.runs_of(&uids)? {
         let work = work.entry(run.version_uid).or_default();
-        work.bytes = work.bytes.saturating_add(run.statistics.written.bytes);
+        work.statistics += run.statistics;
         work.seconds = work.seconds.saturating_add(run.duration);
     }
     for name in names {

@@ -63,7 +63,7 @@ fn row(name: &NameStatus, now: Timestamp) -> Vec<String> {
         fields::state(name.state).to_owned(),
         name.age.map_or_else(none, human::age),
         version.map_or_else(none, |version| human::size(version.size_bytes)),
-        name.work.map_or_else(none, |work| human::size(work.bytes)),
+        name.work.map_or_else(none, |work| human::size(work.statistics.written.bytes)),
         valid,
         name.verified.map_or_else(|| "never".to_owned(), since),
         schedule.to_owned(),

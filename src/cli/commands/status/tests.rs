@@ -4,7 +4,7 @@ use crate::engine::status::{State, Work};
 use crate::meta::Deletions;
 use crate::sys::space::Space;
 use crate::types::keys::VersionKey;
-use crate::types::version::{Count, Version};
+use crate::types::version::{Count, Statistics, Version};
 use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
@@ -39,7 +39,10 @@ fn name(name: &str, state: State, severity: Severity) -> NameStatus {
         valid: 30,
         all: 30,
         verified: Some(at("2026-11-17 12:00:00")),
-        work: Some(Work { bytes: 16 << 20, seconds: 63 }),
+        work: Some(Work {
+            statistics: Statistics { written: Count { blocks: 4, bytes: 16 << 20 }, ..Statistics::default() },
+            seconds: 63,
+        }),
     }
 }
 
