@@ -25,6 +25,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/maintenance.md",
     "docs/jobs.md",
     "docs/schedules.md",
+    "docs/monitoring.md",
     "docs/retention.md",
     "docs/recovery.md",
     "docs/scripting.md",
@@ -166,6 +167,11 @@ fn the_commands_of_the_manual_on_maintenance_work() {
 #[test]
 fn the_commands_of_the_manual_on_schedules_work() {
     run_all("docs/schedules.md");
+}
+
+#[test]
+fn the_commands_of_the_manual_on_monitoring_work() {
+    run_all("docs/monitoring.md");
 }
 
 #[test]

@@ -255,6 +255,7 @@ impl Install {
         command
             .env_remove("BACKY2_DIR")
             .env_remove("BACKY2_CONFIG")
+            .env_remove("BACKY2_NESTED")
             .env_remove("BACKY2_FAILPOINT")
             .env_remove("RUST_BACKTRACE")
             .env("TZ", "UTC");

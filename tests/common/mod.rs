@@ -25,6 +25,7 @@ pub mod install;
 pub mod old_database;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
 pub mod proxy;
 pub mod pty;
 pub mod rust_source;

@@ -42,6 +42,8 @@ mod hosts;
 mod json;
 #[path = "../commands/kill.rs"]
 mod kill;
+#[path = "../commands/metrics.rs"]
+mod metrics;
 #[path = "../commands/migrate.rs"]
 mod migrate;
 #[path = "../model/cases.rs"]

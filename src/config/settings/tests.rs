@@ -64,6 +64,7 @@ fn missing_settings_have_the_defaults_of_2_13() {
     assert_eq!((rbd.conffile.as_path(), &*rbd.user), (Path::new("/etc/ceph/ceph.conf"), "client.admin"));
     assert_eq!((&*rbd.cluster, rbd.parallel), ("ceph", Parallel { reads: 10, writes: 1 }));
     assert_eq!((rbd.new_image_features, rbd.timeout), (1 | 4, Duration::from_secs(60)));
+    assert!(config.metrics_file.is_none() && !config.hooks.any());
     assert!(config.schedulers.is_empty());
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
@@ -71,7 +72,7 @@ fn missing_settings_have_the_defaults_of_2_13() {
 #[test]
 fn everything_can_be_set() {
     let text = "[DEFAULTS]\nlogfile: /l\nfile_mode: 0640\nblock_size = 65_536\nHash_Function: blake2b\nlock_dir: ~/k\n\
-                cachedir: c\nmount_cache_size: 7\nprocess_name: b\ndisallow_rm_when_younger_than_days: 6\ndeduplication: No\n\
+                cachedir: c\nmount_cache_size: 7\nprocess_name: b\nmetrics_file: m\ndisallow_rm_when_younger_than_days: 6\ndeduplication: No\n\
                 encryption_key: 000102030405060708090A0B0C0D0E0F101112131415161718191a1b1c1d1e1f\n\
                 encryption_version: 0\n\
                 [MetaBackend]\ntype: sql\nengine: postgresql+psycopg2://u:p%%40@h:5432/d\n\
@@ -80,7 +81,8 @@ fn everything_can_be_set() {
                 [io_file]\nsimultaneous_reads: 6\nsimultaneous_writes: 1024\n[io_null]\n\
                 simultaneous_reads: 7\n[io_rbd]\nceph_conffile: /c\nrados_name: client.b.c\ncluster_name: x\n\
                 simultaneous_reads: 2\nsimultaneous_writes: 3\ntimeout: 2m\nnew_image_features:\n \
-                RBD_FEATURE_LAYERING\n    exclusive-lock OBJECT_MAP\n RBD_FEATURE_FAST_DIFF\n[hourly]\ninterval: 60m\nkeep: 0\nsla: 90s\n\
+                RBD_FEATURE_LAYERING\n    exclusive-lock OBJECT_MAP\n RBD_FEATURE_FAST_DIFF\n[hooks]\nbefore: b\nafter: a\n\
+                on_failure: f\ntimeout: 2h\n[hourly]\ninterval: 60m\nkeep: 0\nsla: 90s\n\
                 [daily]\ninterval: 1d\nkeep: 8\nsla: 0s\n";
     let config = ini(text).expect("good");
     assert_eq!(config.logfile, Path::new("/l"));
@@ -89,6 +91,10 @@ fn everything_can_be_set() {
     assert_eq!((config.lock_dir, config.cachedir.as_path()), (Some("~/k".into()), Path::new("c")));
     assert_eq!((config.process_name.as_str(), config.mount_cache_size), ("b", 7));
     assert_eq!(config.disallow_rm_when_younger_than_days, 6);
+    assert_eq!(config.metrics_file.as_deref(), Some(Path::new("m")));
+    let hooks = &config.hooks;
+    let scripts = [&hooks.before, &hooks.after, &hooks.on_failure].map(|script| script.as_deref());
+    assert_eq!((scripts, hooks.timeout.as_secs()), ([Some("b"), Some("a"), Some("f")], 7200));
     assert!(!config.deduplication);
     let key = config.encryption_key.expect("a key");
     assert_eq!(to_hex(key.bytes()), "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
