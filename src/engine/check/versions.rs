@@ -23,6 +23,10 @@ pub(super) fn versions(check: &mut Check<'_, '_>) -> Result<Finding> {
         };
         match (is_held, complete) {
             (true, _) => in_work += 1,
+            // All rows are there, but the backup ended before it could say so: it leaves no statistics.
+            (false, true) if site.meta.runs_of(&[&version.uid])?.is_empty() => {
+                incomplete.add(|| named(version, "its backup did not end"));
+            }
             (false, true) => bad.add(|| named(version, "some of its data is bad")),
             (false, false) => incomplete.add(|| named(version, "it is incomplete")),
         }
