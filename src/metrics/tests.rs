@@ -20,6 +20,18 @@ fn every_metric_has_one_description() {
 }
 
 #[test]
+fn the_manual_names_every_metric() {
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring.md"));
+    for Family { name, .. } in &FAMILIES {
+        // The end of the name is enough in a list of metrics with the same beginning.
+        let ends =
+            ["backy2_last_success", "backy2_command"].iter().filter_map(|begin| name.strip_prefix(begin));
+        let mut words = std::iter::once(*name).chain(ends);
+        assert!(words.any(|word| manual.contains(&format!("`{word}`"))), "docs/monitoring.md lacks {name}");
+    }
+}
+
+#[test]
 fn the_file_has_the_format_of_prometheus() {
     let mut metrics = Metrics::default();
     metrics.set(Metric::Names, "", 2.0);

@@ -283,6 +283,10 @@ fn folders_and_settings_are_checked() {
     std::fs::remove_dir_all(install.path("cache")).expect("removed");
     check(&install, &[]).wrong(&["folders"], &["cachedir", "does not exist"]);
     std::fs::create_dir(install.path("cache")).expect("made");
+    install.set("metrics_file", &install.text("none/backy2.prom"));
+    let told = check(&install, &[]);
+    told.wrong(&["folders"], &["the folder of metrics_file", "does not exist"]);
+    install.unset("metrics_file");
     let config = install.path("backy.cfg");
     let text = std::fs::read_to_string(&config).expect("read");
     std::fs::write(&config, text.replace("[DEFAULTS]", "[DEFAULTS]\nblok_size: 1")).expect("written");

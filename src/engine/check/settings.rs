@@ -40,7 +40,7 @@ fn too_open(path: &Path, mode: FileMode) -> Option<String> {
     })
 }
 
-/// Whether the folders for locks and temporary files exist and can be used.
+/// Whether the folders for locks, temporary files, logs and metrics exist and can be used.
 pub(super) fn folders(check: &Check<'_, '_>) -> Finding {
     let config = check.config;
     let logs = config.logfile.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -50,6 +50,9 @@ pub(super) fn folders(check: &Check<'_, '_>) -> Finding {
     );
     wanted.extend(config.lock_dir.as_deref().map(|folder| ("lock_dir", folder)));
     wanted.extend(logs.map(|folder| ("the folder of logfile", folder)));
+    let metrics = config.metrics_file.as_deref().and_then(Path::parent);
+    let metrics = metrics.filter(|folder| !folder.as_os_str().is_empty());
+    wanted.extend(metrics.map(|folder| ("the folder of metrics_file", folder)));
     let url = DatabaseUrl::parse(&config.meta.engine).ok();
     let database = url.as_ref().and_then(DatabaseUrl::file).and_then(Path::parent);
     wanted.extend(database.map(|folder| ("the folder of the database", folder)));
