@@ -90,11 +90,11 @@ fn synonym(word: &str) -> Option<&'static str> {
     SYNONYMS.iter().find(|(synonym, _)| *synonym == word).map(|(_, command)| *command)
 }
 
-/// A text in the context of the error, or the first of several.
+/// A text in the context of the error, or the best of several, which clap puts last.
 fn text_of(error: &Error, kind: ContextKind) -> Option<String> {
     match error.get(kind)? {
         ContextValue::String(text) => Some(text.clone()),
-        ContextValue::Strings(texts) => texts.first().cloned(),
+        ContextValue::Strings(texts) => texts.last().cloned(),
         _ => None,
     }
 }
