@@ -25,6 +25,7 @@ mod panic;
 mod paths;
 mod progress;
 mod remedy;
+mod report;
 mod secret;
 pub(crate) mod sheet;
 pub(crate) mod table;

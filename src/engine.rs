@@ -22,6 +22,7 @@ pub(crate) mod prune;
 pub mod rebuild;
 pub(crate) mod rekey;
 pub mod remove;
+pub(crate) mod report;
 pub mod restore;
 mod row_check;
 pub(crate) mod schedule;

@@ -80,6 +80,7 @@ const CONFINED: &[(&str, &str, &str)] = &[
     ("try_reserve", "src/sys/memory.rs", "the program's allocator knows of sys::memory only"),
     ("signal_hook", "src/cli/", "ask Monitor::interrupted"),
     ("fuser", "src/fuse/", "use engine::image"),
+    ("plotters", "src/cli/report/", "add a chart to src/cli/report/charts.rs"),
     ("zstd", "src/crypt/", "use crypt's Encoder and Decoder"),
     ("aes_gcm", "src/crypt/", "use crypt's Encoder and Decoder"),
     (

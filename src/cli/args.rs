@@ -109,6 +109,12 @@ pub(crate) enum Command {
     /// A name is late if its newest valid version is older than the shortest interval of its schedulers and their sla. The
     /// command changes nothing, and works beside all others. Names are cut to the width of a terminal, but not in a pipe.
     Status(StatusArgs),
+    /// Write a report as one page of HTML: states, growth, a calendar of the versions, the slowest backups
+    ///
+    /// The page has no scripts and loads nothing from elsewhere, so that a browser can open it as a file and any web server
+    /// can publish it. The file is replaced as a whole. A new file can be read by everybody (mode 0644), and an existing one
+    /// keeps its mode. The command changes nothing else, and works beside all others.
+    Report(ReportArgs),
     /// List versions
     Ls(LsArgs),
     /// List statistics of past backups
@@ -253,6 +259,7 @@ impl Command {
                 | Command::Scrub(_)
                 | Command::Cleanup(_)
                 | Command::Export(_)
+                | Command::Report(_)
                 | Command::MigrateEncryption(_)
                 | Command::Rebuild(_)
                 | Command::Upgrade
@@ -268,7 +275,11 @@ impl Command {
 
     /// Whether stdout is used for data, so that messages must not go there.
     pub(crate) fn prints_data(&self) -> bool {
-        matches!(self, Command::Export(args) if args.filename == "-")
+        match self {
+            Command::Export(args) => args.filename == "-",
+            Command::Report(args) => args.file == "-",
+            _ => false,
+        }
     }
 
     /// The argument that must not appear in a log.
@@ -380,6 +391,7 @@ pub(crate) struct ExpireArgs {
 mod backup;
 mod database;
 mod listings;
+mod report;
 mod run;
 mod schedules;
 mod servers;
@@ -389,6 +401,7 @@ pub(crate) use database::{
     CheckArgs, DowngradeCheckArgs, ExportArgs, ImportArgs, LocksArgs, MigrateDbArgs, RebuildArgs, RekeyArgs,
 };
 pub(crate) use listings::{DiffMetaArgs, DuArgs, LsArgs, StatsArgs};
+pub(crate) use report::ReportArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use schedules::{PruneArgs, ScheduleArgs, SlaArgs};
 pub(crate) use servers::{FuseArgs, NbdArgs};

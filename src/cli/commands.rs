@@ -14,6 +14,7 @@ pub(crate) mod ls;
 mod nbd;
 mod prune;
 mod rebuild;
+mod report;
 mod restore;
 mod run;
 mod schedule;
@@ -51,6 +52,7 @@ pub(crate) fn run(context: &Context, command: &Command, facts: &mut Facts) -> Re
         Command::Scrub(args) => scrub::run(context, args, facts),
         Command::Cleanup(args) => cleanup::run(context, args),
         Command::Status(args) => status::run(context, args),
+        Command::Report(args) => report::run(context, args),
         Command::Ls(args) => ls::run(context, args),
         Command::Stats(args) => stats::run(context, args),
         Command::Du(args) => du::run(context, args),

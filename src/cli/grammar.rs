@@ -95,6 +95,7 @@ fn empty_argument(command: &Command) -> Option<&'static str> {
         {
             Some("FILENAME")
         }
+        Command::Report(args) if args.file.is_empty() => Some("FILE"),
         _ => None,
     }
 }

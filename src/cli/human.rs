@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The units, each 1024 times the one before.
-const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+pub(super) const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// Formats `bytes` with a unit and without decimals: `524 MiB`, `10 B`, `0`.
 pub(crate) fn size(bytes: u64) -> String {

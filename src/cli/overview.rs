@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Back up and restore", &["backup", "run", "ls", "restore", "protect", "unprotect", "rm"]),
     ("Schedules", &["due", "sla", "prune", "add-tag", "remove-tag", "expire"]),
-    ("Verify and tidy up", &["status", "check", "scrub", "cleanup", "du", "stats", "diff-meta"]),
+    ("Verify and tidy up", &["status", "report", "check", "scrub", "cleanup", "du", "stats", "diff-meta"]),
     ("Use versions without a restore", &["fuse", "nbd"]),
     ("Installation and keys", &["init", "initdb", "rekey", "migrate-encryption"]),
     ("Metadata", &["export", "import", "rebuild", "upgrade", "downgrade-check", "migrate-db", "locks"]),

@@ -62,6 +62,19 @@ pub(crate) struct Options<'o> {
 /// The database fails; the store fails, if its sizes are requested.
 pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>, now: Timestamp) -> Result<Status> {
     let versions = site.versions(&VersionFilter::default())?;
+    of(site, versions, options, now)
+}
+
+/// As [`run`], with all versions of the installation.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn of(
+    site: &mut Site<'_>,
+    versions: Vec<Version>,
+    options: Options<'_>,
+    now: Timestamp,
+) -> Result<Status> {
     future::tell(site, &versions, "They do not count as recent backups here.");
     let state = site.meta.state()?;
     let current = !matches!(state, SchemaState::Old { .. });
@@ -109,7 +122,7 @@ pub(crate) fn run(site: &mut Site<'_>, options: Options<'_>, now: Timestamp) -> 
 
 /// The names of all locks that another process holds alone. Among them are the uids of the versions that are being
 /// written.
-fn under_way(site: &Site<'_>) -> Result<BTreeSet<VersionUid>> {
+pub(super) fn under_way(site: &Site<'_>) -> Result<BTreeSet<VersionUid>> {
     let held = site.locks.held()?;
     Ok(held.into_iter().filter(|holder| holder.exclusive).map(|holder| holder.name.into()).collect())
 }

@@ -155,6 +155,7 @@ fn documented_and_occurring_keys_are_the_same() {
     all.run(&install, 0, &["import", &dump]);
     all.run(&install, 0, &["rm", &uid]);
     all.run(&install, 0, &["status", "--store"]);
+    all.run(&install, 0, &["report", &install.text("page.html")]);
     for more in [&[][..], &["--dry-run", "--dangerous-force"], &["--dangerous-force"], &["--full"]] {
         all.run(&install, 0, &[&["cleanup"], more].concat());
     }

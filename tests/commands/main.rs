@@ -37,6 +37,7 @@ mod prune;
 mod quickstart;
 mod rebuild;
 mod rekey;
+mod report;
 mod run;
 mod shortages;
 mod signals;

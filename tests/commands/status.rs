@@ -1,8 +1,8 @@
 //! `status`: states, the line of the plugin and its exit codes, totals.
 
+use crate::common::history::{self, Night, ago};
 use crate::common::install::{Install, Run, noise};
 use crate::common::skip;
-use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 use std::process::Command;
 use std::time::Instant;
@@ -18,11 +18,6 @@ fn scheduled() -> (Install, String) {
     std::fs::write(&config, text + "\n[daily]\ninterval: 1d\nkeep: 7\nsla: 6h\n").expect("written");
     let image = install.image("x.img", &noise(1, 3 * BLOCK));
     (install, image)
-}
-
-/// The date so many seconds ago, as the database holds it.
-fn ago(seconds: i64) -> String {
-    (Utc::now() - TimeDelta::seconds(seconds)).format("%Y-%m-%d %H:%M:%S.000000").to_string()
 }
 
 fn set_age(install: &Install, uid: &str, seconds: i64) {
@@ -306,29 +301,14 @@ fn a_database_of_2_13_is_shown_and_not_upgraded() {
 #[test]
 fn after_a_year_each_name_is_judged_exactly_and_at_once() {
     let (install, _) = scheduled();
-    let (mut versions, mut tags, mut runs) = (Vec::new(), Vec::new(), Vec::new());
-    for name in 0..20_i64 {
-        for night in 0..365_i64 {
-            let uid = format!("{name:02}-{night:03}");
-            let newest = name * 3 * HOUR + if name % 2 == 0 { 60 } else { -60 };
-            let date = ago((newest + night * 24 * HOUR).max(0));
-            versions.push(format!("('{uid}', '{date}', 'vm{name:02}', '', 1, 4096, 1, 0)"));
-            tags.push(format!("('{uid}', 'daily')"));
-            runs.push(format!("('{date}', '{uid}', 'vm{name:02}', 4096, 1, 1, 1, 7, 1, 0, 0, 0, 0, 5)"));
-        }
-    }
-    for (table, rows) in [
-        ("versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)", versions),
-        ("tags (version_uid, name)", tags),
-        (
-            "stats (date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read, \
-             blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, \
-             blocks_sparse, duration_seconds)",
-            runs,
-        ),
-    ] {
-        install.change(&format!("INSERT INTO {table} VALUES {}", rows.join(", ")));
-    }
+    let night = |name: i64, night: i64| Night {
+        uid: format!("{name:02}-{night:03}"),
+        name: format!("vm{name:02}"),
+        age: (name * 3 * HOUR + if name % 2 == 0 { 60 } else { -60 } + night * 24 * HOUR).max(0),
+        new: 7,
+    };
+    let nights: Vec<Night> = (0..20).flat_map(|name| (0..365).map(move |at| night(name, at))).collect();
+    history::insert(&install, &nights);
     let start = Instant::now();
     let found = json(&install, &[]);
     let took = start.elapsed();

@@ -10,6 +10,7 @@ pub fn all() -> bool {
 }
 
 pub mod bound;
+pub mod browser;
 pub mod ceph;
 pub mod checks;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod disk;
 pub mod documented;
 pub mod faulty_fs;
 pub mod fixture;
+pub mod history;
 pub mod hostile;
 pub mod images;
 pub mod install;

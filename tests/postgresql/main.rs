@@ -62,6 +62,8 @@ mod quickstart;
 mod rebuild;
 #[path = "../commands/rekey.rs"]
 mod rekey;
+#[path = "../commands/report.rs"]
+mod report;
 mod restart;
 #[path = "../commands/run.rs"]
 mod run;

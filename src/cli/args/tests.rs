@@ -158,7 +158,7 @@ fn the_usage_lists_the_commands_in_braces() {
     assert_eq!(
         usage(),
         "usage: backy2 [-h] [-v] [-d] [-m] [-s] [-r] [--json] [-V] [-c CONFIGFILE | -b BACKUPDIR]\n              \
-         {initdb,init,backup,run,restore,protect,unprotect,rm,scrub,export,import,cleanup,status,ls,stats,diff-meta,du,\
+         {initdb,init,backup,run,restore,protect,unprotect,rm,scrub,export,import,cleanup,status,report,ls,stats,diff-meta,du,\
          fuse,nbd,rekey,migrate-encryption,migrate-db,rebuild,upgrade,downgrade-check,check,locks,add-tag,remove-tag,expire,due,sla,prune,completion,help,version}\n              ...\n"
     );
     let help = read(&["-h"]).expect_err("the help").to_string();
