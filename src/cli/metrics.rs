@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 /// How long to wait for the database. Without it, the file keeps its older values.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a name that has no version stays after its last backup has failed.
+/// How long a name that has neither a version nor a job stays after its last backup has failed.
 const MEMORY: f64 = 7.0 * 86_400.0;
 
 /// Replaces the file, if there is to be one. A failure is a warning.
@@ -72,7 +72,8 @@ fn take_status(metrics: &mut Metrics, status: &Status, read_at: f64) {
     metrics.forget(Origin::Database);
     metrics.set(Metric::DatabaseRead, "", read_at);
     metrics.set(Metric::BadBlobs, "", status.bad_blobs as f64);
-    metrics.set(Metric::Names, "", status.names.len() as f64);
+    // The name of a job is listed before it has a version.
+    metrics.set(Metric::Names, "", status.names.iter().filter(|name| name.all > 0).count() as f64);
     if let Some(totals) = &status.totals {
         let (ready, waiting) = (totals.deletions.ready, totals.deletions.waiting);
         let data = totals.data;
@@ -134,12 +135,12 @@ fn take_name(metrics: &mut Metrics, label: &str, name: &NameStatus) {
     }
 }
 
-/// Forgets the attempts for names that have no version any more. A name whose first backup fails is remembered for a while.
+/// Forgets the attempts for names that are not listed any more. A name whose first backup fails is remembered for a while.
 fn forget_names(metrics: &mut Metrics, names: &BTreeSet<String>, now: f64) {
     for name in metrics.labels(Metric::LastAttempt) {
-        let has_failed = metrics.get(Metric::LastAttemptSuccess, &name) == Some(0.0);
-        let is_recent = metrics.get(Metric::LastAttempt, &name).is_some_and(|date| now - date < MEMORY);
-        if !names.contains(&name) && !(has_failed && is_recent) {
+        let is_recent = || metrics.get(Metric::LastAttempt, &name).is_some_and(|date| now - date < MEMORY);
+        let is_failure = metrics.get(Metric::LastAttemptSuccess, &name) == Some(0.0) && is_recent();
+        if !names.contains(&name) && !is_failure {
             metrics.remove(Metric::LastAttempt, &name);
             metrics.remove(Metric::LastAttemptSuccess, &name);
         }
@@ -174,5 +175,46 @@ fn attempted(metrics: &mut Metrics, label: &str, began: Timestamp, is_made: bool
     if metrics.get(Metric::LastAttempt, label).is_none_or(|known| known <= began) {
         metrics.set(Metric::LastAttempt, label, began);
         metrics.set(Metric::LastAttemptSuccess, label, f64::from(u8::from(is_made)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::facts::Start;
+
+    fn overview(bad_blobs: u64) -> Status {
+        Status { at: Timestamp::now(), names: Vec::new(), bad_blobs, totals: None }
+    }
+
+    #[test]
+    fn an_older_overview_replaces_no_newer_one_and_no_counter() {
+        let mut metrics = Metrics::default();
+        count(&mut metrics, "scrub", &Start::now().end(20, None));
+        take_status(&mut metrics, &overview(1), 100.0);
+        metrics.set(Metric::Versions, "gone", 1.0);
+        take_status(&mut metrics, &overview(2), 99.0);
+        assert_eq!(metrics.get(Metric::BadBlobs, ""), Some(1.0));
+        take_status(&mut metrics, &overview(3), 101.0);
+        assert_eq!(
+            (metrics.get(Metric::BadBlobs, ""), metrics.get(Metric::Versions, "gone")),
+            (Some(3.0), None)
+        );
+        assert_eq!(
+            (metrics.get(Metric::Runs, "scrub"), metrics.get(Metric::Errors, "scrub")),
+            (Some(1.0), Some(1.0))
+        );
+    }
+
+    #[test]
+    fn the_newest_attempt_counts() {
+        let at = Timestamp::from_unix;
+        let mut metrics = Metrics::default();
+        let noted = |metrics: &Metrics| metrics.get(Metric::LastAttemptSuccess, "vm");
+        attempted(&mut metrics, "vm", at(10), true);
+        attempted(&mut metrics, "vm", at(9), false);
+        assert_eq!(noted(&metrics), Some(1.0));
+        attempted(&mut metrics, "vm", at(10), false);
+        assert_eq!((noted(&metrics), metrics.get(Metric::LastAttempt, "vm")), (Some(0.0), Some(10.0)));
     }
 }

@@ -148,6 +148,8 @@ fn a_run_and_its_steps_are_counted() {
     assert_eq!(of_name(&samples, "last_attempt_success", "a"), Some(1.0));
     assert_eq!(of_name(&samples, "last_attempt_success", "b"), Some(0.0), "its command before has failed");
     assert_eq!(of_name(&samples, "last_attempt_success", "c"), None, "a pattern is no name");
+    assert_eq!(of_name(&samples, "valid_versions", "b"), Some(0.0), "the job should have made one");
+    assert_eq!(samples["backy2_names"], 1.0);
 }
 
 #[test]
@@ -167,9 +169,12 @@ fn names_of_any_kind_have_one_sample_each() {
 
 #[test]
 fn commands_at_the_same_time_lose_no_count() {
-    const PROCESSES: usize = 12;
-    const ROUNDS: usize = 3;
-    let install = with_metrics();
+    const PROCESSES: usize = 8;
+    const ROUNDS: usize = 4;
+    // A slow disk would use up the time that they wait for each other.
+    let install = Install::in_memory(BLOCK as u32);
+    install.ok(&["initdb"]);
+    install.set("metrics_file", &install.text(FILE));
     for round in 1..=ROUNDS {
         let children: Vec<_> = (0..PROCESSES).map(|_| install.start(&["rm", "none"])).collect();
         for child in children {
