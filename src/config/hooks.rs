@@ -23,11 +23,10 @@ impl Hooks {
 /// The settings of the section.
 pub(super) fn settings(raw: &Raw) -> Result<Hooks> {
     let keys = Keys::new(raw, SECTION);
-    let text = |key| keys.text(key).map(|found| found.map(|(text, _)| text));
     Ok(Hooks {
-        before: text("before")?,
-        after: text("after")?,
-        on_failure: text("on_failure")?,
+        before: keys.script("before")?,
+        after: keys.script("after")?,
+        on_failure: keys.script("on_failure")?,
         timeout: keys.time("timeout", Duration::from_secs(1))?.unwrap_or(TIMEOUT),
     })
 }

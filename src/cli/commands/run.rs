@@ -4,6 +4,7 @@ use crate::cli::args::RunArgs;
 use crate::cli::csv_list::Choice;
 use crate::cli::exit;
 use crate::cli::facts::{Facts, Failure};
+use crate::cli::sheet::{Head, Look, Sheet};
 use crate::cli::table::Align;
 use crate::cli::{Context, human, listing};
 use crate::engine::jobs::{self, Need, Task};
@@ -11,11 +12,9 @@ use crate::engine::{Access, Site};
 use crate::monitor::{Level, Monitor};
 use crate::runner::{self, BackedUp, Outcome, Program, Report, Step, Verdict};
 use crate::types::error::Result;
-use crate::types::text;
 use crate::types::time::Timestamp;
 use serde_json::{Value, json};
 use std::ffi::OsString;
-use unicode_width::UnicodeWidthStr;
 
 pub(super) fn run(context: &Context, args: &RunArgs, facts: &mut Facts) -> Result<exit::Outcome> {
     let access = if args.dry_run { Access::Catalogue } else { Access::Write };
@@ -34,9 +33,8 @@ pub(super) fn run(context: &Context, args: &RunArgs, facts: &mut Facts) -> Resul
     };
     let program = Program { words: &words, show: &show };
     let tell = |outcome: &Outcome| {
-        for line in lines(std::slice::from_ref(outcome)) {
-            terminal.record(Level::Info, &line);
-        }
+        let line = lines(std::slice::from_ref(outcome), None);
+        terminal.record(Level::Info, line.trim_end());
     };
     let report = runner::run(&site, &program, &tasks, &tell)?;
     take(facts, &tasks, &report);
@@ -45,7 +43,7 @@ pub(super) fn run(context: &Context, args: &RunArgs, facts: &mut Facts) -> Resul
     } else if report.is_silent() {
         terminal.info("Nothing is due.");
     } else if !report.is_good() || terminal.is_read_by_people() {
-        terminal.print(&(lines(&report.outcomes).join("\n") + "\n"))?;
+        terminal.print(&lines(&report.outcomes, context.screen))?;
     }
     Ok(conclude(context, &report))
 }
@@ -154,28 +152,35 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// One line for each task, for a terminal of that width, or for another reader.
+fn lines(outcomes: &[Outcome], width: Option<usize>) -> String {
+    sheet(outcomes).render(Look { width, skip_header: true, ..Look::default() })
+}
+
 /// One line for each task, in columns.
-fn lines(outcomes: &[Outcome]) -> Vec<String> {
-    let width = outcomes.iter().map(|outcome| text::line(&outcome.name).width()).max().unwrap_or(0);
-    let line = |outcome: &Outcome| {
-        let name = text::line(&outcome.name);
-        let blanks = " ".repeat(width - name.width());
-        let mut line = format!("{name}{blanks}  {:7}", word(outcome));
+fn sheet(outcomes: &[Outcome]) -> Sheet {
+    let (left, right) = (|| Head::new("", Align::Left), || Head::new("", Align::Right));
+    let columns = vec![Head::name(""), left(), right(), right(), right(), left(), left()];
+    let row = |outcome: &Outcome| {
+        let mut row = vec![outcome.name.clone(), word(outcome).to_owned()];
         if let Verdict::Made(made) = &outcome.verdict {
-            let (read, new) = (human::size(made.read), human::size(made.new));
-            line += &format!("  {read:>8} read  {new:>8} new  {:>9}", human::duration(outcome.duration));
-            line += match made.verified {
-                Some(true) => "  verified",
-                Some(false) => "  bad data",
+            let verified = match made.verified {
+                Some(true) => "verified",
+                Some(false) => "bad data",
                 None => "",
             };
+            row.extend([
+                format!("{} read", human::size(made.read)),
+                format!("{} new", human::size(made.new)),
+                human::duration(outcome.duration),
+                verified.to_owned(),
+            ]);
         }
-        if outcome.removed > 0 {
-            line += &format!("  {} removed", outcome.removed);
-        }
-        line.trim_end().to_owned()
+        row.resize(6, String::new());
+        row.push(if outcome.removed > 0 { format!("{} removed", outcome.removed) } else { String::new() });
+        row
     };
-    outcomes.iter().map(line).collect()
+    Sheet { columns, rows: outcomes.iter().map(row).collect(), colours: None }
 }
 
 /// The columns of `-m run`.
@@ -339,11 +344,9 @@ mod tests {
         let made = BackedUp { uid: "u".into(), read: 20 << 30, new: 312 << 20, verified: Some(true) };
         let outcomes = [outcome("web", Verdict::Made(made)), outcome("archive", Verdict::NotDue)];
         assert_eq!(
-            lines(&outcomes),
-            [
-                "web      done       20 GiB read   312 MiB new      3 min  verified  2 removed",
-                "archive  not due  2 removed",
-            ]
+            lines(&outcomes, Some(80)),
+            "web      done     20 GiB read  312 MiB new  3 min  verified  2 removed\n\
+             archive  not due                                             2 removed\n"
         );
     }
 }
