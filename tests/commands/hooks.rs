@@ -223,10 +223,13 @@ fn a_hook_may_call_the_program() {
     let run = |args: &[&str]| {
         let mut command = std::process::Command::new(backy2);
         command.args(["-b", "b"]).args(args).current_dir(folder.path()).env("BACKY2_CONFIG", "x");
-        assert!(command.output().expect("runs").status.success(), "{args:?}");
+        let output = command.output().expect("runs");
+        assert!(output.status.success(), "{args:?}: {output:?}");
     };
     run(&["init"]);
     let config = std::fs::read_to_string(dir.join("backy.cfg")).expect("read");
+    // Installations on one host that have the same name see each other.
+    let config = config.replace("process_name: backy2", &format!("process_name: hk{}", std::process::id()));
     let hook = "\n[hooks]\nafter: cd / && echo \"$BACKY2_DIR ${BACKY2_CONFIG-unset}\" > $BACKY2_DIR/out\n";
     std::fs::write(dir.join("backy.cfg"), config + hook).expect("written");
     run(&["cleanup"]);
@@ -243,8 +246,10 @@ const JOBS: &str = "[hooks]\nbefore: FACTS\nafter: FACTS\non_failure: FACTS\n
 #[test]
 fn a_run_has_hooks_and_its_steps_have_none() {
     let install = with(JOBS);
+    install.set("metrics_file", &install.text("backy2.prom"));
     let run = install.run(&["run", "good"]);
     assert_eq!((run.code, &run.stdout[..], &run.stderr[..]), (0, "", ""), "cron sends no mail");
+    assert!(install.path("backy2.prom").exists());
     let found = facts(&install);
     let hooks = |found: &[BTreeMap<String, String>]| -> Vec<String> {
         found.iter().map(|facts| format!("{} {}", facts["HOOK"], facts["COMMAND"])).collect()
