@@ -4,13 +4,13 @@
 //! Several independent messages can. With AVX-512, one core does four times the work of the best code for a single
 //! message.
 
-use rounds::State;
 use sha2::block_api::compress512;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
 mod rounds;
 
 /// Bytes that one call of the compression function processes.
@@ -39,6 +39,9 @@ const SHA384_START: [u64; 8] = [
     0xdb0c_2e0d_64f9_8fa7,
     0x47b5_481d_befa_4fa4,
 ];
+
+/// The eight chaining values of each lane: `state[word][lane]`.
+type State<const LANES: usize> = [[u64; LANES]; 8];
 
 /// The two hash functions that use this compression function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@
 //! to arrays of exactly the size of a register.
 #![allow(unsafe_code)]
 
-use super::rounds::{self, State, Vector};
+use super::State;
+use super::rounds::{self, Vector};
 use std::arch::x86_64::*;
 
 /// Processes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.

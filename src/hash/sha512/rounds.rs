@@ -4,6 +4,8 @@
 //! inlined into the one function of an instruction set that has its `target_feature`, so that the compiler may use its
 //! registers.
 
+use super::State;
+
 /// The words of one kind, such as `a` or `W[3]`, of several messages. Each message has a lane.
 pub(super) trait Vector<const LANES: usize>: Copy {
     /// A vector with `word` in every lane.
@@ -30,9 +32,6 @@ pub(super) trait Vector<const LANES: usize>: Copy {
     /// first word of every lane.
     fn load(data: &[&[u8]; LANES], at: usize) -> [Self; 16];
 }
-
-/// The eight chaining values of each lane: `state[word][lane]`.
-pub(super) type State<const LANES: usize> = [[u64; LANES]; 8];
 
 /// Processes all 128-byte blocks of `data` into `state`. All slices have the same length, a multiple of 128.
 #[inline(always)]
