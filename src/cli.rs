@@ -334,13 +334,20 @@ fn first_line(words: &[OsString], command: &Command) -> String {
     secret::without_keys(&line, words)
 }
 
+/// What `version` and `--version` say about the build, so that reports of problems tell the builds apart. Scripts use
+/// `-V`, which prints the number alone.
+fn build(words: &[OsString]) -> &'static str {
+    let in_full = words.iter().any(|word| word == "version" || word == "--version");
+    if in_full && cfg!(target_feature = "crt-static") { " (static, without rbd://)" } else { "" }
+}
+
 /// Prints clap's answer if no command is run: help, the version, or a usage error in one line. Masks words of the command
 /// line that could be a key, and escapes words that would move the cursor.
 fn print_clap_answer(answer: &clap::Error, words: &[OsString], wants_json: bool) -> u8 {
     if answer.kind() == ErrorKind::DisplayVersion {
         let version = env!("CARGO_PKG_VERSION");
         let document = || serde_json::json!({ "version": version }).to_string();
-        to_stdout(&format!("{}\n", if wants_json { document() } else { version.to_owned() }));
+        to_stdout(&format!("{}\n", if wants_json { document() } else { version.to_owned() + build(words) }));
         return exit::DONE;
     }
     if !answer.use_stderr() {

@@ -118,8 +118,15 @@ fn open(name: &str) -> Result<Library, String> {
 /// The functions. The first call loads them.
 ///
 /// # Errors
-/// A text that names the missing library or function and the packages to install.
+/// A text that names the missing library or function and the packages to install. A static program can load no
+/// libraries, and the text says so.
 pub(super) fn functions() -> Result<&'static Functions, String> {
+    // The C library's own error would be about a file that is missing, and would send people to install it.
+    if cfg!(target_feature = "crt-static") {
+        return Err("This is the static build of backy2, which cannot load Ceph's libraries and so has no rbd://. Use \
+                    the program of the Debian or RPM package, or build it with `cargo build --release`."
+            .to_owned());
+    }
     static LOADED: OnceLock<Result<Functions, String>> = OnceLock::new();
     let loaded = LOADED.get_or_init(|| {
         let needs = |what: String| {
