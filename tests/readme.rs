@@ -11,8 +11,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_backy2");
-
 /// All documents that were written by hand.
 const DOCUMENTS: &[&str] = &[
     "README.md",
@@ -65,8 +63,9 @@ fn install(bin: &Path) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("bk{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let rename = format!("sed -i 's/^process_name: .*/process_name: {name}/' \"$HOME\"/*/backy.cfg");
+    let program = common::program();
     let script = format!(
-        "#!/bin/sh\ncase \" $* \" in *' init '*) {BINARY} \"$@\" && {rename} ;; *) exec {BINARY} \"$@\" ;; esac\n"
+        "#!/bin/sh\ncase \" $* \" in *' init '*) {program} \"$@\" && {rename} ;; *) exec {program} \"$@\" ;; esac\n"
     );
     std::fs::create_dir(bin).expect("a folder");
     std::fs::write(bin.join("backy2"), script).expect("written");
@@ -89,7 +88,7 @@ fn run_script(home: &Path, script: &str) -> Result<String, String> {
         .current_dir(home)
         .env("HOME", home)
         .env("PATH", path)
-        .env("BACKY2", BINARY)
+        .env("BACKY2", common::program())
         .stdin(Stdio::null())
         .output()
         .expect("a shell");

@@ -4,6 +4,9 @@
 //! The steps depend on each other, so they run in one folder in the order of their numbers. With
 //! `BACKY2_REPLAY_WRITE=1` the new texts are written into that document; the reasons must be written by people.
 
+#[path = "common/program.rs"]
+mod program;
+
 mod replay {
     pub mod clock;
     pub mod damage;

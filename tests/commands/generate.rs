@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn backy2(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_backy2")).args(args).output().expect("runs")
+    Command::new(crate::common::program()).args(args).output().expect("runs")
 }
 
 fn generated() -> tempfile::TempDir {

@@ -208,7 +208,7 @@ fn a_signal_before_the_command_prevents_it() {
 
 #[test]
 fn a_hook_may_call_the_program() {
-    let backy2 = env!("CARGO_BIN_EXE_backy2");
+    let backy2 = crate::common::program();
     let install =
         with(&format!("[hooks]\nafter: {backy2} -ms ls -f name > list && {backy2} cleanup; FACTS\n"));
     install.backup(&[&install.url("a.img"), "vm"]);
@@ -221,7 +221,7 @@ fn a_hook_may_call_the_program() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("b");
     let run = |args: &[&str]| {
-        let mut command = std::process::Command::new(backy2);
+        let mut command = std::process::Command::new(&backy2);
         command.args(["-b", "b"]).args(args).current_dir(folder.path()).env("BACKY2_CONFIG", "x");
         let output = command.output().expect("runs");
         assert!(output.status.success(), "{args:?}: {output:?}");

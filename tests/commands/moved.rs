@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Runs `backy2 ARGS` in the folder `current`.
 fn run(current: &Path, args: &[&str]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
+    let mut command = Command::new(crate::common::program());
     Run::from(command.args(args).current_dir(current).env("HOME", current).output().expect("runs"))
 }
 

@@ -159,7 +159,7 @@ fn an_expiry_may_be_a_time_from_now_on() {
 fn the_environment_names_the_installation() {
     let install = Install::new(4096);
     let run = |variables: &[(&str, &str)], args: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_backy2"));
+        let mut command = std::process::Command::new(crate::common::program());
         command.env_remove("BACKY2_DIR").env_remove("BACKY2_CONFIG").args(args);
         crate::common::install::Run::from(command.envs(variables.iter().copied()).output().expect("runs"))
     };

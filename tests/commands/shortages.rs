@@ -90,12 +90,7 @@ fn servers_without_their_threads_do_not_begin() {
 /// Runs the program under limits set by `prlimit`.
 fn limited(install: &Install, limits: &[&str], args: &[&str]) -> Run {
     let mut command = Command::new("prlimit");
-    command
-        .args(limits)
-        .arg(env!("CARGO_BIN_EXE_backy2"))
-        .arg("-c")
-        .arg(install.path("backy.cfg"))
-        .args(args);
+    command.args(limits).arg(crate::common::program()).arg("-c").arg(install.path("backy.cfg")).args(args);
     command.env_remove("RUST_BACKTRACE").current_dir(install.path("")).stdin(Stdio::null());
     Run::from(command.output().expect("prlimit of util-linux"))
 }
@@ -167,7 +162,7 @@ fn a_cgroup_that_gives_no_more_processes_is_an_error() {
     }
     let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.display());
     let mut command = Command::new("sh");
-    command.args(["-c", &script, "sh"]).arg(env!("CARGO_BIN_EXE_backy2"));
+    command.args(["-c", &script, "sh"]).arg(crate::common::program());
     let run = command.arg("-c").arg(install.path("backy.cfg")).args(["scrub", &uid]).output().expect("runs");
     let run = Run::from(run);
     let gone = || std::fs::remove_dir(&group).is_ok();

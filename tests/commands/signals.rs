@@ -218,7 +218,7 @@ fn two_hangups_of_a_lost_terminal_end_a_backup_in_good_order() {
     // With nohup the backup continues without its terminal.
     install.bandwidth(0, 0);
     let mut command = std::process::Command::new("nohup");
-    command.arg(env!("CARGO_BIN_EXE_backy2")).arg("-c").arg(install.path("backy.cfg"));
+    command.arg(crate::common::program()).arg("-c").arg(install.path("backy.cfg"));
     command.args(["-m", "backup", "-c", &uid, &source, "vm"]).stdin(Stdio::null());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nohup");
     let log = || std::fs::read_to_string(install.path("backy.log")).unwrap_or_default();
@@ -253,7 +253,7 @@ fn servers_end_in_good_order_when_their_terminal_is_gone() {
 fn go_on(install: &Install, run: &Run) -> Run {
     let line = run.stderr.lines().last().expect("a last line");
     assert!(run.stderr.contains("To go on:\n") && line.starts_with("backy2 -c "), "{run:?}");
-    let line = line.replacen("backy2", env!("CARGO_BIN_EXE_backy2"), 1);
+    let line = line.replacen("backy2", &crate::common::program(), 1);
     let mut command = std::process::Command::new("bash");
     Run::from(command.args(["-c", &line]).current_dir(install.path("")).output().expect("bash"))
 }

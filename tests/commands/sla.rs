@@ -63,7 +63,7 @@ fn errors_of_a_check_are_an_unknown_state() {
     let (install, _) = install();
     told(&check(&install, &["-s", "hourly"]), 3, "UNKNOWN: Unknown scheduler 'hourly'");
     let missing = install.text("no.cfg");
-    let program = std::process::Command::new(env!("CARGO_BIN_EXE_backy2"))
+    let program = std::process::Command::new(crate::common::program())
         .args(["-c", &missing, "sla", "--check"])
         .output();
     let run = Run::from(program.expect("runs"));

@@ -136,7 +136,7 @@ fn a_terminal_gets_colours_and_lines_that_fit() {
     let (install, image) = scheduled();
     install.backup(&["-t", "daily", &image, &"n".repeat(150)]);
     let shown = |environment: &str| {
-        let (program, config) = (env!("CARGO_BIN_EXE_backy2"), install.text("backy.cfg"));
+        let (program, config) = (crate::common::program(), install.text("backy.cfg"));
         let line = format!("stty cols 80; {environment} TERM=xterm {program} -c {config} status");
         let mut command = Command::new("script");
         command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TZ", "UTC");

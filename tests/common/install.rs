@@ -250,7 +250,7 @@ impl Install {
     /// The command `backy2 -c CONFIG ARGS`, to be run in the installation's folder.
     pub fn command(&self, args: &[&str]) -> Command {
         hear_hangups();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
+        let mut command = Command::new(crate::common::program());
         command.arg("-c").arg(&self.config).args(args).current_dir(self.folder.path());
         command
             .env_remove("BACKY2_DIR")

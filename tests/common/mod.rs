@@ -1,7 +1,9 @@
 //! Shared parts of the integration tests.
 #![allow(dead_code, unused_imports)]
 
+mod program;
 mod skip;
+pub use program::program;
 pub use skip::skip;
 
 /// Whether `BACKY2_TESTS=all` asks for the long variants, too.

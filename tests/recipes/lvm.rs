@@ -85,7 +85,7 @@ is "one version" "$(backy2 -ms ls -f name)" web
 
 /// Runs a recipe in a guest. `late` is a command at the end of `before`.
 fn night(name: &str, job: &str, late: &str, script: &str) {
-    let guest = match Guest::new(&["/sbin/lvm", env!("CARGO_BIN_EXE_backy2")]) {
+    let guest = match Guest::new(&["/sbin/lvm", &crate::common::program()]) {
         Ok(guest) => guest,
         Err(reason) => return skip(name, &reason),
     };

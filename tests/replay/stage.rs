@@ -27,7 +27,7 @@ impl Stage {
         for folder in ["bin", "cfg", "dir", "home"] {
             fs::create_dir(stage.top.path().join(folder)).expect("mkdir");
         }
-        symlink(env!("CARGO_BIN_EXE_backy2"), stage.top.path().join("bin/backy2")).expect("link");
+        symlink(crate::program::program(), stage.top.path().join("bin/backy2")).expect("link");
         stage.sqlite3();
         for (name, folder, block_size, encryption) in [
             ("backy", "t1", 4 << 20, 1),

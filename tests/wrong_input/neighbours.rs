@@ -17,7 +17,7 @@ const NOBODY: u32 = 65534;
 fn bare(folder: &Path, umask: &str, args: &[&str]) -> Run {
     let mut shell = Command::new("sh");
     let run = format!("umask {umask}; exec \"$0\" \"$@\"");
-    shell.args(["-c", &run, env!("CARGO_BIN_EXE_backy2")]).args(args).current_dir(folder);
+    shell.args(["-c", &run, &crate::common::program()]).args(args).current_dir(folder);
     shell.env("HOME", folder.join("home")).stdin(Stdio::null());
     Run::from(shell.output().expect("runs"))
 }
@@ -155,7 +155,7 @@ fn init_that_was_killed_or_met_a_full_disk_goes_on() {
     for failpoint in ["init-folder:1", "init-folder:3", "init-database", "whole-before-rename"] {
         let dir = folder.path().join(failpoint.replace(':', "-"));
         let text = dir.to_str().expect("text");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
+        let mut command = Command::new(crate::common::program());
         let killed = command.args(["-b", text, "init"]).env("BACKY2_FAILPOINT", failpoint).output();
         assert_eq!(Run::from(killed.expect("runs")).code, -1, "{failpoint}");
         assert!(!dir.join("backy.cfg").exists(), "{failpoint}");

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 fn bare(args: &[&str]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backy2"));
+    let mut command = Command::new(crate::common::program());
     Run::from(command.args(args).output().expect("runs"))
 }
 
