@@ -21,6 +21,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/s3.md",
     "docs/mounts.md",
     "docs/maintenance.md",
+    "docs/first-night.md",
     "docs/jobs.md",
     "docs/schedules.md",
     "docs/monitoring.md",
