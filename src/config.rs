@@ -241,10 +241,9 @@ pub struct Job {
     pub source: Source,
     /// The name of the versions. Contains the placeholder if there are several sources.
     pub name: String,
-    /// The schedulers that decide when a backup is due. If there are none, the retention rules decide, and without
-    /// rules, each run makes a backup.
-    pub schedulers: Vec<String>,
-    /// The retention rules; empty if those of `[retention]` apply.
+    /// The schedulers, if it names them. Then it has no rules of its own.
+    pub schedulers: Option<Vec<String>>,
+    /// Its own retention rules; empty if those of `[retention]` apply.
     pub keep: KeepRules,
     /// Whether only changes are read.
     pub incremental: bool,
@@ -254,6 +253,15 @@ pub struct Job {
     pub after: Option<String>,
     /// The time limit for `before` and the backup together.
     pub timeout: Option<Duration>,
+}
+
+/// How often a job makes backups of a name, and how long they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cadence {
+    /// When one of these schedulers asks for it. Each version gets an expiry date.
+    Schedulers(Vec<String>),
+    /// Once in the shortest period of these rules, or in each run if they have no period. They also decide what is kept.
+    Rules(KeepRules),
 }
 
 /// What a job backs up.

@@ -3,9 +3,9 @@
 use super::raw::{Raw, Section};
 use super::retention;
 use super::values::Keys;
-use super::{Config, Job, RunConfig, Scheduler, Source};
+use super::{Cadence, Config, Job, RunConfig, Scheduler, Source};
 use crate::types::pattern;
-use crate::types::retention::KeepRules;
+use crate::types::retention::{KeepRules, Retention};
 use crate::types::{Error, Result};
 use std::time::Duration;
 
@@ -51,7 +51,15 @@ pub(super) fn settings(raw: &Raw, schedulers: &[Scheduler]) -> Result<RunConfig>
     let mut jobs = Vec::new();
     for section in &raw.sections {
         if let Some(name) = name(&section.name) {
-            jobs.push(job(raw, section, name, schedulers)?);
+            let new = job(raw, section, name, schedulers)?;
+            let is_same = |job: &&Job| job.makes_one() && new.makes_one() && job.name == new.name;
+            if let Some(other) = jobs.iter().find(is_same) {
+                return Err(Error::config(format!(
+                    "{}: [{}] makes versions of the name {}, and so does [{JOB}{}]. Give them different names.",
+                    section.place, section.name, new.name, other.job
+                )));
+            }
+            jobs.push(new);
         }
     }
     Ok(RunConfig {
@@ -65,6 +73,9 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
     let wrong = |problem: &str| Error::config(format!("{}: [{}] {problem}", section.place, section.name));
     if job.is_empty() {
         return Err(wrong("has no name after the colon. Name the job after the machine, such as [job:web]."));
+    }
+    if job.trim() != job {
+        return Err(wrong("has a blank at the beginning or the end of its name."));
     }
     let keys = Keys::new(raw, &section.name);
     let text = |key| keys.text(key).map(|found| found.map(|(text, _)| text));
@@ -87,26 +98,22 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
     if matches!(source, Source::Each { .. }) && !name.contains(PLACEHOLDER) {
         return Err(wrong("has a pattern (each), but the name is the same for all. Write {} into it."));
     }
+    if matches!(source, Source::One(_)) && name.contains(PLACEHOLDER) {
+        return Err(wrong(
+            "has {} in its name, which stands for what a pattern finds, and no pattern (each).",
+        ));
+    }
     if name.matches(PLACEHOLDER).count() > 1 {
         return Err(wrong("has {} in its name more than once."));
     }
     let keep = retention::rules(keys)?;
-    let schedulers = match keys.text("schedulers")? {
-        // Rules without schedulers say how often a backup is made, too.
-        None if !keep.is_empty() => Vec::new(),
-        None => configured.iter().map(|scheduler| scheduler.name.clone()).collect(),
-        Some((list, value)) => {
-            let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
-            if let Some(name) = names.iter().find(|name| configured.iter().all(|s| s.name != **name)) {
-                return Err(keys.bad(
-                    "schedulers",
-                    value,
-                    format!("names {name}, and there is no section [{name}]"),
-                ));
-            }
-            names
-        }
-    };
+    let schedulers = schedulers(keys, configured)?;
+    if schedulers.is_some() && !keep.is_empty() {
+        return Err(wrong(
+            "has schedulers and retention rules. Schedulers give each version an expiry date, and rules decide without \
+             one: remove either of them.",
+        ));
+    }
     Ok(Job {
         job: job.to_owned(),
         source,
@@ -120,10 +127,23 @@ fn job(raw: &Raw, section: &Section, job: &str, configured: &[Scheduler]) -> Res
     })
 }
 
+/// The schedulers that a job names.
+fn schedulers(keys: Keys, configured: &[Scheduler]) -> Result<Option<Vec<String>>> {
+    let Some((list, value)) = keys.text("schedulers")? else { return Ok(None) };
+    let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err(keys.bad("schedulers", value, "has a comma and no name beside it"));
+    }
+    if let Some(name) = names.iter().find(|name| configured.iter().all(|s| s.name != **name)) {
+        return Err(keys.bad("schedulers", value, format!("names {name}, and there is no section [{name}]")));
+    }
+    Ok(Some(names))
+}
+
 impl RunConfig {
     /// The names of the versions that jobs with one source make.
     pub fn certain_names(&self) -> impl Iterator<Item = &str> {
-        let certain = self.jobs.iter().filter(|job| matches!(job.source, Source::One(_)));
+        let certain = self.jobs.iter().filter(|job| job.makes_one());
         certain.map(|job| &job.name[..])
     }
 
@@ -137,12 +157,29 @@ impl RunConfig {
 
     /// The jobs that may make versions with the name `name`: the one that names it, or those whose patterns match.
     fn makers(&self, name: &str) -> Vec<&Job> {
-        let named = self.jobs.iter().find(|job| matches!(job.source, Source::One(_)) && job.name == name);
+        let named = self.jobs.iter().find(|job| job.makes_one() && job.name == name);
         named.map_or_else(|| self.jobs.iter().filter(|job| job.may_find(name)).collect(), |job| vec![job])
     }
 }
 
 impl Job {
+    /// Whether all of its versions have one name.
+    fn makes_one(&self) -> bool {
+        matches!(self.source, Source::One(_))
+    }
+
+    /// How often it makes versions of the name `name`: by the schedulers that it names, its own rules, the rules of
+    /// `[retention]` for that name, or all of the schedulers that are configured.
+    pub fn cadence(&self, name: &str, retention: &Retention, configured: &[Scheduler]) -> Cadence {
+        let common = retention.of(name);
+        match &self.schedulers {
+            Some(schedulers) => Cadence::Schedulers(schedulers.clone()),
+            None if !self.keep.is_empty() => Cadence::Rules(self.keep),
+            None if !common.is_empty() || configured.is_empty() => Cadence::Rules(common),
+            None => Cadence::Schedulers(configured.iter().map(|scheduler| scheduler.name.clone()).collect()),
+        }
+    }
+
     /// Whether the pattern of the job matches what its version with the name `name` is made of.
     fn may_find(&self, name: &str) -> bool {
         let Source::Each { pattern, .. } = &self.source else { return false };
@@ -178,7 +215,7 @@ mod tests {
             job: "x".into(),
             source,
             name: name.into(),
-            schedulers: Vec::new(),
+            schedulers: None,
             keep: KeepRules::default().with(Rule::Daily, daily),
             incremental: false,
             before: None,

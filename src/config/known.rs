@@ -4,6 +4,7 @@ use super::interpolate::references;
 use super::raw::{INHERITED, Raw, Section};
 use super::values::{Keys, has_comment};
 use super::{hooks, jobs, retention};
+use crate::types::{Error, Result};
 
 /// Every section except those of schedulers and `[retention:PATTERN]`, with its keys.
 ///
@@ -125,6 +126,33 @@ pub(super) fn hint(name: &str) -> String {
 /// A section whose name is probably a misspelling of `name`, which is missing.
 pub(super) fn lookalike<'a>(raw: &'a Raw, name: &str) -> Option<&'a Section> {
     raw.sections.iter().find(|section| meant(&section.name) == Some(name))
+}
+
+/// Whether the section decides what is backed up and what is removed. Files of 2.13 do not have it.
+fn is_strict(name: &str) -> bool {
+    let own = [retention::SECTION, jobs::SECTION, hooks::SECTION];
+    own.contains(&name) || retention::pattern(name).is_some() || jobs::name(name).is_some()
+}
+
+/// Refuses unknown keys where they would do harm: with `keep_dayly: 30` ignored, versions would be lost.
+///
+/// # Errors
+/// [`Error::Config`] with the first of them.
+pub(super) fn refuse_unknown(raw: &Raw) -> Result<()> {
+    for section in raw.sections.iter().filter(|section| is_strict(&section.name)) {
+        let known = keys_of(&section.name);
+        let referred: Vec<String> = section.keys.iter().flat_map(|(_, value)| references(value)).collect();
+        let is_known = |key: &String| known.contains(&key.as_str()) || referred.contains(key);
+        if let Some((key, value)) = section.keys.iter().find(|(key, _)| !is_known(key)) {
+            return Err(Error::config(format!(
+                "{}: [{}] {key} is not a known key. There are: {}.",
+                value.place,
+                section.name,
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// One warning for each setting that has no effect, or another one than it seems.

@@ -27,6 +27,12 @@ pub(super) fn settings(raw: &Raw) -> Result<Retention> {
                 section.place, section.name
             )));
         }
+        if pattern.trim() != pattern {
+            return Err(Error::config(format!(
+                "{}: [{}] has a blank at the beginning or the end of its pattern.",
+                section.place, section.name
+            )));
+        }
         patterns.push((pattern.to_owned(), rules(Keys::new(raw, &section.name))?));
     }
     Ok(Retention { patterns, others: rules(Keys::new(raw, SECTION))? })

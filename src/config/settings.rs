@@ -41,6 +41,7 @@ pub(super) fn settings(raw: &Raw, files: &str, places: &Places) -> Result<Config
     own_folders.extend(made);
     let (nbd_cachedir, made) = own_place(Keys::new(raw, "NBD"), "cachedir", places.cachedir.as_deref())?;
     own_folders.extend(made);
+    known::refuse_unknown(raw)?;
     let mut warnings = known::warnings(raw);
     let schedulers: Vec<Scheduler> =
         known::schedulers(raw).map(|section| scheduler(raw, section)).collect::<Result<_>>()?;

@@ -3,16 +3,15 @@
 use super::Site;
 use super::schedule;
 use crate::config::jobs::PLACEHOLDER;
-use crate::config::{Job, Scheduler, Source};
+use crate::config::{Cadence, Job, Source};
 use crate::io::{self, Entry};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
-use crate::types::retention::{KeepRules, Rule};
+use crate::types::retention::Rule;
 use crate::types::time::Timestamp;
 use crate::types::version::Version;
 use chrono::{Local, TimeZone};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A backup that a job may have to make.
 #[derive(Clone, Debug)]
@@ -144,42 +143,25 @@ fn sources(site: &Site<'_>, job: &Job) -> Result<Vec<(String, String)>> {
 
 /// Whether a backup of `name` is due at `now`. It has `versions`.
 fn need(site: &Site<'_>, job: &Job, name: &str, versions: &[Version], now: Timestamp) -> Result<Need> {
-    if !job.schedulers.is_empty() {
-        let due = schedule::due_among(site, name, versions, &job.schedulers, now)?;
-        return Ok(due.map_or(Need::Nothing, |due| Need::Due {
-            why: due.schedulers.join(", "),
-            tags: due.schedulers,
-            expire: Some(due.expire_date),
-        }));
-    }
+    let keep = match job.cadence(name, &site.config.retention, &site.config.schedulers) {
+        Cadence::Rules(keep) => keep,
+        Cadence::Schedulers(schedulers) => {
+            let due = schedule::due_among(site, name, versions, &schedulers, now)?;
+            return Ok(due.map_or(Need::Nothing, |due| Need::Due {
+                why: due.schedulers.join(", "),
+                tags: due.schedulers,
+                expire: Some(due.expire_date),
+            }));
+        }
+    };
     let due = |why: &str| Need::Due { tags: Vec::new(), expire: None, why: why.to_owned() };
-    let Some(period) = shortest(&job.keep) else { return Ok(due("each run")) };
+    let Some(period) = schedule::shortest(&keep) else { return Ok(due("each run")) };
     let newest = versions.iter().filter(|v| v.valid && !v.date.is_future(now)).map(|v| v.date).max();
     let begun = |date: Timestamp| begin_of(period, date, &Local);
     Ok(match newest {
         Some(newest) if begun(newest) == begun(now) => Need::Nothing,
         _ => due(period.name()),
     })
-}
-
-/// The rule with the shortest period. There is a backup in each period.
-fn shortest(keep: &KeepRules) -> Option<Rule> {
-    Rule::ALL.into_iter().filter(|rule| *rule != Rule::Last).find(|rule| keep.count(*rule) > 0)
-}
-
-/// The schedule of a job that follows its retention rules: a backup in each period, up to half a period late.
-pub(crate) fn rhythm(job: &Job) -> Option<Scheduler> {
-    const HOUR: u64 = 3600;
-    let rule = shortest(&job.keep).filter(|_| job.schedulers.is_empty())?;
-    let hours = match rule {
-        Rule::Last | Rule::Hourly => 1,
-        Rule::Daily => 24,
-        Rule::Weekly => 7 * 24,
-        Rule::Monthly => 31 * 24,
-        Rule::Yearly => 366 * 24,
-    };
-    let interval = Duration::from_secs(hours * HOUR);
-    Some(Scheduler { name: rule.name().to_owned(), interval, keep: job.keep.count(rule), sla: interval / 2 })
 }
 
 /// A text that is the same for all moments in one period.
@@ -201,14 +183,6 @@ where
 mod tests {
     use super::*;
     use chrono::FixedOffset;
-
-    #[test]
-    fn the_rule_with_the_shortest_period_says_how_often_a_backup_is_made() {
-        let keep = KeepRules::default().with(Rule::Last, 3);
-        assert_eq!(shortest(&keep), None, "the newest versions have no period");
-        assert_eq!(shortest(&keep.with(Rule::Yearly, 1).with(Rule::Daily, 7)), Some(Rule::Daily));
-        assert_eq!(shortest(&keep.with(Rule::Weekly, u64::MAX)), Some(Rule::Weekly));
-    }
 
     #[test]
     fn periods_begin_by_the_local_calendar() {

@@ -1,10 +1,11 @@
 //! Tags, expiry, and the schedules built on them: which backups are due, and which agreements are breached.
 
+mod rhythm;
 mod sla;
 
 use super::remove::check_age;
 use super::{Site, copies, future, names};
-use crate::config::Scheduler;
+use crate::config::{Cadence, Scheduler};
 use crate::meta::VersionFilter;
 use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
@@ -13,6 +14,7 @@ use chrono::TimeDelta;
 use sla::Machine;
 use std::collections::BTreeSet;
 
+pub(crate) use rhythm::{rhythm, shortest};
 pub(crate) use sla::{Breach, Severity};
 
 /// Adds tags to a version.
@@ -69,6 +71,32 @@ pub(crate) struct Due {
     pub due_since: Timestamp,
 }
 
+/// The schedulers by which names are judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked<'a> {
+    /// These, which the user has named.
+    For(&'a [String]),
+    /// Those of the job that makes the name, or the rhythm of its retention rules; for all other names these.
+    OfJobsOr(&'a [String]),
+}
+
+impl Asked<'_> {
+    /// The schedulers for `name`. Only a job that follows retention rules has one that is not configured.
+    fn of(self, site: &Site<'_>, name: &str) -> Result<Vec<Scheduler>> {
+        let others = match self {
+            Asked::For(names) => return configured(site, names),
+            Asked::OfJobsOr(names) => names,
+        };
+        let config = site.config;
+        let job = config.run.of(name);
+        match job.map(|job| job.cadence(name, &config.retention, &config.schedulers)) {
+            Some(Cadence::Schedulers(names)) => configured(site, &names),
+            Some(Cadence::Rules(keep)) => Ok(rhythm(&keep).into_iter().collect()),
+            None => configured(site, others),
+        }
+    }
+}
+
 /// The names that need a backup at `now`, the longest due first. If `name` is given, only that name is checked, even
 /// if it has no version yet. Versions dated in the future do not count, and cause a warning.
 ///
@@ -77,15 +105,16 @@ pub(crate) struct Due {
 pub(crate) fn due(
     site: &mut Site<'_>,
     name: Option<&str>,
-    schedulers: &[String],
+    asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Vec<Due>> {
-    let schedulers = configured(site, schedulers)?;
     let mut all = Vec::new();
-    let names = by_name(site, name)?;
-    tell_of_future(site, &names);
-    for (name, versions) in names {
-        all.extend(due_of(&name, &versions, &schedulers, now));
+    let names = judged(site, name, asked)?;
+    for (name, versions, schedulers) in names {
+        // Rules ask for a backup in each period of the calendar, and `run` makes it.
+        let is_ruled = |scheduler: &&Scheduler| site.config.schedulers.contains(*scheduler);
+        let known: Vec<Scheduler> = schedulers.iter().filter(is_ruled).cloned().collect();
+        all.extend(due_of(&name, &versions, &known, now));
     }
     all.sort_by(|a, b| (a.due_since, &a.name).cmp(&(b.due_since, &b.name)));
     Ok(all)
@@ -114,15 +143,13 @@ pub(crate) fn due_among(
 pub(crate) fn breaches(
     site: &mut Site<'_>,
     name: Option<&str>,
-    schedulers: &[String],
+    asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Sla> {
-    let schedulers = configured(site, schedulers)?;
-    let names = by_name(site, name)?;
-    tell_of_future(site, &names);
+    let names = judged(site, name, asked)?;
     let limit = site.config.disallow_rm_when_younger_than_days;
     let mut breaches = Vec::new();
-    for (name, versions) in &names {
+    for (name, versions, schedulers) in &names {
         let machine = Machine {
             versions,
             all_schedulers: &site.config.schedulers,
@@ -130,7 +157,7 @@ pub(crate) fn breaches(
             is_young: &|version| check_age(version, limit, now).is_err(),
             now,
         };
-        breaches.extend(machine.breaches(&schedulers).into_iter().map(|breach| (name.clone(), breach)));
+        breaches.extend(machine.breaches(schedulers).into_iter().map(|breach| (name.clone(), breach)));
     }
     Ok(Sla { names: names.len(), breaches })
 }
@@ -157,6 +184,27 @@ fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
         })
     };
     wanted.iter().map(find).collect()
+}
+
+/// All names with their versions and the schedulers by which they are judged. Versions of the future cause a warning.
+fn judged(
+    site: &mut Site<'_>,
+    name: Option<&str>,
+    asked: Asked<'_>,
+) -> Result<Vec<(String, Vec<Version>, Vec<Scheduler>)>> {
+    if let Asked::For(schedulers) = asked {
+        // They must exist, even if there are no versions.
+        configured(site, schedulers)?;
+    } else if site.config.run.jobs.is_empty() {
+        asked.of(site, "")?;
+    }
+    let names = by_name(site, name)?;
+    tell_of_future(site, &names);
+    let with = |(name, versions): (String, Vec<Version>)| {
+        let schedulers = asked.of(site, &name)?;
+        Ok((name, versions, schedulers))
+    };
+    names.into_iter().map(with).collect()
 }
 
 /// All names with their versions, oldest first. If `name` is given, only that name, even if it has no version.

@@ -106,6 +106,7 @@ pub(super) fn of(
         verified: &verified,
         schedulers: &site.config.schedulers,
         run: &site.config.run,
+        retention: &site.config.retention,
         now,
     };
     let mut names: Vec<NameStatus> =

@@ -145,6 +145,7 @@ impl Walk<'_> {
                 monitor: self.monitor,
                 latch: &latch,
                 percentile: route.percentile,
+                spare: Spare::default(),
                 rows: RowReader::new(version, route.from, route.rows),
                 observer,
                 // Enough to keep every buffer in use.
@@ -165,6 +166,7 @@ struct Conductor<'a> {
     latch: &'a Latch,
     /// Each block is visited with this chance in percent.
     percentile: u8,
+    spare: Spare,
     rows: RowReader<'a>,
     observer: &'a mut dyn Observer,
     /// The most blocks that may be under way.
@@ -221,10 +223,49 @@ impl Conductor<'_> {
             let row = self.rows.next(meta)?;
             row.iter().for_each(|row| self.observer.read(row));
             match row {
-                Some(row) if fastrand::u8(0..100) >= self.percentile => self.observer.skipped(&row),
-                row => return Ok(row),
+                Some(row) if fastrand::u8(0..100) >= self.percentile => {
+                    if let Some(skipped) = self.spare.skip(row) {
+                        self.observer.skipped(&skipped);
+                    }
+                }
+                row => {
+                    let spare = self.spare.end();
+                    if row.is_none() && self.percentile > 0 && spare.is_some() {
+                        return Ok(spare);
+                    }
+                    spare.iter().for_each(|row| self.observer.skipped(row));
+                    return Ok(row);
+                }
             }
         }
+    }
+}
+
+/// One of the skipped blocks, each with the same chance. It is visited if no other block is: a walk that should visit one
+/// block in a hundred says nothing about an image of ten if it visits none.
+#[derive(Debug, Default)]
+struct Spare {
+    /// Number of blocks that were skipped before one was visited.
+    skipped: u64,
+    /// Whether a block was visited, or there are no more.
+    is_over: bool,
+    row: Option<BlockRow>,
+}
+
+impl Spare {
+    /// Takes a block that is to be skipped. Returns the one that is skipped for good.
+    fn skip(&mut self, row: BlockRow) -> Option<BlockRow> {
+        if self.is_over {
+            return Some(row);
+        }
+        self.skipped += 1;
+        if fastrand::u64(0..self.skipped) == 0 { self.row.replace(row) } else { Some(row) }
+    }
+
+    /// No block is needed any more. Returns the spare one.
+    fn end(&mut self) -> Option<BlockRow> {
+        self.is_over = true;
+        self.row.take()
     }
 }
 

@@ -256,8 +256,30 @@ fn mistakes_in_the_configuration_are_explained() {
         (
             "[job:a]\nsource: x\nname: v\n\n[job:b]\nsource: y\nname: v\n",
             &["run"],
-            "both make versions of the name v",
+            "[job:b] makes versions of the name v, and so does [job:a]",
         ),
+        ("[job:web{}]\nsource: DIR/a.img\n", &["run"], "and no pattern (each)"),
+        ("[job:a]\nsource: DIR/a.img\nname: db-{}\n", &["ls"], "and no pattern (each)"),
+        ("[job: a]\nsource: DIR/a.img\n", &["ls"], "a blank at the beginning or the end"),
+        ("[retention: db*]\nkeep_last: 1\n", &["ls"], "a blank at the beginning or the end"),
+        (
+            "[daily]\ninterval: 1d\nkeep: 3\nsla: 1h\n[job:a]\nsource: x\nschedulers: daily\nkeep_last: 3\n",
+            &["run"],
+            "either of them",
+        ),
+        (
+            "[daily]\ninterval: 1d\nkeep: 3\nsla: 1h\n[job:a]\nsource: x\nschedulers: daily,\n",
+            &["run"],
+            "no name beside it",
+        ),
+        (
+            "[job:a]\nsource: x\nkepe_last: 3\n",
+            &["prune"],
+            "kepe_last is not a known key. There are: each, source",
+        ),
+        ("[retention]\nkeep_last: 1\nkeep_dayly: 30\n", &["prune"], "keep_dayly is not a known key"),
+        ("[run]\nverfiy: 3\n", &["ls"], "verfiy is not a known key"),
+        ("[hooks]\non_error: false\n", &["ls"], "on_error is not a known key"),
         ("[run]\nsimultaneous_jobs: 0\n\n[job:a]\nsource: x\n", &["run"], "simultaneous_jobs"),
     ] {
         let install = with_jobs(sections);
@@ -266,6 +288,29 @@ fn mistakes_in_the_configuration_are_explained() {
     }
     let install = with_jobs("[job:a]\nsource: DIR/a.img\n");
     assert!(install.fails(100, &["run", "b"]).contains("There is no job b. There are: a"));
-    add(&install, "[job:c]\nsource: DIR/b.img\nkepe_last: 3\n");
-    assert!(install.run(&["run", "c"]).stderr.contains("kepe_last is not a known key"));
+}
+
+#[test]
+fn common_rules_hold_for_jobs_without_schedulers_and_rules() {
+    let install = with_jobs(
+        "[daily]\ninterval: 1d\nkeep: 8\nsla: 6h\n\n[retention:a*]\nkeep_daily: 30\n\n[job:a]\nsource: DIR/a.img\n\n\
+         [job:b]\nsource: DIR/b.img\n",
+    );
+    let planned = install.ok(&["-ms", "run", "--dry-run"]);
+    let expires: Vec<bool> = planned.lines().map(|line| !line.ends_with('|')).collect();
+    assert_eq!(expires, [false, true], "{planned}");
+    assert_eq!(install.run(&["run"]).code, 0);
+    assert_eq!(install.ok(&["-ms", "sla"]), "");
+    assert_eq!(install.ok(&["-ms", "due"]), "");
+}
+
+#[test]
+fn a_verified_version_was_read_at_least_in_part() {
+    let install = with_jobs(
+        "[job:a]\nsource: DIR/a.img\nkeep_last: 9\nafter: for f in $(find DIR/data -name '*.blob'); do : > $f; done\n",
+    );
+    for _ in 0..4 {
+        let run = install.run(&["--json", "run"]);
+        assert_eq!((run.code, tasks(&run)[0]["verified"].as_bool()), (20, Some(false)), "{run:?}");
+    }
 }

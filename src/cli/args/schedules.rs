@@ -7,9 +7,10 @@ use clap::Args;
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = help::SCHEDULERS)]
 pub(crate) struct ScheduleArgs {
-    /// Schedulers (sections of the configuration), comma-separated
-    #[arg(short, long, value_name = "LIST", default_value = "daily,weekly,monthly")]
-    pub schedulers: String,
+    /// Schedulers (sections of the configuration), comma-separated [default: those of the job that makes a name, or else
+    /// daily,weekly,monthly]
+    #[arg(short, long, value_name = "LIST")]
+    pub schedulers: Option<String>,
     /// Columns, comma-separated [default: all]
     #[arg(short, long, value_name = "LIST")]
     pub fields: Option<String>,

@@ -6,7 +6,7 @@ use crate::cli::exit::{self, Outcome, State};
 use crate::cli::listing;
 use crate::cli::table::Align;
 use crate::cli::{Context, dates};
-use crate::engine::schedule::{self, Breach, Due, Severity, Sla};
+use crate::engine::schedule::{self, Asked, Breach, Due, Severity, Sla};
 use crate::engine::{Access, Site, catalogue};
 use crate::types::error::Result;
 use crate::types::time::Timestamp;
@@ -35,33 +35,51 @@ pub(super) fn expire(context: &Context, args: &ExpireArgs) -> Result<Outcome> {
 
 pub(super) fn due(context: &Context, args: &ScheduleArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<DueField>(args.fields.as_deref())?;
-    let schedulers = csv_list::items(&args.schedulers)?;
+    let schedulers = schedulers(args)?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
     if let Some(name) = &args.name {
         catalogue::tell_unknown(&mut site, name)?;
     }
-    let due = schedule::due(&mut site, args.name.as_deref(), &schedulers, Timestamp::now())?;
+    let due = schedule::due(&mut site, args.name.as_deref(), asked(args, &schedulers), Timestamp::now())?;
     listing::show(context, "due", &due, &fields, listing::complete)?;
     Ok(Outcome::Done)
 }
 
 pub(super) fn sla(context: &Context, SlaArgs { check, schedule: args }: &SlaArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<SlaField>(args.fields.as_deref())?;
-    let schedulers = csv_list::items(&args.schedulers)?;
+    let schedulers = schedulers(args)?;
     let mut site = Site::open(&context.config, &context.terminal, Access::Catalogue)?;
-    let sla = schedule::breaches(&mut site, args.name.as_deref(), &schedulers, Timestamp::now())?;
+    let sla =
+        schedule::breaches(&mut site, args.name.as_deref(), asked(args, &schedulers), Timestamp::now())?;
     if *check {
-        return report(context, &sla, &schedulers);
+        let named = args.schedulers.is_some() || context.config.run.jobs.is_empty();
+        return report(context, &sla, if named { &schedulers } else { &[] });
     }
     listing::show(context, "breaches", &sla.breaches, &fields, listing::complete)?;
     Ok(Outcome::Done)
 }
 
-/// Prints the line for a monitoring system: the state, and the worst breach.
+/// The schedulers of 2.13, without which it looks at these.
+const USUAL: [&str; 3] = ["daily", "weekly", "monthly"];
+
+/// The schedulers that are given, or the usual ones.
+fn schedulers(args: &ScheduleArgs) -> Result<Vec<String>> {
+    args.schedulers.as_deref().map_or_else(|| Ok(USUAL.map(str::to_owned).to_vec()), csv_list::items)
+}
+
+fn asked<'a>(args: &ScheduleArgs, schedulers: &'a [String]) -> Asked<'a> {
+    if args.schedulers.is_some() { Asked::For(schedulers) } else { Asked::OfJobsOr(schedulers) }
+}
+
+/// Prints the line for a monitoring system: the state, and the worst breach. `schedulers` are those that were named, if
+/// all names were judged by them.
 fn report(context: &Context, sla: &Sla, schedulers: &[String]) -> Result<Outcome> {
     let worst = sla.breaches.iter().rev().max_by_key(|(_, breach)| breach.severity);
     let (state, text) = match worst {
         None if sla.names == 0 => (State::Unknown, "There is no version.".to_owned()),
+        None if schedulers.is_empty() => {
+            (State::Ok, format!("The backups of {} names match their jobs.", sla.names))
+        }
         None => {
             let schedulers = schedulers.join(", ");
             (State::Ok, format!("The backups of {} names match the schedulers ({schedulers}).", sla.names))

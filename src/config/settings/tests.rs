@@ -185,8 +185,11 @@ fn retention_rules_are_of_all_names_or_of_those_that_match() {
     assert!(config.warnings.is_empty() && config.schedulers.is_empty(), "{:?}", config.warnings);
     let error = ini(&with("retention:", "keep_last: 1")).expect_err("no pattern").to_string();
     assert!(error.contains("f.cfg:1: [retention:] has no pattern"), "{error}");
-    let warnings = ini(&with("retention:a", "keep_dayly: 1")).expect("good").warnings;
-    assert_eq!(warnings, ["f.cfg:2: [retention:a] keep_dayly is not a known key: it is ignored."]);
+    let error = ini(&with("retention:a", "keep_dayly: 1")).expect_err("versions would be lost").to_string();
+    assert!(
+        error.contains("f.cfg:2: [retention:a] keep_dayly is not a known key. There are: keep_last, "),
+        "{error}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{self, Config, Origin, Places};
-use crate::engine::schedule::{self, Due};
+use crate::engine::schedule::{self, Asked, Due};
 use crate::engine::status::{self, Severity, Status};
 use crate::engine::{Access, catalogue, init, usage};
 use crate::meta::StatisticsRow;
@@ -125,7 +125,7 @@ fn in_a_year_prune_keeps_what_the_rules_and_dates_say_and_sla_is_silent() {
                 continue;
             }
             now = now.after(TimeDelta::seconds(random.i64(1..120)));
-            for due in schedule::due(&mut site, Some(name), &schedulers, now).expect("due") {
+            for due in schedule::due(&mut site, Some(name), Asked::For(&schedulers), now).expect("due") {
                 let made = back_up(&mut site, &due, now, name.starts_with("dated"));
                 histories.entry(name).or_default().push(made);
             }
@@ -142,7 +142,7 @@ fn in_a_year_prune_keeps_what_the_rules_and_dates_say_and_sla_is_silent() {
             assert_eq!(left.get(*name), Some(&wanted), "{name} in night {night}");
         }
         for later in [now.after(TimeDelta::minutes(5)), now.after(TimeDelta::hours(11))] {
-            let sla = schedule::breaches(&mut site, None, &schedulers, later).expect("checked");
+            let sla = schedule::breaches(&mut site, None, Asked::For(&schedulers), later).expect("checked");
             assert_eq!(sla.breaches, [], "night {night}");
             let status = status(&mut site, later).expect("looked at");
             let newest: Vec<_> =
@@ -154,8 +154,8 @@ fn in_a_year_prune_keeps_what_the_rules_and_dates_say_and_sla_is_silent() {
     }
     assert_eq!(histories.values().map(Vec::len).sum::<usize>(), 20 * 365 - 10 * 190);
     quickly("ls", || catalogue::list(&mut site, &VersionFilter::default()));
-    quickly("due", || schedule::due(&mut site, None, &schedulers, now));
-    quickly("sla", || schedule::breaches(&mut site, None, &schedulers, now));
+    quickly("due", || schedule::due(&mut site, None, Asked::For(&schedulers), now));
+    quickly("sla", || schedule::breaches(&mut site, None, Asked::For(&schedulers), now));
     quickly("du", || usage::space(&mut site, None));
     quickly("status", || status(&mut site, now));
     quickly("prune", || run(&mut site, &Options { names: &[], rules: None, dry_run: true, now }));
@@ -164,7 +164,7 @@ fn in_a_year_prune_keeps_what_the_rules_and_dates_say_and_sla_is_silent() {
     let status = status(&mut site, late).expect("looked at");
     assert_eq!(status.severity(), Severity::Warning);
     assert!(status.names.iter().all(|name| name.severity == Severity::Warning));
-    let sla = schedule::breaches(&mut site, None, &schedulers, late).expect("checked");
+    let sla = schedule::breaches(&mut site, None, Asked::For(&schedulers), late).expect("checked");
     assert_eq!(sla.breaches.len(), 20, "{sla:?}");
     assert!(
         sla.breaches.iter().all(|(_, breach)| breach.text.starts_with("daily: Latest backup is too old"))

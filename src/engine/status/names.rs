@@ -2,10 +2,11 @@
 
 use super::Site;
 use super::judge::{self, Punctuality, Severity};
-use crate::config::{RunConfig, Scheduler};
-use crate::engine::{future, jobs};
+use crate::config::{Cadence, RunConfig, Scheduler};
+use crate::engine::{future, schedule};
 use crate::types::error::Result;
 use crate::types::keys::VersionKey;
+use crate::types::retention::Retention;
 use crate::types::time::Timestamp;
 use crate::types::uid::VersionUid;
 use crate::types::version::{Statistics, Version};
@@ -97,6 +98,8 @@ pub(super) struct Facts<'f> {
     pub schedulers: &'f [Scheduler],
     /// The configured jobs.
     pub run: &'f RunConfig,
+    /// The configured rules.
+    pub retention: &'f Retention,
     /// The current time.
     pub now: Timestamp,
 }
@@ -112,7 +115,11 @@ pub(super) fn of(name: String, mut versions: Vec<Version>, facts: &Facts<'_>) ->
     let attempts: Vec<Attempt> = left.into_iter().rev().map(|version| attempt(version, facts)).collect();
     let dates = versions.iter().filter(|version| version.valid).map(|version| version.date);
     let age = dates.filter(|date| !date.is_future(now)).max().map(|date| now.since(date));
-    let rhythm = facts.run.of(&name).and_then(jobs::rhythm);
+    let job = facts.run.of(&name);
+    let rhythm = job.and_then(|job| match job.cadence(&name, facts.retention, facts.schedulers) {
+        Cadence::Rules(keep) => schedule::rhythm(&keep),
+        Cadence::Schedulers(_) => None,
+    });
     let scheduler = judge::scheduler(&versions, facts.schedulers).or(rhythm.as_ref());
     let punctuality = age.map_or(Punctuality::InTime, |age| judge::punctuality(age, scheduler));
     let state = match (newest, attempts.first()) {

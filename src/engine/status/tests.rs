@@ -2,7 +2,7 @@ use super::names::{Facts, of};
 use super::*;
 use crate::config::{Job, RunConfig, Scheduler, Source};
 use crate::types::keys::VersionKey;
-use crate::types::retention::{KeepRules, Rule};
+use crate::types::retention::{KeepRules, Retention, Rule};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
@@ -41,7 +41,15 @@ fn status(versions: Vec<Version>, held: &[&str], bad: &[i64], now: &str) -> Name
     let bad = bad.iter().map(|key| VersionKey(*key)).collect();
     let verified = &HashMap::from([("2026-03-01".into(), at("2026-03-04"))]);
     let run = &RunConfig::default();
-    let facts = Facts { held: &held, bad: &bad, verified, schedulers: &schedulers, run, now: at(now) };
+    let facts = Facts {
+        held: &held,
+        bad: &bad,
+        verified,
+        schedulers: &schedulers,
+        run,
+        retention: &Retention::default(),
+        now: at(now),
+    };
     of("vm".into(), versions, &facts)
 }
 
@@ -78,7 +86,15 @@ fn a_tolerance_longer_than_the_interval_counts() {
         of(
             "vm".into(),
             versions,
-            &Facts { held, bad, verified, schedulers, run: &RunConfig::default(), now: at(now) },
+            &Facts {
+                held,
+                bad,
+                verified,
+                schedulers,
+                run: &RunConfig::default(),
+                retention: &Retention::default(),
+                now: at(now),
+            },
         )
     };
     assert_eq!(judged("2026-03-01 06:00:00").severity, Severity::Ok);
@@ -91,7 +107,7 @@ fn the_rules_of_a_job_say_when_a_version_is_late() {
         job: "all".into(),
         source: Source::Each { pattern: "/dev/vg/*".into(), source: None },
         name: "lv-{}".into(),
-        schedulers: Vec::new(),
+        schedulers: None,
         keep: KeepRules::default().with(Rule::Daily, 8).with(Rule::Weekly, 5),
         incremental: false,
         before: None,
@@ -102,8 +118,15 @@ fn the_rules_of_a_job_say_when_a_version_is_late() {
     let (held, bad, verified) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
     let judged = |name: &str, now| {
         let versions = vec![version(1, "2026-03-01 00:00:00", true, "")];
-        let facts =
-            Facts { held: &held, bad: &bad, verified: &verified, schedulers: &[], run: &run, now: at(now) };
+        let facts = Facts {
+            held: &held,
+            bad: &bad,
+            verified: &verified,
+            schedulers: &[],
+            run: &run,
+            retention: &Retention::default(),
+            now: at(now),
+        };
         of(name.into(), versions, &facts).state
     };
     assert_eq!(judged("lv-vm1", "2026-03-02 12:00:00"), State::Ok);
