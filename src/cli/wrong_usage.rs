@@ -31,7 +31,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("df", "du"),
     ("gc", "cleanup"),
     ("compact", "cleanup"),
-    ("purge", "cleanup"),
+    ("purge", "prune"),
+    ("dump", "export"),
+    ("load", "import"),
     ("diff", "diff-meta"),
     ("tag", "add-tag"),
     ("untag", "remove-tag"),
@@ -41,14 +43,21 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("man", "help"),
 ];
 
+/// Commands that delete, which are not named for a word that is as near to another command.
+const REMOVING: &[&str] = &["cleanup", "prune", "rm"];
+/// Number of commands that an error names at most.
+const NAMED: usize = 3;
+
 /// The error as one line, without a line break at its end. The command line is `words`.
 pub(super) fn line(error: &Error, grammar: &Command, words: &[OsString]) -> String {
     if let (ErrorKind::InvalidSubcommand, Some(word)) =
         (error.kind(), text_of(error, ContextKind::InvalidSubcommand))
     {
-        let meant =
-            synonym(&word).map(str::to_owned).or_else(|| text_of(error, ContextKind::SuggestedSubcommand));
-        let tip = meant.map(|meant| format!(" Did you mean '{meant}'?")).unwrap_or_default();
+        let tip = match meant(&word, grammar).as_slice() {
+            [] => String::new(),
+            [one] => format!(" Did you mean '{one}'?"),
+            [others @ .., last] => format!(" Did you mean '{}' or '{last}'?", others.join("', '")),
+        };
         return format!("error: there is no command '{word}'.{tip} `backy2 help` lists the commands.");
     }
     let rendered = error.to_string();
@@ -84,17 +93,40 @@ fn capitalized(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// The command that `word` stands for in other programs.
-fn synonym(word: &str) -> Option<&'static str> {
+/// The commands that `word` may stand for: the one that other programs call so, or else those that begin with it, or
+/// else those nearest to it. None if there are many or all are far.
+fn meant<'g>(word: &str, grammar: &'g Command) -> Vec<&'g str> {
     let word = word.to_lowercase();
-    SYNONYMS.iter().find(|(synonym, _)| *synonym == word).map(|(_, command)| *command)
+    let commands = grammar.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<&str> = commands.map(Command::get_name).collect();
+    let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == word).map(|(_, command)| *command);
+    if let Some(command) = synonym {
+        return vec![command];
+    }
+    let begun: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(&word)).collect();
+    let found = if begun.is_empty() { nearest(&word, &names) } else { begun };
+    if found.len() > NAMED { Vec::new() } else { found }
 }
 
-/// A text in the context of the error, or the best of several, which clap puts last.
+/// The names with the smallest number of typing errors, which is at most a third of the letters.
+fn nearest<'g>(word: &str, names: &[&'g str]) -> Vec<&'g str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(word, name);
+    let limit = word.chars().count() / 3;
+    let Some(least) = names.iter().map(|name| distance(name)).min().filter(|least| *least <= limit) else {
+        return Vec::new();
+    };
+    let (removing, harmless): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .copied()
+        .filter(|name| distance(name) == least)
+        .partition(|name| REMOVING.contains(name));
+    if harmless.is_empty() { removing } else { harmless }
+}
+
+/// A text in the context of the error.
 fn text_of(error: &Error, kind: ContextKind) -> Option<String> {
     match error.get(kind)? {
         ContextValue::String(text) => Some(text.clone()),
-        ContextValue::Strings(texts) => texts.last().cloned(),
         _ => None,
     }
 }
@@ -129,24 +161,40 @@ mod tests {
 
     #[test]
     fn the_nearest_command_is_named() {
-        for (word, command) in [
-            ("scrubb", "scrub"),
-            ("restor", "restore"),
-            ("verify", "scrub"),
-            ("mount", "fuse"),
-            ("delete", "rm"),
-            ("DELETE", "rm"),
-            ("list", "ls"),
-            ("gc", "cleanup"),
-            ("forget", "prune"),
+        for (word, commands) in [
+            ("scrubb", "'scrub'"),
+            ("restor", "'restore'"),
+            ("bakcup", "'backup'"),
+            ("runn", "'run'"),
+            ("ru", "'run'"),
+            ("prun", "'prune'"),
+            ("stat", "'status' or 'stats'"),
+            ("initdbb", "'initdb'"),
+            ("verify", "'scrub'"),
+            ("mount", "'fuse'"),
+            ("delete", "'rm'"),
+            ("DELETE", "'rm'"),
+            ("list", "'ls'"),
+            ("gc", "'cleanup'"),
+            ("forget", "'prune'"),
+            ("purge", "'prune'"),
+            ("dump", "'export'"),
         ] {
             let wanted = format!(
-                "error: there is no command '{word}'. Did you mean '{command}'? `backy2 help` lists the commands."
+                "error: there is no command '{word}'. Did you mean {commands}? `backy2 help` lists the commands."
             );
             assert_eq!(said(&[word]), wanted);
         }
-        let far = "error: there is no command 'xylophone'. `backy2 help` lists the commands.";
-        assert_eq!(said(&["xylophone"]), far);
+        for far in ["xylophone", "rn", "r", "x"] {
+            let wanted = format!("error: there is no command '{far}'. `backy2 help` lists the commands.");
+            assert_eq!(said(&[far]), wanted);
+        }
+    }
+
+    #[test]
+    fn a_removing_command_is_not_named_beside_one_that_is_as_near() {
+        assert_eq!(nearest("pruns", &["prune", "prunt"]), ["prunt"]);
+        assert_eq!(nearest("pruns", &["prune", "backup"]), ["prune"]);
     }
 
     #[test]
