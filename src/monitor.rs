@@ -170,6 +170,12 @@ pub trait Monitor: Sync {
         self.say(Level::Warning, text);
     }
 
+    /// Writes a warning as [`notice`](Self::notice) does, with more lines below the first. Each line is made fit for a
+    /// terminal by itself, so that names in it cannot begin new ones.
+    fn notice_lines(&self, lines: &[String]) {
+        lines.iter().for_each(|line| self.notice(line));
+    }
+
     /// A handle with the same functions that can outlive the work.
     fn handle(&self) -> Handle {
         Handle::silent()

@@ -117,15 +117,14 @@ impl Log {
 
     /// Writes a message of several lines.
     pub fn say_lines(&mut self, level: Level, lines: &[String]) {
-        let lines: Vec<String> = lines.iter().map(|line| clean(line)).collect();
-        self.put(level, &lines.join("\n"));
+        self.put(level, &cleaned(lines));
     }
 
     /// Reports the error that ends the command, and the line that 2.13 writes after it. On the console `closing` is a
     /// message of its own, or left out. In the logfile it begins the record of the error, so that the last record
     /// gives the reason.
     pub fn fail(&mut self, lines: &[String], closing: &str, shows_closing: bool) {
-        let text = lines.iter().map(|line| clean(line)).collect::<Vec<_>>().join("\n");
+        let text = cleaned(lines);
         self.show(Level::Error, &text);
         if shows_closing {
             self.show(Level::Error, &format!("{closing}\n"));
@@ -149,11 +148,19 @@ impl Log {
 
     /// Writes a warning that 2.13 does not have. It goes to stderr: cron may mail stdout, which stays as in 2.13.
     pub fn notice(&mut self, text: &str) {
-        let text = clean(text);
+        self.put_notice(&clean(text));
+    }
+
+    /// Writes a warning of several lines, as [`Log::notice`] does.
+    pub fn notice_lines(&mut self, lines: &[String]) {
+        self.put_notice(&cleaned(lines));
+    }
+
+    fn put_notice(&mut self, text: &str) {
         if self.shows(Level::Warning) {
-            let _ = self.err.put(&console_line(Level::Warning, &text));
+            let _ = self.err.put(&console_line(Level::Warning, text));
         }
-        self.append(Level::Warning, &text);
+        self.append(Level::Warning, text);
     }
 
     /// Writes lines without a level to stderr, for people and scripts alike. They do not go to the logfile.
@@ -230,6 +237,11 @@ impl Logfile {
 pub(crate) fn clean(text: &str) -> String {
     let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
     text::line(&text::without_numbers(body)).into_owned() + end
+}
+
+/// The lines, each made safe by itself, as one text.
+fn cleaned(lines: &[String]) -> String {
+    lines.iter().map(|line| clean(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// A line of the console: `    INFO: text`, with a newline.
@@ -356,8 +368,9 @@ mod tests {
         log.notice(name);
         log.record(Level::Info, name);
         log.say_lines(Level::Error, &[name.to_owned(), "  below".to_owned()]);
+        log.notice_lines(&[name.to_owned(), "  below".to_owned()]);
         let file = std::fs::read_to_string(&path).expect("the logfile");
-        assert_eq!((file.lines().count(), tape.text().lines().count()), (6, 5), "{file}{}", tape.text());
+        assert_eq!((file.lines().count(), tape.text().lines().count()), (8, 7), "{file}{}", tape.text());
         for text in [file, tape.text()] {
             assert!(
                 !text.contains("os error") && !text.contains(|c| c != '\n' && text::is_unruly(c)),

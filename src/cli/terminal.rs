@@ -253,6 +253,12 @@ impl Monitor for Terminal {
         state.log.notice(text);
     }
 
+    fn notice_lines(&self, lines: &[String]) {
+        let mut state = self.state();
+        state.clear();
+        state.log.notice_lines(lines);
+    }
+
     fn progress(&self, report: &Progress<'_>) {
         show(&self.state, &self.title, report);
     }
@@ -422,7 +428,8 @@ mod tests {
         let file = std::fs::read_to_string(&bench.logfile).expect("the logfile");
         assert!(file.contains(LINE), "{file}");
         bench.terminal.notice("n");
-        assert_eq!(bench.err.text(), " WARNING: n\n");
+        bench.terminal.notice_lines(&["first".to_owned(), "  second\r".to_owned()]);
+        assert_eq!(bench.err.text(), " WARNING: n\n WARNING: first\n  second\\r\n");
     }
 
     #[test]

@@ -43,32 +43,37 @@ pub(crate) fn by_making<T>(items: &mut [T], version: impl Fn(&T) -> &Version, no
 /// Warns on stderr and in the log about those versions that are dated in the future. `what` explains the consequence
 /// for the command. Does nothing if there are none.
 pub(crate) fn tell<'v>(site: &Site<'_>, versions: impl IntoIterator<Item = &'v Version>, what: &str) {
-    if let Some(text) = warning(versions, what) {
-        site.monitor.notice(&text);
+    if let Some(lines) = warning(versions, what) {
+        site.monitor.notice_lines(&lines);
     }
 }
 
-/// The text of the warning in [`tell`], or `None` if no version is dated in the future.
-pub(crate) fn warning<'v>(versions: impl IntoIterator<Item = &'v Version>, what: &str) -> Option<String> {
+/// The lines of the warning in [`tell`], or `None` if no version is dated in the future.
+pub(crate) fn warning<'v>(
+    versions: impl IntoIterator<Item = &'v Version>,
+    what: &str,
+) -> Option<Vec<String>> {
     let now = Timestamp::now();
     let found: Vec<&Version> = versions.into_iter().filter(|version| version.date.is_future(now)).collect();
     if found.is_empty() {
         return None;
     }
-    let mut text = format!(
-        "The clock says {now} (UTC), but these versions have later dates. The clock was wrong when they \
-         were made, or it is wrong now. {what}"
+    let mut text = String::from(
+        "these versions have later dates. The clock was wrong when they were made, or it is wrong now.",
     );
+    if !what.is_empty() {
+        text += &format!(" {what}");
+    }
+    let mut lines = vec![format!("The clock says {now} (UTC), but {text}")];
     for version in found.iter().take(LISTED) {
-        text += &format!("\n  {} {} {}", version.uid, version.date, version.name);
-        if let Some(expire) = version.expire {
-            text += &format!(" (expires {expire}: see `backy2 expire`)");
-        }
+        let expires = version.expire.map(|expire| format!(" (expires {expire}: see `backy2 expire`)"));
+        let expires = expires.unwrap_or_default();
+        lines.push(format!("  {} {} {}{expires}", version.uid, version.date, version.name));
     }
     if found.len() > LISTED {
-        text += &format!("\n  and {} more", found.len() - LISTED);
+        lines.push(format!("  and {} more", found.len() - LISTED));
     }
-    Some(text)
+    Some(lines)
 }
 
 /// The date for a new version of `name`: now, or just after the newest version if the clock was set back a little

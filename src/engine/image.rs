@@ -263,8 +263,8 @@ impl Catalogue for &Depot {
         Ok(listed.versions)
     }
 
-    fn notice(&self, text: &str) {
-        self.advise(Level::Warning, text.to_owned(), &[]);
+    fn notice_lines(&self, lines: &[String]) {
+        lines.iter().for_each(|line| self.advise(Level::Warning, line.clone(), &[]));
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) trait Catalogue {
     /// The database fails.
     fn versions(&mut self, filter: &VersionFilter) -> Result<Vec<Version>>;
 
-    /// Prints something that the user must not miss.
-    fn notice(&self, text: &str);
+    /// Prints lines that the user must not miss.
+    fn notice_lines(&self, lines: &[String]);
 }
 
 impl Catalogue for Site<'_> {
@@ -40,8 +40,8 @@ impl Catalogue for Site<'_> {
         Site::versions(self, filter)
     }
 
-    fn notice(&self, text: &str) {
-        self.monitor.notice(text);
+    fn notice_lines(&self, lines: &[String]) {
+        self.monitor.notice_lines(lines);
     }
 }
 
@@ -127,8 +127,8 @@ fn nth_newest(versions: &mut dyn Catalogue, text: &str, name: &str, n: usize) ->
     let meant = found.iter().rev().nth(n).cloned();
     if let Some(Version { uid, date, .. }) = &meant {
         let what = format!("'{text}' means {uid} of {date}, by the order in which the versions were made.");
-        if let Some(text) = future::warning(&found, &what) {
-            versions.notice(&text);
+        if let Some(lines) = future::warning(&found, &what) {
+            versions.notice_lines(&lines);
         }
     }
     Ok(meant)

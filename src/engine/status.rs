@@ -75,7 +75,8 @@ pub(super) fn of(
     options: Options<'_>,
     now: Timestamp,
 ) -> Result<Status> {
-    future::tell(site, &versions, "They do not count as recent backups here.");
+    let chosen = |version: &&Version| options.names.is_empty() || options.names.contains(&version.name);
+    future::tell(site, versions.iter().filter(chosen), "They do not count as recent backups here.");
     let state = site.meta.state()?;
     let current = !matches!(state, SchemaState::Old { .. });
     // A database of an older release has no list of bad blobs.

@@ -20,6 +20,7 @@ fn scheduled() -> (Install, String) {
 fn warned(run: &Run, uid: &str) {
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stderr.contains("WARNING: The clock says") && run.stderr.contains(uid), "{run:?}");
+    assert!(run.stderr.contains("\n  ") && !run.stderr.contains("\\n"), "one line for each version: {run:?}");
     assert!(!run.stdout.contains("WARNING"), "{run:?}");
 }
 

@@ -17,9 +17,8 @@ pub(super) fn clock(check: &mut Check<'_, '_>) -> Result<Finding> {
     let mut agree = vec!["its time is plausible".to_owned()];
     if let Some(site) = &mut check.site {
         let listed = site.meta.versions(&VersionFilter::default())?;
-        if let Some(text) = future::warning(&listed.versions, "") {
-            details.extend(text.lines().map(|line| line.trim().to_owned()));
-        }
+        let lines = future::warning(&listed.versions, "").unwrap_or_default();
+        details.extend(lines.iter().map(|line| line.trim().to_owned()));
         compare("the database server", site.meta.server_clock()?, &mut details, &mut agree);
     }
     if let Some(store) = &check.store {
