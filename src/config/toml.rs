@@ -1,7 +1,8 @@
 //! TOML files: the same sections and keys as in INI files, with the same meaning.
 //!
-//! Values are strings, integers and booleans, and for `new_image_features` of `[io_rbd]` also an array of strings. They
-//! are literal: `%` is an ordinary character. Key names are converted to lower case.
+//! Values are strings, integers and booleans, and for `new_image_features` of `[io_rbd]` and `schedulers` of a job also
+//! an array of strings. They are literal: `%` is an ordinary character. Key names are converted to lower case. The tables
+//! `[job.NAME]` and `[retention.PATTERN]` are the sections `[job:NAME]` and `[retention:PATTERN]`.
 //!
 //! Errors name the file and the line, and never quote a value.
 
@@ -10,8 +11,13 @@ use crate::types::{Error, Result};
 use ::toml::de::{DeArray, DeInteger, DeTable, DeValue};
 use std::sync::Arc;
 
-/// The section and the name of the only key that takes an array.
+/// The section and the name of the key whose array is a list.
 const LIST: (&str, &str) = ("io_rbd", "new_image_features");
+/// The key of jobs that may be an array. Its value is the text that an INI file would have.
+const SCHEDULERS: &str = "schedulers";
+
+/// The tables whose tables are sections of their own.
+const FAMILIES: [&str; 2] = ["job", "retention"];
 
 /// Parses `text`, the contents of the file named `file`.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
@@ -27,11 +33,34 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<Raw> {
         let DeValue::Table(table) = value.get_ref() else {
             return Err(Error::config(format!("{place}: {} is outside of a [section].", name.get_ref())));
         };
-        sections.push((start, section(text, name.get_ref(), place, table)?));
+        let name: &str = name.get_ref();
+        if !FAMILIES.contains(&name) {
+            sections.push((start, section(text, name, place, table)?));
+            continue;
+        }
+        let mut own = table.clone();
+        for (member, value) in table {
+            let DeValue::Table(inner) = value.get_ref() else { continue };
+            own.remove(member);
+            let start = member.span().start;
+            let place = self::place(text, file, start);
+            sections.push((start, section(text, &format!("{name}:{}", member.get_ref()), place, inner)?));
+        }
+        if !own.is_empty() || table.is_empty() {
+            sections.push((start, section(text, name, place, &own)?));
+        }
     }
     // The parser sorts by name, but schedulers keep the order of the file.
     sections.sort_by_key(|(start, _)| *start);
-    let sections = sections.into_iter().map(|(_, section)| section).collect();
+    let sections: Vec<Section> = sections.into_iter().map(|(_, section)| section).collect();
+    for (number, Section { name, place, .. }) in sections.iter().enumerate() {
+        if let Some(first) = sections[..number].iter().find(|first| first.name == *name) {
+            let line = first.place.line;
+            return Err(Error::config(format!(
+                "{place}: [{name}] is there already, in line {line}: remove one."
+            )));
+        }
+    }
     Ok(Raw { sections, ..Raw::default() })
 }
 
@@ -53,8 +82,13 @@ fn section(text: &str, name: &str, at: Place, table: &DeTable) -> Result<Section
             DeValue::Integer(value) => {
                 (ValueKind::Integer, decimal(value).ok_or_else(|| error("is too large a number"))?)
             }
+            DeValue::Array(array) if key == SCHEDULERS && name.starts_with("job:") => {
+                let names = strings(array).ok_or_else(|| error("must be an array of strings"))?;
+                (ValueKind::Text, names.join(", "))
+            }
             DeValue::Array(array) if (name, key.as_str()) == LIST => {
-                (ValueKind::List, strings(array).ok_or_else(|| error("must be an array of strings"))?)
+                let items = strings(array).ok_or_else(|| error("must be an array of strings"))?;
+                (ValueKind::List, items.join(" "))
             }
             other => {
                 let found = other.type_str();
@@ -72,9 +106,8 @@ fn decimal(value: &DeInteger) -> Option<String> {
     i64::from_str_radix(value.as_str(), value.radix()).ok().map(|number| number.to_string())
 }
 
-fn strings(array: &DeArray) -> Option<String> {
-    let items: Option<Vec<&str>> = array.iter().map(|item| item.get_ref().as_str()).collect();
-    items.map(|items| items.join(" "))
+fn strings<'a>(array: &'a DeArray) -> Option<Vec<&'a str>> {
+    array.iter().map(|item| item.get_ref().as_str()).collect()
 }
 
 /// The position of the byte at `offset`.
@@ -119,6 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_jobs_and_rules_are_sections_and_schedulers_may_be_an_array() {
+        let text = "[job.vm2]\nschedulers = ['daily', 'weekly']\n['job:vm1']\na = 1\n\
+                    [retention]\nkeep_last = 1\n[retention.'vm*']\nkeep_last = 2\n";
+        let raw = read(text).expect("good");
+        let names: Vec<(&str, usize)> = raw.sections.iter().map(|s| (&s.name[..], s.place.line)).collect();
+        assert_eq!(names, [("job:vm2", 1), ("job:vm1", 3), ("retention", 5), ("retention:vm*", 7)]);
+        let value = raw.section("job:vm2").and_then(|s| s.get("schedulers")).expect("a value");
+        assert_eq!((value.text.as_str(), value.kind), ("daily, weekly", ValueKind::Text));
+        let own = raw.section("retention").expect("a section");
+        assert_eq!(own.keys.len(), 1, "{own:?}");
+    }
+
+    #[test]
     fn errors_name_file_section_and_key() {
         for (text, message) in [
             ("a = 1", "f.toml:1: a is outside of a [section]."),
@@ -134,6 +180,9 @@ mod tests {
             ("[s]\na = 99999999999999999999", "f.toml:2: [s] a is too large a number."),
             ("[s]\na = 1\nA = 2", "f.toml:3: [s] a is there already, in line 2: remove one."),
             ("[s]\na = 1\na = 2", "f.toml:3: not TOML: duplicate key"),
+            ("['job:a']\n[job.a]\n", "f.toml:2: [job:a] is there already, in line 1: remove one."),
+            ("[job.a.b]\nc = 1", "f.toml:1: [job:a] b has the type table"),
+            ("[job.a]\nschedulers = [1]", "f.toml:2: [job:a] schedulers must be an array of strings."),
             ("[s]\na: 1", "f.toml:2: not TOML: "),
             ("[s]\nencryption_key = decafbad", "f.toml:2: not TOML: "),
             ("[s]\nencryption_key = 'decafbad", "f.toml:2: not TOML: "),
