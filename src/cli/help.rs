@@ -18,8 +18,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0, 1, 2, 3     sla --check: OK, WARNING, CRITICAL, UNKNOWN
 
 status --check, sla --check: exit codes of monitoring plugins (see their help)
-`backy2 help COMMAND` explains one command. Global options may also follow the command, if it has no option of the
-same name.";
+`backy2 help COMMAND` explains one command. Global options may also follow the command, if it has no option of the same name.";
 
 /// The help of arguments that name a version.
 pub(super) const VERSION: &str = "The version: its uid, the first 6 or more characters of it, NAME or NAME:latest for \
@@ -51,8 +50,7 @@ pub(super) const STATES: &str = "States:
 Exit codes with --check:
   0  OK: every name is ok
   1  WARNING: a name is late, or its newest version is incomplete
-  2  CRITICAL: a name has no valid version, or its newest one is older than two intervals; blobs are bad; there is
-     no version at all
+  2  CRITICAL: a name has no valid version, or its newest one is older than two intervals; blobs are bad; there is no version at all
   3  UNKNOWN: the configuration or the database cannot be used";
 
 /// The end of the help of `due` and `sla`.

@@ -69,6 +69,11 @@ pub(crate) fn without_numbers(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// A number with the right form of what follows: `1 version`, `2 versions`.
+pub(crate) fn plural(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 /// Quotes a word for a shell command line, if it needs quotes.
 pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
@@ -126,6 +131,12 @@ mod tests {
         }
         let text = std::io::Error::from_raw_os_error(27).to_string();
         assert!(without_numbers(&text).contains("ulimit -f"), "{text}");
+    }
+
+    #[test]
+    fn only_one_has_the_singular() {
+        let shown = |number| plural(number, "version is", "versions are");
+        assert_eq!([0, 1, 2].map(shown), ["0 versions are", "1 version is", "2 versions are"]);
     }
 
     #[test]

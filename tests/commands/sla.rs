@@ -29,11 +29,11 @@ fn told(run: &Run, code: i32, words: &str) {
 fn check_is_a_plugin_of_a_monitoring_system() {
     let (install, image) = install();
     told(&check(&install, &[]), 3, "UNKNOWN: There is no version.");
-    let wanted = "CRITICAL: vm: daily: Too few backups. Found 0, should be 3. And 1 more breaches.\n";
+    let wanted = "CRITICAL: vm: daily: Too few backups. Found 0, should be 3. And 1 more breach.\n";
     told(&check(&install, &["vm"]), 2, wanted);
     let uid = install.backup(&["-t", "daily,weekly", &image, "vm"]);
     let run = check(&install, &[]);
-    told(&run, 0, "OK: The backups of 1 names match the schedulers (daily, weekly).\n");
+    told(&run, 0, "OK: The backups of 1 name match the schedulers (daily, weekly).\n");
     assert_eq!(run.stderr, "");
     assert_eq!(install.ok(&["-ms", "sla", "-s", "daily,weekly"]), "", "a new machine has time");
     install.change("UPDATE versions SET date = '2026-01-01 00:00:00'");

@@ -177,8 +177,8 @@ fn texts_that_vary_become_placeholders() {
     let expected =
         "Deleted 2 blocks in *s (*/s). Blocks left: 0 ETA *s. DB delete took *s\nDeleted 2 blocks.\n";
     assert_eq!(normal(deleted, &clock), expected);
-    let waiting = "1 blobs (4 MiB before compression) wait until 2026-11-27 21:09:07 (UTC): data\n";
-    let expected = "1 blobs (4 MiB before compression) wait until * (UTC): data\n";
+    let waiting = "2 blobs (4 MiB before compression) wait until 2026-11-27 21:09:07 (UTC): data\n";
+    let expected = "2 blobs (4 MiB before compression) wait until * (UTC): data\n";
     assert_eq!(normal(waiting, &clock), expected);
     let stats = "| bytes | duration (s) |\n|     1 |           12 |\n";
     assert_eq!(normal(stats, &clock), "| bytes | duration (s) |\n|     1 |            * |\n");

@@ -7,7 +7,7 @@ use crate::engine::cleanup::{Grace, Waiting};
 use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
-use crate::types::text;
+use crate::types::text::{self, plural};
 use crate::types::uid::BlobUid;
 use crate::types::version::Count;
 use serde_json::json;
@@ -51,7 +51,8 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
             Ok(Outcome::Done)
         }
         failed => Err(Error::refused(format!(
-            "{failed} blobs could not be deleted (the reasons are above). The next cleanup tries again."
+            "{} could not be deleted (the reasons are above). The next cleanup tries again.",
+            plural(failed as u64, "blob", "blobs")
         ))),
     }
 }
@@ -65,9 +66,11 @@ fn tell_waiting(context: &Context, waiting: &Waiting) {
     let Some(until) = waiting.until else { return };
     let Count { blocks: blobs, bytes } = waiting.count;
     context.terminal.info(&format!(
-        "{blobs} blobs ({} before compression) wait until {until} (UTC): data stays for an hour after the last version \
-         that needs it was removed.",
-        human::size(bytes)
+        "{} ({} before compression) {} until {until} (UTC): data stays for an hour after the last version that needs \
+         it was removed.",
+        plural(blobs, "blob", "blobs"),
+        human::size(bytes),
+        if blobs == 1 { "waits" } else { "wait" }
     ));
 }
 
@@ -86,12 +89,16 @@ fn preview(context: &Context, site: &mut Site<'_>, args: &CleanupArgs) -> Result
     if args.full {
         let blobs =
             engine::cleanup::preview_full(site, args.prefix.as_deref().unwrap_or_default(), &mut name)?;
-        terminal.info(&format!("Would delete {blobs} blobs."));
+        terminal.info(&format!("Would delete {}.", plural(blobs, "blob", "blobs")));
         context.report(|| json!({"would_delete": blobs, "blobs": names}))?;
     } else {
         let preview = engine::cleanup::preview(site, grace(args), &mut name)?;
         let Count { blocks: blobs, bytes } = preview.deletable;
-        terminal.info(&format!("Would delete {blobs} blobs ({} before compression).", human::size(bytes)));
+        terminal.info(&format!(
+            "Would delete {} ({} before compression).",
+            plural(blobs, "blob", "blobs"),
+            human::size(bytes)
+        ));
         tell_waiting(context, &preview.waiting);
         if preview.in_use > 0 {
             terminal.info(&format!("{} are listed but in use, and would be kept.", preview.in_use));

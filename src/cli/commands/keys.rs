@@ -9,6 +9,7 @@ use crate::engine::{self, Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
+use crate::types::text::plural;
 use serde_json::json;
 use std::fs::File;
 use std::io::Read;
@@ -26,7 +27,8 @@ pub(super) fn rekey(context: &Context, args: &RekeyArgs) -> Result<Outcome> {
         ));
     }
     if rekeyed.already > 0 {
-        terminal.info(&format!("{} blobs were rekeyed already.", rekeyed.already));
+        terminal
+            .info(&format!("{} rekeyed already.", plural(rekeyed.already as u64, "blob was", "blobs were")));
     }
     terminal.info(&format!(
         "Rekeying successful: {} rekeyed, {} sparse/ignored, {} unable to rekey (wrong encryption version).)",

@@ -9,6 +9,7 @@ use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::Result;
 use crate::types::remedy::Remedy;
+use crate::types::text::plural;
 use serde_json::{Value, json};
 
 pub(super) fn run(context: &Context, args: &RebuildArgs) -> Result<Outcome> {
@@ -42,7 +43,10 @@ fn check(context: &Context) -> Result<Outcome> {
     terminal.info(&match differences.len() {
         0 => format!("The data store has copies of all {versions} versions and {blobs} blobs of the database."),
         n => advised(
-            &format!("The copies in the data store differ from the database in {n} places. First delete those that are damaged."),
+            &format!(
+                "The copies in the data store differ from the database in {}. First delete those that are damaged.",
+                plural(n as u64, "place", "places")
+            ),
             &[Remedy::WriteCopies],
         ),
     });
@@ -69,17 +73,28 @@ fn reason(loss: Loss) -> &'static str {
 
 fn summary(rebuilt: &Rebuilt) -> Vec<String> {
     let Rebuilt { versions, blobs, missing, unnamed, unlisted, .. } = rebuilt;
-    let mut lines = vec![format!("The database is rebuilt: {versions} versions with {blobs} blobs.")];
+    let mut lines = vec![format!(
+        "The database is rebuilt: {} with {}.",
+        plural(*versions, "version", "versions"),
+        plural(*blobs, "blob", "blobs")
+    )];
     if *missing > 0 {
-        lines.push(format!("{missing} of these blobs are missing in the data store."));
+        lines.push(format!(
+            "{missing} of these blobs {} missing in the data store.",
+            if *missing == 1 { "is" } else { "are" }
+        ));
     }
     if *unnamed > 0 {
-        lines.push(format!("No version names {unnamed} other blobs. A cleanup deletes them after an hour."));
+        lines.push(format!(
+            "No version names {} after an hour.",
+            plural(*unnamed, "other blob. A cleanup deletes it", "other blobs. A cleanup deletes them")
+        ));
     }
     if *unlisted > 0 {
         lines.push(format!(
-            "Nothing is known of {unlisted} other blobs, such as those of a backup that was interrupted. They stay until \
-             a full cleanup."
+            "Nothing is known of {}. A backup that was interrupted leaves such blobs, and they stay until a full \
+             cleanup.",
+            plural(*unlisted, "other blob", "other blobs")
         ));
     }
     lines.push(advised("", &[Remedy::CheckInstallation]));

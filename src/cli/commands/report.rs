@@ -11,6 +11,7 @@ use crate::sys::whole::Whole;
 use crate::types::error::{Error, Result};
 use crate::types::reason::because;
 use crate::types::settings::FileMode;
+use crate::types::text::plural;
 use crate::types::time::Timestamp;
 use chrono::Local;
 use serde_json::json;
@@ -69,6 +70,8 @@ fn tell(context: &Context, path: &Path, report: &Report) -> Result<()> {
     let names = report.status.names.len();
     let versions = report.status.totals.as_ref().map_or(0, |totals| totals.versions);
     let shown = path.display();
-    context.terminal.info(&format!("The report is in {shown}: {names} names, {versions} versions."));
+    let counts =
+        [plural(names as u64, "name", "names"), plural(versions as u64, "version", "versions")].join(", ");
+    context.terminal.info(&format!("The report is in {shown}: {counts}."));
     context.report(|| json!({"file": shown.to_string(), "names": names, "versions": versions}))
 }

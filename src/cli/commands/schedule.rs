@@ -9,6 +9,7 @@ use crate::cli::{Context, dates};
 use crate::engine::schedule::{self, Asked, Breach, Due, Severity, Sla};
 use crate::engine::{Access, Site, catalogue};
 use crate::types::error::Result;
+use crate::types::text::plural;
 use crate::types::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -82,15 +83,23 @@ fn report(context: &Context, sla: &Sla, schedulers: &[String]) -> Result<Outcome
         }
         None => {
             let schedulers = schedulers.join(", ");
-            (State::Ok, format!("The backups of {} names match the schedulers ({schedulers}).", sla.names))
+            (
+                State::Ok,
+                format!(
+                    "The backups of {} match the schedulers ({schedulers}).",
+                    plural(sla.names as u64, "name", "names")
+                ),
+            )
         }
         Some((name, breach)) => {
             let state = match breach.severity {
                 Severity::Warning => State::Warning,
                 Severity::Critical => State::Critical,
             };
-            let more = sla.breaches.len() - 1;
-            let more = if more > 0 { format!(" And {more} more breaches.") } else { String::new() };
+            let more = match sla.breaches.len() - 1 {
+                0 => String::new(),
+                more => format!(" And {}.", plural(more as u64, "more breach", "more breaches")),
+            };
             (state, format!("{name}: {}{more}", breach.text))
         }
     };

@@ -8,6 +8,7 @@ use super::{Content, words};
 use crate::cli::human::{UNITS, size};
 use crate::engine::report::Night;
 use crate::types::error::{Error, Result};
+use crate::types::text::plural;
 use chrono::{Datelike, Days, NaiveDate};
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::prelude::*;
@@ -240,7 +241,7 @@ pub(super) fn nights(page: &mut Html, content: &Content<'_>) -> Result<()> {
 
 /// The text of a night.
 fn text(night: &Night) -> String {
-    let runs = words::count(night.runs, "backup", "backups");
+    let runs = plural(night.runs, "backup", "backups");
     format!("{}: {} new of {} read, {runs}", words::day(night.day), size(night.new), size(night.read))
 }
 

@@ -4,6 +4,7 @@ use super::html::Html;
 use super::{Content, words};
 use crate::cli::human::size;
 use crate::engine::status::{MOST_BAD, NameStatus, Severity, Totals};
+use crate::types::text::plural;
 
 /// The most names that the headline explains.
 const EXPLAINED: usize = 20;
@@ -25,14 +26,14 @@ pub(super) fn headline(page: &mut Html, content: &Content<'_>) {
             page.raw("There are no versions.");
         }
         ([], _) if status.bad_blobs > 0 => {
-            page.text(&words::count(all, "name", "names"));
+            page.text(&plural(all, "name", "names"));
             page.raw(". The newest versions are valid, but others are not.");
         }
         ([], _) => {
-            page.text(&words::count(all, "name, and it is well.", "names, and all of them are well."));
+            page.text(&plural(all, "name, and it is well.", "names, and all of them are well."));
         }
         ([name], _) => {
-            page.text(&words::count(all, "name", "names"))
+            page.text(&plural(all, "name", "names"))
                 .raw(", ")
                 .number(all as i64 - 1)
                 .raw(" well, 1 needs attention: ");
@@ -56,7 +57,7 @@ pub(super) fn headline(page: &mut Html, content: &Content<'_>) {
     if status.bad_blobs > 0 {
         let least = if status.bad_blobs >= MOST_BAD as u64 { "At least " } else { "" };
         page.raw("<p>").raw(least);
-        page.text(&words::count(
+        page.text(&plural(
             status.bad_blobs,
             "blob that versions need is bad.",
             "blobs that versions need are bad.",
@@ -81,7 +82,7 @@ fn card(page: &mut Html, label: &'static str, value: &str, note: &str) {
 pub(super) fn totals(page: &mut Html, content: &Content<'_>) {
     let Some(totals) = &content.report.status.totals else { return };
     page.raw("<section>\n<h2>Sums</h2>\n<dl class=\"cards\">\n");
-    let names = words::count(content.report.status.names.len() as u64, "name", "names");
+    let names = plural(content.report.status.names.len() as u64, "name", "names");
     card(page, "Versions", &totals.versions.to_string(), &format!("of {names}, {} valid", totals.valid));
     card(page, "Images", &size(totals.logical), "all valid versions together");
     let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!(", ratio {ratio:.1}"));

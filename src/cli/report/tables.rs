@@ -4,6 +4,7 @@ use super::html::Html;
 use super::{Content, words};
 use crate::cli::human;
 use crate::engine::status::NameStatus;
+use crate::types::text::plural;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -29,10 +30,7 @@ pub(super) fn verified(page: &mut Html, content: &Content<'_>) {
     page.raw(
         "<section>\n<h2>Last verified</h2>\n<p>A scrub or a restore read a whole version and found it good: ",
     );
-    page.text(&format!(
-        "{recent} of {} in the last 7 days",
-        words::count(names.len() as u64, "name", "names")
-    ));
+    page.text(&format!("{recent} of {} in the last 7 days", plural(names.len() as u64, "name", "names")));
     page.text(&if never > 0 { format!(", {never} never.") } else { ".".to_owned() });
     page.raw("</p>\n<ol class=\"bars\">\n");
     let longest = sorted.iter().filter_map(|(_, age)| *age).max().unwrap_or_default().as_secs().max(1);

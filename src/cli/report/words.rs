@@ -3,6 +3,7 @@
 use super::Content;
 use crate::cli::human;
 use crate::engine::status::{Attempt, Flaw, NameStatus, Severity, State};
+use crate::types::text::plural;
 use crate::types::time::Timestamp;
 use chrono::NaiveDate;
 use std::time::Duration;
@@ -35,18 +36,13 @@ pub(super) fn since(content: &Content<'_>, time: Timestamp) -> Duration {
     content.report.status.at.since(time).to_std().unwrap_or_default()
 }
 
-/// A number with the right form of a noun: `1 name`, `2 names`.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 /// An age in a sentence, such as `3 days`.
 fn in_words(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
-        0..7200 => count(seconds / 60, "minute", "minutes"),
-        7200..172_800 => count(seconds / 3600, "hour", "hours"),
-        _ => count(seconds / 86_400, "day", "days"),
+        0..7200 => plural(seconds / 60, "minute", "minutes"),
+        7200..172_800 => plural(seconds / 3600, "hour", "hours"),
+        _ => plural(seconds / 86_400, "day", "days"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compares the blobs in the store with those of the database, without reading them.
 
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use super::{Check, NAMED};
 use crate::config::StoreConfig;
 use crate::engine::Site;
@@ -12,6 +12,7 @@ use crate::monitor::{Activity, Progress};
 use crate::store::{BlobStore, Presence};
 use crate::types::error::Result;
 use crate::types::remedy::Remedy;
+use crate::types::text::plural;
 use crate::types::uid::{BlobUid, VersionUid};
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! The copies of the metadata in the store, from which a lost database can be made anew.
 
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use super::{Check, WriteMetadata};
 use crate::config::StoreConfig;
 use crate::engine::copies::{Audit, Copies, Written};
@@ -8,6 +8,7 @@ use crate::engine::site::Use;
 use crate::engine::{Access, Site};
 use crate::types::error::{Error, Result};
 use crate::types::remedy::Remedy;
+use crate::types::text::plural;
 use crate::types::version::Version;
 
 /// Compares the names of the copies with the database. Before that, it writes those that are missing, if it is asked to.

@@ -1,10 +1,11 @@
 //! The database: whether it can be opened and written, and whether its file is intact.
 
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use super::{Check, NAMED};
 use crate::engine::{Access, Site};
 use crate::meta::{SchemaState, url::DatabaseUrl};
 use crate::types::error::Result;
+use crate::types::text::plural;
 
 /// Opens the database without a change to it.
 pub(super) fn opens(check: &mut Check<'_, '_>) -> Result<Finding> {

@@ -166,8 +166,3 @@ impl Kind {
         self.named.into_iter().chain(last).collect()
     }
 }
-
-/// `one` or `number several`.
-pub(super) fn plural(number: u64, one: &str, several: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {several}") }
-}

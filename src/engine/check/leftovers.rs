@@ -1,11 +1,12 @@
 //! Locks, and files that killed runs have left.
 
 use super::Check;
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use crate::config::{Config, StoreConfig};
 use crate::meta::url::DatabaseUrl;
 use crate::types::error::Result;
 use crate::types::remedy::Remedy;
+use crate::types::text::plural;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Reads and verifies the data of some blobs.
 
 use super::blobs::{SCRUB, needed_by};
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use super::{Check, NAMED};
 use crate::config::StoreConfig;
 use crate::engine::site;
@@ -12,6 +12,7 @@ use crate::monitor::{Activity, Monitor, Progress};
 use crate::types::block::Blob;
 use crate::types::error::Result;
 use crate::types::keys::BlobId;
+use crate::types::text::plural;
 use std::collections::VecDeque;
 
 /// Rows read from the database at once.

@@ -2,11 +2,12 @@
 
 use super::Check;
 use super::NAMED;
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use crate::meta::{MapSummary, Metadata, VersionFilter};
 use crate::types::block::Geometry;
 use crate::types::error::{Error, Result};
 use crate::types::keys::VersionKey;
+use crate::types::text::plural;
 use crate::types::version::Version;
 use std::collections::HashMap;
 

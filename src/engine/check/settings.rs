@@ -1,10 +1,11 @@
 //! The configuration, and the folders that it names.
 
 use super::Check;
-use super::finding::{Finding, plural};
+use super::finding::Finding;
 use crate::config::Config;
 use crate::meta::url::DatabaseUrl;
 use crate::types::settings::FileMode;
+use crate::types::text::plural;
 use rustix::fs::{Access, access};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -1,10 +1,11 @@
 //! Free space for the store, the database and temporary files.
 
 use super::Check;
-use super::finding::{Finding, plural};
+use super::finding::Finding;
 use crate::config::{Config, StoreConfig};
 use crate::meta::url::DatabaseUrl;
 use crate::sys::space::{self, Space};
+use crate::types::text::plural;
 use std::path::{Path, PathBuf};
 
 /// Fewer bytes than these are little.

@@ -1,10 +1,11 @@
 //! The versions: how many are valid, and what is wrong with the others.
 
 use super::Check;
-use super::finding::{Finding, Kind, plural};
+use super::finding::{Finding, Kind};
 use crate::meta::VersionFilter;
 use crate::types::error::Result;
 use crate::types::remedy::Remedy;
+use crate::types::text::plural;
 use crate::types::version::Version;
 
 /// Counts the versions, and names those that are not valid.

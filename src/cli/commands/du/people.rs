@@ -5,6 +5,7 @@ use crate::cli::sheet::{Head, Sheet, minute};
 use crate::cli::table::Align;
 use crate::engine::catalogue::Details;
 use crate::types::keys::VersionKey;
+use crate::types::text::plural;
 use crate::types::version::Version;
 use std::collections::HashMap;
 
@@ -21,7 +22,7 @@ pub(super) fn sheet(versions: Vec<Version>, details: &Details, on_disk: &HashMap
     let bytes = |version: &Version| on_disk.get(&version.key).copied().unwrap_or_default();
     let total = |versions: &[Version]| versions.iter().map(bytes).fold(0, u64::saturating_add);
     let sum = |what: String, versions: &[Version]| {
-        let count = format!("{} versions", versions.len());
+        let count = plural(versions.len() as u64, "version", "versions");
         vec![what, count, String::new(), String::new(), human::size(total(versions))]
     };
     let mut rows = Vec::new();

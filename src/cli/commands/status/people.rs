@@ -6,6 +6,7 @@ use crate::cli::sheet::{Colour, Head, Look, Sheet};
 use crate::cli::table::Align;
 use crate::engine::status::{Attempt, Flaw, MOST_BAD, NameStatus, Severity, Status, Totals};
 use crate::types::text::line;
+use crate::types::text::plural;
 use crate::types::time::Timestamp;
 
 /// Number of characters of a uid that are shown.
@@ -39,7 +40,7 @@ fn sheet(status: &Status) -> Sheet {
         right("new"),
         right("valid"),
         right("verified"),
-        Head::new("schedule", Align::Left),
+        Head::text("schedule"),
     ];
     let colour = |name: &NameStatus| match name.severity {
         Severity::Ok => Colour::Green,
@@ -104,25 +105,25 @@ fn sums(totals: &Totals, names: usize) -> Vec<String> {
     let size = human::size;
     let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!(", ratio {ratio:.1}"));
     let mut lines = vec![format!(
-        "versions  {} of {} names, {} valid: images of {}",
+        "versions  {} of {}, {} valid: images of {}",
         totals.versions,
-        names,
+        plural(names as u64, "name", "names"),
         totals.valid,
         size(totals.logical)
     )];
     if let Some(data) = totals.data {
         lines.push(format!(
-            "data      {} in {} blobs after deduplication{}",
+            "data      {} in {} after deduplication{}",
             size(data.bytes),
-            data.blocks,
+            plural(data.blocks, "blob", "blobs"),
             ratio(totals.deduplication())
         ));
     }
     if let Some(stored) = totals.stored {
         lines.push(format!(
-            "stored    {} in {} blobs after compression{}",
+            "stored    {} in {} after compression{}",
             size(stored.bytes),
-            stored.blocks,
+            plural(stored.blocks, "blob", "blobs"),
             ratio(totals.compression())
         ));
     }

@@ -132,6 +132,16 @@ fn the_table_fits_eighty_columns_and_only_the_state_has_a_colour() {
 }
 
 #[test]
+fn a_long_scheduler_does_not_squeeze_the_names() {
+    let mut long = name("database-12", State::Ok, Severity::Ok);
+    long.scheduler.as_mut().expect("one").name = "every-night-of-the-week-but-sundays".to_owned();
+    let text = people::text(&status(vec![long]), EIGHTY);
+    let row = text.lines().nth(1).expect("a row");
+    assert!(row.starts_with("database-12 ") && row.contains("every-") && row.ends_with('…'), "{text}");
+    assert!(row.width() < 80, "{text}");
+}
+
+#[test]
 fn a_plugin_prints_one_line_with_a_state_a_text_and_numbers() {
     let good = || name("vm1", State::Ok, Severity::Ok);
     assert_eq!(
