@@ -49,6 +49,12 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, cl
              '--snapshot-name' cannot be used with it",
         ));
     }
+    if let Some(Command::Prune(args)) = &cli.command
+        && args.rules().is_some_and(|rules| rules.is_empty())
+    {
+        let text = "the rules keep nothing: one of the numbers must not be 0";
+        return Err(grammar.error(ErrorKind::ValueValidation, text));
+    }
     if let Some(argument) = cli.command.as_ref().and_then(empty_argument) {
         let text = format!("the argument '<{argument}>' is empty, and needs a value");
         return Err(grammar.error(ErrorKind::InvalidValue, text));

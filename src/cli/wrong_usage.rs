@@ -152,6 +152,20 @@ mod tests {
             (&["-m", "rm", "--nope", "x"], "error: unexpected argument '--nope' found"),
             (&["init"], "error: init needs a folder: backy2 -b DIR init. See `backy2 help init`."),
             (&["--nope"], "See `backy2 help`."),
+            (
+                &["prune", "--keep-daily", "x"],
+                "error: invalid value 'x' for '--keep-daily <N>': it must be a whole number, 0 or more, or unlimited. \
+                 See `backy2 help prune`.",
+            ),
+            (
+                &["prune", "--keep-last=-1"],
+                "invalid value '-1' for '--keep-last <N>': it must be a whole number",
+            ),
+            (&["prune", "--keep-within", "1w"], "it must be a time such as 2y5m7d3h"),
+            (
+                &["prune", "--keep-daily", "0"],
+                "the rules keep nothing: one of the numbers must not be 0. See",
+            ),
             (&["ls", "--feilds", "x"], "A similar argument exists: '--fields'"),
         ] {
             let line = said(words);

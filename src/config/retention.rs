@@ -56,6 +56,9 @@ impl Keys<'_> {
     fn count(&self, key: &str) -> Result<u64> {
         match self.text(key) {
             Ok(Some((text, _))) if text == UNLIMITED => Ok(u64::MAX),
+            Ok(Some((_, value))) => self.number(key, 0..=u64::MAX, 0).map_err(|_| {
+                self.bad(key, value, format!("is not a whole number, 0 or more, or {UNLIMITED}"))
+            }),
             _ => self.number(key, 0..=u64::MAX, 0),
         }
     }

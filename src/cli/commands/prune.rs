@@ -9,14 +9,14 @@ use crate::engine::prune::{self, Judged, Options};
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
 use crate::types::error::{Error, Result};
-use crate::types::retention::{KeepRules, Rule, parse_count};
+use crate::types::text::plural;
 use crate::types::time::Timestamp;
 use serde_json::Value;
 
 pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<Outcome> {
     let fields = csv_list::fields::<Field>(args.fields.as_deref())?;
     let options =
-        Options { names: &args.names, rules: rules(args)?, dry_run: args.dry_run, now: Timestamp::now() };
+        Options { names: &args.names, rules: args.rules(), dry_run: args.dry_run, now: Timestamp::now() };
     let access = if args.dry_run { Access::Catalogue } else { Access::Remove };
     let mut site = Site::open(&context.config, &context.terminal, access)?;
     let judged = prune::run(&mut site, &options)?;
@@ -25,52 +25,16 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<Outcome> {
     let (removed, failed) = (count(Action::Remove), count(Action::Failed));
     let would = if args.dry_run { "would be removed" } else { "removed" };
     let stay = judged.len() - removed;
-    context.terminal.info(&format!("{removed} versions {would}, {stay} stay."));
+    let versions = plural(removed as u64, "version", "versions");
+    let stay = plural(stay as u64, "stays", "stay");
+    context.terminal.info(&format!("{versions} {would}, {stay}."));
     if failed > 0 {
         return Err(Error::refused(format!(
-            "{failed} versions could not be removed (the reasons are above). The next prune tries again."
+            "{} could not be removed (the reasons are above). The next prune tries again.",
+            plural(failed as u64, "version", "versions")
         )));
     }
     Ok(Outcome::Done)
-}
-
-/// The rules on the command line, or `None` if there are none.
-///
-/// # Errors
-/// [`Error::Refused`]: a number or time is bad, or the rules keep nothing.
-fn rules(args: &PruneArgs) -> Result<Option<KeepRules>> {
-    let counts = [
-        (Rule::Last, &args.keep_last),
-        (Rule::Hourly, &args.keep_hourly),
-        (Rule::Daily, &args.keep_daily),
-        (Rule::Weekly, &args.keep_weekly),
-        (Rule::Monthly, &args.keep_monthly),
-        (Rule::Yearly, &args.keep_yearly),
-    ];
-    let mut rules = KeepRules::default();
-    for (rule, text) in counts {
-        let Some(text) = text else { continue };
-        let count = parse_count(text).ok_or_else(|| {
-            Error::refused(format!(
-                "--keep-{}: '{text}' is not a whole number (0 or more), or unlimited.",
-                rule.name()
-            ))
-        })?;
-        rules = rules.with(rule, count);
-    }
-    if let Some(text) = &args.keep_within {
-        let bad = |()| {
-            Error::refused(format!(
-                "--keep-within: '{text}' is not a time such as 2y5m7d3h: numbers of years, months, days and hours."
-            ))
-        };
-        rules.within = Some(text.parse().map_err(bad)?);
-    }
-    let given = args.keep_within.is_some() || counts.iter().any(|(_, text)| text.is_some());
-    if given && rules.is_empty() {
-        return Err(Error::refused("The rules keep nothing: nothing was done. One of them must not be 0."));
-    }
-    Ok(given.then_some(rules))
 }
 
 /// What happens to a version.

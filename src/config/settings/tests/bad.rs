@@ -32,11 +32,15 @@ const BAD: &[(&str, &str, &str)] = &[
         "new_image_features: object-map",
         "new_image_features: \"object-map\" has RBD_FEATURE_OBJECT_MAP, which needs RBD_FEATURE_EXCLUSIVE_LOCK too.",
     ),
-    ("retention", "keep_daily: -1", "keep_daily: \"-1\" is not a whole number, 0 or more."),
-    ("retention", "keep_last: all", "keep_last: \"all\" is not a whole number, 0 or more."),
+    ("retention", "keep_daily: -1", "keep_daily: \"-1\" is not a whole number, 0 or more, or unlimited."),
+    ("retention", "keep_last: all", "keep_last: \"all\" is not a whole number, 0 or more, or unlimited."),
     ("retention", "keep_within: 1w", "keep_within: \"1w\" is not a time such as 2y5m7d3h: "),
     ("retention:vm*", "keep_within:", "keep_within: the value is empty."),
-    ("retention:vm*", "keep_monthly: 1m", "keep_monthly: \"1m\" is not a whole number, 0 or more."),
+    (
+        "retention:vm*",
+        "keep_monthly: 1m",
+        "keep_monthly: \"1m\" is not a whole number, 0 or more, or unlimited.",
+    ),
     ("DEFAULTS", "file_mode: 0666", "file_mode: \"0666\" lets everybody write: "),
     ("DEFAULTS", "file_mode: 0755", "file_mode: \"0755\" contains a 1 (execute permission)"),
     (
