@@ -26,14 +26,17 @@ mod verbs;
 
 use crate::types::error::{Error, Result};
 use crate::types::lock::{GLOBAL, Hold, Identity, Wish};
+use crate::types::reason::because;
 use crate::types::settings::FileMode;
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use dir::LockDir;
 pub(crate) use holders::Holder;
 pub(crate) use server::ServerRegister;
+pub(crate) use verbs::OTHER_CLEANUP;
 
 /// The result of an attempt to take a lock.
 enum Taken {
@@ -114,7 +117,19 @@ pub struct Guard {
     // They are dropped in this order. A process that finds the file free must find the registration gone.
     _registered: Option<Box<dyn Registered>>,
     _beside: Option<dir::Guard>,
-    _file: dir::Guard,
+    file: dir::Guard,
+}
+
+impl Guard {
+    /// The lock file, for a process that this one starts. While any process has it open, no other one on this host gets the
+    /// lock, even if this process is killed.
+    ///
+    /// # Errors
+    /// [`Error::Resources`]: too many files are open.
+    pub(crate) fn to_inherit(&self) -> Result<File> {
+        let file = self.file.descriptor();
+        file.map_err(|error| Error::resources(because("a lock cannot be handed to another process", error)))
+    }
 }
 
 impl Locks {
@@ -193,7 +208,7 @@ impl Locks {
                 }
             }
         };
-        Ok(Taken::Granted(Guard { _registered: registered, _beside: beside, _file: file }))
+        Ok(Taken::Granted(Guard { _registered: registered, _beside: beside, file }))
     }
 
     /// The registered locks of processes that are dead. They do not count, and the next command that takes a lock removes

@@ -10,23 +10,29 @@ mod step;
 mod task;
 
 use crate::engine::Site;
-use crate::engine::jobs::{Need, Task};
-use crate::locks::Guard;
-use crate::monitor::{Activity, Progress};
+use crate::engine::jobs::{self, Need, Task};
+use crate::locks::{Holder, Locks};
+use crate::monitor::{Activity, Level, Monitor, Progress};
 use crate::pool::threads;
-use crate::types::error::{Error, Result};
+use crate::types::error::{Error, Result, Signal};
+use crate::types::time::Timestamp;
 use child::Ended;
+use chrono::TimeDelta;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub(crate) use hook::{Hook, Variable};
-pub(crate) use step::{Program, Step};
+pub(crate) use step::{Program, Said, Step};
 pub(crate) use task::BackedUp;
 
 /// The variable that tells programs that a run or a hook has started them. A command of this program that finds it runs no
 /// hooks, so that a hook which calls this program does not call itself for ever.
 pub(crate) const NESTED: &str = "BACKY2_NESTED";
+
+/// How long another run may work on a job before that is a problem.
+const LONG: TimeDelta = TimeDelta::hours(24);
 
 /// The result of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +80,8 @@ pub(crate) struct Report {
     pub outcomes: Vec<Outcome>,
     /// Why the cleanup failed.
     pub cleanup: Option<String>,
+    /// The signal that has ended the run.
+    pub interrupted: Option<Signal>,
 }
 
 impl Report {
@@ -84,7 +92,7 @@ impl Report {
 
     /// Whether nothing went wrong.
     pub(crate) fn is_good(&self) -> bool {
-        self.cleanup.is_none() && self.outcomes.iter().all(Outcome::is_good)
+        self.interrupted.is_none() && self.cleanup.is_none() && self.outcomes.iter().all(Outcome::is_good)
     }
 
     /// Whether the only problems are bad data.
@@ -94,72 +102,151 @@ impl Report {
     }
 }
 
-/// Carries out the tasks, and then prunes and cleans up. `tell` is called with each outcome of a task that had something to
-/// do, as soon as it is known.
+/// Carries out the tasks, and then cleans up. `tell` is called with each outcome of a task that had something to do, as soon
+/// as it is known. After a signal, the report has what was done until then.
 ///
 /// # Errors
-/// A lock cannot be looked at; there are no threads; a signal, after the steps that were under way have ended.
+/// There are no threads.
 pub(crate) fn run(
-    site: &Site<'_>,
+    site: &mut Site<'_>,
     program: &Program<'_>,
     tasks: &[Task<'_>],
     tell: &(dyn Fn(&Outcome) + Sync),
 ) -> Result<Report> {
-    let monitor = site.monitor;
-    let mut guards: Vec<Option<Guard>> = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let is_due = matches!(task.need, Need::Due { .. });
-        guards.push(if is_due { site.locks.own_job(&task.name)? } else { None });
-    }
-    let work: Vec<usize> = (0..tasks.len()).filter(|n| guards[*n].is_some()).collect();
+    let (monitor, settings) = (site.monitor, &site.config.run);
+    let due: Vec<usize> = (0..tasks.len()).filter(|n| matches!(tasks[*n].need, Need::Due { .. })).collect();
+    let shift = Shift { locks: site.locks.clone(), site: Mutex::new(site), program, verify: settings.verify };
     let outcomes = Mutex::new(Vec::with_capacity(tasks.len()));
-    let settings = &site.config.run;
     let (next, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let worker = || {
-        while let Some(n) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(n) = due.get(next.fetch_add(1, Ordering::Relaxed)) {
             if monitor.interrupted().is_some() {
                 break;
             }
-            let outcome = task::carry_out(program, &tasks[*n], settings.verify, monitor);
+            let outcome = shift.attend(&tasks[*n], monitor);
             let done = ended.fetch_add(1, Ordering::Relaxed) + 1;
             let step = &format!("{} has ended", outcome.name);
-            monitor.progress(&Progress::new(Activity::Run { step }, done as u64, work.len() as u64, 0));
-            tell(&outcome);
+            monitor.progress(&Progress::new(Activity::Run { step }, done as u64, due.len() as u64, 0));
+            if outcome.verdict != Verdict::Busy {
+                tell(&outcome);
+            }
             outcomes.lock().unwrap_or_else(|e| e.into_inner()).push((*n, outcome));
         }
     };
     std::thread::scope(|scope| {
-        let started = (1..settings.simultaneous_jobs.min(work.len()))
+        let started = (1..settings.simultaneous_jobs.min(due.len()))
             .map(|_| threads::start_scoped(scope, worker))
             .collect::<Result<Vec<_>>>();
         worker();
         started.map(drop)
     })?;
-    drop(guards.drain(..).flatten().collect::<Vec<_>>());
-    monitor.check()?;
-    let mut done = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
-    for (n, task) in tasks.iter().enumerate().filter(|(n, _)| !work.contains(n)) {
-        let verdict = match &task.need {
-            Need::Nothing => Verdict::NotDue,
-            Need::Due { .. } => Verdict::Busy,
-            Need::Impossible(why) => Verdict::Failed(why.clone()),
+    let mut done: BTreeMap<usize, Outcome> =
+        outcomes.into_inner().unwrap_or_else(|e| e.into_inner()).into_iter().collect();
+    let outcome = |(n, task)| done.remove(&n).unwrap_or_else(|| without_work(task));
+    let outcomes = tasks.iter().enumerate().map(outcome).collect();
+    let mut report = Report { outcomes, cleanup: None, interrupted: None };
+    report.interrupted = tidy(program, tasks, &mut report, monitor).err();
+    Ok(report)
+}
+
+/// What the workers of a run have in common.
+struct Shift<'r, 's> {
+    locks: Locks,
+    site: Mutex<&'r mut Site<'s>>,
+    program: &'r Program<'r>,
+    /// How much of each new version is verified, in percent.
+    verify: u8,
+}
+
+impl Shift<'_, '_> {
+    /// Does everything for a task that is due, with the lock of its job.
+    ///
+    /// Each task has the lock only while somebody works on it. So a job that hangs keeps no other from the next run.
+    fn attend(&self, task: &Task<'_>, monitor: &dyn Monitor) -> Outcome {
+        let lock = match self.locks.own_job(&task.name) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return self.busy(task),
+            Err(error) => return Outcome::of(task, Verdict::Failed(error.line())),
         };
-        done.push((n, Outcome::of(task, verdict)));
-    }
-    done.sort_by_key(|(n, _)| *n);
-    let mut report =
-        Report { outcomes: done.into_iter().map(|(_, outcome)| outcome).collect(), cleanup: None };
-    for (task, outcome) in tasks.iter().zip(&mut report.outcomes) {
+        let task = &self.renewed(task, monitor);
+        if task.need == Need::Nothing {
+            return Outcome::of(task, Verdict::NotDue);
+        }
+        let mut outcome = task::carry_out(self.program, task, self.verify, &lock, monitor);
         // A name whose backup has just failed keeps what it has.
-        let is_made = matches!(outcome.verdict, Verdict::Made(_));
-        if is_made || task.is_known && outcome.verdict == Verdict::NotDue {
-            monitor.check()?;
+        if matches!(outcome.verdict, Verdict::Made(_)) && monitor.interrupted().is_none() {
+            task::prune(self.program, task, &mut outcome, monitor);
+        }
+        outcome
+    }
+
+    /// The task as it is now: another run may have made the backup while this one was busy with others.
+    fn renewed<'c>(&self, task: &Task<'c>, monitor: &dyn Monitor) -> Task<'c> {
+        let mut site = self.site.lock().unwrap_or_else(|e| e.into_inner());
+        jobs::renewed(&mut site, task, Timestamp::now()).unwrap_or_else(|error| {
+            // If the database is out of order, the backup says so.
+            monitor.say(Level::Info, &format!("{}: {}", task.name, error.line()));
+            task.clone()
+        })
+    }
+
+    /// The outcome of a task that another run is working on.
+    fn busy(&self, task: &Task<'_>) -> Outcome {
+        let mut outcome = Outcome::of(task, Verdict::Busy);
+        // If it cannot be found out, the next run tries again.
+        let holder = self.locks.holder_of_job(&task.name).ok().flatten();
+        if let Some(Holder { host, pid, since: Some(since), .. }) = holder
+            && Timestamp::now().since(since) > LONG
+        {
+            outcome.problems.push(Problem {
+                text: format!(
+                    "an earlier run (process {pid} on {host}) has been working on it since {since} UTC; if that is not \
+                     what you expect, end that process and what it has started"
+                ),
+                is_damage: false,
+            });
+        }
+        outcome
+    }
+}
+
+/// The outcome of a task on which nobody has worked.
+fn without_work(task: &Task<'_>) -> Outcome {
+    Outcome::of(
+        task,
+        match &task.need {
+            Need::Nothing => Verdict::NotDue,
+            Need::Due { .. } => Verdict::Failed("the run was interrupted before".to_owned()),
+            Need::Impossible(why) => Verdict::Failed(why.clone()),
+        },
+    )
+}
+
+/// Removes old versions of tasks that were not due, and then data that no version uses.
+///
+/// # Errors
+/// A signal.
+fn tidy(
+    program: &Program<'_>,
+    tasks: &[Task<'_>],
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> std::result::Result<(), Signal> {
+    let check = || monitor.interrupted().map_or(Ok(()), Err);
+    for (task, outcome) in tasks.iter().zip(&mut report.outcomes) {
+        check()?;
+        if task.is_known && task.need == Need::Nothing {
             task::prune(program, task, outcome, monitor);
         }
     }
-    monitor.check()?;
-    report.cleanup = program.cleanup(monitor).err().map(|error| error.line());
-    Ok(report)
+    check()?;
+    match program.cleanup(monitor) {
+        Err(Error::Interrupted(signal)) => Err(signal),
+        done => {
+            report.cleanup = done.err().map(|error| error.line());
+            Ok(())
+        }
+    }
 }
 
 impl Outcome {

@@ -40,7 +40,7 @@ impl<'a> Around<'a> {
     pub(super) fn before(&self, facts: &Facts) -> Result<()> {
         let Some(script) = self.script(facts, &self.hooks.before) else { return Ok(()) };
         let environment = self.environment("before", facts, None, None);
-        let hook = Hook { job: None, key: "before", script, environment, level: Level::Error };
+        let hook = Hook { job: None, key: "before", script, environment, level: Level::Error, lock: None };
         self.run(hook).map_err(|error| match error {
             Error::Interrupted(_) => error,
             error => Error::refused(format!("Nothing was done: {}.", error.line())),
@@ -72,7 +72,7 @@ impl<'a> Around<'a> {
 
     fn run_late(&self, key: &str, script: &str, facts: &Facts, ended: &Ended, failure: Option<&Failure>) {
         let environment = self.environment(key, facts, Some(ended), failure);
-        let hook = Hook { job: None, key, script, environment, level: Level::Warning };
+        let hook = Hook { job: None, key, script, environment, level: Level::Warning, lock: None };
         // A signal that has ended the command or another hook does not end this one, but a further one does.
         self.terminal.forgive_signals();
         match self.run(hook) {

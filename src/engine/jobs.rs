@@ -83,8 +83,7 @@ pub(crate) fn plan<'c>(
         };
         for (item, source) in found {
             let name = job.name.replace(PLACEHOLDER, &item);
-            let filter = VersionFilter { name: Some(name.clone()), ..VersionFilter::default() };
-            let versions = site.versions(&filter)?;
+            let versions = versions_of(site, &name)?;
             let need = need(site, job, &name, &versions, now)?;
             tasks.push(Task { job, source, name, item, is_known: !versions.is_empty(), need });
         }
@@ -103,6 +102,20 @@ pub(crate) fn plan<'c>(
         }
     }
     Ok(tasks)
+}
+
+/// The task as it is at `now`, after another run may have made the backup.
+///
+/// # Errors
+/// The database fails.
+pub(crate) fn renewed<'c>(site: &mut Site<'_>, task: &Task<'c>, now: Timestamp) -> Result<Task<'c>> {
+    let versions = versions_of(site, &task.name)?;
+    let need = need(site, task.job, &task.name, &versions, now)?;
+    Ok(Task { is_known: !versions.is_empty(), need, ..task.clone() })
+}
+
+fn versions_of(site: &mut Site<'_>, name: &str) -> Result<Vec<Version>> {
+    site.versions(&VersionFilter { name: Some(name.to_owned()), ..VersionFilter::default() })
 }
 
 fn chosen<'c>(jobs: &'c [Job], wanted: &[String]) -> Result<Vec<&'c Job>> {

@@ -189,6 +189,13 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
+impl Guard {
+    /// Another descriptor of the locked file. The lock stays until all descriptors are closed.
+    pub(super) fn descriptor(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         // While others share the lock, the file must stay, or the next process would lock another file. If this is the

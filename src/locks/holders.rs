@@ -26,7 +26,8 @@ pub struct Holder {
     pub pid: u32,
     /// The title of the process: `backy2`, and its current work.
     pub command: String,
-    /// When the lock was taken; for lock files, when the process was started. `None` if that is not known.
+    /// When the lock was taken; for lock files, when the process was started, or, if it is gone,
+    /// when the file was made. `None` if that is not known.
     pub since: Option<Timestamp>,
     /// Seconds since the last heartbeat; `None` for lock files.
     pub heard: Option<u64>,
@@ -102,8 +103,12 @@ pub(super) fn command(pid: u32) -> String {
 
 /// When a process was started.
 fn running_since(pid: u32) -> Option<Timestamp> {
-    let created = fs::metadata(format!("/proc/{pid}")).ok()?.mtime();
-    DateTime::from_timestamp(created, 0).map(|time| Timestamp::from_naive(time.naive_utc()))
+    moment(fs::metadata(format!("/proc/{pid}")).ok()?.mtime())
+}
+
+/// A time in seconds since 1970.
+fn moment(seconds: i64) -> Option<Timestamp> {
+    DateTime::from_timestamp(seconds, 0).map(|time| Timestamp::from_naive(time.naive_utc()))
 }
 
 /// The holders of the lock files in a folder. Takes no lock.
@@ -112,13 +117,13 @@ fn running_since(pid: u32) -> Option<Timestamp> {
 /// [`Error::LockDir`]: the folder cannot be read.
 pub(super) fn local(dir: &Path) -> Result<Vec<Holder>> {
     let unreadable = |e: std::io::Error| Error::LockDir { path: dir.to_owned(), reason: e.into() };
-    let mut names: HashMap<u64, String> = HashMap::new();
+    let mut names: HashMap<u64, (String, i64)> = HashMap::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let file = entry.file_name();
         let name = file.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
         if let (Some(name), Ok(metadata)) = (name, entry.metadata()) {
-            names.insert(metadata.ino(), name.to_owned());
+            names.insert(metadata.ino(), (name.to_owned(), metadata.mtime()));
         }
     }
     let own = std::process::id();
@@ -127,8 +132,10 @@ pub(super) fn local(dir: &Path) -> Result<Vec<Holder>> {
     let held = held.filter(|(_, pid, _)| *pid != own);
     Ok(held
         .filter_map(|(inode, pid, exclusive)| {
-            let name = names.get(&inode)?.clone();
-            let (command, since) = (command(pid), running_since(pid));
+            let (name, made) = names.get(&inode)?.clone();
+            // A process that has been killed may have left the lock to those that it has started.
+            let since = running_since(pid).or_else(|| moment(made));
+            let command = command(pid);
             Some(Holder { name, exclusive, host: host(), pid, command, since, heard: None })
         })
         .collect())

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 pub(super) const CLEANUP: &str = "backy-cleanup-fast";
 pub(super) const COPIES: &str = "backy-copies";
+/// The words that begin the error of a cleanup while another one is running.
+pub(crate) const OTHER_CLEANUP: &str = "Another backy cleanup is running";
 /// Precedes the name of a snapshot.
 pub(super) const SNAPSHOT: &str = "rbd-";
 /// Precedes the name of versions.
@@ -114,10 +116,7 @@ impl Locks {
     pub fn cleanup(&self) -> Result<Guard> {
         failpoint::note("locking the cleanup");
         retry(INSTANT, || self.try_exclusive(CLEANUP))?.or_else(|holder| {
-            Error::Locked(format!(
-                "Another backy cleanup is running{}. Try again when it has ended.",
-                by(holder)
-            ))
+            Error::Locked(format!("{OTHER_CLEANUP}{}. Try again when it has ended.", by(holder)))
         })
     }
 
@@ -142,11 +141,16 @@ impl Locks {
     /// # Errors
     /// [`Error::LockDir`].
     pub fn own_job(&self, name: &str) -> Result<Option<Guard>> {
-        // Names of versions may have any characters and any length.
-        let plain = name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-        let digest = || blake3::hash(name.as_bytes()).to_hex().to_string();
-        let name = if plain { name.to_owned() } else { digest() };
-        Ok(self.try_exclusive(&format!("{JOB}{name}"))?.guard())
+        Ok(self.try_exclusive(&of_job(name))?.guard())
+    }
+
+    /// The run that makes versions with the name `name`, if it is known.
+    ///
+    /// # Errors
+    /// As for [`Locks::list`].
+    pub fn holder_of_job(&self, name: &str) -> Result<Option<Holder>> {
+        let name = of_job(name);
+        Ok(self.held()?.into_iter().find(|holder| holder.name == name))
     }
 
     /// Protects a snapshot of an RBD image while it is read: other incremental backups cannot remove it. `name` consists of
@@ -210,6 +214,14 @@ impl Locks {
         }
         Err(running(&others, "The database must be upgraded, and they must end first. Nothing was changed."))
     }
+}
+
+/// The name of the lock of a job that makes versions with the name `name`.
+fn of_job(name: &str) -> String {
+    // Names of versions may have any characters and any length.
+    let plain = name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let digest = || blake3::hash(name.as_bytes()).to_hex().to_string();
+    format!("{JOB}{}", if plain { name.to_owned() } else { digest() })
 }
 
 /// Calls `attempt` until it succeeds, at least once and for at most `limit`.

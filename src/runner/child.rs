@@ -1,9 +1,10 @@
 //! Runs another program with a time limit, and ends it with everything that it has started.
 
 use super::NESTED;
+use crate::locks::Guard;
 use crate::types::error::{Error, Result, Signal};
 use crate::types::reason::because;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::process::{Pid, Signal as ToSend, kill_process_group};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -16,8 +17,18 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(60);
 /// Time between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// The most bytes of output that are kept: those at the end.
-const MOST_OUTPUT: u64 = 1 << 20;
+
+/// What bounds a program.
+pub(super) struct Bounds<'a> {
+    /// It must have ended by then.
+    pub until: Option<Instant>,
+    /// It must end when this returns a signal.
+    pub stop: &'a dyn Fn() -> Option<Signal>,
+    /// The lock that other processes on this host must not get before it has ended, even if this process is killed.
+    pub lock: Option<&'a Guard>,
+    /// The most bytes of stdout, and of stderr, that are kept: those at the end.
+    pub most_output: u64,
+}
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,58 +54,85 @@ pub(super) struct Finished {
     pub stderr: Vec<String>,
 }
 
-/// Runs `command` until it ends, until the moment `until`, or until `stop` returns a signal. It gets no input.
+/// Runs `command` until it ends, or until it is ended. It gets no input.
 ///
 /// # Errors
 /// [`Error::Resources`]: the program cannot be started.
-pub(super) fn run(
-    mut command: Command,
-    until: Option<Instant>,
-    stop: &dyn Fn() -> Option<Signal>,
-) -> Result<Finished> {
+pub(super) fn run(mut command: Command, bounds: &Bounds<'_>) -> Result<Finished> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |e: std::io::Error| Error::resources(because(format!("{program} cannot be run"), e));
     // Not pipes: a program that goes on in the background would keep them open.
-    let (mut stdout, mut stderr) = (scratch().map_err(failed)?, scratch().map_err(failed)?);
-    command.stdin(Stdio::null()).env(NESTED, "1");
-    command.stdout(stdout.try_clone().map_err(failed)?).stderr(stderr.try_clone().map_err(failed)?);
+    let output = || Output::new(bounds.most_output).map_err(failed);
+    let mut outputs = [output()?, output()?];
+    // A lock file is empty, so as the input of a program it is as good as /dev/null. As its input it reaches the program,
+    // and no other that another thread starts. A program that goes on in the background usually closes it.
+    let lock = bounds.lock.map(Guard::to_inherit).transpose()?;
+    command.stdin(lock.map_or_else(Stdio::null, Stdio::from)).env(NESTED, "1");
+    let [stdout, stderr] = outputs.each_ref().map(|output| output.file.try_clone().map_err(failed));
+    command.stdout(stdout?).stderr(stderr?);
     // Signals reach everything that the program has started.
     command.process_group(0);
     let mut child = command.spawn().map_err(failed)?;
-    let ended = wait(&mut child, until, stop).map_err(failed)?;
-    let stderr = text(&mut stderr).map_err(failed)?;
+    let ended = wait(&mut child, bounds, &mut outputs).map_err(failed)?;
+    let [stdout, stderr] = &mut outputs;
+    let stderr = stderr.text().map_err(failed)?;
     let lines = stderr.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned);
-    Ok(Finished { ended, stdout: text(&mut stdout).map_err(failed)?, stderr: lines.collect() })
+    Ok(Finished { ended, stdout: stdout.text().map_err(failed)?, stderr: lines.collect() })
 }
 
-/// A file in memory.
-fn scratch() -> std::io::Result<File> {
-    Ok(memfd_create("backy2-output", MemfdFlags::CLOEXEC)?.into())
+/// The output of a program: a file in memory.
+struct Output {
+    file: File,
+    /// The number of bytes that are kept.
+    most: u64,
+    /// The number of bytes at the beginning that need no memory any more.
+    freed: u64,
 }
 
-/// The end of what was written to `file`.
-fn text(file: &mut File) -> std::io::Result<String> {
-    let length = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(length.saturating_sub(MOST_OUTPUT)))?;
-    let mut bytes = Vec::new();
-    file.take(MOST_OUTPUT).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+impl Output {
+    fn new(most: u64) -> std::io::Result<Self> {
+        Ok(Output { file: memfd_create("backy2-output", MemfdFlags::CLOEXEC)?.into(), most, freed: 0 })
+    }
+
+    /// Frees the memory of what is not kept.
+    fn trim(&mut self) {
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        let excess = length.saturating_sub(self.most);
+        // Not for every line: the kernel frees whole pages.
+        if excess < self.freed.saturating_add(self.most) {
+            return;
+        }
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if fallocate(&self.file, hole, self.freed, excess - self.freed).is_ok() {
+            self.freed = excess;
+        }
+    }
+
+    /// The end of what was written, after a line that says how much is missing.
+    fn text(&mut self) -> std::io::Result<String> {
+        let length = self.file.seek(SeekFrom::End(0))?;
+        let left_out = self.file.seek(SeekFrom::Start(length.saturating_sub(self.most)))?;
+        let mut bytes = Vec::new();
+        (&self.file).take(self.most).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(match left_out {
+            0 => text.into_owned(),
+            _ => format!("… {left_out} bytes left out\n{text}"),
+        })
+    }
 }
 
-fn wait(
-    child: &mut Child,
-    until: Option<Instant>,
-    stop: &dyn Fn() -> Option<Signal>,
-) -> std::io::Result<Ended> {
+fn wait(child: &mut Child, bounds: &Bounds<'_>, outputs: &mut [Output; 2]) -> std::io::Result<Ended> {
     let why = loop {
+        outputs.iter_mut().for_each(Output::trim);
         if let Some(status) = child.try_wait()? {
             let killed = || Ended::Killed(status.signal().unwrap_or(0));
             return Ok(status.code().map_or_else(killed, |code| Ended::Exit(code as u8)));
         }
-        if let Some(signal) = stop() {
+        if let Some(signal) = (bounds.stop)() {
             break Ended::Stopped(signal);
         }
-        if until.is_some_and(|until| Instant::now() >= until) {
+        if bounds.until.is_some_and(|until| Instant::now() >= until) {
             break Ended::TimedOut;
         }
         sleep(LOOK);
@@ -107,6 +145,7 @@ fn wait(
             child.wait()?;
             break;
         }
+        outputs.iter_mut().for_each(Output::trim);
         sleep(LOOK);
     }
     // What it has started may go on without it.
@@ -128,7 +167,26 @@ mod tests {
     fn shell(script: &str, limit: Option<Duration>, stop: &dyn Fn() -> Option<Signal>) -> Finished {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        run(command, limit.map(|limit| Instant::now() + limit), stop).expect("run")
+        let until = limit.map(|limit| Instant::now() + limit);
+        run(command, &Bounds { until, stop, lock: None, most_output: MOST }).expect("run")
+    }
+
+    const MOST: u64 = 10_000;
+
+    #[test]
+    fn long_output_needs_little_memory_and_its_end_is_kept() {
+        let finished =
+            shell("head -c 50000000 /dev/zero | tr '\\0' x; echo end; echo short >&2", None, &|| None);
+        assert!(finished.stdout.starts_with("… 49990004 bytes left out\nxxx"), "{:.60}", finished.stdout);
+        assert!(finished.stdout.ends_with("xend\n") && finished.stdout.len() < 11_000);
+        assert_eq!(finished.stderr, ["short"]);
+        let mut output = Output::new(MOST).expect("a file");
+        for _ in 0..100 {
+            std::io::Write::write_all(&mut output.file, &[b'x'; 100_000]).expect("written");
+            output.trim();
+        }
+        let blocks = std::os::unix::fs::MetadataExt::blocks(&output.file.metadata().expect("metadata"));
+        assert!(blocks * 512 < 200_000, "{blocks} blocks of 512 bytes are in memory");
     }
 
     #[test]
@@ -145,7 +203,8 @@ mod tests {
         let start = Instant::now();
         assert_eq!(shell("sleep 60 & echo started", None, &|| None).stdout, "started\n");
         assert!(start.elapsed() < Duration::from_secs(30));
-        let error = run(Command::new("/no/such/program"), None, &|| None).expect_err("refused").line();
+        let bounds = Bounds { until: None, stop: &|| None, lock: None, most_output: MOST };
+        let error = run(Command::new("/no/such/program"), &bounds).expect_err("refused").line();
         assert!(error.contains("/no/such/program"), "{error}");
     }
 

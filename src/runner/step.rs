@@ -1,9 +1,10 @@
 //! The steps of a job: commands of this program, and the commands before and after.
 
-use super::child::{self, Ended};
+use super::child::{self, Bounds, Ended};
 use super::hook::{Hook, Variable};
 use super::{failed, how};
 use crate::engine::jobs::Task;
+use crate::locks::{Guard, OTHER_CLEANUP};
 use crate::monitor::{Level, Monitor};
 use crate::types::error::{Error, Result};
 use serde_json::Value;
@@ -17,6 +18,9 @@ const ITSELF: &str = "/proc/self/exe";
 const AFTER: Duration = Duration::from_secs(3600);
 /// The exit code of a scrub that has found bad data.
 pub(super) const BAD_DATA: u8 = 20;
+
+/// The most bytes of the document of a step.
+const MOST_OUTPUT: u64 = 64 << 20;
 
 /// A command of this program.
 #[derive(Clone, Copy)]
@@ -40,8 +44,18 @@ pub(crate) enum Step<'s> {
 pub(crate) struct Program<'a> {
     /// The arguments for a step whose result is a JSON document.
     pub words: &'a (dyn Fn(Step<'_>) -> Vec<OsString> + Sync),
-    /// Shows a line of the stderr of a step, with the name of the versions. The step itself has written it to the logfile.
-    pub show: &'a (dyn Fn(&str, &str) + Sync),
+    /// Shows the stderr of a step. The step itself has written it to the logfile.
+    pub show: &'a (dyn Fn(&Said<'_>) + Sync),
+}
+
+/// The stderr of a step that has ended.
+pub(crate) struct Said<'a> {
+    /// The subject of the step, such as the name of the versions.
+    pub about: &'a str,
+    /// The lines.
+    pub lines: &'a [String],
+    /// The error in the document of the step. It becomes a problem of the task, which is reported at the end.
+    pub error: Option<&'a str>,
 }
 
 /// The environment of a hook.
@@ -51,6 +65,8 @@ pub(super) struct Facts<'a> {
     pub result: Option<&'static str>,
     /// The uid of the new version.
     pub version: Option<&'a str>,
+    /// The lock of the job.
+    pub lock: &'a Guard,
 }
 
 impl Program<'_> {
@@ -63,20 +79,23 @@ impl Program<'_> {
         step: Step<'_>,
         accepted: &[u8],
         until: Option<Instant>,
+        lock: Option<&Guard>,
         monitor: &dyn Monitor,
     ) -> Result<(Value, u8)> {
         let mut command = Command::new(ITSELF);
         command.args((self.words)(step));
-        let finished = child::run(command, until, &|| monitor.interrupted())?;
-        for line in &finished.stderr {
-            (self.show)(step.about(), line);
-        }
+        let stop = || monitor.interrupted();
+        let finished = child::run(command, &Bounds { until, stop: &stop, lock, most_output: MOST_OUTPUT })?;
         let value: Value = serde_json::from_str(finished.stdout.trim()).unwrap_or_default();
+        let why = value.get("error").and_then(Value::as_str);
+        (self.show)(&Said { about: step.about(), lines: &finished.stderr, error: why });
         match finished.ended {
             Ended::Exit(code) if code == 0 || accepted.contains(&code) => Ok((value, code)),
             Ended::Stopped(signal) => Err(Error::Interrupted(signal)),
+            // The step says only that it was interrupted.
+            Ended::TimedOut => Err(failed(format!("{} {}", step.noun(), how(Ended::TimedOut)))),
             ended => {
-                let why = value.get("error").and_then(Value::as_str).map(str::to_owned);
+                let why = why.map(str::to_owned);
                 Err(failed(why.unwrap_or_else(|| format!("{} {}", step.noun(), how(ended)))))
             }
         }
@@ -90,17 +109,18 @@ impl Program<'_> {
         &self,
         task: &Task<'_>,
         until: Option<Instant>,
+        lock: &Guard,
         monitor: &dyn Monitor,
     ) -> Result<Value> {
-        self.call(Step::Backup(task), &[], until, monitor).map(|(value, _)| value)
+        self.call(Step::Backup(task), &[], until, Some(lock), monitor).map(|(value, _)| value)
     }
 
     /// Reads `percent` of a version again. Returns whether it is good.
     ///
     /// # Errors
     /// The scrub fails.
-    pub(super) fn verify(&self, uid: &str, percent: u8, monitor: &dyn Monitor) -> Result<bool> {
-        let (_, code) = self.call(Step::Verify { uid, percent }, &[BAD_DATA], None, monitor)?;
+    pub(super) fn verify(&self, uid: &str, percent: u8, lock: &Guard, monitor: &dyn Monitor) -> Result<bool> {
+        let (_, code) = self.call(Step::Verify { uid, percent }, &[BAD_DATA], None, Some(lock), monitor)?;
         Ok(code != BAD_DATA)
     }
 
@@ -109,15 +129,22 @@ impl Program<'_> {
     /// # Errors
     /// A version cannot be removed.
     pub(super) fn prune(&self, name: &str, monitor: &dyn Monitor) -> Result<Value> {
-        self.call(Step::Prune(name), &[], None, monitor).map(|(value, _)| value)
+        self.call(Step::Prune(name), &[], None, None, monitor).map(|(value, _)| value)
     }
 
-    /// Deletes data that no version uses.
+    /// Deletes data that no version uses, unless another cleanup is doing that.
     ///
     /// # Errors
     /// The cleanup fails.
     pub(super) fn cleanup(&self, monitor: &dyn Monitor) -> Result<()> {
-        self.call(Step::Cleanup, &[], None, monitor).map(drop)
+        match self.call(Step::Cleanup, &[], None, None, monitor) {
+            Err(error) if error.line().starts_with(OTHER_CLEANUP) => {
+                let text = format!("{OTHER_CLEANUP}, and deletes what no version uses.");
+                monitor.say(Level::Info, &text);
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 }
 
@@ -173,5 +200,5 @@ fn hook<'a>(key: &'a str, script: &'a str, facts: &Facts<'a>) -> Hook<'a> {
         environment.push(("BACKY2_RESULT", Some(result.into())));
         environment.push(("BACKY2_VERSION", Some(facts.version.unwrap_or_default().into())));
     }
-    Hook { job: Some(name), key, script, environment, level: Level::Error }
+    Hook { job: Some(name), key, script, environment, level: Level::Error, lock: Some(facts.lock) }
 }

@@ -6,12 +6,13 @@ use crate::cli::exit;
 use crate::cli::facts::{Facts, Failure};
 use crate::cli::sheet::{Head, Look, Sheet};
 use crate::cli::table::Align;
-use crate::cli::{Context, human, listing};
+use crate::cli::terminal::WAY_ON;
+use crate::cli::{Context, human, listing, log};
 use crate::engine::jobs::{self, Need, Task};
 use crate::engine::{Access, Site};
 use crate::monitor::{Level, Monitor};
-use crate::runner::{self, BackedUp, Outcome, Program, Report, Step, Verdict};
-use crate::types::error::Result;
+use crate::runner::{self, BackedUp, Outcome, Program, Report, Said, Step, Verdict};
+use crate::types::error::{Error, Result};
 use crate::types::time::Timestamp;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -25,7 +26,9 @@ pub(super) fn run(context: &Context, args: &RunArgs, facts: &mut Facts) -> Resul
         return Ok(exit::Outcome::Done);
     }
     let terminal = &context.terminal;
-    let show = |name: &str, line: &str| terminal.pass_on(&format!("{name}: {line}"));
+    let show = |said: &Said<'_>| {
+        news(said).for_each(|line| terminal.pass_on(&format!("{}: {line}", said.about)));
+    };
     let words = |step: Step<'_>| {
         let json = OsString::from("--json");
         let words = words(step).into_iter().map(OsString::from);
@@ -36,16 +39,40 @@ pub(super) fn run(context: &Context, args: &RunArgs, facts: &mut Facts) -> Resul
         let line = lines(std::slice::from_ref(outcome), None);
         terminal.record(Level::Info, line.trim_end());
     };
-    let report = runner::run(&site, &program, &tasks, &tell)?;
+    let report = runner::run(&mut site, &program, &tasks, &tell)?;
     take(facts, &tasks, &report);
-    if context.json || context.style.machine {
+    if context.json && report.interrupted.is_some() {
+        // The only document is the error.
+    } else if context.json || context.style.machine {
         listing::show(context, "jobs", &report.outcomes, Field::ALL, listing::complete)?;
     } else if report.is_silent() {
         terminal.info("Nothing is due.");
     } else if !report.is_good() || terminal.is_read_by_people() {
         terminal.print(&lines(&report.outcomes, context.screen))?;
     }
-    Ok(conclude(context, &report))
+    let outcome = conclude(context, &report);
+    report.interrupted.map_or(Ok(outcome), |signal| Err(Error::Interrupted(signal)))
+}
+
+/// The lines of the stderr of a step that the run itself does not say.
+fn news<'a>(said: &'a Said<'_>) -> impl Iterator<Item = &'a str> {
+    let error = said.error.map(log::clean);
+    let mut lines = said.lines.iter().map(String::as_str);
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            if line == WAY_ON {
+                // The next run goes on by itself.
+                lines.next();
+                continue;
+            }
+            let text = line.trim_start().strip_prefix("ERROR: ");
+            let is_known = text.is_some_and(|text| text == exit::CLOSING || Some(text) == error.as_deref());
+            if !is_known {
+                return Some(line);
+            }
+        }
+    })
 }
 
 /// The command line of a step.
@@ -110,7 +137,7 @@ fn conclude(context: &Context, report: &Report) -> exit::Outcome {
     let (terminal, complaints) = (&context.terminal, complaints(report));
     match &complaints[..] {
         _ if report.is_good() => exit::Outcome::Done,
-        [others @ .., last] if !report.is_damage() => {
+        [others @ .., last] if !report.is_damage() && report.interrupted.is_none() => {
             others.iter().for_each(|line| terminal.error(line));
             terminal.fail(std::slice::from_ref(last), exit::CLOSING);
             exit::Outcome::Failed
