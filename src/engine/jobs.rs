@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Task<'c> {
     /// The job.
     pub job: &'c Job,
-    /// The source.
+    /// The source; empty if the pattern of the job finds none.
     pub source: String,
     /// The name of the versions.
     pub name: String,
@@ -44,16 +44,16 @@ pub(crate) enum Need {
     },
     /// Nothing is due.
     Nothing,
-    /// The pattern of the job finds no sources. The text says why.
+    /// No backup can be made. The text says why.
     Impossible(String),
 }
 
 /// The tasks of the jobs with the names `wanted`, or of all jobs.
 ///
-/// The failure of one pattern touches no other job.
+/// The failure of a pattern, or of a name that it finds, touches no other task.
 ///
 /// # Errors
-/// There is no such job; no job has a source; two tasks make versions of the same name; the database fails.
+/// There is no such job; no job has a source; two jobs make versions of the same name; the database fails.
 pub(crate) fn plan<'c>(
     site: &mut Site<'_>,
     jobs: &'c [Job],
@@ -61,47 +61,65 @@ pub(crate) fn plan<'c>(
     now: Timestamp,
 ) -> Result<Vec<Task<'c>>> {
     let mut tasks = Vec::new();
-    let mut failure = None;
     for job in chosen(jobs, wanted)? {
         let found = match sources(site, job) {
             Ok(found) => found,
             Err(error @ (Error::Interrupted(_) | Error::Internal(_))) => return Err(error),
             Err(error) => {
+                let (source, item, name) = (String::new(), String::new(), job.job.clone());
                 let need = Need::Impossible(error.line());
-                let name = job.job.clone();
-                tasks.push(Task {
-                    job,
-                    source: String::new(),
-                    name,
-                    item: String::new(),
-                    is_known: false,
-                    need,
-                });
-                failure = Some(error);
+                tasks.push(Task { job, source, name, item, is_known: false, need });
                 continue;
             }
         };
-        for (item, source) in found {
+        for (item, source, problem) in found {
             let name = job.name.replace(PLACEHOLDER, &item);
-            let versions = versions_of(site, &name)?;
-            let need = need(site, job, &name, &versions, now)?;
-            tasks.push(Task { job, source, name, item, is_known: !versions.is_empty(), need });
+            let task = |is_known, need| Task { job, source, name: name.clone(), item, is_known, need };
+            tasks.push(match problem {
+                Some(problem) => task(false, Need::Impossible(problem)),
+                None => {
+                    let versions = versions_of(site, &name)?;
+                    let need = need(site, job, &name, &versions, now)?;
+                    task(!versions.is_empty(), need)
+                }
+            });
         }
     }
-    let is_possible = |task: &&Task<'_>| !matches!(task.need, Need::Impossible(_));
-    if let Some(error) = failure.filter(|_| !tasks.iter().any(|task| is_possible(&task))) {
-        return Err(error);
+    settle(&mut tasks)?;
+    Ok(tasks)
+}
+
+/// Makes tasks impossible that would make versions of the same name from different sources.
+///
+/// # Errors
+/// Two jobs do that, whatever their patterns find.
+fn settle(tasks: &mut [Task<'_>]) -> Result<()> {
+    let mut same: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (n, task) in tasks.iter().enumerate().filter(|(_, task)| !task.source.is_empty()) {
+        same.entry(&task.name).or_default().push(n);
     }
-    let mut seen: BTreeMap<&str, &Task<'_>> = BTreeMap::new();
-    for task in tasks.iter().filter(is_possible) {
-        if let Some(other) = seen.insert(&task.name, task) {
+    let mut impossible = Vec::new();
+    for (name, all) in same.into_iter().filter(|(_, all)| all.len() > 1) {
+        if let [first, second] = all[..2]
+            && [first, second].iter().all(|n| matches!(tasks[*n].job.source, Source::One(_)))
+        {
             return Err(Error::config(format!(
-                "[job:{}] and [job:{}] both make versions of the name {}. Give them different names.",
-                other.job.job, task.job.job, task.name
+                "[job:{}] and [job:{}] both make versions of the name {name}. Give them different names.",
+                tasks[first].job.job, tasks[second].job.job
             )));
         }
+        let sources: Vec<String> =
+            all.iter().map(|n| format!("{} of [job:{}]", tasks[*n].source, tasks[*n].job.job)).collect();
+        let why = format!(
+            "versions of the name {name} would come from {}. Change a pattern or a name.",
+            sources.join(" and ")
+        );
+        impossible.extend(all.into_iter().map(|n| (n, why.clone())));
     }
-    Ok(tasks)
+    for (n, why) in impossible {
+        tasks[n].need = Need::Impossible(why);
+    }
+    Ok(())
 }
 
 /// The task as it is at `now`, after another run may have made the backup.
@@ -134,10 +152,10 @@ fn chosen<'c>(jobs: &'c [Job], wanted: &[String]) -> Result<Vec<&'c Job>> {
     Ok(jobs.iter().filter(|job| wanted.is_empty() || wanted.contains(&job.job)).collect())
 }
 
-/// The sources of a job, each with the name that stands for the placeholder.
-fn sources(site: &Site<'_>, job: &Job) -> Result<Vec<(String, String)>> {
+/// The sources of a job, each with the name that stands for the placeholder, and why it cannot be used.
+fn sources(site: &Site<'_>, job: &Job) -> Result<Vec<(String, String, Option<String>)>> {
     let (pattern, source) = match &job.source {
-        Source::One(source) => return Ok(vec![(String::new(), source.clone())]),
+        Source::One(source) => return Ok(vec![(String::new(), source.clone(), None)]),
         Source::Each { pattern, source } => (pattern, source),
     };
     let found = io::find(pattern, &site.config.io)?;
@@ -147,9 +165,9 @@ fn sources(site: &Site<'_>, job: &Job) -> Result<Vec<(String, String)>> {
             job.job
         )));
     }
-    let source_of = |Entry { name, url }: Entry| {
+    let source_of = |Entry { name, url, problem }: Entry| {
         let source = source.as_ref().map_or(url, |source| source.replace(PLACEHOLDER, &name));
-        (name, source)
+        (name, source, problem)
     };
     Ok(found.into_iter().map(source_of).collect())
 }

@@ -14,10 +14,13 @@ pub(crate) struct Entry {
     pub name: String,
     /// The path or URL.
     pub url: String,
+    /// Why the name cannot be used, as a sentence.
+    pub problem: Option<String>,
 }
 
 /// The files or devices in a folder, or the RBD images in a pool, whose names match the last part of `pattern`, in the
-/// order of their names. Names that begin with a dot, folders, and names that would need quotes in a shell are left out.
+/// order of their names. Names that begin with a dot, and folders, are left out. Names that would need quotes in a shell
+/// cannot be used.
 ///
 /// # Errors
 /// [`Error::Source`]: the folder or the pool cannot be listed, or there is a `*` in another part.
@@ -37,16 +40,20 @@ pub(crate) fn find(pattern: &str, config: &IoConfig) -> Result<Vec<Entry>> {
     let mut found: Vec<Entry> = names
         .into_iter()
         .filter(|name| !name.starts_with('.') && pattern::matches(last, name))
-        .map(|name| Entry { url: format!("{prefix}{name}"), name })
+        .map(|name| Entry { url: format!("{prefix}{name}"), problem: problem(&name), name })
         .collect();
-    if let Some(strange) = found.iter().find(|entry| !is_plain(&entry.name)) {
-        return Err(bad(&format!(
-            "it matches {:?}, and a name that was found may have only letters, digits and the characters . _ + - : @",
-            strange.name
-        )));
-    }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// Why a name cannot be used.
+fn problem(name: &str) -> Option<String> {
+    (!is_plain(name)).then(|| {
+        format!(
+            "The name {name:?} cannot be used: a name that a pattern finds may have only letters, digits and the \
+             characters . _ + - : @, and does not begin with -. Rename it, or choose another pattern."
+        )
+    })
 }
 
 /// Whether a name can stand in a shell command as it is.
@@ -95,7 +102,7 @@ mod tests {
         assert_eq!(names(&format!("file://{path}/*")).expect("found").len(), 3);
         assert_eq!(names(&format!("{path}/nothing*")).expect("found"), [""; 0]);
         let found = find(&format!("{path}/oth?r"), &IoConfig::default()).expect("found");
-        assert_eq!(found, [Entry { name: "other".into(), url: format!("{path}/other") }]);
+        assert_eq!(found, [Entry { name: "other".into(), url: format!("{path}/other"), problem: None }]);
         for (pattern, why) in [
             ("*.img".to_owned(), "not a path"),
             (format!("{path}/*/x"), "only the last part"),
@@ -105,7 +112,8 @@ mod tests {
             assert!(error.contains(why) && error.contains(&pattern), "{error}");
         }
         fs::write(folder.path().join("vm-$(reboot).img"), "x").expect("written");
-        assert!(names(&format!("{path}/vm-*")).expect_err("refused").line().contains("reboot"));
-        assert_eq!(names(&format!("{path}/o*")).expect("found"), ["other"]);
+        let found = find(&format!("{path}/vm-*"), &IoConfig::default()).expect("found");
+        let problems: Vec<_> = found.iter().filter_map(|entry| entry.problem.as_deref()).collect();
+        assert!(found.len() == 3 && problems.len() == 1 && problems[0].contains("reboot"), "{found:?}");
     }
 }

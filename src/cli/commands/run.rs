@@ -107,7 +107,7 @@ fn take(facts: &mut Facts, tasks: &[Task<'_>], report: &Report) {
     (facts.read, facts.new) = (sum.map(|sum| sum.0), sum.map(|sum| sum.1));
     for (task, outcome) in tasks.iter().zip(&report.outcomes).filter(|(_, outcome)| !outcome.is_good()) {
         // A job whose pattern finds nothing has no version.
-        let is_known = !matches!(task.need, Need::Impossible(_));
+        let is_known = !task.source.is_empty();
         let of_task = |text: &str| Some(text.to_owned()).filter(|_| is_known);
         facts.failures.push(Failure {
             job: Some(outcome.job.clone()),
