@@ -195,19 +195,19 @@ impl Shift<'_, '_> {
         let mut outcome = Outcome::of(task, Verdict::Busy);
         // If it cannot be found out, the next run tries again.
         let holder = self.locks.holder_of_job(&task.name).ok().flatten();
-        if let Some(Holder { host, pid, since: Some(since), .. }) = holder
-            && Timestamp::now().since(since) > LONG
-        {
-            outcome.problems.push(Problem {
-                text: format!(
-                    "an earlier run (process {pid} on {host}) has been working on it since {since} UTC; if that is not \
-                     what you expect, end that process and what it has started"
-                ),
-                is_damage: false,
-            });
-        }
+        let text = holder.and_then(|holder| too_long(&holder, Timestamp::now()));
+        outcome.problems.extend(text.map(|text| Problem { text, is_damage: false }));
         outcome
     }
+}
+
+/// The problem of a job on which another run has been working for too long at `now`.
+fn too_long(holder: &Holder, now: Timestamp) -> Option<String> {
+    let Holder { host, pid, .. } = holder;
+    let since = holder.since.filter(|since| now.since(*since) > LONG)?;
+    Some(format!(
+        "an earlier run (process {pid} on {host}) has been working on it since {since} UTC. If it hangs, end that process."
+    ))
 }
 
 /// The outcome of a task on which nobody has worked.
@@ -285,5 +285,31 @@ fn how(ended: Ended) -> String {
         Ended::Killed(signal) => format!("was killed by signal {signal}"),
         Ended::TimedOut => "took longer than the timeout, and was ended".to_owned(),
         Ended::Stopped(signal) => format!("was interrupted by {}", signal.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_may_be_busy_for_a_day() {
+        let at = |text| Timestamp::parse(text).expect(text);
+        let holder = Holder {
+            name: "job-web".into(),
+            exclusive: true,
+            host: "vault".into(),
+            pid: 4711,
+            command: String::new(),
+            since: Some(at("2026-11-20 03:00:00")),
+            heard: None,
+        };
+        assert_eq!(too_long(&holder, at("2026-11-21 03:00:00")), None);
+        let text = too_long(&holder, at("2026-11-21 03:00:01")).expect("a problem");
+        assert!(
+            text.contains("process 4711 on vault") && text.contains("since 2026-11-20 03:00:00"),
+            "{text}"
+        );
+        assert_eq!(too_long(&Holder { since: None, ..holder }, at("2026-11-21 03:00:01")), None);
     }
 }

@@ -39,6 +39,7 @@ mod rebuild;
 mod rekey;
 mod report;
 mod run;
+mod run_faults;
 mod shortages;
 mod signals;
 mod sla;

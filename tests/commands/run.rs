@@ -6,12 +6,12 @@ use crate::common::install::{Install, Run, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 /// Everything must happen within this time.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// An installation with the images a.img and b.img, and with these sections at the end of the configuration.
-fn with_jobs(sections: &str) -> Install {
+pub(super) fn with_jobs(sections: &str) -> Install {
     let install = Install::new(BLOCK as u32);
     install.image("a.img", &noise(1, 20 * BLOCK));
     install.image("b.img", &noise(2, 10 * BLOCK));
@@ -28,7 +28,7 @@ fn add(install: &Install, sections: &str) {
 }
 
 /// The document of `run --json`: the tasks.
-fn tasks(run: &Run) -> Vec<serde_json::Value> {
+pub(super) fn tasks(run: &Run) -> Vec<serde_json::Value> {
     let document: serde_json::Value =
         serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"));
     document["jobs"].as_array().expect("jobs").clone()
@@ -136,7 +136,7 @@ fn a_pattern_finds_the_sources() {
     assert_eq!(install.ok(&["-ms", "ls", "-f", "name"]), "vm-a.img\nvm-b.img\n");
     assert_eq!(std::fs::read_to_string(install.path("items")).expect("items"), "a.img\nb.img\n");
     let install = with_jobs("[job:images]\neach: DIR/x*.img\n");
-    assert!(install.fails(1, &["run"]).contains("finds nothing to back up"));
+    assert!(install.fails(100, &["run"]).contains("finds nothing to back up"));
 }
 
 #[test]
