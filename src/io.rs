@@ -13,6 +13,7 @@ use null::{NullSource, NullTarget};
 use rbd::{RbdSource, RbdTarget};
 use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 use url::Location;
 
 mod bad_sector;
@@ -192,6 +193,11 @@ pub fn open_source(url: &str, config: &IoConfig, block_size: u32) -> Result<Box<
         Ok(Location::Null(Some(size))) => Ok(Box::new(NullSource::new(url, size, block_size))),
         Ok(Location::Null(None)) => Err(source_error(url, "a source needs a size, such as null://10G")),
         Ok(Location::Rbd(spec)) => Ok(Box::new(RbdSource::open(url, &spec, &config.rbd)?)),
+        // A word without a type is more often the name of a file that is missing than a bad URL.
+        Err(message) if !url.is_empty() && !url.contains("://") && !Path::new(url).exists() => {
+            let (_, help) = message.split_once("Invalid URL. ").unwrap_or(("", &message));
+            Err(source_error(url, format!("it does not exist. {help}")))
+        }
         Err(message) => Err(source_error(url, message)),
     }
 }
@@ -263,6 +269,18 @@ fn too_small(url: &str, has: u64, needs: u64, help: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_a_missing_file_or_lacks_its_type() {
+        for (word, said, not_said) in [
+            ("no-such-file", "it does not exist. You must provide the type", "Invalid URL"),
+            ("Cargo.toml", "Invalid URL. You must provide the type", "does not exist"),
+            ("", "Invalid URL. You must provide the type", "does not exist"),
+        ] {
+            let error = open_source(word, &IoConfig::default(), 4).err().expect("refused").line();
+            assert!(error.contains(said) && !error.contains(not_said), "{error}");
+        }
+    }
 
     #[test]
     fn a_url_opens_the_source_or_target_that_it_names() {
