@@ -3,8 +3,10 @@
 use crate::cli::args::PruneArgs;
 use crate::cli::csv_list::{self, Choice};
 use crate::cli::exit::Outcome;
+use crate::cli::sheet::{Head, Sheet, minute};
 use crate::cli::table::Align;
 use crate::cli::{Context, listing};
+use crate::engine::catalogue::{self, Details};
 use crate::engine::prune::{self, Judged, Options};
 use crate::engine::{Access, Site};
 use crate::monitor::Monitor;
@@ -19,8 +21,16 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<Outcome> {
         Options { names: &args.names, rules: args.rules(), dry_run: args.dry_run, now: Timestamp::now() };
     let access = if args.dry_run { Access::Catalogue } else { Access::Remove };
     let mut site = Site::open(&context.config, &context.terminal, access)?;
+    // The versions that go are among those whose uids are shortened.
+    let screen = context.screen_for(false, args.fields.as_deref());
+    let screen = screen.map(|width| Ok((width, catalogue::details(&mut site)?))).transpose()?;
     let judged = prune::run(&mut site, &options)?;
-    listing::show(context, "versions", &judged, &fields, listing::complete)?;
+    match screen {
+        Some((width, details)) => {
+            context.terminal.print(&sheet(&judged, &details).render(context.look(width)))?;
+        }
+        None => listing::show(context, "versions", &judged, &fields, listing::complete)?,
+    }
     let count = |action| judged.iter().filter(|judged| Action::of(judged) == action).count();
     let (removed, failed) = (count(Action::Remove), count(Action::Failed));
     let would = if args.dry_run { "would be removed" } else { "removed" };
@@ -35,6 +45,27 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<Outcome> {
         )));
     }
     Ok(Outcome::Done)
+}
+
+/// The listing for people.
+fn sheet(judged: &[Judged], details: &Details) -> Sheet {
+    let columns = vec![
+        Head::new("date (UTC)", Align::Left),
+        Head::name("name"),
+        Head::new("uid", Align::Left),
+        Head::new("action", Align::Left),
+        Head::text("reasons"),
+    ];
+    let row = |judged: &Judged| {
+        vec![
+            minute(judged.version.date),
+            judged.version.name.clone(),
+            details.short(&judged.version.uid).to_owned(),
+            Action::of(judged).name().to_owned(),
+            Field::reasons(judged).join(", "),
+        ]
+    };
+    Sheet { columns, rows: judged.iter().map(row).collect(), colours: None }
 }
 
 /// What happens to a version.
@@ -122,5 +153,41 @@ impl listing::Field<Judged> for Field {
             Field::Action => Action::of(judged).name().into(),
             Field::Reasons => Field::reasons(judged).into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sheet::Look;
+    use crate::engine::prune::policy::{Cause, Decision};
+    use crate::types::keys::VersionKey;
+    use crate::types::version::Version;
+
+    #[test]
+    fn eighty_columns_are_enough_for_people() {
+        let version = Version {
+            key: VersionKey(1),
+            uid: "dd3de701-e505-11f1-90ca-02fc00000001".into(),
+            date: Timestamp::parse("2026-11-03 17:14:37").expect("a date"),
+            expire: None,
+            name: "a-virtual-machine-with-a-long-name".to_owned(),
+            snapshot_name: String::new(),
+            size: 8,
+            size_bytes: 1023 << 20,
+            valid: true,
+            protected: true,
+            tags: Vec::new(),
+        };
+        let causes = vec![Cause::Protected, Cause::LastValid, Cause::Young];
+        let details = Details::of(std::slice::from_ref(&version), &[]);
+        let judged = Judged { version, decision: Decision { stays: true, causes }, failure: None };
+        let text = sheet(&[judged], &details).render(Look { width: Some(80), ..Look::default() });
+        let row = text.lines().nth(1).expect("a row");
+        assert!(
+            row.starts_with("2026-11-03 17:14  a-virtu") && row.contains("-name  dd3de701  keep    "),
+            "{text}"
+        );
+        assert!(row.ends_with('…') && row.chars().count() < 80, "{text}");
     }
 }

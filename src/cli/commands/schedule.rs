@@ -4,6 +4,7 @@ use crate::cli::args::{ExpireArgs, ScheduleArgs, SlaArgs, TagArgs};
 use crate::cli::csv_list::{self, Choice};
 use crate::cli::exit::{self, Outcome, State};
 use crate::cli::listing;
+use crate::cli::sheet::{Head, Sheet, minute};
 use crate::cli::table::Align;
 use crate::cli::{Context, dates};
 use crate::engine::schedule::{self, Asked, Breach, Due, Severity, Sla};
@@ -42,8 +43,31 @@ pub(super) fn due(context: &Context, args: &ScheduleArgs) -> Result<Outcome> {
         catalogue::tell_unknown(&mut site, name)?;
     }
     let due = schedule::due(&mut site, args.name.as_deref(), asked(args, &schedulers), Timestamp::now())?;
-    listing::show(context, "due", &due, &fields, listing::complete)?;
+    match context.screen_for(false, args.fields.as_deref()) {
+        Some(width) => context.terminal.print(&sheet(&due).render(context.look(width)))?,
+        None => listing::show(context, "due", &due, &fields, listing::complete)?,
+    }
     Ok(Outcome::Done)
+}
+
+/// The listing of `due` for people.
+fn sheet(due: &[Due]) -> Sheet {
+    let columns = vec![
+        Head::new("due since (UTC)", Align::Left),
+        Head::name("name"),
+        Head::text("schedulers"),
+        Head::new("will expire", Align::Left),
+    ];
+    let row = |due: &Due| {
+        let is_first = due.due_since == Timestamp::beginning();
+        vec![
+            if is_first { "no version yet".to_owned() } else { minute(due.due_since) },
+            due.name.clone(),
+            due.schedulers.join(","),
+            minute(due.expire_date),
+        ]
+    };
+    Sheet { columns, rows: due.iter().map(row).collect(), colours: None }
 }
 
 pub(super) fn sla(context: &Context, SlaArgs { check, schedule: args }: &SlaArgs) -> Result<Outcome> {
@@ -193,5 +217,28 @@ impl listing::Field<(String, Breach)> for SlaField {
 
     fn value(self, row: &(String, Breach)) -> Value {
         self.cell(row, false).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sheet::Look;
+
+    #[test]
+    fn people_see_what_is_due_in_eighty_columns() {
+        let at = |text| Timestamp::parse(text).expect("a date");
+        let due = |name: &str, since| Due {
+            name: name.to_owned(),
+            schedulers: ["daily", "weekly", "monthly"].map(str::to_owned).to_vec(),
+            expire_date: at("2026-12-01 02:00:00"),
+            due_since: since,
+        };
+        let rows = [due("vm1", Timestamp::beginning()), due(&"long".repeat(20), at("2026-11-01 02:00:00"))];
+        let text = sheet(&rows).render(Look { width: Some(80), ..Look::default() });
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with("no version yet    vm1  "), "{text}");
+        assert!(lines[2].starts_with("2026-11-01 02:00  longlon"), "{text}");
+        assert!(lines[2].ends_with("2026-12-01 02:00") && lines[2].chars().count() < 80, "{text}");
     }
 }
