@@ -110,10 +110,10 @@ pub(crate) fn due(
 ) -> Result<Vec<Due>> {
     let mut all = Vec::new();
     let names = judged(site, name, asked)?;
-    for (name, versions, schedulers) in names {
+    for Judged { name, versions, schedulers } in names {
         // Rules ask for a backup in each period of the calendar, and `run` makes it.
-        let is_ruled = |scheduler: &&Scheduler| site.config.schedulers.contains(*scheduler);
-        let known: Vec<Scheduler> = schedulers.iter().filter(is_ruled).cloned().collect();
+        let is_configured = |scheduler: &&Scheduler| site.config.schedulers.contains(*scheduler);
+        let known: Vec<Scheduler> = schedulers.iter().filter(is_configured).cloned().collect();
         all.extend(due_of(&name, &versions, &known, now));
     }
     all.sort_by(|a, b| (a.due_since, &a.name).cmp(&(b.due_since, &b.name)));
@@ -149,7 +149,7 @@ pub(crate) fn breaches(
     let names = judged(site, name, asked)?;
     let limit = site.config.disallow_rm_when_younger_than_days;
     let mut breaches = Vec::new();
-    for (name, versions, schedulers) in &names {
+    for Judged { name, versions, schedulers } in &names {
         let machine = Machine {
             versions,
             all_schedulers: &site.config.schedulers,
@@ -186,12 +186,15 @@ fn configured(site: &Site<'_>, wanted: &[String]) -> Result<Vec<Scheduler>> {
     wanted.iter().map(find).collect()
 }
 
-/// All names with their versions and the schedulers by which they are judged. Versions of the future cause a warning.
-fn judged(
-    site: &mut Site<'_>,
-    name: Option<&str>,
-    asked: Asked<'_>,
-) -> Result<Vec<(String, Vec<Version>, Vec<Scheduler>)>> {
+/// A name, its versions, oldest first, and the schedulers by which they are judged.
+struct Judged {
+    name: String,
+    versions: Vec<Version>,
+    schedulers: Vec<Scheduler>,
+}
+
+/// All names, or one name, even if it has no version. Versions of the future cause a warning.
+fn judged(site: &mut Site<'_>, name: Option<&str>, asked: Asked<'_>) -> Result<Vec<Judged>> {
     if let Asked::For(schedulers) = asked {
         // They must exist, even if there are no versions.
         configured(site, schedulers)?;
@@ -202,7 +205,7 @@ fn judged(
     tell_of_future(site, &names);
     let with = |(name, versions): (String, Vec<Version>)| {
         let schedulers = asked.of(site, &name)?;
-        Ok((name, versions, schedulers))
+        Ok(Judged { name, versions, schedulers })
     };
     names.into_iter().map(with).collect()
 }

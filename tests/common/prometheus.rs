@@ -66,26 +66,7 @@ fn is_name(name: &str) -> bool {
 fn sample(line: &str) -> Option<(String, String, f64)> {
     let end = line.find(['{', ' '])?;
     let name = &line[..end];
-    let labels = match line[end..].starts_with('{') {
-        true => {
-            let (label, rest) = line[end + 1..].split_once("=\"")?;
-            let mut length = 0;
-            let mut chars = rest.chars();
-            loop {
-                match chars.next()? {
-                    '"' => break,
-                    '\\' => {
-                        chars.next().filter(|c| "\\\"n".contains(*c))?;
-                        length += 2;
-                    }
-                    c if c.is_control() => return None,
-                    c => length += c.len_utf8(),
-                }
-            }
-            is_name(label).then_some(end + 1 + label.len() + 2 + length + 1)?
-        }
-        false => end,
-    };
+    let labels = if line[end..].starts_with('{') { end_of_label(line, end)? } else { end };
     let (key, value) = match &line[labels..] {
         rest if labels > end => (&line[..labels + 1], rest.strip_prefix("} ")?),
         rest => (name, rest.strip_prefix(' ')?),
@@ -93,6 +74,25 @@ fn sample(line: &str) -> Option<(String, String, f64)> {
     let is_number = |c: char| c.is_ascii_digit() || "+-.e".contains(c);
     let value = Some(value).filter(|value| value.chars().all(is_number))?.parse().ok()?;
     is_name(name).then(|| (name.to_owned(), key.to_owned(), value))
+}
+
+/// The place of the brace that ends the label which begins with a brace at `start`.
+fn end_of_label(line: &str, start: usize) -> Option<usize> {
+    let (label, rest) = line[start + 1..].split_once("=\"")?;
+    let mut length = 0;
+    let mut chars = rest.chars();
+    loop {
+        match chars.next()? {
+            '"' => break,
+            '\\' => {
+                chars.next().filter(|c| "\\\"n".contains(*c))?;
+                length += 2;
+            }
+            c if c.is_control() => return None,
+            c => length += c.len_utf8(),
+        }
+    }
+    is_name(label).then_some(start + 1 + label.len() + 2 + length + 1)
 }
 
 /// Lets Prometheus' own tool check the text, if it is there.

@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, args: &CleanupArgs) -> Result<Outcome> {
         }
         failed => Err(Error::refused(format!(
             "{} could not be deleted (the reasons are above). The next cleanup tries again.",
-            plural(failed as u64, "blob", "blobs")
+            plural(failed, "blob", "blobs")
         ))),
     }
 }

@@ -70,8 +70,7 @@ fn tell(context: &Context, path: &Path, report: &Report) -> Result<()> {
     let names = report.status.names.len();
     let versions = report.status.totals.as_ref().map_or(0, |totals| totals.versions);
     let shown = path.display();
-    let counts =
-        [plural(names as u64, "name", "names"), plural(versions as u64, "version", "versions")].join(", ");
+    let counts = [plural(names as u64, "name", "names"), plural(versions, "version", "versions")].join(", ");
     context.terminal.info(&format!("The report is in {shown}: {counts}."));
     context.report(|| json!({"file": shown.to_string(), "names": names, "versions": versions}))
 }
