@@ -5,6 +5,9 @@ use crate::types::reason::one_line;
 use crate::types::remedy::{Continuation, Remedy};
 use crate::types::text::quoted;
 
+/// The line before the command that continues the work.
+pub(crate) const WAY_ON: &str = "To go on:";
+
 /// The text, followed by the advice.
 pub(super) fn advised(text: &str, remedies: &[Remedy]) -> String {
     remedies.iter().fold(text.to_owned(), |text, remedy| one_line(&text, &[], &sentence(remedy)))

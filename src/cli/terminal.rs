@@ -16,9 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The line before the command that continues the work.
-pub(crate) const WAY_ON: &str = "To go on:";
-
 /// Sets the title that `ps` shows.
 pub(crate) type SetTitle = Box<dyn Fn(&str) + Send + Sync>;
 
@@ -163,7 +160,7 @@ impl Terminal {
         let Some(words) = state.way_on.take() else { return };
         state.clear();
         let words: Vec<_> = before.iter().chain(&words).map(|word| text::quoted(word)).collect();
-        state.log.hint(&format!("{WAY_ON}\n{}\n", words.join(" ")));
+        state.log.hint(&format!("{}\n{}\n", remedy::WAY_ON, words.join(" ")));
     }
 
     /// Writes a message to the logfile only.
