@@ -30,7 +30,8 @@ as_root() {
     exec sudo --non-interactive env "${kept[@]}" "$@"
 }
 
-# Installs those of these Debian packages that are missing.
+# Installs those of these Debian packages that are missing. PACKAGE/RELEASE names the one of that release, which may replace
+# a newer one.
 install_packages() {
     local package missing=()
     for package in "$@"; do
@@ -38,7 +39,7 @@ install_packages() {
     done
     [ "${#missing[@]}" -gt 0 ] || return 0
     echo "to install: ${missing[*]}"
-    retry apt-get update -q && retry apt-get install -q -y --no-install-recommends "${missing[@]}"
+    retry apt-get update -q && retry apt-get install -q -y --no-install-recommends --allow-downgrades "${missing[@]}"
 }
 
 # Adds a target to Rust. Toolchains of distributions have their targets in packages.
