@@ -42,7 +42,7 @@ path: /work/data
 
 const VOLUMES: &str = r#"
 lvcreate -qy -L 8M -n vm-a vg0 >/dev/null 2>&1; lvcreate -qy -L 12M -n vm-b vg0 >/dev/null 2>&1
-for v in vm-a vm-b; do dd if=/dev/urandom of=/dev/vg0/$v bs=64k count=100 2>/dev/null; cat /dev/vg0/$v >/tmp/$v; done
+for v in vm-a vm-b; do dd if=/dev/urandom of=/dev/vg0/$v bs=64k count=40 2>/dev/null; cat /dev/vg0/$v >/tmp/$v; done
 is "the volumes" "$(volumes)" vm-avm-b
 expect 0 "the database" backy2 initdb
 expect 0 "the night" backy2 run; silent "the night"
@@ -67,7 +67,7 @@ is "two versions of each" "$(backy2 -ms ls -f name | tr '\n' ' ')" "vm-a vm-a vm
 const FROZEN: &str = r#"
 printf '#!/bin/sh\necho "$2" >>/tmp/calls; [ "$2" = domfsthaw ] || [ ! -e /tmp/frozen ] || exit 1\n' >/bin/virsh; chmod +x /bin/virsh
 lvcreate -qy -L 8M -n web vg0 >/dev/null 2>&1
-dd if=/dev/urandom of=/dev/vg0/web bs=64k count=100 2>/dev/null
+dd if=/dev/urandom of=/dev/vg0/web bs=64k count=40 2>/dev/null
 expect 0 "the database" backy2 initdb
 expect 0 "the night" backy2 run; silent "the night"
 is "frozen and thawed" "$(tr '\n' ' ' </tmp/calls)" "domfsfreeze domfsthaw "

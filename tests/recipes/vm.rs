@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// The modules that a guest needs for its disk and LVM.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "dm_mod", "dm_snapshot"];
 /// A guest is emulated, because KVM inside of a guest is often there and useless. It needs half a minute.
-const LIMIT: &str = "120";
+const LIMIT: &str = "400";
 
 /// A guest that runs one script and stops.
 pub struct Guest {
