@@ -53,7 +53,7 @@ pub(crate) enum Need {
 /// The failure of a pattern, or of a name that it finds, touches no other task.
 ///
 /// # Errors
-/// There is no such job; no job has a source; two jobs make versions of the same name; the database fails.
+/// There is no such job, or no job at all; the database fails.
 pub(crate) fn plan<'c>(
     site: &mut Site<'_>,
     jobs: &'c [Job],
@@ -85,29 +85,19 @@ pub(crate) fn plan<'c>(
             });
         }
     }
-    settle(&mut tasks)?;
+    settle(&mut tasks);
     Ok(tasks)
 }
 
-/// Makes tasks impossible that would make versions of the same name from different sources.
-///
-/// # Errors
-/// Two jobs do that, whatever their patterns find.
-fn settle(tasks: &mut [Task<'_>]) -> Result<()> {
+/// Makes tasks impossible that would make versions of the same name from different sources. At least one of these has been
+/// found by a pattern: the configuration may not have two jobs of one name.
+fn settle(tasks: &mut [Task<'_>]) {
     let mut same: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (n, task) in tasks.iter().enumerate().filter(|(_, task)| !task.source.is_empty()) {
         same.entry(&task.name).or_default().push(n);
     }
     let mut impossible = Vec::new();
     for (name, all) in same.into_iter().filter(|(_, all)| all.len() > 1) {
-        if let [first, second] = all[..2]
-            && [first, second].iter().all(|n| matches!(tasks[*n].job.source, Source::One(_)))
-        {
-            return Err(Error::config(format!(
-                "[job:{}] and [job:{}] both make versions of the name {name}. Give them different names.",
-                tasks[first].job.job, tasks[second].job.job
-            )));
-        }
         let sources: Vec<String> =
             all.iter().map(|n| format!("{} of [job:{}]", tasks[*n].source, tasks[*n].job.job)).collect();
         let why = format!(
@@ -119,7 +109,6 @@ fn settle(tasks: &mut [Task<'_>]) -> Result<()> {
     for (n, why) in impossible {
         tasks[n].need = Need::Impossible(why);
     }
-    Ok(())
 }
 
 /// The task as it is at `now`, after another run may have made the backup.
