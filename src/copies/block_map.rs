@@ -51,6 +51,16 @@ pub struct BlockMap {
     extents: Vec<Extent>,
 }
 
+#[cfg(test)]
+impl BlockMap {
+    /// A map of these blocks and row keys.
+    pub(crate) fn of(blocks: &std::collections::BTreeMap<u64, i64>) -> Self {
+        let mut map = BlockMap::default();
+        blocks.iter().for_each(|(block, blob)| map.push(*block, BlobId(*blob)).expect("in order"));
+        map
+    }
+}
+
 impl BlockMap {
     /// Adds a block behind all others.
     ///

@@ -85,13 +85,6 @@ impl<'m> Pieces<'m> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn map(blocks: &BTreeMap<u64, i64>) -> BlockMap {
-        let mut map = BlockMap::default();
-        blocks.iter().for_each(|(block, blob)| map.push(*block, BlobId(*blob)).expect("in order"));
-        map
-    }
 
     proptest! {
         #[test]
@@ -105,14 +98,14 @@ mod tests {
             other.extend(one.iter().take(same).map(|(block, blob)| (*block, *blob)));
             let expected: BlockSet =
                 (0..40).filter(|block| one.get(block) != other.get(block)).map(|block| block..block + 1).collect();
-            prop_assert_eq!(map(&one).changed(&map(&other)), expected);
+            prop_assert_eq!(BlockMap::of(&one).changed(&BlockMap::of(&other)), expected);
         }
 
         #[test]
         fn the_blob_of_each_block_is_found(
             blocks in proptest::collection::btree_map(0u64..40, -2i64..30, 0..40),
         ) {
-            let map = map(&blocks);
+            let map = BlockMap::of(&blocks);
             for block in 0..42 {
                 prop_assert_eq!(map.get(block), blocks.get(&block).map(|blob| BlobId(*blob)));
             }

@@ -1,6 +1,7 @@
 //! The file for Prometheus that commands write.
 
 use crate::common::checks::{ended, wait_until};
+use crate::common::history::{self, Night};
 use crate::common::install::{Install, noise};
 use crate::common::prometheus::{self, Samples};
 use crate::common::skip;
@@ -331,27 +332,14 @@ fn names_without_versions_are_forgotten() {
 #[test]
 fn a_large_catalogue_costs_little() {
     let install = with_metrics();
-    let (mut versions, mut runs) = (Vec::new(), Vec::new());
-    for name in 0..20 {
-        for night in 0..365 {
-            let uid = format!("{name:02}-{night:03}");
-            let date =
-                format!("20{:02}-{:02}-{:02} 01:00:00", 20 + night / 84, night / 28 % 12 + 1, night % 28 + 1);
-            versions.push(format!("('{uid}', '{date}', 'vm{name:02}', '', 1, 4096, 1, 0)"));
-            runs.push(format!("('{date}', '{uid}', 'vm{name:02}', 4096, 1, 1, 1, 7, 1, 0, 0, 0, 0, 5)"));
-        }
-    }
-    for (table, rows) in [
-        ("versions (uid, date, name, snapshot_name, size, size_bytes, valid, protected)", versions),
-        (
-            "stats (date, version_uid, version_name, version_size_bytes, version_size_blocks, bytes_read, \
-             blocks_read, bytes_written, blocks_written, bytes_found_dedup, blocks_found_dedup, bytes_sparse, \
-             blocks_sparse, duration_seconds)",
-            runs,
-        ),
-    ] {
-        install.change(&format!("INSERT INTO {table} VALUES {}", rows.join(", ")));
-    }
+    let night = |name: i64, night: i64| Night {
+        uid: format!("{name:02}-{night:03}"),
+        name: format!("vm{name:02}"),
+        age: 86_400 * (365 - night),
+        new: 7,
+    };
+    let nights = (0..20).flat_map(|name| (0..365).map(move |n| night(name, n)));
+    history::insert(&install, &nights.collect::<Vec<_>>());
     let start = Instant::now();
     install.fails(100, &["rm", "none"]);
     let took = start.elapsed();

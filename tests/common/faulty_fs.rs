@@ -79,6 +79,28 @@ impl FaultyFs {
 
 const NEVER: Duration = Duration::ZERO;
 
+/// The attributes of a file or folder of `size` bytes that belongs to this user.
+pub fn attributes(inode: u64, kind: FileType, size: u64) -> FileAttr {
+    let now = SystemTime::now().max(UNIX_EPOCH);
+    FileAttr {
+        ino: INodeNo(inode),
+        size,
+        blocks: size.div_ceil(512),
+        atime: now,
+        mtime: now,
+        ctime: now,
+        crtime: now,
+        kind,
+        perm: if kind == FileType::Directory { 0o700 } else { 0o600 },
+        nlink: 1,
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
 impl Memory {
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<u64, Node>> {
         self.nodes.lock().expect("fine")
@@ -87,25 +109,8 @@ impl Memory {
     fn attributes(&self, inode: u64) -> Result<FileAttr, Errno> {
         let nodes = self.nodes();
         let node = nodes.get(&inode).ok_or(Errno::ENOENT)?;
-        let folder = node.names.is_some();
-        let now = SystemTime::now().max(UNIX_EPOCH);
-        Ok(FileAttr {
-            ino: INodeNo(inode),
-            size: node.data.len() as u64,
-            blocks: node.data.len().div_ceil(512) as u64,
-            atime: now,
-            mtime: now,
-            ctime: now,
-            crtime: now,
-            kind: if folder { FileType::Directory } else { FileType::RegularFile },
-            perm: if folder { 0o700 } else { 0o600 },
-            nlink: 1,
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        })
+        let kind = if node.names.is_some() { FileType::Directory } else { FileType::RegularFile };
+        Ok(attributes(inode, kind, node.data.len() as u64))
     }
 
     fn child(&self, parent: u64, name: &OsStr) -> Result<u64, Errno> {

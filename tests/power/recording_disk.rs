@@ -1,6 +1,7 @@
 //! A disk that remembers the order of writes and flushes.
 
 use crate::common::disk::{LoopDevice, text};
+use crate::common::faulty_fs::attributes;
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
     Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
@@ -130,24 +131,9 @@ const NEVER: Duration = Duration::ZERO;
 
 impl Disk {
     fn attributes(&self, inode: u64) -> FileAttr {
-        let is_folder = inode != FILE;
-        let now = SystemTime::now();
-        FileAttr {
-            ino: INodeNo(inode),
-            size: if is_folder { 0 } else { self.size },
-            blocks: 0,
-            atime: now,
-            mtime: now,
-            ctime: now,
-            crtime: now,
-            kind: if is_folder { FileType::Directory } else { FileType::RegularFile },
-            perm: if is_folder { 0o700 } else { 0o600 },
-            nlink: 1,
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            rdev: 0,
-            blksize: PAGE as u32,
-            flags: 0,
+        match inode {
+            FILE => attributes(FILE, FileType::RegularFile, self.size),
+            folder => attributes(folder, FileType::Directory, 0),
         }
     }
 }

@@ -54,15 +54,8 @@ impl Summed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::keys::BlobId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-
-    fn map(blocks: &BTreeMap<u64, i64>) -> BlockMap {
-        let mut map = BlockMap::default();
-        blocks.iter().for_each(|(block, blob)| map.push(*block, BlobId(*blob)).expect("in order"));
-        map
-    }
 
     proptest! {
         #[test]
@@ -73,7 +66,7 @@ mod tests {
             let kept = blocks.iter().filter(|(_, blob)| **blob <= 0 || rows.contains(&blob.unsigned_abs()));
             let kept: BTreeMap<u64, i64> = kept.map(|(block, blob)| (*block, *blob)).collect();
             let rows = rows.iter().map(|id| *id..*id + 1).collect();
-            prop_assert_eq!(with_rows(&map(&blocks), &rows), map(&kept));
+            prop_assert_eq!(with_rows(&BlockMap::of(&blocks), &rows), BlockMap::of(&kept));
         }
     }
 }
